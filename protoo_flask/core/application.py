@@ -1,0 +1,159 @@
+"""The application: joins the registry, the router and the final handler.
+
+There is one per Flask app, made at its first connection. Bytes come in through an
+:class:`~.inbox.Inbox`, become requests, walk the router, and end here when nobody
+has answered them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple
+
+from .errors import ProtooError, Reject
+from .events import Event, EventQueues
+from .inbox import Inbox
+from .peers import GOING_AWAY, Identity, Link, Peer, Registry
+from .request import Request
+
+if TYPE_CHECKING:
+    from .response import Response
+    from .router import Router
+    from .scheduling import Scheduler
+    from .transactions import OnResponse
+
+try:
+    from typing import Protocol
+except ImportError:  # pragma: no cover
+    from typing_extensions import Protocol
+
+
+class Host(Protocol):
+    """What surrounds the application: for us, Flask."""
+
+    logger: logging.Logger
+
+    def run(self, peer: Peer, function: Callable[..., Any], *args: Any) -> None:
+        """Call ``function(*args)`` in the contexts that code of the site expects."""
+
+    def tell(self, event: Event) -> None:
+        """Tell the site what happened to a peer or user; must not raise."""
+
+    def tell_error(self, error: Any, request: Request) -> None:
+        """Tell the site of an error that no error handler took; must not raise."""
+
+    def describe_error(self, error: Any) -> Optional[Tuple[int, str]]:
+        """Return the status and reason of an error of the host's own kind."""
+
+
+class Application:
+    """The live state of one Flask app.
+
+    :ivar owner: what ``req.app`` shall be.
+    :ivar registry: the peers that are there.
+    """
+
+    def __init__(
+        self,
+        owner: Any,
+        router: Router,
+        host: Host,
+        scheduler: Scheduler,
+        *,
+        first_id: Callable[[], int],
+        request_timeout: float,
+        max_peers_per_user: int,
+    ) -> None:
+        self.owner = owner
+        self.scheduler = scheduler
+        self._router = router
+        self._host = host
+        self.registry = Registry(
+            scheduler=scheduler,
+            events=EventQueues(host.tell, scheduler.lock()),
+            call_back=self._call_back,
+            first_id=first_id,
+            request_timeout=request_timeout,
+            max_peers_per_user=max_peers_per_user,
+        )
+
+    def connect(self, identity: Identity, link: Link, context: Any = None) -> Inbox:
+        """Take a new link in: its peer comes online, or moves over to it.
+
+        :param context: becomes ``peer.context``, for :meth:`Host.run`.
+
+        :raises TooManyPeers: when the user has too many devices.
+        """
+        return Inbox(self, self.registry.connect(identity, link, context), link)
+
+    def disconnect(self, username: str, uuid: Optional[str], code: int, reason: str) -> int:
+        """Close the links of a user's devices; returns how many."""
+        peers = self.registry.find(username, uuid)
+        return sum(self.registry.remove(peer, code, reason) for peer in peers)
+
+    def close(self, reason: str = "shutting down") -> None:
+        """Close every link."""
+        for peer in self.registry.find():
+            self.registry.remove(peer, GOING_AWAY, reason)
+
+    def handle(self, request: Request) -> None:
+        """Route a request from a peer. Never raises an Exception."""
+        assert request.peer is not None
+        try:
+            self._host.run(request.peer, self._router, request, self._finish(request))
+        except BaseException as error:
+            # A teardown function of the site failed, or something that is no Exception
+            # (a gevent.Timeout, say) came through the chain.
+            self._fail(request, error)
+            if not isinstance(error, Exception):
+                raise
+
+    def _finish(self, request: Request) -> Callable[..., None]:
+        """Return the last ``next`` of the chain: nobody has answered, or there was an error."""
+
+        def final_handler(error: Any = None) -> None:
+            if error:
+                self._fail(request, error)
+            elif not request.ended:
+                request.reply(404, "not found")
+
+        return final_handler
+
+    def _fail(self, request: Request, error: Any) -> None:
+        status, reason = self._describe(error)
+        if status >= 500 or request.ended:
+            exc_info = error if isinstance(error, BaseException) else None
+            self._host.logger.error(
+                "error in %s %s from %s: %r",
+                request.method,
+                request.original_path,
+                request.peer,
+                error,
+                exc_info=exc_info,
+            )
+        if not request.ended:
+            request.reply(status, reason)
+        self._host.tell_error(error, request)
+
+    def _describe(self, error: Any) -> Tuple[int, str]:
+        """Return the status and reason of the response to an error.
+
+        Only errors that were given a status say more than that something went wrong:
+        the text of any other may hold what is nobody's business.
+        """
+        if isinstance(error, Reject):
+            return error.code, error.reason
+        described = self._host.describe_error(error)
+        if described is not None:
+            return described
+        status = getattr(error, "status", None)
+        if type(status) is int and 300 <= status <= 699:
+            reason = error.reason if isinstance(error, ProtooError) else str(error)
+            return status, str(reason)
+        return 500, "internal server error"
+
+    def _call_back(self, peer: Peer, function: OnResponse, response: Response) -> None:
+        try:
+            self._host.run(peer, function, response)
+        except Exception:
+            self._host.logger.exception("error in on_response(%r) of %r", response, peer)

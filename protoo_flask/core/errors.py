@@ -1,0 +1,123 @@
+"""Everything protoo_flask raises, in three families.
+
+::
+
+    ProtooError
+    +-- ProtocolError        the peer broke the protocol; carries the status to answer with
+    |   +-- BadMessage       a message that is not what the wire format says
+    |   +-- BadPath          a path whose parameters do not decode
+    +-- Reject               the application refuses, with a status and a reason
+    +-- UsageError           the developer misused the API; says what was expected and what came
+    |   +-- PatternError     a path pattern that cannot be compiled
+    |   +-- RegistrationClosed
+    |   +-- AlreadyReplied
+    +-- DeliveryError        what was sent cannot arrive
+        +-- Unsendable       data that is not JSON
+        +-- WaitTimeout      nothing final came within the time given to ``wait()``
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+
+class ProtooError(Exception):
+    """The root of every error of this package."""
+
+
+class ProtocolError(ProtooError):
+    """The peer sent something it must not send.
+
+    :ivar status: the status of the response that says so (100..699).
+    :ivar reason: what is wrong, for the eyes of the client's developer.
+    """
+
+    status = 400
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class BadMessage(ProtocolError):
+    """A message that breaks the wire format.
+
+    :ivar id: the ``id`` to answer with; 0 when the message had no usable one.
+    """
+
+    def __init__(self, reason: str, id: int = 0) -> None:
+        super().__init__(reason)
+        self.id = id
+
+
+class BadPath(ProtocolError):
+    """A path with a percent-escape that does not decode to UTF-8."""
+
+
+class Reject(ProtooError):
+    """Raised by the application to refuse a handshake or a request.
+
+    :param code: an HTTP status for a handshake (400..599), any final status
+        (300..699) inside a middleware.
+    :param reason: shown to the client.
+
+    >>> raise Reject(403, "banned until Monday")
+    Traceback (most recent call last):
+    protoo_flask.core.errors.Reject: 403 banned until Monday
+    """
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        if isinstance(code, bool) or not isinstance(code, int) or not 300 <= code <= 699:
+            raise UsageError(
+                f"Reject(code, reason) takes a status from 300 to 699 as its code, not {code!r}"
+            )
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.reason}".rstrip()
+
+
+class UsageError(ProtooError):
+    """The API was called in a way that cannot work; the message says what can."""
+
+
+class PatternError(UsageError, ValueError):
+    """A path pattern that cannot be compiled; the message points at the place.
+
+    :ivar pattern: the pattern as it was given.
+    :ivar position: index of the offending character, or ``None``.
+    """
+
+    def __init__(self, pattern: object, problem: str, position: Optional[int] = None) -> None:
+        super().__init__(pattern, problem, position)
+        self.pattern = pattern
+        self.problem = problem
+        self.position = position
+
+    def __str__(self) -> str:
+        text = f"bad path pattern {self.pattern!r}: {self.problem}"
+        if self.position is None:
+            return text
+        return f"{text}\n    {self.pattern}\n    {' ' * self.position}^"
+
+
+class RegistrationClosed(UsageError, RuntimeError):
+    """A route or handler was registered after the first connection."""
+
+
+class AlreadyReplied(UsageError, RuntimeError):
+    """A request was answered again after its final response."""
+
+
+class DeliveryError(ProtooError):
+    """What was to be sent cannot be delivered."""
+
+
+class Unsendable(DeliveryError, TypeError):
+    """Data that JSON (or this wire format) cannot carry."""
+
+
+class WaitTimeout(DeliveryError, TimeoutError):
+    """``wait(timeout)`` gave up; the transaction itself goes on."""

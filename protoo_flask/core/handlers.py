@@ -1,0 +1,71 @@
+"""What may be registered on a router: paths and functions, checked at once."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
+
+from .errors import UsageError
+from .patterns import PathPattern
+
+if TYPE_CHECKING:
+    from .request import Request
+
+Next = Callable[..., None]
+Handler = Callable[["Request", Next], Any]
+ErrorHandler = Callable[[Any, "Request", Next], Any]
+ParamHandler = Callable[["Request", Next, str], Any]
+
+
+def split_path(args: Sequence[Any]) -> Tuple[Optional[PathPattern], List[Any]]:
+    """Split ``([path], *functions)``; nested lists of functions are flattened.
+
+    :raises UsageError: for anything that is neither.
+    """
+    rest = list(args)
+    path = rest.pop(0) if rest and is_path(rest[0]) else None
+    return path, flatten(rest)
+
+
+def is_path(value: Any) -> bool:
+    """Whether ``value`` is a path pattern: a string, a compiled regex, or a list of these."""
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(isinstance(item, (str, re.Pattern)) for item in value)
+    return isinstance(value, (str, re.Pattern))
+
+
+def flatten(functions: Sequence[Any]) -> List[Any]:
+    """Return the functions of a nested list of functions, each checked."""
+    flat: List[Any] = []
+    for function in functions:
+        if isinstance(function, (list, tuple)):
+            flat.extend(flatten(function))
+        else:
+            flat.append(check_function(function))
+    return flat
+
+
+def check_function(function: Any) -> Any:
+    """Return ``function`` when it can be called without ``await``.
+
+    :raises UsageError: saying what came instead.
+    """
+    if not callable(function):
+        raise UsageError(
+            "expected a path first, then functions fn(req, next) or routers; "
+            f"got {function!r} where a function belongs"
+        )
+    if inspect.iscoroutinefunction(function):
+        raise UsageError(
+            f"{function!r} is a coroutine function; handlers are plain functions here "
+            "(each connection has a greenlet of its own, so blocking calls are fine)"
+        )
+    return function
+
+
+def check_method(name: Any) -> str:
+    """Return ``name`` when it can be the method of a request."""
+    if not isinstance(name, str) or not name:
+        raise UsageError(f'a method is a non-empty string, like "message", not {name!r}')
+    return name

@@ -1,0 +1,100 @@
+"""What one link brings in: messages read, bad ones answered, responses handed on.
+
+An inbox belongs to a link, not to the peer: ids are unique on one connection, and an
+answer goes back where its request came from.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Deque, Optional, Set
+
+from msgspec import UNSET
+
+from .errors import BadMessage
+from .messages import parse, serialize_response
+from .peers import POLICY_VIOLATION, Link, Peer
+from .request import Request
+from .response import Response
+
+if TYPE_CHECKING:
+    from .application import Application
+
+#: So many bad messages within so many seconds close the connection. A client that is
+#: merely buggy gets enough answers to be debugged; one that floods is cut off.
+MAX_VIOLATIONS = 20
+VIOLATION_PERIOD = 60.0
+
+
+class Inbox:
+    """The reading end of a link.
+
+    :ivar late_responses: how many responses came for no transaction: late, or made up.
+    """
+
+    __slots__ = ("_application", "_in_progress", "_link", "_violations", "late_responses", "peer")
+
+    def __init__(self, application: Application, peer: Peer, link: Link) -> None:
+        self._application = application
+        self.peer = peer
+        self._link = link
+        self._in_progress: Set[int] = set()
+        self._violations: Optional[Deque[float]] = None
+        self.late_responses = 0
+
+    def receive(self, payload: bytes) -> Optional[Request]:
+        """Take one text message, untrusted.
+
+        :returns: the request to be passed to :meth:`handle`, if it is one.
+        """
+        try:
+            message = parse(payload)
+        except BadMessage as error:
+            self.refuse(error.reason, error.id)
+            return None
+        data = message.data or {}
+        if message.method is UNSET:
+            response = Response(message.status, message.reason, data, peer=self.peer)
+            response.id = message.id
+            if not self.peer.transactions.receive(message.id, response):
+                self.late_responses += 1
+            return None
+        id = None
+        if message.id is not UNSET:
+            id = message.id
+            if id in self._in_progress:
+                self.refuse(f"id {id} is that of a request still in progress", id)
+                return None
+            self._in_progress.add(id)
+        request = Request.received(
+            message.method, message.path, id, data, self.peer, self._respond
+        )
+        request.app = self._application.owner
+        return request
+
+    def receive_binary(self) -> None:
+        """Answer a binary message: there is no such thing in this wire format."""
+        self.refuse("binary messages have no meaning here: send JSON as text")
+
+    def handle(self, request: Request) -> None:
+        """Route a request; returns when its chain has run. Never raises an Exception."""
+        self._application.handle(request)
+
+    def refuse(self, reason: str, id: int = 0) -> None:
+        """Answer 400; too many of these close the connection."""
+        self._link.send(serialize_response(400, reason, id, {}))
+        now = self._application.scheduler.now()
+        if self._violations is None:
+            self._violations = deque(maxlen=MAX_VIOLATIONS)
+        self._violations.append(now)
+        if len(self._violations) == MAX_VIOLATIONS:
+            if now - self._violations[0] <= VIOLATION_PERIOD:
+                self._link.close(POLICY_VIOLATION, "too many bad messages")
+
+    def _respond(self, request: Request, response: Response) -> None:
+        if request.id is None:
+            return
+        payload = serialize_response(response.status, response.reason, request.id, response.data)
+        if response.status >= 200:
+            self._in_progress.discard(request.id)
+        self._link.send(payload)

@@ -1,0 +1,143 @@
+"""A request: received from a peer and answered, or made to be sent to one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Union
+
+from .errors import AlreadyReplied, UsageError
+from .response import Response
+
+if TYPE_CHECKING:
+    from .peers import Peer
+
+
+class Request:
+    """One request (or notification: a request whose ``id`` is ``None``).
+
+    A middleware receives one and answers it with :meth:`reply`; ``Request(method,
+    data)`` makes one for ``peer.send(request)``.
+
+    :ivar method: such as ``"message"``; any non-empty string.
+    :ivar path: what is left of the path at this depth of the routing; starts with "/".
+    :ivar original_path: the path as the peer sent it.
+    :ivar base_path: the part that the routers above have matched; "" on top.
+    :ivar id: integer, or ``None`` for a notification, which is never answered.
+    :ivar data: a JSON object as a dict, untrusted.
+    :ivar peer: the :class:`~protoo_flask.Peer` that sent it.
+    :ivar sender: ``{"username": str, "uuid": str}`` of that peer, or ``None``.
+    :ivar app: the :class:`~protoo_flask.Protoo`.
+    :ivar params: parameters of the layer that is running, ``{name: str}``.
+    :ivar route: the :class:`~protoo_flask.core.router.Route` that is running, or ``None``.
+    :ivar ended: whether the final response has been given.
+    """
+
+    __slots__ = (
+        "_attributes",
+        "_respond",
+        "app",
+        "base_path",
+        "data",
+        "ended",
+        "id",
+        "method",
+        "original_path",
+        "params",
+        "path",
+        "peer",
+        "route",
+        "sender",
+    )
+
+    def __init__(self, method: str, data: Optional[Dict[str, Any]] = None) -> None:
+        if not isinstance(method, str) or not method:
+            raise UsageError(f"Request(method, data) takes a non-empty method, not {method!r}")
+        if data is not None and not isinstance(data, dict):
+            raise UsageError(f"Request(method, data) takes a dict as data, not {data!r}")
+        self.method = method
+        self.data: Dict[str, Any] = {} if data is None else data
+        self.path = self.original_path = "/"
+        self.base_path = ""
+        self.id: Optional[int] = None
+        self.peer: Optional[Peer] = None
+        self.sender: Optional[Dict[str, str]] = None
+        self.app: Any = None
+        self.params: Dict[Union[str, int], str] = {}
+        self.route: Any = None
+        self.ended = False
+        self._attributes: Optional[Dict[str, Any]] = None
+        self._respond: Optional[Callable[[Request, Response], None]] = None
+
+    @classmethod
+    def received(
+        cls,
+        method: str,
+        path: str,
+        id: Optional[int],
+        data: Dict[str, Any],
+        peer: Peer,
+        respond: Callable[[Request, Response], None],
+    ) -> Request:
+        """Make the request that ``peer`` sent; ``respond(request, response)`` answers it."""
+        request = cls(method, data)
+        request.path = request.original_path = path
+        request.id = id
+        request.peer = peer
+        request.sender = peer.address
+        request._respond = respond
+        return request
+
+    @property
+    def is_notification(self) -> bool:
+        """Whether nobody waits for an answer."""
+        return self.id is None
+
+    def set(self, name: str, value: Any) -> None:
+        """Keep a value for the middleware further down the chain."""
+        if self._attributes is None:
+            self._attributes = {}
+        self._attributes[name] = value
+
+    def get(self, name: str) -> Any:
+        """Return what :meth:`set` kept, or ``None``."""
+        return None if self._attributes is None else self._attributes.get(name)
+
+    def create_response(
+        self, status: int, reason: str = "", data: Optional[Dict[str, Any]] = None
+    ) -> Response:
+        """Make a response to this request without sending it: ``req.reply(response)`` does."""
+        return Response(status, reason, data, id=self.id)
+
+    def reply(
+        self,
+        status: Union[int, Response],
+        reason: str = "",
+        data: Optional[Dict[str, Any]] = None,
+    ) -> None:
+        """Answer: any number of provisional responses (1xx), then one final (200..699).
+
+        ``req.reply(200, "OK", {"n": 1})`` or ``req.reply(response)``, where ``response``
+        may be one received from another peer. Answering a notification sends nothing.
+
+        :raises AlreadyReplied: after the final response.
+        :raises UsageError: when the status is not 100..699; the request stays open.
+        :raises Unsendable: when the data is not JSON; the request stays open.
+        """
+        if isinstance(status, Response):
+            response = status
+        else:
+            response = Response(status, reason, data)
+        if self.ended:
+            raise AlreadyReplied(
+                f"{self!r} has had its final response; "
+                f"{response.status} {response.reason!r} came too late"
+            )
+        if self._respond is None:
+            raise UsageError(f"{self!r} was made here to be sent; only a received one is answered")
+        # Sending comes first: data that cannot be written must leave the request open.
+        self._respond(self, response)
+        if response.status >= 200:
+            self.ended = True
+
+    def __repr__(self) -> str:
+        id = "notification" if self.id is None else self.id
+        return f"<Request {self.method} {self.original_path} {id}>"

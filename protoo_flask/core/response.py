@@ -1,0 +1,73 @@
+"""A response: the status, reason and data that answer a request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Dict, Optional
+
+from .errors import UsageError
+
+if TYPE_CHECKING:
+    from .peers import Peer
+
+
+class Response:
+    """One response, received from a peer or made to be sent.
+
+    :ivar status: 100..699, the classes of SIP (RFC 3261 section 7.2).
+    :ivar reason: a short text, may be empty.
+    :ivar id: the id of the request it answers, ``None`` before that is known.
+    :ivar data: a JSON object as a dict. Untrusted when it came from a peer.
+    :ivar peer: who sent it; ``None`` for one made here.
+    :ivar is_local: made by this server because nothing came from the peer:
+        408 timeout, 410 offline, 487 canceled, 400 unsendable.
+
+    >>> Response(200, "OK").is_accept
+    True
+    """
+
+    __slots__ = ("data", "id", "is_local", "peer", "reason", "status")
+
+    def __init__(
+        self,
+        status: int,
+        reason: str = "",
+        data: Optional[Dict[str, Any]] = None,
+        *,
+        id: Optional[int] = None,
+        peer: Optional[Peer] = None,
+        is_local: bool = False,
+    ) -> None:
+        if type(status) is not int or not 100 <= status <= 699:
+            raise UsageError(f"a status is an integer from 100 to 699, not {status!r}")
+        if not isinstance(reason, str):
+            raise UsageError(f"a reason is a string, not {reason!r}")
+        self.status = status
+        self.reason = reason
+        self.data: Dict[str, Any] = {} if data is None else data
+        self.id = id
+        self.peer = peer
+        self.is_local = is_local
+
+    @property
+    def is_provisional(self) -> bool:
+        """1xx: more will come."""
+        return self.status < 200
+
+    @property
+    def is_final(self) -> bool:
+        """2xx to 6xx: the last one."""
+        return self.status >= 200
+
+    @property
+    def is_accept(self) -> bool:
+        """2xx."""
+        return 200 <= self.status < 300
+
+    @property
+    def is_reject(self) -> bool:
+        """3xx to 6xx."""
+        return self.status >= 300
+
+    def __repr__(self) -> str:
+        local = " local" if self.is_local else ""
+        return f"<Response {self.status} {self.reason!r}{local}>"

@@ -1,0 +1,90 @@
+"""A route: the functions of one path, by method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
+
+from .handlers import Handler, Next, check_function, check_method, flatten
+from .patterns import PathPattern
+from .verbs import Verbs
+
+if TYPE_CHECKING:
+    from .request import Request
+
+#: What ``next("route")`` is given to leave the current route.
+LEAVE_ROUTE = "route"
+
+
+def leaves_route(error: Any) -> bool:
+    """Whether ``next(error)`` was ``next("route")``."""
+    return isinstance(error, str) and error == LEAVE_ROUTE
+
+
+class Route(Verbs):
+    """The functions of one path; chainable.
+
+    ::
+
+        protoo.route("/rooms/:id").get(show).message(say).all(refuse)
+    """
+
+    def __init__(self, path: Optional[PathPattern] = None) -> None:
+        self.path = path
+        self._stack: List[Tuple[Optional[str], Handler]] = []
+        self._frozen = False
+
+    def handles(self, method: str) -> bool:
+        """Whether any function of this route is for ``method``."""
+        return any(wanted is None or wanted == method for wanted, _ in self._stack)
+
+    def method(self, name: str, *args: Any) -> Any:
+        """Handle requests of the method ``name``: a call with functions, or a decorator."""
+        return self._register(check_method(name), args)
+
+    def all(self, *args: Any) -> Any:
+        """Handle requests of any method."""
+        return self._register(None, args)
+
+    def add(self, method: Optional[str], functions: Sequence[Handler]) -> None:
+        """Append functions for a method, or for every method when it is ``None``."""
+        self._stack.extend((method, function) for function in functions)
+
+    def _register(self, method: Optional[str], args: Sequence[Any]) -> Any:
+        if args:
+            self.add(method, flatten(args))
+            return self
+
+        def decorate(function: Handler) -> Handler:
+            self.add(method, (check_function(function),))
+            return function
+
+        return decorate
+
+    def __call__(self, req: Request, next: Next) -> None:
+        """Run the functions for ``req.method`` in order, then ``next``."""
+        stack = self._stack
+        method = req.method
+        index = 0
+
+        def next_in_route(error: Any = None) -> None:
+            nonlocal index
+            if req.ended or error:
+                # Out of the route: with an error, or by next("route"). After a final
+                # reply the routers above only want to hear of errors.
+                next(None if leaves_route(error) else error)
+                return
+            while index < len(stack):
+                wanted, function = stack[index]
+                index += 1
+                if wanted is None or wanted == method:
+                    try:
+                        function(req, next_in_route)
+                    except Exception as exc:
+                        next_in_route(exc)
+                    return
+            next()
+
+        next_in_route()
+
+    def __repr__(self) -> str:
+        return f"<Route {self.path!r}>"

@@ -1,0 +1,223 @@
+"""Client transactions: a request sent to a peer, and the responses that come back.
+
+The states have the names of SIP's client transactions (RFC 3261 section 17.1); as
+messages travel over a reliable connection there is nothing to retransmit here.
+
+============  ==========================  =======================================
+state         event                       next state, and what is told
+============  ==========================  =======================================
+calling       provisional response        proceeding, the response
+calling       final response              terminated, the response
+proceeding    provisional response        proceeding, the response
+proceeding    final response              terminated, the response
+either        timeout                     terminated, a local 408
+either        peer offline                terminated, a local 410
+either        cancel                      terminated, a local 487
+calling       data cannot be sent         terminated, a local 400
+terminated    anything                    terminated, nothing: it came too late
+============  ==========================  =======================================
+
+Every way out is a final response, so whoever waits is always told.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional
+
+from .errors import Unsendable, WaitTimeout
+from .messages import MAX_ID, serialize_request
+from .request import Request
+from .response import Response
+
+if TYPE_CHECKING:
+    from .peers import Peer
+    from .scheduling import Event, Scheduler, Timer
+
+CALLING = "calling"
+PROCEEDING = "proceeding"
+TERMINATED = "terminated"
+
+#: (state, event) -> state. What is not here is ignored.
+TRANSITIONS = {
+    (CALLING, "provisional"): PROCEEDING,
+    (CALLING, "final"): TERMINATED,
+    (PROCEEDING, "provisional"): PROCEEDING,
+    (PROCEEDING, "final"): TERMINATED,
+}
+
+OnResponse = Callable[[Response], Any]
+
+
+class ClientTransaction:
+    """A request in flight; made by ``peer.send(request)``.
+
+    ::
+
+        for response in peer.send(Request("session", offer)):
+            ...                       # 100, 180, and last the final one
+        response = peer.send(Request("get")).wait()
+
+    :ivar request: the :class:`~protoo_flask.Request` that was sent.
+    :ivar peer: to whom.
+    :ivar id: the id on the wire, unique for that peer.
+    :ivar response: the final response, ``None`` until it came.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        peer: Peer,
+        id: int,
+        on_response: Optional[OnResponse],
+        scheduler: Scheduler,
+    ) -> None:
+        self.request = request
+        self.peer = peer
+        self.id = id
+        self.state = CALLING
+        self.response: Optional[Response] = None
+        #: What was written to the peer; sent again when another link takes over.
+        self.payload = b""
+        self._responses: List[Response] = []
+        self._on_response = on_response
+        self._scheduler = scheduler
+        self._timer: Optional[Timer] = None
+        self._waiting: List[Event] = []
+
+    def wait(self, timeout: Optional[float] = None) -> Response:
+        """Block this greenlet until the final response is there, and return it.
+
+        :param timeout: seconds; ``None`` leaves it to ``PROTOO_REQUEST_TIMEOUT``, which
+            ends the transaction itself with a local 408.
+        :raises WaitTimeout: when ``timeout`` passed first; the transaction goes on.
+        """
+        deadline = None if timeout is None else self._scheduler.now() + timeout
+        while self.response is None:
+            left = None if deadline is None else max(0.0, deadline - self._scheduler.now())
+            if not self._wait_for_news(len(self._responses), left):
+                raise WaitTimeout(f"no final response within {timeout} s to {self.request!r}")
+        return self.response
+
+    def __iter__(self) -> Iterator[Response]:
+        """Iterate over the responses as they come; the last one is final."""
+        seen = 0
+        while True:
+            while seen < len(self._responses):
+                response = self._responses[seen]
+                seen += 1
+                yield response
+                if response.is_final:
+                    return
+            self._wait_for_news(seen)
+
+    def cancel(self) -> None:
+        """End it with a local 487; nothing happens when it has ended."""
+        self.finish(487, "canceled")
+
+    def finish(self, status: int, reason: str) -> None:
+        """End it with a final response made here."""
+        self.receive(
+            Response(status, reason, id=self.id, peer=self.peer, is_local=True),
+        )
+
+    def receive(self, response: Response) -> None:
+        """Take the next response; ignored when the transaction has ended."""
+        state = TRANSITIONS.get((self.state, "final" if response.is_final else "provisional"))
+        if state is None:
+            return
+        self.state = state
+        if response.is_final:
+            self.response = response
+            self.peer.transactions.forget(self)
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        self._responses.append(response)
+        for event in self._waiting:
+            event.set()
+        if self._on_response is not None:
+            self.peer.call_back(self._on_response, response)
+
+    def start_timer(self, seconds: float) -> None:
+        """Arm the timeout; 408 is what SIP calls it (RFC 3261 section 21.4.9)."""
+        self._timer = self._scheduler.call_later(seconds, self.finish, 408, "request timeout")
+
+    def _wait_for_news(self, seen: int, timeout: Optional[float] = None) -> bool:
+        """Block until there are more than ``seen`` responses; ``False`` after ``timeout``."""
+        event = self._scheduler.event()
+        self._waiting.append(event)
+        try:
+            # What came between looking and watching must not be slept through.
+            if seen == len(self._responses):
+                event.wait(timeout)
+        finally:
+            self._waiting.remove(event)
+        return seen < len(self._responses)
+
+    def __repr__(self) -> str:
+        return f"<ClientTransaction {self.id} {self.request.method} {self.state}>"
+
+
+class ClientTransactions:
+    """The client transactions of one peer that have not ended, by id.
+
+    :param first_id: the ids start here. Random, so that a client which remembers the
+        ids it has seen is not confused by a server that was restarted.
+    """
+
+    def __init__(self, peer: Peer, scheduler: Scheduler, first_id: int) -> None:
+        self._peer = peer
+        self._scheduler = scheduler
+        self._next_id = first_id
+        self._pending: Dict[int, ClientTransaction] = {}
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def start(
+        self, request: Request, on_response: Optional[OnResponse], timeout: Optional[float]
+    ) -> ClientTransaction:
+        """Send ``request``; never blocks. Failures come as local responses."""
+        id = self._next_id
+        self._next_id = id + 1 if id < MAX_ID else 1
+        transaction = ClientTransaction(request, self._peer, id, on_response, self._scheduler)
+        try:
+            payload = serialize_request(request.method, id, request.data, request.sender)
+        except Unsendable as error:
+            transaction.finish(400, str(error))
+            return transaction
+        self._pending[id] = transaction
+        transaction.payload = payload
+        if timeout is not None:
+            transaction.start_timer(timeout)
+        if not self._peer.transmit(payload):
+            transaction.finish(410, "peer offline")
+        return transaction
+
+    def receive(self, id: int, response: Response) -> bool:
+        """Hand a response to its transaction; ``False`` when it is late or unknown."""
+        transaction = self._pending.get(id)
+        if transaction is None:
+            return False
+        transaction.receive(response)
+        return True
+
+    def find(self, request: Request) -> Optional[ClientTransaction]:
+        """Return the transaction of a request in flight."""
+        for transaction in self._pending.values():
+            if transaction.request is request:
+                return transaction
+        return None
+
+    def forget(self, transaction: ClientTransaction) -> None:
+        """Drop a transaction that has ended."""
+        self._pending.pop(transaction.id, None)
+
+    def payloads(self) -> List[bytes]:
+        """What a link that takes over has to send again, in order."""
+        return [transaction.payload for transaction in self._pending.values()]
+
+    def finish_all(self, status: int, reason: str) -> None:
+        """End all of them with a local response."""
+        for transaction in list(self._pending.values()):
+            transaction.finish(status, reason)
