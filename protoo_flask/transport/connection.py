@@ -1,0 +1,373 @@
+"""One WebSocket connection: reader, keep-alive, close.
+
+Reading and handling
+--------------------
+The greenlet that reads also handles the requests it reads: handing each to another
+greenlet would cost more than all the rest. But a handler may block (a database,
+``transaction.wait()``), and while it does, the responses of the same client must be
+read. So before anything of the application runs, the hub is asked to call back as
+soon as this greenlet blocks; if that happens, another greenlet becomes the reader,
+and this one leaves when it has finished. A chain that never blocks never notices.
+Under threads blocking cannot be noticed, and every request gets a thread.
+
+Requests are handled one at a time (``PROTOO_PARALLEL_REQUESTS``), in the order in
+which they came: those that come while one is being handled wait in the backlog.
+When the backlog is full, nothing more is read, and TCP slows the client down.
+
+Closing
+-------
+========  ======================  ==========  ==========================================
+state     event                   next state  what is done
+========  ======================  ==========  ==========================================
+open      we close                closing     send Close, start the close timer
+open      Close received          draining    send Close back, then FIN
+open      violation, overflow     draining    send Close with its code, then FIN
+closing   Close received          draining    FIN
+closing   violation, overflow     draining    FIN
+any       end of the connection   closed      give everything back
+any       close timer             (same)      break the connection; its end follows
+========  ======================  ==========  ==========================================
+
+The FIN is sent when the outbox is empty, and then the client's end is awaited:
+closing a socket that still has unread bytes would make the kernel send a reset,
+which may destroy the Close frame before the client has read it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Callable, Deque, Optional, Tuple
+
+from ..core.inbox import Inbox
+from ..core.peers import NORMAL_CLOSURE, POLICY_VIOLATION, TooManyPeers
+from ..core.request import Request
+from ..core.scheduling import Timer
+from .channel import Channel, Loop
+from .frames import (
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    FrameError,
+    close_payload,
+    decode_close,
+    encode_frame,
+)
+from .outbox import Outbox
+
+OPEN = "open"
+CLOSING = "closing"
+DRAINING = "draining"
+CLOSED = "closed"
+
+#: (state, event) -> state; the table above.
+TRANSITIONS = {
+    (OPEN, "close"): CLOSING,
+    (OPEN, "received close"): DRAINING,
+    (OPEN, "failed"): DRAINING,
+    (CLOSING, "received close"): DRAINING,
+    (CLOSING, "failed"): DRAINING,
+    (OPEN, "ended"): CLOSED,
+    (CLOSING, "ended"): CLOSED,
+    (DRAINING, "ended"): CLOSED,
+}
+
+#: Seconds that a client has to finish the closing handshake.
+CLOSE_TIMEOUT = 5.0
+
+#: Bytes of requests that may wait for the one being handled.
+MAX_BACKLOG = 1024 * 1024
+
+
+class Connection:
+    """A link (see :class:`~protoo_flask.core.peers.Link`) over a WebSocket.
+
+    :param channel: the socket, upgraded but for ``handshake``.
+    :param handshake: the bytes of the 101 response, sent first.
+    :param codec: for the frames, as agreed on in the handshake.
+    :param connect: called with this link when it is live; returns its inbox.
+    :param disconnect: called with the inbox and this link when it is no longer open.
+    """
+
+    __slots__ = (
+        "_active",
+        "_backlog",
+        "_backlog_size",
+        "_channel",
+        "_close_timer",
+        "_codec",
+        "_connect",
+        "_disconnect",
+        "_ended",
+        "_handshake",
+        "_heard",
+        "_inbox",
+        "_items",
+        "_lock",
+        "_loop",
+        "_outbox",
+        "_parallel",
+        "_ping_interval",
+        "_ping_timer",
+        "_reader",
+        "_room",
+        "state",
+    )
+
+    def __init__(
+        self,
+        channel: Channel,
+        loop: Loop,
+        codec: Any,
+        handshake: bytes,
+        *,
+        connect: Callable[[Connection], Inbox],
+        disconnect: Callable[[Inbox, Connection], None],
+        ping_interval: Optional[float],
+        max_outbox: int,
+        parallel_requests: int = 1,
+    ) -> None:
+        self.state = OPEN
+        self._channel = channel
+        self._loop = loop
+        self._codec = codec
+        self._handshake = handshake
+        self._connect = connect
+        self._disconnect = disconnect
+        self._ping_interval = ping_interval
+        self._parallel = parallel_requests
+        self._lock = loop.lock()
+        self._outbox = Outbox(channel, max_outbox, channel.abort, self._lock)
+        self._inbox: Optional[Inbox] = None
+        self._items: Deque[Tuple[int, bytes]] = deque()
+        self._backlog: Deque[Tuple[Request, int]] = deque()
+        self._backlog_size = 0
+        self._active = 0
+        self._reader: object = None
+        self._room: Any = None
+        self._ended: Any = None
+        self._heard = True
+        self._ping_timer: Optional[Timer] = None
+        self._close_timer: Optional[Timer] = None
+
+    # The link --------------------------------------------------------------------
+
+    def send(self, payload: bytes) -> bool:
+        """Send a text message without blocking; ``False`` when no longer open."""
+        if self.state is not OPEN:
+            return False
+        if not self._outbox.send(self._codec.encode_text(payload)):
+            self._fail(FrameError(POLICY_VIOLATION, "slow consumer"))
+            return False
+        return True
+
+    def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
+        """Start the closing handshake without blocking."""
+        if self._enter("close"):
+            self._send_close(code, reason)
+
+    def abandon(self, code: int, reason: str) -> None:
+        """Send Close because the process is exiting: no timer or greenlet will run again."""
+        if self.state is OPEN:
+            self.state = CLOSING
+            self._send_close(code, reason)
+
+    # Its life --------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Serve the client; returns when reading has ended or has gone elsewhere."""
+        self._outbox.send(self._handshake)
+        self._handshake = b""
+        try:
+            self._inbox = self._connect(self)
+        except TooManyPeers as error:
+            # Another device came first, between the authorization and now.
+            self._fail(FrameError(POLICY_VIOLATION, str(error)))
+        except BaseException:
+            self._end()
+            raise
+        if self.state is not OPEN and self._inbox is not None:
+            # Closed while the site was still being told that the peer is online.
+            self._loop.spawn(self._disconnect, self._inbox, self)
+        elif self._ping_interval:
+            self._ping_timer = self._loop.call_later(self._ping_interval, self._keep_alive)
+        self._reader = reader = object()
+        self._read(reader)
+
+    def serve_to_the_end(self) -> None:
+        """Serve the client; returns when the connection has ended."""
+        self._ended = self._loop.event()
+        self.serve()
+        self._ended.wait()
+
+    def _read(self, reader: object) -> None:
+        """Read and handle until the connection ends, or another greenlet is the reader."""
+        try:
+            while self._reader is reader:
+                if self._items:
+                    self._take_item(reader, *self._items.popleft())
+                elif self._backlog_size > MAX_BACKLOG:
+                    self._wait_for_room()
+                elif not self._receive():
+                    self._end()
+                    return
+        except BaseException:
+            # A defect, or something raised to end this greenlet: the client must not
+            # be left with a connection that nobody reads.
+            self._end()
+            raise
+
+    def _receive(self) -> bool:
+        """Read what the socket has; ``False`` at its end."""
+        data = self._channel.recv()
+        if not data:
+            return False
+        self._heard = True
+        if self.state is DRAINING:
+            return True
+        self._items.extend(self._codec.receive(data))
+        if self._codec.error is not None:
+            self._items.append((-1, b""))
+        return True
+
+    def _take_item(self, reader: object, opcode: int, payload: bytes) -> None:
+        if opcode == TEXT:
+            if self.state is OPEN:
+                self._take_message(reader, payload)
+        elif opcode == PING:
+            if self.state is OPEN and not self._outbox.send(encode_frame(PONG, payload)):
+                self._fail(FrameError(POLICY_VIOLATION, "slow consumer"))
+        elif opcode == CLOSE:
+            self._take_close(payload)
+        elif opcode == -1:
+            self._fail(self._codec.error)
+        elif opcode != PONG and self.state is OPEN and self._inbox is not None:
+            self._inbox.receive_binary()
+
+    def _take_message(self, reader: object, payload: bytes) -> None:
+        blocked = self._loop.when_blocked(self._hand_over, reader)
+        try:
+            assert self._inbox is not None
+            request = self._inbox.receive(payload)
+            if request is None or not self._claim(request, len(payload)):
+                return
+            if blocked is None:
+                self._loop.spawn(self._work, request)
+            else:
+                self._work(request)
+        finally:
+            if blocked is not None:
+                blocked.stop()
+
+    def _hand_over(self, reader: object) -> None:
+        """Make another greenlet the reader: ``reader`` has blocked in a handler."""
+        if self._reader is reader and self.state is not CLOSED:
+            self._reader = successor = object()
+            self._loop.spawn(self._read, successor)
+
+    def _claim(self, request: Request, size: int) -> bool:
+        """Take a place among those being handled, or put the request into the backlog."""
+        with self._lock:
+            if self._active < self._parallel:
+                self._active += 1
+                return True
+            self._backlog.append((request, size))
+            self._backlog_size += size
+            return False
+
+    def _work(self, request: Request) -> None:
+        """Handle a request, then those that have come meanwhile."""
+        assert self._inbox is not None
+        while True:
+            try:
+                self._inbox.handle(request)
+            except BaseException:
+                with self._lock:
+                    self._active -= 1
+                self._channel.abort()
+                raise
+            with self._lock:
+                if not self._backlog:
+                    self._active -= 1
+                    return
+                request, size = self._backlog.popleft()
+                self._backlog_size -= size
+                room = self._room
+            if room is not None:
+                room.set()
+
+    def _wait_for_room(self) -> None:
+        self._room = room = self._loop.event()
+        if self._backlog_size > MAX_BACKLOG:
+            room.wait()
+        self._room = None
+        # Nobody was listening; that says nothing about the client.
+        self._heard = True
+
+    # Its end ---------------------------------------------------------------------
+
+    def _keep_alive(self) -> None:
+        """Ping, or give up: the client has sent nothing since the last ping."""
+        if self.state is not OPEN:
+            return
+        if not self._heard and not self._room:
+            self._fail(FrameError(POLICY_VIOLATION, "ping timeout"))
+            self._channel.abort()  # nobody is there to finish a closing handshake with
+            return
+        self._heard = False
+        if not self._outbox.send(encode_frame(PING, b"")):
+            self._fail(FrameError(POLICY_VIOLATION, "slow consumer"))
+            return
+        assert self._ping_interval is not None
+        self._ping_timer = self._loop.call_later(self._ping_interval, self._keep_alive)
+
+    def _take_close(self, payload: bytes) -> None:
+        try:
+            code, _ = decode_close(payload)
+        except ValueError as error:
+            self._fail(error.args[0])
+            return
+        was_open = self.state is OPEN
+        if self._enter("received close"):
+            if was_open:
+                self._send_close(code)
+            self._outbox.finish(self._channel.shut_down_writing)
+
+    def _fail(self, error: FrameError) -> None:
+        """Close for a reason of ours, after which nothing more is understood or sent."""
+        was_open = self.state is OPEN
+        if self._enter("failed"):
+            if was_open:
+                self._outbox.discard()
+                self._send_close(error.code, error.reason)
+            self._outbox.finish(self._channel.shut_down_writing)
+
+    def _send_close(self, code: int, reason: str = "") -> None:
+        self._outbox.send(encode_frame(CLOSE, close_payload(code, reason)), bounded=False)
+
+    def _end(self) -> None:
+        """Give everything back: the connection has ended."""
+        if self._enter("ended"):
+            for timer in (self._ping_timer, self._close_timer):
+                if timer is not None:
+                    timer.cancel()
+            self._outbox.close()
+            self._channel.close()
+            if self._ended is not None:
+                self._ended.set()
+
+    def _enter(self, event: str) -> bool:
+        """Follow the table; ``False`` when the event means nothing in this state."""
+        with self._lock:
+            old, state = self.state, TRANSITIONS.get((self.state, event))
+            if state is None:
+                return False
+            self.state = state
+        if old is OPEN:
+            if state is not CLOSED:
+                self._close_timer = self._loop.call_later(CLOSE_TIMEOUT, self._channel.abort)
+            if self._inbox is not None:
+                # Not here: what the site does when a peer goes may block, and a sender
+                # that overflows somebody's outbox must not wait for it.
+                self._loop.spawn(self._disconnect, self._inbox, self)
+        return True

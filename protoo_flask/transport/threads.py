@@ -1,0 +1,137 @@
+"""Waiting in threads: under the development server of ``flask run``."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import selectors
+import socket
+import ssl
+import threading
+import time
+from typing import Any, Callable, ContextManager, List, Optional, Tuple
+
+from .channel import READ_SIZE
+
+# Not the default selector: epoll would cost a file descriptor for each wait.
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class ThreadTimer:
+    """A call that is due at a time."""
+
+    __slots__ = ("args", "function")
+
+    def __init__(self, function: Callable[..., Any], args: Any) -> None:
+        self.function: Optional[Callable[..., Any]] = function
+        self.args = args
+
+    def cancel(self) -> None:
+        self.function = None
+        self.args = ()
+
+
+class ThreadLoop:
+    """Time and concurrency by threads.
+
+    One thread waits for the timers; it ends when there are none.
+    """
+
+    now = staticmethod(time.monotonic)
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._timers: List[Tuple[float, int, ThreadTimer]] = []
+        self._order = itertools.count()
+        self._running = False
+
+    def call_later(self, seconds: float, function: Callable[..., Any], *args: Any) -> ThreadTimer:
+        timer = ThreadTimer(function, args)
+        with self._changed:
+            heapq.heappush(self._timers, (self.now() + seconds, next(self._order), timer))
+            if not self._running:
+                self._running = True
+                self.spawn(self._run_timers)
+            self._changed.notify()
+        return timer
+
+    def _run_timers(self) -> None:
+        with self._changed:
+            while self._timers:
+                when, _, timer = self._timers[0]
+                left = when - self.now()
+                if timer.function is None or left <= 0:
+                    heapq.heappop(self._timers)
+                    if timer.function is not None:
+                        self.spawn(timer.function, *timer.args)
+                else:
+                    self._changed.wait(left)
+            self._running = False
+
+    def spawn(self, function: Callable[..., Any], *args: Any) -> None:
+        threading.Thread(target=function, args=args, name="protoo", daemon=True).start()
+
+    def event(self) -> threading.Event:
+        return threading.Event()
+
+    def lock(self) -> ContextManager[Any]:
+        return threading.RLock()
+
+    def when_blocked(self, function: Callable[..., Any], *args: Any) -> Optional[Any]:
+        # Nobody notices a thread that blocks.
+        return None
+
+
+class ThreadChannel:
+    """A socket that stays the server's, waited for in a thread."""
+
+    def __init__(self, sock: Any) -> None:
+        sock.settimeout(0.0)
+        self._sock = sock
+
+    def recv(self) -> bytes:
+        while True:
+            try:
+                return bytes(self._sock.recv(READ_SIZE))
+            except _NOT_NOW:
+                self._wait(selectors.EVENT_READ)
+            except OSError:
+                return b""
+
+    def send(self, data: bytes) -> int:
+        try:
+            return int(self._sock.send(data))
+        except _NOT_NOW:
+            return 0
+
+    def when_writable(self, function: Callable[[], None]) -> None:
+        def wait_and_call() -> None:
+            self._wait(selectors.EVENT_WRITE)
+            function()
+
+        threading.Thread(target=wait_and_call, name="protoo-writer", daemon=True).start()
+
+    def shut_down_writing(self) -> None:
+        self._shut_down(socket.SHUT_WR)
+
+    def abort(self) -> None:
+        self._shut_down(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        # The server closes its socket; what it may still write meets a closed end.
+        self.abort()
+
+    def _shut_down(self, how: int) -> None:
+        # What is not connected any more is shut down already.
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(how)
+
+    def _wait(self, event: int) -> None:
+        with _Selector() as selector:
+            try:
+                selector.register(self._sock, event)
+            except (ValueError, KeyError):
+                return  # closed meanwhile: the next recv or send will say so
+            selector.select()
