@@ -1,0 +1,116 @@
+"""Who may connect: the origin of the page, and who the site says the user is.
+
+Runs in the Flask request of the handshake, before anything is upgraded, so that a
+refusal is an ordinary HTTP response with a status and a readable body.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, Callable, Optional, Tuple
+from urllib.parse import urlsplit
+
+from flask import Request, abort, session
+from flask import request as flask_request
+
+from .core.errors import Reject, UsageError
+from .core.peers import Identity
+from .settings import Settings
+
+Authorizer = Callable[[], Any]
+
+#: Longest uuid that a client may give itself: characters. Room for a UUID with a
+#: prefix; a bound, because it is kept and repeated to others.
+MAX_UUID_LENGTH = 128
+
+_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+
+def check_origin(request: Request, settings: Settings) -> None:
+    """Refuse a page of a foreign origin: it would act with the user's cookies.
+
+    WebSockets know no same-origin policy (RFC 6455 section 10.2): the server is the one
+    to check. Native applications send no Origin header, and no cookies of a browser.
+
+    :raises Reject: 403, saying which settings matter.
+    """
+    origin = request.headers.get("Origin")
+    allowed = settings.allowed_origins
+    if origin is None or allowed == "*" or _is_own_origin(origin, request):
+        return
+    if allowed and origin.lower() in {str(item).lower().rstrip("/") for item in allowed}:
+        return
+    raise Reject(
+        403,
+        f"origin {origin} is not allowed: this site is {request.scheme}://{request.host} "
+        "(behind a proxy, it must pass the Host header on), and PROTOO_ALLOWED_ORIGINS "
+        "does not name it",
+    )
+
+
+def _is_own_origin(origin: str, request: Request) -> bool:
+    own = _parse_origin(f"{request.scheme}://{request.host}")
+    theirs = _parse_origin(origin)
+    if theirs is None or own is None:
+        return False
+    if theirs == own:
+        return True
+    # Where a proxy ends TLS and does not say so, the site looks like http from here.
+    # The other way around, a page loaded over http must not reach an https site.
+    secured = _parse_origin(f"https://{request.host}")
+    return own[0] == "http" and theirs == secured
+
+
+def _parse_origin(origin: str) -> Optional[Tuple[str, str, Optional[int]]]:
+    try:
+        parts = urlsplit(origin)
+        port = parts.port
+    except ValueError:
+        return None
+    if not parts.hostname:
+        return None
+    return parts.scheme, parts.hostname, port or _DEFAULT_PORTS.get(parts.scheme)
+
+
+def identify(authorizer: Optional[Authorizer], settings: Settings) -> Identity:
+    """Ask the site who is connecting.
+
+    :raises Reject: when the authorizer returns ``None``, or raises it.
+    :raises HTTPException: when the authorizer does (``abort(401)``).
+    :raises UsageError: when it returns something else than it may.
+    """
+    answer = _authorize_by_session(settings) if authorizer is None else authorizer()
+    if answer is None:
+        raise Reject(403, "not authorized")
+    if not isinstance(answer, tuple) or len(answer) not in (2, 3):
+        raise UsageError(
+            "the function given to @protoo.authorize returns (username, uuid), "
+            f"(username, uuid, data), or None to refuse; it returned {answer!r}"
+        )
+    username, uuid = answer[:2]
+    if username is None or username == "":
+        raise UsageError(
+            f"the function given to @protoo.authorize returned {answer!r}, which has no "
+            "username; return None to refuse"
+        )
+    return Identity(
+        str(username),
+        make_uuid() if uuid is None or uuid == "" else str(uuid),
+        answer[2] if len(answer) == 3 else None,
+    )
+
+
+def _authorize_by_session(settings: Settings) -> Optional[Tuple[str, Optional[str]]]:
+    """Take the user that has logged in to the site, and the device from ``?uuid=``."""
+    username = session.get(settings.session_key)
+    if username is None or username == "":
+        raise Reject(403, "not logged in")
+    uuid = flask_request.args.get("uuid")
+    if uuid is not None and len(uuid) > MAX_UUID_LENGTH:
+        abort(400, f"uuid has at most {MAX_UUID_LENGTH} characters")
+    return str(username), uuid
+
+
+def make_uuid() -> str:
+    """Make up a name for a device that has none."""
+    return secrets.token_urlsafe(8)

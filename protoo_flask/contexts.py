@@ -1,0 +1,60 @@
+"""The Flask contexts in which code of the site runs, message after message.
+
+A handler finds in ``flask.request`` and ``flask.session`` those of the handshake, a
+fresh ``g``, and ``current_app``; and when it returns, whatever teardown functions the
+site has registered run, as after an HTTP request. So a database session that a
+handler used goes back to the pool while its peer is idle.
+
+This is the only module that knows how Flask's contexts are made.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Callable, Dict, Mapping
+
+from flask import Flask, Request
+from flask.ctx import RequestContext
+
+#: What servers put into the environ besides the request: sockets, buffers, and objects
+#: that lead to them. None of it means anything after the handshake.
+_SERVER_KEYS = ("gunicorn.", "werkzeug.", "gevent.", "wsgi.file_wrapper", "wsgi.early_hints")
+
+
+class MessageContext(RequestContext):
+    """The request context of one message: that of the handshake, without matching its URL."""
+
+    def match_request(self) -> None:
+        """Nothing to match: no view is going to run."""
+
+
+class HandshakeContext:
+    """What is kept of a handshake for the messages that follow.
+
+    :param app: the site's Flask app.
+    :param request: the request of the handshake.
+    :param session: its session, which no response can change any more.
+    """
+
+    __slots__ = ("_app", "_request", "_session")
+
+    def __init__(self, app: Flask, request: Request, session: Any) -> None:
+        self._app = app
+        self._session = session
+        self._request = app.request_class(_strip_environ(request.environ))
+        self._request.url_rule = request.url_rule
+        self._request.view_args = request.view_args
+
+    def run(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call ``function(*args)`` in contexts of its own, then run the teardowns."""
+        with MessageContext(
+            self._app, self._request.environ, request=self._request, session=self._session
+        ):
+            function(*args)
+
+
+def _strip_environ(environ: Mapping[str, Any]) -> Dict[str, Any]:
+    kept = {key: value for key, value in environ.items() if not key.startswith(_SERVER_KEYS)}
+    kept["wsgi.input"] = io.BytesIO()
+    kept.pop("wsgi.input_terminated", None)
+    return kept

@@ -1,0 +1,223 @@
+"""Protoo, the Flask extension: what an application registers, and what it asks for."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Callable, List, Optional, Sequence, Union
+from weakref import WeakSet
+
+from flask import Blueprint, Flask, current_app, has_app_context
+
+from .authorization import Authorizer
+from .core.errors import UsageError
+from .core.handlers import check_function
+from .core.patterns import PathPattern
+from .core.peers import AUTHORIZATION_REVOKED, Peer
+from .core.route import Route
+from .core.router import Router
+from .core.verbs import Verbs
+from .host import EVENTS, Listeners
+from .live import LiveApp
+from .settings import PREFIX, Settings
+
+
+class Protoo(Verbs):
+    """Chat, presence and calls for a Flask site.
+
+    ::
+
+        app = Flask(__name__)
+        app.secret_key = "..."
+        protoo = Protoo(app)                  # or protoo.init_app(app) in an app factory
+
+        @protoo.message("/echo")
+        def echo(req, next):
+            req.reply(200, "OK", req.data)
+
+    Whoever has logged in to the site (``session["username"]``) can connect. What is
+    registered here is shared by every app it was initialised for; who is connected
+    belongs to each app, in ``app.extensions["protoo"]``.
+
+    :param app: the site's app; or none, and :meth:`init_app` later.
+    :param options: settings by their names without ``PROTOO_``, in lower case; they win
+        over ``app.config``.
+    """
+
+    def __init__(self, app: Optional[Flask] = None, **options: Any) -> None:
+        self._options = Settings.check_options(options)
+        #: The router that every request enters.
+        self.router = Router()
+        #: The function given to :meth:`authorize`, or ``None`` for the default.
+        self.authorizer: Optional[Authorizer] = None
+        #: ``{name of a signal: functions}``, given to :meth:`on`.
+        self.listeners: Listeners = {}
+        self._live_apps: WeakSet[LiveApp] = WeakSet()
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Register the WebSocket route and the browser client on a site's app.
+
+        :raises UsageError: for a setting that cannot work, or when the app has a Protoo.
+        """
+        if "protoo" in app.extensions:
+            raise UsageError(f"{app!r} has a Protoo already; an app has one, with many routers")
+        settings = Settings.load(app.config, self._options)
+        _warn_of_unknown_settings(app)
+        live = LiveApp(self, app, settings)
+        app.extensions["protoo"] = live
+        self._live_apps.add(live)
+        blueprint = Blueprint(
+            "protoo", __name__, static_folder="static", static_url_path=settings.path
+        )
+        blueprint.add_url_rule(settings.path, "handshake", live.handshake, websocket=True)
+        blueprint.add_url_rule(settings.path, "plain_http", live.answer_plain_http)
+        app.register_blueprint(blueprint)
+
+    # Registration --------------------------------------------------------------------
+
+    def authorize(self, function: Authorizer) -> Authorizer:
+        """Decide who connects, in the Flask request of the handshake.
+
+        The function takes no arguments and returns ``(username, uuid)`` or ``(username,
+        uuid, data)``; ``uuid`` may be ``None``, and one is made up. To refuse, it returns
+        ``None``, raises ``Reject(code, reason)``, or any ``HTTPException`` (``abort(401)``):
+        the handshake is answered with that status. ``data`` becomes ``peer.data``.
+
+        ::
+
+            @protoo.authorize
+            def authorize():
+                if not current_user.is_authenticated:
+                    raise Reject(401, "log in first")
+                return current_user.get_id(), request.args.get("uuid")
+        """
+        if self.authorizer is not None:
+            raise UsageError(f"@protoo.authorize was given {self.authorizer!r} already")
+        self.authorizer = check_function(function)
+        return function
+
+    def use(self, *args: Any) -> Any:
+        """Run functions or routers for every request below a path: see :class:`Router`."""
+        return self.router.use(*args)
+
+    def all(self, *args: Any) -> Any:
+        """Handle requests of any method whose whole path matches: see :class:`Router`."""
+        return self.router.all(*args)
+
+    def method(self, name: str, *args: Any) -> Any:
+        """Handle requests of the method ``name``, which may be any string."""
+        return self.router.method(name, *args)
+
+    def route(self, path: PathPattern) -> Route:
+        """Return a :class:`Route`, to give one path functions for several methods."""
+        return self.router.route(path)
+
+    def param(self, names: Union[str, Sequence[str]], function: Any = None) -> Any:
+        """Run ``fn(req, next, value)`` before layers whose path has such a parameter."""
+        return self.router.param(names, function)
+
+    def errorhandler(self, *args: Any) -> Any:
+        """Handle the errors of what is registered above: ``fn(error, req, next)``."""
+        return self.router.errorhandler(*args)
+
+    def Router(
+        self,
+        case_sensitive: Optional[bool] = None,
+        strict: Optional[bool] = None,
+        merge_params: bool = False,
+    ) -> Router:
+        """Return a new :class:`Router`, to be mounted with :meth:`use`."""
+        return Router(case_sensitive, strict, merge_params)
+
+    def on(self, event: str, function: Optional[Callable[..., Any]] = None) -> Any:
+        """Call a function when something happens; a call or a decorator.
+
+        ``"online"``, ``"disconnect"``, ``"reconnect"``, ``"offline"`` call ``fn(peer)``,
+        ``"user_online"``, ``"user_offline"`` call ``fn(username)``, and
+        ``"routing_error"`` calls ``fn(error, request)``. See ``protoo_flask.signals``.
+        """
+        if event not in EVENTS:
+            close = difflib.get_close_matches(str(event), EVENTS, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UsageError(f"on(event, fn) knows {', '.join(EVENTS)}, not {event!r}{hint}")
+
+        def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+            self.listeners.setdefault(EVENTS[event], []).append(check_function(function))
+            return function
+
+        return decorate if function is None else decorate(function)
+
+    # Who is there --------------------------------------------------------------------
+
+    def peers(self, username: Optional[str] = None, uuid: Optional[str] = None) -> List[Peer]:
+        """Return the peers of a user, of a device, of both, or all of them."""
+        return self._live.peers(username, uuid)
+
+    def peer(self, username: str, uuid: str) -> Optional[Peer]:
+        """Return one peer, or ``None``."""
+        return self._live.peer(username, uuid)
+
+    def disconnect(
+        self,
+        username: str,
+        uuid: Optional[str] = None,
+        code: int = AUTHORIZATION_REVOKED,
+        reason: str = "authorization revoked",
+    ) -> int:
+        """Close the connections of a user, or of one device; they are offline at once.
+
+        For when the site logs a user out or bans them: with 3001 the client does not
+        come back by itself.
+
+        :returns: how many there were.
+        """
+        return self._live.disconnect(username, uuid, code, reason)
+
+    def close(self) -> None:
+        """Close every connection with 1001, and answer new ones with 503."""
+        self._live.close()
+
+    @property
+    def _live(self) -> LiveApp:
+        if has_app_context():
+            live = current_app.extensions.get("protoo")
+            if isinstance(live, LiveApp) and live.protoo is self:
+                return live
+        apps = list(self._live_apps)
+        if len(apps) == 1:
+            return apps[0]
+        if not apps:
+            raise UsageError("this Protoo has no app yet: Protoo(app), or protoo.init_app(app)")
+        raise UsageError(
+            "this Protoo serves several apps, so it must know which one is meant: "
+            "call it inside a handler, or inside `with app.app_context():`"
+        )
+
+    # On its own ----------------------------------------------------------------------
+
+    def run(self, host: str = "127.0.0.1", port: int = 8000) -> None:
+        """Serve it with gevent until interrupted: the app it has, or none but itself.
+
+        For trying out and for signaling servers without a site; a site is served by
+        what it is served by anyway.
+        """
+        from .serving import serve  # the server is not part of the extension
+
+        apps = list(self._live_apps)
+        if len(apps) > 1:
+            raise UsageError("this Protoo serves several apps: run one of them")
+        if not apps:
+            self.init_app(Flask("protoo_flask.standalone", static_folder=None))
+        serve(self._live.app, host, port)
+
+
+def _warn_of_unknown_settings(app: Flask) -> None:
+    known = [PREFIX + name.upper() for name in Settings.__dataclass_fields__]
+    for key in app.config:
+        if key.startswith(PREFIX) and key not in known:
+            close: List[str] = difflib.get_close_matches(key, known, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            app.logger.warning("%s is not a setting of this protoo_flask%s", key, hint)
+
+

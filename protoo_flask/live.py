@@ -1,0 +1,215 @@
+"""The live state of one Flask app, and the views that let clients into it.
+
+It is ``app.extensions["protoo"]``; nothing of it is global, so two apps in one
+process have nothing to do with each other.
+"""
+
+from __future__ import annotations
+
+import atexit
+import secrets
+import weakref
+from typing import TYPE_CHECKING, Any, Callable, List, Optional
+
+from flask import Flask, Response, request, session
+
+from .authorization import check_origin, identify
+from .contexts import HandshakeContext
+from .core.application import Application
+from .core.errors import Reject
+from .core.inbox import Inbox
+from .core.messages import MAX_ID
+from .core.peers import AUTHORIZATION_REVOKED, GOING_AWAY, Identity, Peer, TooManyPeers
+from .core.router import RoutingOptions
+from .host import FlaskHost
+from .settings import Settings
+from .transport.connection import Connection
+from .transport.handshake import HandshakeError, negotiate_handshake
+from .upgrade import UpgradeResponse, make_loop
+
+if TYPE_CHECKING:
+    from .extension import Protoo
+    from .transport.channel import Channel, Loop
+
+#: What a browser sees that opens the WebSocket's URL as a page, and what a proxy
+#: leads to that does not pass the upgrade on.
+UPGRADE_HINT = (
+    "This is a WebSocket endpoint; a client connects with "
+    'new WebSocket(url, "protoo").\n'
+    "If a WebSocket client got this answer, a proxy in between has dropped the Upgrade "
+    "and Connection headers (nginx needs proxy_http_version 1.1 and both headers set).\n"
+)
+
+
+class LiveApp:
+    """One app's peers, and its way in.
+
+    :ivar protoo: the extension that serves this app.
+    """
+
+    def __init__(self, protoo: Protoo, app: Flask, settings: Settings) -> None:
+        self.protoo = protoo
+        self.app = app
+        self.settings = settings
+        self._closed = False
+        self._loop: Optional[Loop] = None
+        self._application: Optional[Application] = None
+
+    # What the application asks for ---------------------------------------------------
+
+    def peers(self, username: Optional[str] = None, uuid: Optional[str] = None) -> List[Peer]:
+        """See :meth:`Protoo.peers`."""
+        return self._application.registry.find(username, uuid) if self._application else []
+
+    def peer(self, username: str, uuid: str) -> Optional[Peer]:
+        """See :meth:`Protoo.peer`."""
+        return self._application.registry.get(username, uuid) if self._application else None
+
+    def disconnect(
+        self,
+        username: str,
+        uuid: Optional[str] = None,
+        code: int = AUTHORIZATION_REVOKED,
+        reason: str = "authorization revoked",
+    ) -> int:
+        """See :meth:`Protoo.disconnect`."""
+        if self._application is None:
+            return 0
+        return self._application.disconnect(username, uuid, code, reason)
+
+    def close(self) -> None:
+        """See :meth:`Protoo.close`."""
+        self._closed = True
+        if self._application is not None:
+            self._application.close()
+
+    # Opening ---------------------------------------------------------------------------
+
+    def open(self, loop: Loop) -> Application:
+        """Return the application, made when the first client comes.
+
+        Only then is it known whether the server runs greenlets or threads, and from
+        then on routes and handlers stay as they are.
+        """
+        if self._application is None:
+            settings = self.settings
+            self.protoo.router.freeze(
+                RoutingOptions(settings.case_sensitive_routing, settings.strict_routing)
+            )
+            self._loop = loop
+            self._application = Application(
+                self.protoo,
+                self.protoo.router,
+                FlaskHost(self.app, self.protoo.listeners),
+                loop,
+                first_id=lambda: secrets.randbelow(MAX_ID // 2) + 1,
+                request_timeout=settings.request_timeout,
+                max_peers_per_user=settings.max_peers_per_user,
+            )
+            _at_exit(self._say_goodbye)
+        return self._application
+
+    def _say_goodbye(self) -> None:
+        """Tell the clients that the process ends: they come back to the next one."""
+        for peer in self.peers():
+            link = peer.link
+            if isinstance(link, Connection):
+                link.abandon(GOING_AWAY, "shutting down")
+
+    # Views -----------------------------------------------------------------------------
+
+    def handshake(self) -> Response:
+        """View of the WebSocket route: let the client in, or answer with a status."""
+        try:
+            self._check_open()
+            agreed = negotiate_handshake(
+                request.environ,
+                compression=self.settings.compression,
+                max_message_size=self.settings.max_message_size,
+            )
+            identity = self._identify()
+            loop = make_loop(request.environ)
+            application = self.open(loop)
+            application.registry.check_room(identity)
+        except TooManyPeers as error:
+            return _refuse(403, str(error))
+        except Reject as error:
+            return _refuse(error.code, error.reason)
+        except HandshakeError as error:
+            response = _refuse(error.status, error.reason)
+            response.headers.update(error.headers)
+            return response
+        context = HandshakeContext(self.app, request, session)
+        return UpgradeResponse(agreed.headers, self._starter(identity, context, agreed.codec))
+
+    def answer_plain_http(self) -> Response:
+        """View of the same path without an upgrade: say what a handshake would be told.
+
+        A browser hides the status of a refused handshake from scripts; here they can
+        read it. 426 means that a handshake would be welcome.
+        """
+        try:
+            self._check_open()
+            self._identify()
+            response = _refuse(426, UPGRADE_HINT)
+            response.headers["Upgrade"] = "websocket"
+        except Reject as error:
+            response = _refuse(error.code, error.reason)
+        origin = request.headers.get("Origin")
+        if origin and self.settings.allowed_origins:
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Allow-Credentials"] = "true"
+            response.headers["Vary"] = "Origin"
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Reject(503, "shutting down")
+
+    def _identify(self) -> Identity:
+        check_origin(request, self.settings)
+        return identify(self.protoo.authorizer, self.settings)
+
+    def _starter(
+        self, identity: Identity, context: HandshakeContext, codec: Any
+    ) -> Callable[[Channel, bytes], Connection]:
+        def connect(connection: Connection) -> Inbox:
+            assert self._application is not None
+            return self._application.connect(identity, connection, context)
+
+        def disconnect(inbox: Inbox, connection: Connection) -> None:
+            assert self._application is not None
+            self._application.registry.disconnect(inbox.peer, connection)
+
+        def start(channel: Channel, handshake: bytes) -> Connection:
+            assert self._loop is not None
+            return Connection(
+                channel,
+                self._loop,
+                codec,
+                handshake,
+                connect=connect,
+                disconnect=disconnect,
+                ping_interval=self.settings.ping_interval,
+                max_outbox=self.settings.max_outbox,
+                parallel_requests=self.settings.parallel_requests,
+            )
+
+        return start
+
+
+def _refuse(status: int, reason: str) -> Response:
+    return Response(reason or "refused", status, mimetype="text/plain")
+
+
+def _at_exit(method: Callable[[], None]) -> None:
+    """Call a method when the process ends, if its object is still there."""
+    weak = weakref.WeakMethod(method)
+
+    def call() -> None:
+        alive = weak()
+        if alive is not None:
+            alive()
+
+    atexit.register(call)

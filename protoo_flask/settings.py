@@ -1,0 +1,114 @@
+"""Settings: ``PROTOO_*`` in ``app.config``, or options of ``Protoo(app, ...)``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Callable, Dict, List, Mapping, Optional, Union
+
+from .core.errors import UsageError
+
+PREFIX = "PROTOO_"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``app.config["PROTOO_<NAME>"]`` says, or ``Protoo(app, <name>=...)``."""
+
+    #: Where the WebSocket route is; the browser client is served below it.
+    path: str = "/protoo"
+    #: The key of ``flask.session`` that holds the username; "_user_id" for Flask-Login.
+    session_key: str = "username"
+    #: Other origins that may connect: a list of "https://host[:port]", or "*".
+    allowed_origins: Union[None, str, List[str]] = None
+    case_sensitive_routing: bool = False
+    strict_routing: bool = False
+    #: Seconds that a peer has for its final response; then the server makes a 408.
+    request_timeout: float = 10
+    #: Seconds between keep-alive pings; a peer that is silent for two is closed. Proxies
+    #: drop connections that are idle for a minute (nginx: proxy_read_timeout 60s).
+    ping_interval: Optional[float] = 25
+    #: Bytes, inclusive, of one message from a peer; its fragments are summed.
+    max_message_size: int = 65536
+    #: Bytes that may wait for a slow reader before it is closed with 1008.
+    max_outbox: int = 1048576
+    max_peers_per_user: int = 16
+    #: permessage-deflate, at some 300 KiB of memory for each connection.
+    compression: bool = False
+    #: How many requests of one connection are handled at a time.
+    parallel_requests: int = 1
+
+    @classmethod
+    def load(cls, config: Mapping[str, Any], options: Mapping[str, Any]) -> Settings:
+        """Read the settings of an app; ``options`` win over ``config``.
+
+        :raises UsageError: for a value that cannot work, saying what can.
+        """
+        values = {
+            item.name: config[PREFIX + item.name.upper()]
+            for item in fields(cls)
+            if PREFIX + item.name.upper() in config
+        }
+        values.update(options)
+        for name, value in values.items():
+            check = _CHECKS.get(name)
+            if check is not None and not check(value):
+                raise UsageError(f"{PREFIX}{name.upper()} is {_EXPECTED[name]}, not {value!r}")
+        return cls(**values)
+
+    @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> Dict[str, Any]:
+        """Return ``options`` when each is the name of a setting.
+
+        :raises UsageError: naming the legal ones.
+        """
+        names = [item.name for item in fields(cls)]
+        for name in options:
+            if name not in names:
+                raise UsageError(f"Protoo() has no option {name!r}; it has {', '.join(names)}")
+        return dict(options)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _is_count(value: Any) -> bool:
+    return _is_positive(value) and isinstance(value, int)
+
+
+def _is_list_of_origins(value: Any) -> bool:
+    if value is None or value == "*":
+        return True
+    return isinstance(value, (list, tuple, set)) and all("://" in str(item) for item in value)
+
+
+_SECONDS = "a positive number of seconds"
+_COUNT = "a positive whole number"
+
+_CHECKS: Dict[str, Callable[[Any], bool]] = {
+    "path": lambda value: isinstance(value, str) and value[:1] == "/" and len(value) > 1,
+    "session_key": lambda value: isinstance(value, str) and bool(value),
+    "allowed_origins": _is_list_of_origins,
+    "request_timeout": _is_positive,
+    "ping_interval": lambda value: value is None or _is_positive(value),
+    "max_message_size": _is_count,
+    "max_outbox": _is_count,
+    "max_peers_per_user": _is_count,
+    "parallel_requests": _is_count,
+}
+
+_EXPECTED = {
+    "path": 'a path below the root, like "/protoo"',
+    "session_key": 'the name of a key of flask.session, like "username" or "_user_id"',
+    "allowed_origins": 'None, "*", or a list of origins like "https://example.org"',
+    "request_timeout": _SECONDS,
+    "ping_interval": f"{_SECONDS}, or None for no pings",
+    "max_message_size": f"{_COUNT} of bytes",
+    "max_outbox": f"{_COUNT} of bytes",
+    "max_peers_per_user": _COUNT,
+    "parallel_requests": _COUNT,
+}

@@ -1,0 +1,92 @@
+"""The response that upgrades: from an HTTP request of the site to a live connection.
+
+It is returned by the view like any other response, so the site's ``after_request``
+functions see it. What happens then depends on whose socket it is:
+
+- On gevent's hub, the socket leaves its server. The connection begins in a greenlet
+  of its own when the server's has ended, and holds nothing of the request: no Flask
+  context, no WSGI handler, no place among gunicorn's ``worker_connections``.
+- Elsewhere (threads, or TLS in this process) the socket stays the server's, and the
+  connection lives inside the iteration of the response. That is after Flask has left
+  its contexts, so no database connection stays checked out either.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Iterable, Iterator, List, Tuple
+
+import gevent
+from flask import Response
+
+from .transport.channel import Channel, Loop
+from .transport.greenlets import GreenletChannel, GreenletLoop, PlainSocket
+from .transport.handshake import find_socket, is_greenlet_socket, is_tls, serialize_handshake
+from .transport.threads import ThreadChannel, ThreadLoop
+
+#: ``start(channel, handshake) -> connection``, to be served.
+Start = Callable[[Channel, bytes], Any]
+
+
+def make_loop(environ: Any) -> Loop:
+    """Return the loop of the world that this request's socket lives in."""
+    return GreenletLoop() if is_greenlet_socket(find_socket(environ)) else ThreadLoop()
+
+
+class UpgradeResponse(Response):
+    """101 Switching Protocols, and what comes after.
+
+    :param headers: those of the WebSocket handshake.
+    :param start: makes the connection of a channel; called when it may begin.
+    """
+
+    default_status = 101
+
+    def __init__(self, headers: List[Tuple[str, str]], start: Start) -> None:
+        super().__init__(status=101)
+        self._handshake = headers
+        self._start = start
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        # What the site set in its session reaches the browser here, or never.
+        cookies = [("Set-Cookie", value) for value in self.headers.getlist("Set-Cookie")]
+        handshake = serialize_handshake(self._handshake + cookies)
+        sock = find_socket(environ)
+        greenlet = gevent.getcurrent()
+        if is_greenlet_socket(sock) and not is_tls(sock) and isinstance(greenlet, gevent.Greenlet):
+            _detach(sock, greenlet, self._start, handshake)
+            if "gunicorn.socket" in environ:
+                # gunicorn's way to be told that the socket is not its any more.
+                raise StopIteration
+            return []
+        channel: Channel = GreenletChannel(sock, False) if is_greenlet_socket(sock) else (
+            ThreadChannel(sock)
+        )
+        # Nothing of this is sent: the server gets to it when the connection is over.
+        start_response("101 Switching Protocols", [])
+        return _Attached(self._start(channel, handshake))
+
+
+def _detach(sock: Any, greenlet: Any, start: Start, handshake: bytes) -> None:
+    """Take the socket from its server, and begin when the server's greenlet has ended.
+
+    Before that, the server may still read from the connection: pywsgi does, and drops
+    what it reads. The client sends nothing until it has the handshake, so that is sent
+    by the connection.
+    """
+    own = PlainSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
+
+    def begin(_: Any) -> None:
+        gevent.spawn(lambda: start(GreenletChannel(own, True), handshake).serve())
+
+    greenlet.link(begin)
+
+
+class _Attached:
+    """A response body whose iteration is the life of the connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._connection.serve_to_the_end()
+        return iter(())

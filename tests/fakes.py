@@ -1,0 +1,201 @@
+"""A clock that is advanced by hand, and the far ends of the core's interfaces."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import json
+import logging
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from protoo_flask.core.application import Application
+from protoo_flask.core.events import Event
+from protoo_flask.core.inbox import Inbox
+from protoo_flask.core.peers import Identity, Peer
+from protoo_flask.core.router import Router, RoutingOptions
+
+
+class FakeTimer:
+    def __init__(self, function: Callable[..., Any], args: Any) -> None:
+        self.function: Optional[Callable[..., Any]] = function
+        self.args = args
+
+    def cancel(self) -> None:
+        self.function = None
+
+
+class FakeEvent:
+    """Nothing else runs while a test waits: what would wake it happens in ``on_wait``."""
+
+    def __init__(self, scheduler: FakeScheduler) -> None:
+        self._scheduler = scheduler
+        self._set = False
+
+    def set(self) -> None:
+        self._set = True
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def wait(self, timeout: Optional[float] = None) -> bool:
+        while not self._set:
+            if self._scheduler.on_wait:
+                self._scheduler.on_wait.pop(0)()
+            elif timeout is not None:
+                self._scheduler.advance(timeout)
+                break
+            elif not self._scheduler.advance_to_next():
+                raise AssertionError("waits for an event that nothing will set")
+        return self._set
+
+
+class FakeScheduler:
+    """Time passes when a test says so; what is spawned runs at once."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self._timers: List[Tuple[float, int, FakeTimer]] = []
+        self._order = itertools.count()
+        #: Functions that "happen" while something waits for an event.
+        self.on_wait: List[Callable[[], Any]] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def call_later(self, seconds: float, function: Callable[..., Any], *args: Any) -> FakeTimer:
+        timer = FakeTimer(function, args)
+        heapq.heappush(self._timers, (self.time + seconds, next(self._order), timer))
+        return timer
+
+    def spawn(self, function: Callable[..., Any], *args: Any) -> None:
+        function(*args)
+
+    def event(self) -> FakeEvent:
+        return FakeEvent(self)
+
+    def lock(self) -> Any:
+        return contextlib.nullcontext()
+
+    @property
+    def pending_timers(self) -> int:
+        return sum(timer.function is not None for _, _, timer in self._timers)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and what is due happen in order."""
+        end = self.time + seconds
+        while self._timers and self._timers[0][0] <= end:
+            self.time, _, timer = heapq.heappop(self._timers)
+            if timer.function is not None:
+                timer.function(*timer.args)
+        self.time = end
+
+    def advance_to_next(self) -> bool:
+        """Let time pass until the next timer; ``False`` when there is none."""
+        live = [when for when, _, timer in self._timers if timer.function is not None]
+        if not live:
+            return False
+        self.advance(min(live) - self.time)
+        return True
+
+
+class FakeLink:
+    """Collects what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: List[Dict[str, Any]] = []
+        self.closed: Optional[Tuple[int, str]] = None
+
+    def send(self, payload: bytes) -> bool:
+        if self.closed is not None:
+            return False
+        self.sent.append(json.loads(payload))
+        return True
+
+    def close(self, code: int, reason: str) -> None:
+        if self.closed is None:
+            self.closed = (code, reason)
+
+    def take(self) -> Dict[str, Any]:
+        """Take the oldest message that was sent."""
+        return self.sent.pop(0)
+
+    def take_all(self) -> List[Dict[str, Any]]:
+        sent, self.sent = self.sent, []
+        return sent
+
+
+class FakeHost:
+    """Runs everything at once and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.logger = logging.getLogger("tests.host")
+        self.told: List[Tuple[str, str]] = []
+        self.errors: List[Any] = []
+
+    def run(self, peer: Peer, function: Callable[..., Any], *args: Any) -> None:
+        function(*args)
+
+    def tell(self, event: Event) -> None:
+        subject = event.subject
+        self.told.append((event.name, getattr(subject, "username", subject)))
+
+    def tell_error(self, error: Any, request: Any) -> None:
+        self.errors.append(error)
+
+    def describe_error(self, error: Any) -> Optional[Tuple[int, str]]:
+        return None
+
+
+class FakeClient:
+    """A client joined to the core in memory: what it sends is handled before ``send`` returns."""
+
+    def __init__(self, core: Core, username: str, uuid: str) -> None:
+        self.link = FakeLink()
+        self.inbox: Inbox = core.application.connect(Identity(username, uuid), self.link)
+        self.peer = self.inbox.peer
+        self._ids = itertools.count(1)
+
+    def send_raw(self, payload: bytes) -> None:
+        request = self.inbox.receive(payload)
+        if request is not None:
+            self.inbox.handle(request)
+
+    def send(self, message: Dict[str, Any]) -> None:
+        self.send_raw(json.dumps(message).encode())
+
+    def request(
+        self, method: str, path: str, data: Optional[Dict[str, Any]] = None
+    ) -> Dict[str, Any]:
+        """Send a request and take the first thing that comes back."""
+        self.send({"method": method, "path": path, "id": next(self._ids), "data": data or {}})
+        return self.take()
+
+    def respond(self, request: Dict[str, Any], status: int, reason: str = "") -> None:
+        """Answer a request that this client has received."""
+        self.send({"status": status, "reason": reason, "id": request["id"]})
+
+    def take(self) -> Dict[str, Any]:
+        return self.link.take()
+
+    def take_all(self) -> List[Dict[str, Any]]:
+        return self.link.take_all()
+
+
+class Core:
+    """An application with a clock of its own; the first client closes the registration."""
+
+    def __init__(self, router: Optional[Router] = None, **options: Any) -> None:
+        self.scheduler = FakeScheduler()
+        self.host = FakeHost()
+        self.router = Router() if router is None else router
+        self.owner = object()
+        options.setdefault("request_timeout", 10)
+        options.setdefault("max_peers_per_user", 16)
+        self.application = Application(
+            self.owner, self.router, self.host, self.scheduler, first_id=lambda: 100, **options
+        )
+
+    def connect(self, username: str = "alice", uuid: str = "a1") -> FakeClient:
+        self.router.freeze(RoutingOptions())
+        return FakeClient(self, username, uuid)
