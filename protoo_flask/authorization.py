@@ -7,7 +7,7 @@ refusal is an ordinary HTTP response with a status and a readable body.
 from __future__ import annotations
 
 import secrets
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable
 from urllib.parse import urlsplit
 
 from flask import Request, abort, session
@@ -61,7 +61,7 @@ def _is_own_origin(origin: str, request: Request) -> bool:
     return own[0] == "http" and theirs == secured
 
 
-def _parse_origin(origin: str) -> Optional[Tuple[str, str, Optional[int]]]:
+def _parse_origin(origin: str) -> tuple[str, str, int | None] | None:
     try:
         parts = urlsplit(origin)
         port = parts.port
@@ -72,7 +72,7 @@ def _parse_origin(origin: str) -> Optional[Tuple[str, str, Optional[int]]]:
     return parts.scheme, parts.hostname, port or _DEFAULT_PORTS.get(parts.scheme)
 
 
-def identify(authorizer: Optional[Authorizer], settings: Settings) -> Identity:
+def identify(authorizer: Authorizer | None, settings: Settings) -> Identity:
     """Ask the site who is connecting.
 
     :raises Reject: when the authorizer returns ``None``, or raises it.
@@ -100,7 +100,7 @@ def identify(authorizer: Optional[Authorizer], settings: Settings) -> Identity:
     )
 
 
-def _authorize_by_session(settings: Settings) -> Optional[Tuple[str, Optional[str]]]:
+def _authorize_by_session(settings: Settings) -> tuple[str, str | None] | None:
     """Take the user that has logged in to the site, and the device from ``?uuid=``."""
     username = session.get(settings.session_key)
     if username is None or username == "":

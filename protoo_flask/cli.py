@@ -6,7 +6,7 @@ import argparse
 import importlib
 import os
 import sys
-from typing import Any, List, Optional
+from typing import Any
 
 from flask import Flask
 
@@ -18,7 +18,7 @@ class CannotLoad(Exception):
     """MODULE:NAME does not lead to an app; the message says how far it got."""
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m protoo_flask",

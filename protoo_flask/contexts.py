@@ -11,7 +11,7 @@ This is the only module that knows how Flask's contexts are made.
 from __future__ import annotations
 
 import io
-from typing import Any, Callable, Dict, Mapping
+from typing import Any, Callable, Mapping
 
 from flask import Flask, Request
 from flask.ctx import RequestContext
@@ -53,7 +53,7 @@ class HandshakeContext:
             function(*args)
 
 
-def _strip_environ(environ: Mapping[str, Any]) -> Dict[str, Any]:
+def _strip_environ(environ: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in environ.items() if not key.startswith(_SERVER_KEYS)}
     kept["wsgi.input"] = io.BytesIO()
     kept.pop("wsgi.input_terminated", None)

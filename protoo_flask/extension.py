@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, Callable, List, Optional, Sequence, Union
+from typing import Any, Callable, Sequence
 from weakref import WeakSet
 
 from flask import Blueprint, Flask, current_app, has_app_context
@@ -43,12 +43,12 @@ class Protoo(Verbs):
         over ``app.config``.
     """
 
-    def __init__(self, app: Optional[Flask] = None, **options: Any) -> None:
+    def __init__(self, app: Flask | None = None, **options: Any) -> None:
         self._options = Settings.check_options(options)
         #: The router that every request enters.
         self.router = Router()
         #: The function given to :meth:`authorize`, or ``None`` for the default.
-        self.authorizer: Optional[Authorizer] = None
+        self.authorizer: Authorizer | None = None
         #: ``{name of a signal: functions}``, given to :meth:`on`.
         self.listeners: Listeners = {}
         self._live_apps: WeakSet[LiveApp] = WeakSet()
@@ -113,7 +113,7 @@ class Protoo(Verbs):
         """Return a :class:`Route`, to give one path functions for several methods."""
         return self.router.route(path)
 
-    def param(self, names: Union[str, Sequence[str]], function: Any = None) -> Any:
+    def param(self, names: str | Sequence[str], function: Any = None) -> Any:
         """Run ``fn(req, next, value)`` before layers whose path has such a parameter."""
         return self.router.param(names, function)
 
@@ -123,14 +123,14 @@ class Protoo(Verbs):
 
     def Router(
         self,
-        case_sensitive: Optional[bool] = None,
-        strict: Optional[bool] = None,
+        case_sensitive: bool | None = None,
+        strict: bool | None = None,
         merge_params: bool = False,
     ) -> Router:
         """Return a new :class:`Router`, to be mounted with :meth:`use`."""
         return Router(case_sensitive, strict, merge_params)
 
-    def on(self, event: str, function: Optional[Callable[..., Any]] = None) -> Any:
+    def on(self, event: str, function: Callable[..., Any] | None = None) -> Any:
         """Call a function when something happens; a call or a decorator.
 
         ``"online"``, ``"disconnect"``, ``"reconnect"``, ``"offline"`` call ``fn(peer)``,
@@ -150,18 +150,18 @@ class Protoo(Verbs):
 
     # Who is there --------------------------------------------------------------------
 
-    def peers(self, username: Optional[str] = None, uuid: Optional[str] = None) -> List[Peer]:
+    def peers(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
         """Return the peers of a user, of a device, of both, or all of them."""
         return self._live.peers(username, uuid)
 
-    def peer(self, username: str, uuid: str) -> Optional[Peer]:
+    def peer(self, username: str, uuid: str) -> Peer | None:
         """Return one peer, or ``None``."""
         return self._live.peer(username, uuid)
 
     def disconnect(
         self,
         username: str,
-        uuid: Optional[str] = None,
+        uuid: str | None = None,
         code: int = AUTHORIZATION_REVOKED,
         reason: str = "authorization revoked",
     ) -> int:
@@ -216,8 +216,6 @@ def _warn_of_unknown_settings(app: Flask) -> None:
     known = [PREFIX + name.upper() for name in Settings.__dataclass_fields__]
     for key in app.config:
         if key.startswith(PREFIX) and key not in known:
-            close: List[str] = difflib.get_close_matches(key, known, 1)
+            close: list[str] = difflib.get_close_matches(key, known, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             app.logger.warning("%s is not a setting of this protoo_flask%s", key, hint)
-
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List
 
 from flask import Flask
 from werkzeug.exceptions import HTTPException
@@ -55,7 +55,7 @@ class FlaskHost:
         arguments = {"error": error, "request": request}
         self._send("routing_error", arguments, [], request.peer.context.run)
 
-    def describe_error(self, error: Any) -> Optional[Tuple[int, str]]:
+    def describe_error(self, error: Any) -> tuple[int, str] | None:
         """Return the code and the description of a werkzeug ``HTTPException``."""
         if not isinstance(error, HTTPException):
             return None
@@ -73,8 +73,8 @@ class FlaskHost:
     def _send(
         self,
         name: str,
-        arguments: Dict[str, Any],
-        own: List[Callable[..., Any]],
+        arguments: dict[str, Any],
+        own: list[Callable[..., Any]],
         run: Callable[..., None],
     ) -> None:
         """Send a signal to its receivers, and what ``on()`` was given, in one context."""

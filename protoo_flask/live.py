@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import secrets
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, List, Optional
+from typing import TYPE_CHECKING, Any, Callable
 
 from flask import Flask, Response, request, session
 
@@ -52,23 +52,23 @@ class LiveApp:
         self.app = app
         self.settings = settings
         self._closed = False
-        self._loop: Optional[Loop] = None
-        self._application: Optional[Application] = None
+        self._loop: Loop | None = None
+        self._application: Application | None = None
 
     # What the application asks for ---------------------------------------------------
 
-    def peers(self, username: Optional[str] = None, uuid: Optional[str] = None) -> List[Peer]:
+    def peers(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
         """See :meth:`Protoo.peers`."""
         return self._application.registry.find(username, uuid) if self._application else []
 
-    def peer(self, username: str, uuid: str) -> Optional[Peer]:
+    def peer(self, username: str, uuid: str) -> Peer | None:
         """See :meth:`Protoo.peer`."""
         return self._application.registry.get(username, uuid) if self._application else None
 
     def disconnect(
         self,
         username: str,
-        uuid: Optional[str] = None,
+        uuid: str | None = None,
         code: int = AUTHORIZATION_REVOKED,
         reason: str = "authorization revoked",
     ) -> int:

@@ -27,8 +27,10 @@ def serve(app: Flask, host: str, port: int) -> None:
         gevent.signal_handler(number, server.stop, 0)
     server.start()
     shown = f"[{host}]" if ":" in host else host
-    print(f"protoo_flask: serving {app.name} on http://{shown}:{server.server_port}/", file=sys.stderr)
-    server._stop_event.wait()
+    print(
+        f"protoo_flask: serving {app.name} on http://{shown}:{server.server_port}/", file=sys.stderr
+    )
+    server.serve_forever(stop_timeout=0)
     live = app.extensions.get("protoo")
     if live is not None:
         live.close()

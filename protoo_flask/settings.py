@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Callable, Dict, List, Mapping, Optional, Union
+from typing import Any, Callable, Mapping
 
 from .core.errors import UsageError
 
@@ -19,14 +19,14 @@ class Settings:
     #: The key of ``flask.session`` that holds the username; "_user_id" for Flask-Login.
     session_key: str = "username"
     #: Other origins that may connect: a list of "https://host[:port]", or "*".
-    allowed_origins: Union[None, str, List[str]] = None
+    allowed_origins: str | list[str] | None = None
     case_sensitive_routing: bool = False
     strict_routing: bool = False
     #: Seconds that a peer has for its final response; then the server makes a 408.
     request_timeout: float = 10
     #: Seconds between keep-alive pings; a peer that is silent for two is closed. Proxies
     #: drop connections that are idle for a minute (nginx: proxy_read_timeout 60s).
-    ping_interval: Optional[float] = 25
+    ping_interval: float | None = 25
     #: Bytes, inclusive, of one message from a peer; its fragments are summed.
     max_message_size: int = 65536
     #: Bytes that may wait for a slow reader before it is closed with 1008.
@@ -56,7 +56,7 @@ class Settings:
         return cls(**values)
 
     @classmethod
-    def check_options(cls, options: Mapping[str, Any]) -> Dict[str, Any]:
+    def check_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return ``options`` when each is the name of a setting.
 
         :raises UsageError: naming the legal ones.
@@ -89,7 +89,7 @@ def _is_list_of_origins(value: Any) -> bool:
 _SECONDS = "a positive number of seconds"
 _COUNT = "a positive whole number"
 
-_CHECKS: Dict[str, Callable[[Any], bool]] = {
+_CHECKS: dict[str, Callable[[Any], bool]] = {
     "path": lambda value: isinstance(value, str) and value[:1] == "/" and len(value) > 1,
     "session_key": lambda value: isinstance(value, str) and bool(value),
     "allowed_origins": _is_list_of_origins,

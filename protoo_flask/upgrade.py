@@ -13,7 +13,7 @@ functions see it. What happens then depends on whose socket it is:
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, Iterator, List, Tuple
+from typing import Any, Callable, Iterable, Iterator
 
 import gevent
 from flask import Response
@@ -41,7 +41,7 @@ class UpgradeResponse(Response):
 
     default_status = 101
 
-    def __init__(self, headers: List[Tuple[str, str]], start: Start) -> None:
+    def __init__(self, headers: list[tuple[str, str]], start: Start) -> None:
         super().__init__(status=101)
         self._handshake = headers
         self._start = start
@@ -58,8 +58,8 @@ class UpgradeResponse(Response):
                 # gunicorn's way to be told that the socket is not its any more.
                 raise StopIteration
             return []
-        channel: Channel = GreenletChannel(sock, False) if is_greenlet_socket(sock) else (
-            ThreadChannel(sock)
+        channel: Channel = (
+            GreenletChannel(sock, False) if is_greenlet_socket(sock) else (ThreadChannel(sock))
         )
         # Nothing of this is sent: the server gets to it when the connection is over.
         start_response("101 Switching Protocols", [])

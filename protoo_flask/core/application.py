@@ -8,9 +8,9 @@ has answered them.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Callable, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Protocol
 
-from .errors import ProtooError, Reject
+from .errors import ProtocolError, Reject
 from .events import Event, EventQueues
 from .inbox import Inbox
 from .peers import GOING_AWAY, Identity, Link, Peer, Registry
@@ -22,16 +22,13 @@ if TYPE_CHECKING:
     from .scheduling import Scheduler
     from .transactions import OnResponse
 
-try:
-    from typing import Protocol
-except ImportError:  # pragma: no cover
-    from typing_extensions import Protocol
-
 
 class Host(Protocol):
     """What surrounds the application: for us, Flask."""
 
-    logger: logging.Logger
+    @property
+    def logger(self) -> logging.Logger:
+        """Where errors of the site's code are logged."""
 
     def run(self, peer: Peer, function: Callable[..., Any], *args: Any) -> None:
         """Call ``function(*args)`` in the contexts that code of the site expects."""
@@ -42,7 +39,7 @@ class Host(Protocol):
     def tell_error(self, error: Any, request: Request) -> None:
         """Tell the site of an error that no error handler took; must not raise."""
 
-    def describe_error(self, error: Any) -> Optional[Tuple[int, str]]:
+    def describe_error(self, error: Any) -> tuple[int, str] | None:
         """Return the status and reason of an error of the host's own kind."""
 
 
@@ -86,7 +83,7 @@ class Application:
         """
         return Inbox(self, self.registry.connect(identity, link, context), link)
 
-    def disconnect(self, username: str, uuid: Optional[str], code: int, reason: str) -> int:
+    def disconnect(self, username: str, uuid: str | None, code: int, reason: str) -> int:
         """Close the links of a user's devices; returns how many."""
         peers = self.registry.find(username, uuid)
         return sum(self.registry.remove(peer, code, reason) for peer in peers)
@@ -135,7 +132,7 @@ class Application:
             request.reply(status, reason)
         self._host.tell_error(error, request)
 
-    def _describe(self, error: Any) -> Tuple[int, str]:
+    def _describe(self, error: Any) -> tuple[int, str]:
         """Return the status and reason of the response to an error.
 
         Only errors that were given a status say more than that something went wrong:
@@ -148,7 +145,7 @@ class Application:
             return described
         status = getattr(error, "status", None)
         if type(status) is int and 300 <= status <= 699:
-            reason = error.reason if isinstance(error, ProtooError) else str(error)
+            reason = error.reason if isinstance(error, ProtocolError) else str(error)
             return status, str(reason)
         return 500, "internal server error"
 

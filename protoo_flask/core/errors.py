@@ -18,8 +18,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 
 class ProtooError(Exception):
     """The root of every error of this package."""
@@ -90,7 +88,7 @@ class PatternError(UsageError, ValueError):
     :ivar position: index of the offending character, or ``None``.
     """
 
-    def __init__(self, pattern: object, problem: str, position: Optional[int] = None) -> None:
+    def __init__(self, pattern: object, problem: str, position: int | None = None) -> None:
         super().__init__(pattern, problem, position)
         self.pattern = pattern
         self.problem = problem

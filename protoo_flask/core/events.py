@@ -10,7 +10,7 @@ other user's.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Callable, ContextManager, Deque, Dict, NamedTuple, Set
+from typing import Any, Callable, ContextManager, NamedTuple
 
 
 class Event(NamedTuple):
@@ -32,8 +32,8 @@ class EventQueues:
     def __init__(self, tell: Callable[[Event], None], lock: ContextManager[Any]) -> None:
         self._tell = tell
         self._lock = lock
-        self._queues: Dict[str, Deque[Event]] = {}
-        self._being_told: Set[str] = set()
+        self._queues: dict[str, deque[Event]] = {}
+        self._being_told: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._queues)

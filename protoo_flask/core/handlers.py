@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 from .errors import UsageError
 from .patterns import PathPattern
@@ -18,7 +18,7 @@ ErrorHandler = Callable[[Any, "Request", Next], Any]
 ParamHandler = Callable[["Request", Next, str], Any]
 
 
-def split_path(args: Sequence[Any]) -> Tuple[Optional[PathPattern], List[Any]]:
+def split_path(args: Sequence[Any]) -> tuple[PathPattern | None, list[Any]]:
     """Split ``([path], *functions)``; nested lists of functions are flattened.
 
     :raises UsageError: for anything that is neither.
@@ -35,9 +35,9 @@ def is_path(value: Any) -> bool:
     return isinstance(value, (str, re.Pattern))
 
 
-def flatten(functions: Sequence[Any]) -> List[Any]:
+def flatten(functions: Sequence[Any]) -> list[Any]:
     """Return the functions of a nested list of functions, each checked."""
-    flat: List[Any] = []
+    flat: list[Any] = []
     for function in functions:
         if isinstance(function, (list, tuple)):
             flat.extend(flatten(function))

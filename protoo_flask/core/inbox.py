@@ -7,7 +7,7 @@ answer goes back where its request came from.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Deque, Optional, Set
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
@@ -38,11 +38,11 @@ class Inbox:
         self._application = application
         self.peer = peer
         self._link = link
-        self._in_progress: Set[int] = set()
-        self._violations: Optional[Deque[float]] = None
+        self._in_progress: set[int] = set()
+        self._violations: deque[float] | None = None
         self.late_responses = 0
 
-    def receive(self, payload: bytes) -> Optional[Request]:
+    def receive(self, payload: bytes) -> Request | None:
         """Take one text message, untrusted.
 
         :returns: the request to be passed to :meth:`handle`, if it is one.
@@ -53,22 +53,22 @@ class Inbox:
             self.refuse(error.reason, error.id)
             return None
         data = message.data or {}
+        id = None if message.id is UNSET else message.id
         if message.method is UNSET:
-            response = Response(message.status, message.reason, data, peer=self.peer)
-            response.id = message.id
-            if not self.peer.transactions.receive(message.id, response):
+            # parse() has made sure of these two; they are there for the type checker.
+            assert message.status is not UNSET
+            assert id is not None
+            response = Response(message.status, message.reason, data, id=id, peer=self.peer)
+            if not self.peer.transactions.receive(id, response):
                 self.late_responses += 1
             return None
-        id = None
-        if message.id is not UNSET:
-            id = message.id
+        assert message.path is not UNSET
+        if id is not None:
             if id in self._in_progress:
                 self.refuse(f"id {id} is that of a request still in progress", id)
                 return None
             self._in_progress.add(id)
-        request = Request.received(
-            message.method, message.path, id, data, self.peer, self._respond
-        )
+        request = Request.received(message.method, message.path, id, data, self.peer, self._respond)
         request.app = self._application.owner
         return request
 
@@ -87,9 +87,9 @@ class Inbox:
         if self._violations is None:
             self._violations = deque(maxlen=MAX_VIOLATIONS)
         self._violations.append(now)
-        if len(self._violations) == MAX_VIOLATIONS:
-            if now - self._violations[0] <= VIOLATION_PERIOD:
-                self._link.close(POLICY_VIOLATION, "too many bad messages")
+        many = len(self._violations) == MAX_VIOLATIONS
+        if many and now - self._violations[0] <= VIOLATION_PERIOD:
+            self._link.close(POLICY_VIOLATION, "too many bad messages")
 
     def _respond(self, request: Request, response: Response) -> None:
         if request.id is None:

@@ -31,9 +31,7 @@ MAX_ID = 2**53 - 1
 
 Method = Annotated[str, Meta(min_length=1, description="method must be a non-empty string")]
 Path = Annotated[str, Meta(pattern="^/", description='path must start with "/"')]
-Id = Annotated[
-    int, Meta(ge=1, le=MAX_ID, description=f"id must be an integer from 1 to {MAX_ID}")
-]
+Id = Annotated[int, Meta(ge=1, le=MAX_ID, description=f"id must be an integer from 1 to {MAX_ID}")]
 Status = Annotated[
     int, Meta(ge=100, le=699, description="status must be an integer from 100 to 699")
 ]

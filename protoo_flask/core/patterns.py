@@ -18,7 +18,7 @@ told otherwise, percent-escapes decoded in parameters and left alone in literals
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Optional, Pattern, Sequence, Tuple, Union
+from typing import Dict, Pattern, Sequence, Tuple, Union
 from urllib.parse import unquote_to_bytes
 
 from .errors import BadPath, PatternError
@@ -41,11 +41,11 @@ class Matcher:
 
     __slots__ = ("_groups", "_regexes", "keys")
 
-    def __init__(self, regexes: Sequence[Tuple[Pattern[str], Sequence[Union[str, int]]]]) -> None:
+    def __init__(self, regexes: Sequence[tuple[Pattern[str], Sequence[str | int]]]) -> None:
         self._regexes = regexes
-        self.keys: Tuple[Union[str, int], ...] = tuple(key for _, keys in regexes for key in keys)
+        self.keys: tuple[str | int, ...] = tuple(key for _, keys in regexes for key in keys)
 
-    def match(self, path: str) -> Optional[Match]:
+    def match(self, path: str) -> Match | None:
         """Match a path from a peer, untrusted.
 
         :raises BadPath: when a parameter does not decode.
@@ -74,18 +74,18 @@ def compile_pattern(
 
     :raises PatternError: with the place where the pattern is wrong.
     """
-    alternatives: Sequence[Union[str, Pattern[str]]]
+    alternatives: Sequence[str | Pattern[str]]
     alternatives = [pattern] if isinstance(pattern, (str, re.Pattern)) else list(pattern)
     if not alternatives:
         raise PatternError(pattern, "an empty list matches nothing")
-    regexes: List[Tuple[Pattern[str], Sequence[Union[str, int]]]] = []
+    regexes: list[tuple[Pattern[str], Sequence[str | int]]] = []
     numbered = 0
     for alternative in alternatives:
         if isinstance(alternative, str):
             regexes.append(_compile_string(alternative, end, strict, case_sensitive))
             continue
         names = {index: name for name, index in alternative.groupindex.items()}
-        keys: List[Union[str, int]] = []
+        keys: list[str | int] = []
         for index in range(1, alternative.groups + 1):
             if index in names:
                 keys.append(names[index])
@@ -98,12 +98,14 @@ def compile_pattern(
 
 def _compile_string(
     pattern: str, end: bool, strict: bool, case_sensitive: bool
-) -> Tuple[Pattern[str], Sequence[str]]:
+) -> tuple[Pattern[str], Sequence[str]]:
     if not pattern.startswith("/"):
         raise PatternError(pattern, 'a path starts with "/"', 0)
-    body = pattern if strict or len(pattern) == 1 else pattern[:-1] if pattern[-1] == "/" else pattern
+    body = (
+        pattern if strict or len(pattern) == 1 else pattern[:-1] if pattern[-1] == "/" else pattern
+    )
     source = ""
-    keys: List[str] = []
+    keys: list[str] = []
     position = 0
     for segment in body.split("/")[1:]:
         position += 1
@@ -127,18 +129,18 @@ def _compile_string(
     return re.compile(r"\A" + source, 0 if case_sensitive else re.IGNORECASE), keys
 
 
-def _find_problem(segment: str, position: int) -> Tuple[str, int]:
+def _find_problem(segment: str, position: int) -> tuple[str, int]:
     for index, character in enumerate(segment):
         if character == ":" and index == 0:
             if re.match(r":\w", segment) is None:
                 return "a parameter has a name, as in /:username", position
             continue
         if character in ":*+()?":
-            return (
+            problem = (
                 f"{character!r} cannot stand here; a segment is literal text, "
-                "or one parameter like :name or :name?",
-                position + index,
+                "or one parameter like :name or :name?"
             )
+            return problem, position + index
     return "a parameter's name is letters, digits and underscores", position
 
 

@@ -7,7 +7,7 @@ connects again, the new link takes over and the old one is told "online elsewher
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Protocol
 
 from .errors import ProtooError, UsageError
 from .events import Event, EventQueues
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from .response import Response
     from .scheduling import Scheduler
 
-try:
-    from typing import Protocol
-except ImportError:  # pragma: no cover
-    from typing_extensions import Protocol
 
 #: WebSocket close codes (RFC 6455 section 7.4.1; 3000-3999 are for libraries).
 NORMAL_CLOSURE = 1000
@@ -55,7 +51,9 @@ class TooManyPeers(ProtooError):
     """The user has as many devices connected as ``PROTOO_MAX_PEERS_PER_USER`` allows."""
 
     def __init__(self, username: str, limit: int) -> None:
-        super().__init__(f"{username} is connected from {limit} devices already, which is the limit")
+        super().__init__(
+            f"{username} is connected from {limit} devices already, which is the limit"
+        )
 
 
 class Peer:
@@ -71,14 +69,14 @@ class Peer:
         self.username = identity.username
         self.uuid = identity.uuid
         self.data = identity.data
-        self.link: Optional[Link] = None
+        self.link: Link | None = None
         #: What the host keeps of the link's handshake, to run code of the site in.
         self.context: Any = None
         self.transactions = ClientTransactions(
             self, registry.scheduler, first_id=registry.first_id()
         )
         self._registry = registry
-        self._listeners: Dict[str, List[Callable[[Peer], Any]]] = {}
+        self._listeners: dict[str, list[Callable[[Peer], Any]]] = {}
 
     @property
     def online(self) -> bool:
@@ -86,15 +84,15 @@ class Peer:
         return self.link is not None
 
     @property
-    def address(self) -> Dict[str, str]:
+    def address(self) -> dict[str, str]:
         """How it is written on the wire: ``{"username": ..., "uuid": ...}``."""
         return {"username": self.username, "uuid": self.uuid}
 
     def send(
         self,
         request: Request,
-        on_response: Optional[OnResponse] = None,
-        timeout: Optional[float] = None,
+        on_response: OnResponse | None = None,
+        timeout: float | None = None,
     ) -> ClientTransaction:
         """Send a request; never blocks.
 
@@ -111,7 +109,7 @@ class Peer:
         return self.transactions.start(request, on_response, self._timeout(timeout))
 
     def request(
-        self, method: str, data: Optional[Dict[str, Any]] = None, timeout: Optional[float] = None
+        self, method: str, data: dict[str, Any] | None = None, timeout: float | None = None
     ) -> Response:
         """Send a request and block this greenlet until its final response.
 
@@ -122,8 +120,8 @@ class Peer:
     def notify(
         self,
         method: str,
-        data: Optional[Dict[str, Any]] = None,
-        sender: Optional[Dict[str, str]] = None,
+        data: dict[str, Any] | None = None,
+        sender: dict[str, str] | None = None,
     ) -> bool:
         """Send a notification; never blocks.
 
@@ -146,11 +144,11 @@ class Peer:
         """Close its connection; it counts as offline at once."""
         self._registry.remove(self, code, reason)
 
-    def on(self, event: str, function: Optional[Callable[[Peer], Any]] = None) -> Any:
+    def on(self, event: str, function: Callable[[Peer], Any] | None = None) -> Any:
         """Call ``function(peer)`` at its "offline", "disconnect" or "reconnect"."""
         if event not in PEER_EVENTS:
             raise UsageError(
-                f'peer.on(event, fn) knows {", ".join(sorted(PEER_EVENTS))}, not {event!r}'
+                f"peer.on(event, fn) knows {', '.join(sorted(PEER_EVENTS))}, not {event!r}"
             )
 
         def decorate(function: Callable[[Peer], Any]) -> Callable[[Peer], Any]:
@@ -159,7 +157,7 @@ class Peer:
 
         return decorate if function is None else decorate(function)
 
-    def listeners(self, event_name: str) -> List[Callable[[Peer], Any]]:
+    def listeners(self, event_name: str) -> list[Callable[[Peer], Any]]:
         """Return the functions given to :meth:`on` for a signal's name."""
         return list(self._listeners.get(event_name, ()))
 
@@ -178,7 +176,7 @@ class Peer:
             return
         self._registry.call_back(self, function, response)
 
-    def _timeout(self, seconds: Optional[float]) -> float:
+    def _timeout(self, seconds: float | None) -> float:
         return self._registry.request_timeout if seconds is None else seconds
 
     def __repr__(self) -> str:
@@ -218,9 +216,9 @@ class Registry:
         self._max_peers_per_user = max_peers_per_user
         self._events = events
         self._lock = scheduler.lock()
-        self._users: Dict[str, Dict[str, Peer]] = {}
+        self._users: dict[str, dict[str, Peer]] = {}
 
-    def find(self, username: Optional[str] = None, uuid: Optional[str] = None) -> List[Peer]:
+    def find(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
         """Return the peers of a user, of a device, of both, or all of them."""
         if username is None:
             devices = [dict(devices) for devices in list(self._users.values())]
@@ -230,7 +228,7 @@ class Registry:
             return [peer for peers in devices for peer in peers.values()]
         return [peers[uuid] for peers in devices if uuid in peers]
 
-    def get(self, username: str, uuid: str) -> Optional[Peer]:
+    def get(self, username: str, uuid: str) -> Peer | None:
         """Return one peer, or ``None``."""
         return self._users.get(username, {}).get(uuid)
 

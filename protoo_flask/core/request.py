@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable
 
 from .errors import AlreadyReplied, UsageError
 from .response import Response
@@ -48,32 +48,32 @@ class Request:
         "sender",
     )
 
-    def __init__(self, method: str, data: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(self, method: str, data: dict[str, Any] | None = None) -> None:
         if not isinstance(method, str) or not method:
             raise UsageError(f"Request(method, data) takes a non-empty method, not {method!r}")
         if data is not None and not isinstance(data, dict):
             raise UsageError(f"Request(method, data) takes a dict as data, not {data!r}")
         self.method = method
-        self.data: Dict[str, Any] = {} if data is None else data
+        self.data: dict[str, Any] = {} if data is None else data
         self.path = self.original_path = "/"
         self.base_path = ""
-        self.id: Optional[int] = None
-        self.peer: Optional[Peer] = None
-        self.sender: Optional[Dict[str, str]] = None
+        self.id: int | None = None
+        self.peer: Peer | None = None
+        self.sender: dict[str, str] | None = None
         self.app: Any = None
-        self.params: Dict[Union[str, int], str] = {}
+        self.params: dict[str | int, str] = {}
         self.route: Any = None
         self.ended = False
-        self._attributes: Optional[Dict[str, Any]] = None
-        self._respond: Optional[Callable[[Request, Response], None]] = None
+        self._attributes: dict[str, Any] | None = None
+        self._respond: Callable[[Request, Response], None] | None = None
 
     @classmethod
     def received(
         cls,
         method: str,
         path: str,
-        id: Optional[int],
-        data: Dict[str, Any],
+        id: int | None,
+        data: dict[str, Any],
         peer: Peer,
         respond: Callable[[Request, Response], None],
     ) -> Request:
@@ -102,16 +102,16 @@ class Request:
         return None if self._attributes is None else self._attributes.get(name)
 
     def create_response(
-        self, status: int, reason: str = "", data: Optional[Dict[str, Any]] = None
+        self, status: int, reason: str = "", data: dict[str, Any] | None = None
     ) -> Response:
         """Make a response to this request without sending it: ``req.reply(response)`` does."""
         return Response(status, reason, data, id=self.id)
 
     def reply(
         self,
-        status: Union[int, Response],
+        status: int | Response,
         reason: str = "",
-        data: Optional[Dict[str, Any]] = None,
+        data: dict[str, Any] | None = None,
     ) -> None:
         """Answer: any number of provisional responses (1xx), then one final (200..699).
 

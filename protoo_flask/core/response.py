@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, Optional
+from typing import TYPE_CHECKING, Any
 
 from .errors import UsageError
 
@@ -31,10 +31,10 @@ class Response:
         self,
         status: int,
         reason: str = "",
-        data: Optional[Dict[str, Any]] = None,
+        data: dict[str, Any] | None = None,
         *,
-        id: Optional[int] = None,
-        peer: Optional[Peer] = None,
+        id: int | None = None,
+        peer: Peer | None = None,
         is_local: bool = False,
     ) -> None:
         if type(status) is not int or not 100 <= status <= 699:
@@ -43,7 +43,7 @@ class Response:
             raise UsageError(f"a reason is a string, not {reason!r}")
         self.status = status
         self.reason = reason
-        self.data: Dict[str, Any] = {} if data is None else data
+        self.data: dict[str, Any] = {} if data is None else data
         self.id = id
         self.peer = peer
         self.is_local = is_local

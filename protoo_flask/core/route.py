@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Sequence
 
 from .handlers import Handler, Next, check_function, check_method, flatten
 from .patterns import PathPattern
@@ -28,9 +28,9 @@ class Route(Verbs):
         protoo.route("/rooms/:id").get(show).message(say).all(refuse)
     """
 
-    def __init__(self, path: Optional[PathPattern] = None) -> None:
+    def __init__(self, path: PathPattern | None = None) -> None:
         self.path = path
-        self._stack: List[Tuple[Optional[str], Handler]] = []
+        self._stack: list[tuple[str | None, Handler]] = []
         self._frozen = False
 
     def handles(self, method: str) -> bool:
@@ -45,11 +45,11 @@ class Route(Verbs):
         """Handle requests of any method."""
         return self._register(None, args)
 
-    def add(self, method: Optional[str], functions: Sequence[Handler]) -> None:
+    def add(self, method: str | None, functions: Sequence[Handler]) -> None:
         """Append functions for a method, or for every method when it is ``None``."""
         self._stack.extend((method, function) for function in functions)
 
-    def _register(self, method: Optional[str], args: Sequence[Any]) -> Any:
+    def _register(self, method: str | None, args: Sequence[Any]) -> Any:
         if args:
             self.add(method, flatten(args))
             return self

@@ -11,7 +11,7 @@ past the middleware and into the error handlers below.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
 from .errors import BadPath, RegistrationClosed, UsageError
 from .handlers import Next, ParamHandler, check_function, check_method, is_path, split_path
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class RoutingOptions(NamedTuple):
     """How paths are compared; ``None`` means: as the router above says."""
 
-    case_sensitive: Optional[bool] = None
-    strict: Optional[bool] = None
+    case_sensitive: bool | None = None
+    strict: bool | None = None
     merge_params: bool = False
 
     def within(self, parent: RoutingOptions) -> RoutingOptions:
@@ -45,14 +45,17 @@ class Layer:
     __slots__ = ("handle", "is_error_handler", "matcher", "path", "route")
 
     def __init__(
-        self, path: Optional[PathPattern], handle: Callable[..., Any], is_error_handler: bool = False
+        self,
+        path: PathPattern | None,
+        handle: Callable[..., Any],
+        is_error_handler: bool = False,
     ) -> None:
         self.path = path
         self.handle = handle
         self.route = handle if isinstance(handle, Route) else None
         self.is_error_handler = is_error_handler
         #: ``None`` applies to every path and gives no parameters.
-        self.matcher: Optional[Matcher] = None
+        self.matcher: Matcher | None = None
         # A bad pattern is refused here, with the line that registers it in the traceback.
         self.compile(RoutingOptions())
 
@@ -69,13 +72,14 @@ class Layer:
             case_sensitive=bool(options.case_sensitive),
         )
 
-    def enter(self, req: Request, merge_params: bool) -> Optional[str]:
+    def enter(self, req: Request, merge_params: bool) -> str | None:
         """Give ``req`` this layer's parameters, when it is for this layer.
 
         :returns: the part of the path that matched, or ``None`` when it is not.
         :raises BadPath: when a parameter does not decode.
         """
-        matched, params = "", {}
+        matched = ""
+        params: Params = {}
         if self.matcher is not None:
             match = self.matcher.match(req.path)
             if match is None:
@@ -123,13 +127,13 @@ class Router(Verbs):
 
     def __init__(
         self,
-        case_sensitive: Optional[bool] = None,
-        strict: Optional[bool] = None,
+        case_sensitive: bool | None = None,
+        strict: bool | None = None,
         merge_params: bool = False,
     ) -> None:
         self._options = RoutingOptions(case_sensitive, strict, merge_params)
-        self._stack: List[Layer] = []
-        self._param_handlers: Dict[Union[str, int], List[ParamHandler]] = {}
+        self._stack: list[Layer] = []
+        self._param_handlers: dict[str | int, list[ParamHandler]] = {}
         self._frozen = False
 
     # Registration ----------------------------------------------------------------
@@ -167,7 +171,7 @@ class Router(Verbs):
         self._append([Layer(path, route)])
         return route
 
-    def param(self, names: Union[str, Sequence[str]], function: Any = None) -> Any:
+    def param(self, names: str | Sequence[str], function: Any = None) -> Any:
         """Run ``fn(req, next, value)`` before the layers whose path has such a parameter.
 
         Once for each request and value. A call or a decorator.
@@ -194,7 +198,7 @@ class Router(Verbs):
     def _register(
         self,
         args: Sequence[Any],
-        make_layers: Callable[[Optional[PathPattern], List[Any]], List[Layer]],
+        make_layers: Callable[[PathPattern | None, list[Any]], list[Layer]],
     ) -> Any:
         self._check_open()
         path, functions = split_path(args)
@@ -208,7 +212,7 @@ class Router(Verbs):
 
         return decorate
 
-    def _append(self, layers: List[Layer]) -> None:
+    def _append(self, layers: list[Layer]) -> None:
         self._check_open()
         self._stack.extend(layers)
 
@@ -327,7 +331,7 @@ class _View:
         req.route = self.route
 
 
-def _route(path: Optional[PathPattern], method: Optional[str], functions: List[Any]) -> Layer:
+def _route(path: PathPattern | None, method: str | None, functions: list[Any]) -> Layer:
     route = Route(path)
     route.add(method, functions)
     return Layer(path, route)

@@ -6,12 +6,7 @@ tests have one whose clock is advanced by hand.
 
 from __future__ import annotations
 
-from typing import Any, Callable, ContextManager, Optional
-
-try:
-    from typing import Protocol
-except ImportError:  # pragma: no cover
-    from typing_extensions import Protocol
+from typing import Any, Callable, ContextManager, Protocol
 
 
 class Timer(Protocol):
@@ -28,7 +23,7 @@ class Event(Protocol):
 
     def is_set(self) -> bool: ...
 
-    def wait(self, timeout: Optional[float] = None) -> bool: ...
+    def wait(self, timeout: float | None = None) -> bool: ...
 
 
 class Scheduler(Protocol):

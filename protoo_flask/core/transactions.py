@@ -22,7 +22,7 @@ Every way out is a final response, so whoever waits is always told.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 from .errors import Unsendable, WaitTimeout
 from .messages import MAX_ID, serialize_request
@@ -68,23 +68,23 @@ class ClientTransaction:
         request: Request,
         peer: Peer,
         id: int,
-        on_response: Optional[OnResponse],
+        on_response: OnResponse | None,
         scheduler: Scheduler,
     ) -> None:
         self.request = request
         self.peer = peer
         self.id = id
         self.state = CALLING
-        self.response: Optional[Response] = None
+        self.response: Response | None = None
         #: What was written to the peer; sent again when another link takes over.
         self.payload = b""
-        self._responses: List[Response] = []
+        self._responses: list[Response] = []
         self._on_response = on_response
         self._scheduler = scheduler
-        self._timer: Optional[Timer] = None
-        self._waiting: List[Event] = []
+        self._timer: Timer | None = None
+        self._waiting: list[Event] = []
 
-    def wait(self, timeout: Optional[float] = None) -> Response:
+    def wait(self, timeout: float | None = None) -> Response:
         """Block this greenlet until the final response is there, and return it.
 
         :param timeout: seconds; ``None`` leaves it to ``PROTOO_REQUEST_TIMEOUT``, which
@@ -142,7 +142,7 @@ class ClientTransaction:
         """Arm the timeout; 408 is what SIP calls it (RFC 3261 section 21.4.9)."""
         self._timer = self._scheduler.call_later(seconds, self.finish, 408, "request timeout")
 
-    def _wait_for_news(self, seen: int, timeout: Optional[float] = None) -> bool:
+    def _wait_for_news(self, seen: int, timeout: float | None = None) -> bool:
         """Block until there are more than ``seen`` responses; ``False`` after ``timeout``."""
         event = self._scheduler.event()
         self._waiting.append(event)
@@ -169,13 +169,13 @@ class ClientTransactions:
         self._peer = peer
         self._scheduler = scheduler
         self._next_id = first_id
-        self._pending: Dict[int, ClientTransaction] = {}
+        self._pending: dict[int, ClientTransaction] = {}
 
     def __len__(self) -> int:
         return len(self._pending)
 
     def start(
-        self, request: Request, on_response: Optional[OnResponse], timeout: Optional[float]
+        self, request: Request, on_response: OnResponse | None, timeout: float | None
     ) -> ClientTransaction:
         """Send ``request``; never blocks. Failures come as local responses."""
         id = self._next_id
@@ -202,7 +202,7 @@ class ClientTransactions:
         transaction.receive(response)
         return True
 
-    def find(self, request: Request) -> Optional[ClientTransaction]:
+    def find(self, request: Request) -> ClientTransaction | None:
         """Return the transaction of a request in flight."""
         for transaction in self._pending.values():
             if transaction.request is request:
@@ -213,7 +213,7 @@ class ClientTransactions:
         """Drop a transaction that has ended."""
         self._pending.pop(transaction.id, None)
 
-    def payloads(self) -> List[bytes]:
+    def payloads(self) -> list[bytes]:
         """What a link that takes over has to send again, in order."""
         return [transaction.payload for transaction in self._pending.values()]
 

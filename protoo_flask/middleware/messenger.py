@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, List, Optional
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..core.handlers import Next
 from ..core.peers import Peer
@@ -16,7 +16,7 @@ OnOffline = Callable[[Request, str], Any]
 
 
 def p2p_messenger(
-    protoo: Protoo, path: str = "/:username/:uuid?", *, on_offline: Optional[OnOffline] = None
+    protoo: Protoo, path: str = "/:username/:uuid?", *, on_offline: OnOffline | None = None
 ) -> Router:
     """Return a router that passes ``message`` requests on to the peers they are for.
 
@@ -60,7 +60,7 @@ def p2p_messenger(
     return router
 
 
-def _send_to_each(req: Request, peers: List[Peer]) -> None:
+def _send_to_each(req: Request, peers: list[Peer]) -> None:
     for peer in peers:
         if req.is_notification:
             peer.notify(req.method, req.data, sender=req.sender)

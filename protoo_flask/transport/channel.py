@@ -6,18 +6,24 @@ threads. This is what the rest of the transport sees of either.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional
+import socket
+from typing import Any, Callable, Protocol
 
 from ..core.scheduling import Scheduler
-
-try:
-    from typing import Protocol
-except ImportError:  # pragma: no cover
-    from typing_extensions import Protocol
 
 #: Bytes read at a time. Chat messages are a few hundred bytes; a bigger buffer would
 #: only be allocated in vain for each read.
 READ_SIZE = 16 * 1024
+
+
+def send_without_delay(sock: Any) -> None:
+    """Turn Nagle's algorithm off.
+
+    Replies written one by one would wait for the client's delayed acknowledgement,
+    40 ms each, as soon as a client has two requests in flight.
+    """
+    if sock.family in (socket.AF_INET, socket.AF_INET6):  # not behind a Unix socket
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class Channel(Protocol):
@@ -48,7 +54,7 @@ class Channel(Protocol):
 class Loop(Scheduler, Protocol):
     """A scheduler that knows sockets of its world."""
 
-    def when_blocked(self, function: Callable[..., Any], *args: Any) -> Optional[Any]:
+    def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any | None:
         """Call ``function(*args)`` as soon as the current greenlet blocks.
 
         :returns: something to ``stop()`` when it did not, or ``None`` where blocking

@@ -36,7 +36,7 @@ which may destroy the Close frame before the client has read it.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Callable, Deque, Optional, Tuple
+from typing import Any, Callable
 
 from ..core.inbox import Inbox
 from ..core.peers import NORMAL_CLOSURE, POLICY_VIOLATION, TooManyPeers
@@ -123,7 +123,7 @@ class Connection:
         *,
         connect: Callable[[Connection], Inbox],
         disconnect: Callable[[Inbox, Connection], None],
-        ping_interval: Optional[float],
+        ping_interval: float | None,
         max_outbox: int,
         parallel_requests: int = 1,
     ) -> None:
@@ -138,17 +138,17 @@ class Connection:
         self._parallel = parallel_requests
         self._lock = loop.lock()
         self._outbox = Outbox(channel, max_outbox, channel.abort, self._lock)
-        self._inbox: Optional[Inbox] = None
-        self._items: Deque[Tuple[int, bytes]] = deque()
-        self._backlog: Deque[Tuple[Request, int]] = deque()
+        self._inbox: Inbox | None = None
+        self._items: deque[tuple[int, bytes]] = deque()
+        self._backlog: deque[tuple[Request, int]] = deque()
         self._backlog_size = 0
         self._active = 0
         self._reader: object = None
         self._room: Any = None
         self._ended: Any = None
         self._heard = True
-        self._ping_timer: Optional[Timer] = None
-        self._close_timer: Optional[Timer] = None
+        self._ping_timer: Timer | None = None
+        self._close_timer: Timer | None = None
 
     # The link --------------------------------------------------------------------
 

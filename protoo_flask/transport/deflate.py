@@ -6,20 +6,28 @@ some 300 KiB, and small JSON gains nothing.
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Tuple, Type
-
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, Pong, TextMessage
 from wsproto.extensions import PerMessageDeflate
 from wsproto.handshake import server_extensions_handshake
 
-from .frames import BINARY, CLOSE, NO_STATUS, PING, PONG, TEXT, TOO_BIG, FrameError, Item
-from .frames import close_payload
+from .frames import (
+    BINARY,
+    CLOSE,
+    NO_STATUS,
+    PING,
+    PONG,
+    TEXT,
+    TOO_BIG,
+    FrameError,
+    Item,
+    close_payload,
+)
 
-_CONTROL: Dict[Type[Event], int] = {Ping: PING, Pong: PONG}
+_CONTROL: dict[type[Event], int] = {Ping: PING, Pong: PONG}
 
 
-def negotiate(offer: str, max_message_size: int) -> Optional[Tuple[str, DeflateCodec]]:
+def negotiate(offer: str, max_message_size: int) -> tuple[str, DeflateCodec] | None:
     """Agree on permessage-deflate when the client offers it.
 
     :param offer: the client's ``Sec-WebSocket-Extensions``, untrusted.
@@ -36,14 +44,14 @@ class DeflateCodec:
     """As :class:`~.frames.FrameCodec`, with compression."""
 
     def __init__(self, extension: PerMessageDeflate, max_message_size: int) -> None:
-        self.error: Optional[FrameError] = None
+        self.error: FrameError | None = None
         self._connection = Connection(ConnectionType.SERVER, [extension])
         self._max = max_message_size
         self._fragments = bytearray()
 
-    def receive(self, data: bytes) -> List[Item]:
+    def receive(self, data: bytes) -> list[Item]:
         """Take bytes from the socket, untrusted; return what is complete, in order."""
-        items: List[Item] = []
+        items: list[Item] = []
         if self.error is not None or self._connection.state is not ConnectionState.OPEN:
             return items
         self._connection.receive_data(data)
@@ -61,7 +69,8 @@ class DeflateCodec:
                 continue
             assert isinstance(event, (TextMessage, BytesMessage))
             is_text = isinstance(event, TextMessage)
-            self._fragments += event.data.encode("utf-8") if is_text else event.data
+            part = event.data
+            self._fragments += part.encode("utf-8") if isinstance(part, str) else part
             if len(self._fragments) > self._max:
                 self.error = FrameError(TOO_BIG, f"a message has at most {self._max} bytes")
                 break

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import codecs
 import struct
-from typing import List, NamedTuple, Optional, Tuple
+from typing import NamedTuple, Tuple
 
 CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
 CLOSE, PING, PONG = 0x8, 0x9, 0xA
@@ -52,7 +52,7 @@ def close_payload(code: int, reason: str = "") -> bytes:
     return struct.pack("!H", code) + text
 
 
-def decode_close(payload: bytes) -> Tuple[int, str]:
+def decode_close(payload: bytes) -> tuple[int, str]:
     """Read the payload of a Close frame.
 
     :raises ValueError: with a :class:`FrameError` as its argument.
@@ -92,17 +92,17 @@ class FrameCodec:
     __slots__ = ("_buffer", "_fragments", "_kind", "_max", "_needed", "_utf8", "error")
 
     def __init__(self, max_message_size: int) -> None:
-        self.error: Optional[FrameError] = None
+        self.error: FrameError | None = None
         self._max = max_message_size
         self._buffer = bytearray()
         self._needed = 2  # no frame is complete with fewer bytes in the buffer
         self._kind = 0  # the opcode of the message whose fragments are coming, or 0
-        self._fragments: Optional[bytearray] = None
-        self._utf8: Optional[codecs.IncrementalDecoder] = None
+        self._fragments: bytearray | None = None
+        self._utf8: codecs.IncrementalDecoder | None = None
 
-    def receive(self, data: bytes) -> List[Item]:
+    def receive(self, data: bytes) -> list[Item]:
         """Take bytes from the socket, untrusted; return what is complete, in order."""
-        items: List[Item] = []
+        items: list[Item] = []
         if self.error is not None:
             return items
         buffer = self._buffer
@@ -181,7 +181,7 @@ class FrameCodec:
             self._fail(PROTOCOL_ERROR, problem)
         return problem is None
 
-    def _decode_frame(self, buffer: bytearray, start: int, end: int) -> Optional[Item]:
+    def _decode_frame(self, buffer: bytearray, start: int, end: int) -> Item | None:
         first = buffer[start]
         short = buffer[start + 1] & 0x7F
         body = start + (6 if short < 126 else 8 if short == 126 else 14)
@@ -196,7 +196,7 @@ class FrameCodec:
             return opcode, payload
         return self._add_fragment(opcode, payload, last=bool(first & 0x80))
 
-    def _add_fragment(self, opcode: int, payload: bytes, last: bool) -> Optional[Item]:
+    def _add_fragment(self, opcode: int, payload: bytes, last: bool) -> Item | None:
         if opcode:
             self._kind = opcode
             self._fragments = bytearray()

@@ -6,13 +6,13 @@ import contextlib
 import socket
 import ssl
 import time
-from typing import Any, Callable, ContextManager, Optional
+from typing import Any, Callable, ContextManager
 
 import gevent
 import gevent.event
 from gevent import monkey
 
-from .channel import READ_SIZE
+from .channel import READ_SIZE, send_without_delay
 
 #: The socket class of the standard library, also in a process that gevent has patched:
 #: it is a third of the size of gevent's, whose waiting is not needed here.
@@ -61,7 +61,7 @@ class GreenletLoop:
         # Greenlets switch where they block, and nothing blocks while holding a lock.
         return contextlib.nullcontext()
 
-    def when_blocked(self, function: Callable[..., Any], *args: Any) -> Optional[Any]:
+    def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any | None:
         # The hub runs its callbacks as soon as this greenlet lets it; stop() unasks.
         return gevent.get_hub().loop.run_callback(function, *args)
 
@@ -77,6 +77,7 @@ class GreenletChannel:
 
     def __init__(self, sock: Any, owned: bool) -> None:
         sock.settimeout(0.0)
+        send_without_delay(sock)
         self._sock = sock
         self._owned = owned
         self._hub = gevent.get_hub()

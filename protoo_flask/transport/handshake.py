@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import ssl
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Mapping, NamedTuple
 
 from gevent.socket import socket as GeventSocket
 from wsproto.utilities import generate_accept_token
@@ -28,7 +28,7 @@ class HandshakeError(ProtooError):
     :ivar headers: and the headers that belong to it.
     """
 
-    def __init__(self, status: int, reason: str, headers: Optional[Dict[str, str]] = None) -> None:
+    def __init__(self, status: int, reason: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
@@ -38,7 +38,7 @@ class HandshakeError(ProtooError):
 class Handshake(NamedTuple):
     """What was agreed on."""
 
-    headers: List[Tuple[str, str]]
+    headers: list[tuple[str, str]]
     codec: Any
 
 
@@ -79,7 +79,7 @@ def negotiate_handshake(
     return Handshake(headers, codec or FrameCodec(max_message_size))
 
 
-def serialize_handshake(headers: List[Tuple[str, str]]) -> bytes:
+def serialize_handshake(headers: list[tuple[str, str]]) -> bytes:
     """Write the 101 response that opens the connection."""
     lines = ["HTTP/1.1 101 Switching Protocols"]
     lines += [f"{name}: {value}" for name, value in headers]

@@ -9,7 +9,7 @@ What waits is bounded; a client that exceeds the bound is cut off by the owner.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Callable, ContextManager, Deque, Optional
+from typing import Any, Callable, ContextManager
 
 from .channel import Channel
 
@@ -26,7 +26,16 @@ class Outbox:
     :param on_error: called once, without arguments, when the socket cannot be written.
     """
 
-    __slots__ = ("_channel", "_finish", "_limit", "_lock", "_on_error", "_partial", "_queue", "size")
+    __slots__ = (
+        "_channel",
+        "_finish",
+        "_limit",
+        "_lock",
+        "_on_error",
+        "_partial",
+        "_queue",
+        "size",
+    )
 
     def __init__(
         self,
@@ -39,10 +48,10 @@ class Outbox:
         self._limit = limit
         self._on_error = on_error
         self._lock = lock
-        self._queue: Deque[bytes] = deque()
+        self._queue: deque[bytes] = deque()
         # Whether the first frame in the queue has been sent in part.
         self._partial = False
-        self._finish: Optional[Callable[[], None]] = None
+        self._finish: Callable[[], None] | None = None
         #: Bytes that wait.
         self.size = 0
 

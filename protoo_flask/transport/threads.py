@@ -10,9 +10,9 @@ import socket
 import ssl
 import threading
 import time
-from typing import Any, Callable, ContextManager, List, Optional, Tuple
+from typing import Any, Callable, ContextManager
 
-from .channel import READ_SIZE
+from .channel import READ_SIZE, send_without_delay
 
 # Not the default selector: epoll would cost a file descriptor for each wait.
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
@@ -25,7 +25,7 @@ class ThreadTimer:
     __slots__ = ("args", "function")
 
     def __init__(self, function: Callable[..., Any], args: Any) -> None:
-        self.function: Optional[Callable[..., Any]] = function
+        self.function: Callable[..., Any] | None = function
         self.args = args
 
     def cancel(self) -> None:
@@ -43,7 +43,7 @@ class ThreadLoop:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._timers: List[Tuple[float, int, ThreadTimer]] = []
+        self._timers: list[tuple[float, int, ThreadTimer]] = []
         self._order = itertools.count()
         self._running = False
 
@@ -79,7 +79,7 @@ class ThreadLoop:
     def lock(self) -> ContextManager[Any]:
         return threading.RLock()
 
-    def when_blocked(self, function: Callable[..., Any], *args: Any) -> Optional[Any]:
+    def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any | None:
         # Nobody notices a thread that blocks.
         return None
 
@@ -89,6 +89,7 @@ class ThreadChannel:
 
     def __init__(self, sock: Any) -> None:
         sock.settimeout(0.0)
+        send_without_delay(sock)
         self._sock = sock
 
     def recv(self) -> bytes:
