@@ -136,6 +136,8 @@ class LiveApp:
         except Reject as error:
             return _refuse(error.code, error.reason)
         except HandshakeError as error:
+            if error.status >= 500:
+                self.app.logger.error("cannot upgrade: %s", error.reason)
             response = _refuse(error.status, error.reason)
             response.headers.update(error.headers)
             return response

@@ -20,7 +20,13 @@ from flask import Response
 
 from .transport.channel import Channel, Loop
 from .transport.greenlets import GreenletChannel, GreenletLoop, PlainSocket
-from .transport.handshake import find_socket, is_greenlet_socket, is_tls, serialize_handshake
+from .transport.handshake import (
+    HandshakeError,
+    find_socket,
+    is_greenlet_socket,
+    is_tls,
+    serialize_handshake,
+)
 from .transport.threads import ThreadChannel, ThreadLoop
 
 #: ``start(channel, handshake) -> connection``, to be served.
@@ -28,8 +34,20 @@ Start = Callable[[Channel, bytes], Any]
 
 
 def make_loop(environ: Any) -> Loop:
-    """Return the loop of the world that this request's socket lives in."""
-    return GreenletLoop() if is_greenlet_socket(find_socket(environ)) else ThreadLoop()
+    """Return the loop of the world that this request's socket lives in.
+
+    :raises HandshakeError: 500 under a server that handles one request at a time, as
+        the first connection would be the last.
+    """
+    if is_greenlet_socket(find_socket(environ)):
+        return GreenletLoop()
+    if environ.get("wsgi.multithread"):
+        return ThreadLoop()
+    raise HandshakeError(
+        500,
+        "this server handles one request at a time, and a connection would block it: "
+        "use gunicorn --worker-class gevent, or flask run with threads",
+    )
 
 
 class UpgradeResponse(Response):
