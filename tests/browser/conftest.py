@@ -1,0 +1,130 @@
+"""Chromium, and the sample app under gunicorn, both real."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+from playwright.sync_api import expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: What keeps Chromium from looking for the outside world, which a test has no use for.
+ARGUMENTS = [
+    "--no-sandbox",  # it may run as root, in a container
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+expect.set_options(timeout=10_000)
+
+
+def find_chromium():
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        path = shutil.which(name)
+        if path:
+            return path
+    return None
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = find_chromium()
+    if path is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("Chromium is missing; under CI=true nothing is skipped")
+        pytest.skip("Chromium is not installed")
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+class Server:
+    """gunicorn with the sample app, as `dev.py sample` starts it; can be started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[str] | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, the second time on the port that it had."""
+        environ = {
+            **os.environ,
+            "DATABASE_URL": f"sqlite:///{self._folder / 'chat.sqlite'}",
+            "SECRET_KEY": "of the tests",
+            "PYTHONPATH": str(ROOT),
+        }
+        command = [sys.executable, "-m", "gunicorn", "-c", "sample_app/gunicorn.conf.py"]
+        self._process = subprocess.Popen(
+            [*command, "--bind", f"127.0.0.1:{self.port}"],
+            cwd=ROOT,
+            env=environ,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            found = re.search(r"Listening at: http://127.0.0.1:(\d+)", line)
+            if found:
+                self.port = int(found.group(1))
+            if "Booting worker" in line:
+                return
+        raise AssertionError("gunicorn did not start")
+
+    def stop(self) -> str:
+        """Stop it as a deployment does; returns what it logged."""
+        assert self._process is not None
+        self._process.terminate()
+        _, log = self._process.communicate(timeout=30)
+        return log
+
+
+@pytest.fixture
+def server(tmp_path):
+    server = Server(tmp_path)
+    server.start()
+    yield server
+    assert "Traceback" not in server.stop()
+
+
+@pytest.fixture
+def open_browser(browser, server):
+    """A function that opens a browser of its own, logged in, and returns its page."""
+    contexts = []
+    problems = []
+
+    def open_browser(username, **options):
+        context = browser.new_context(base_url=server.url, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(f"{username}: {error}"))
+        log_in(page, username)
+        return page
+
+    yield open_browser
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def log_in(page, username):
+    page.goto("/login" if page.url == "about:blank" else page.url)
+    page.get_by_test_id("login-name").fill(username)
+    page.get_by_test_id("login-button").click()
+    expect(page.locator("body[data-connected=true]")).to_be_attached()
