@@ -10,7 +10,7 @@ import secrets
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
-from flask import Request, abort, session
+from flask import Request, session
 from flask import request as flask_request
 
 from .core.errors import Reject, UsageError
@@ -93,9 +93,12 @@ def identify(authorizer: Authorizer | None, settings: Settings) -> Identity:
             f"the function given to @protoo.authorize returned {answer!r}, which has no "
             "username; return None to refuse"
         )
+    uuid = make_uuid() if uuid is None or uuid == "" else str(uuid)
+    if len(uuid) > MAX_UUID_LENGTH:
+        raise Reject(400, f"a uuid has at most {MAX_UUID_LENGTH} characters")
     return Identity(
         str(username),
-        make_uuid() if uuid is None or uuid == "" else str(uuid),
+        uuid,
         answer[2] if len(answer) == 3 else None,
     )
 
@@ -106,8 +109,6 @@ def _authorize_by_session(settings: Settings) -> tuple[str, str | None] | None:
     if username is None or username == "":
         raise Reject(403, "not logged in")
     uuid = flask_request.args.get("uuid")
-    if uuid is not None and len(uuid) > MAX_UUID_LENGTH:
-        abort(400, f"uuid has at most {MAX_UUID_LENGTH} characters")
     return str(username), uuid
 
 

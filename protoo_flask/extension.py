@@ -64,6 +64,7 @@ class Protoo(Verbs):
             raise UsageError(f"{app!r} has a Protoo already; an app has one, with many routers")
         settings = Settings.load(app.config, self._options)
         _warn_of_unknown_settings(app)
+        app.config.update(settings.to_config())
         live = LiveApp(self, app, settings)
         app.extensions["protoo"] = live
         self._live_apps.add(live)

@@ -55,6 +55,10 @@ class Settings:
                 raise UsageError(f"{PREFIX}{name.upper()} is {_EXPECTED[name]}, not {value!r}")
         return cls(**values)
 
+    def to_config(self) -> dict[str, Any]:
+        """Return them as they are written in ``app.config``."""
+        return {PREFIX + item.name.upper(): getattr(self, item.name) for item in fields(self)}
+
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return ``options`` when each is the name of a setting.

@@ -1,0 +1,83 @@
+"""A small chat site: an ordinary Flask application with protoo_flask added to it.
+
+`views.py` and `models.py` are the site as it might have been for years. `chat.py` is what
+protoo_flask adds: messages, presence and history over one WebSocket per open page.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from flask import Flask
+
+from .chat import protoo
+from .models import db
+from .views import pages
+
+
+def create_app(config=None):
+    """Make the application.
+
+    `config` is a mapping that overrides every other setting, for tests:
+    `create_app({"SQLALCHEMY_DATABASE_URI": "sqlite:////tmp/test.db", "SECRET_KEY": "test"})`.
+    """
+    app = Flask(__name__)
+    app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
+    # Flask-SQLAlchemy 2 warns when this is not said.
+    app.config["SQLALCHEMY_TRACK_MODIFICATIONS"] = False
+    app.config.update(config or {})
+    if not app.config.get("SQLALCHEMY_DATABASE_URI"):
+        app.config["SQLALCHEMY_DATABASE_URI"] = database_uri(app)
+    if not app.secret_key:
+        app.secret_key = secret_key(app)
+
+    db.init_app(app)
+    protoo.init_app(app)
+    app.register_blueprint(pages)
+    app.after_request(add_security_headers)
+
+    # A site with a history of its own has migrations for this.
+    with app.app_context():
+        db.create_all()
+    return app
+
+
+def database_uri(app):
+    return os.environ.get("DATABASE_URL") or f"sqlite:///{instance_folder(app) / 'chat.sqlite'}"
+
+
+def secret_key(app):
+    """Return the key of the environment, or one made at the first start and kept since.
+
+    A key made anew at each start would log everybody out at each restart.
+    """
+    if os.environ.get("SECRET_KEY"):
+        return os.environ["SECRET_KEY"]
+    path = instance_folder(app) / "secret_key"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text()
+    with open(descriptor, "w") as file:
+        file.write(secrets.token_hex(32))
+    return path.read_text()
+
+
+def instance_folder(app):
+    folder = Path(app.instance_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def add_security_headers(response):
+    # "data:" is for the little pictures inside the style sheet, "self" covers the WebSocket too.
+    response.headers.setdefault(
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    )
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "same-origin")
+    return response

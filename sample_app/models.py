@@ -1,0 +1,110 @@
+"""What the site remembers: who has ever logged in, and every message."""
+
+from __future__ import annotations
+
+import time
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import and_, case, func, or_
+
+db = SQLAlchemy()
+
+
+class User(db.Model):
+    """Somebody who has logged in at least once."""
+
+    __tablename__ = "users"
+
+    id = db.Column(db.Integer, primary_key=True)
+    username = db.Column(db.String(30), unique=True, nullable=False)
+    created_at = db.Column(db.Float, nullable=False, default=time.time)
+
+    @staticmethod
+    def named(username):
+        """Return the user, or None."""
+        return db.session.execute(db.select(User).filter_by(username=username)).scalar_one_or_none()
+
+    @staticmethod
+    def usernames():
+        return db.session.execute(db.select(User.username).order_by(User.username)).scalars().all()
+
+
+class Message(db.Model):
+    """A message from one user to another. Times are seconds since the epoch.
+
+    `uuid` is made by the page that sends. A page that lost the connection before it got the
+    answer sends the message again with the same `uuid`, and the constraint keeps it single.
+    """
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        db.UniqueConstraint("sender", "uuid"),
+        db.Index("ix_messages_conversation", "recipient", "sender", "id"),
+    )
+
+    id = db.Column(db.Integer, primary_key=True)
+    uuid = db.Column(db.String(64), nullable=False)
+    sender = db.Column(db.String(30), db.ForeignKey("users.username"), nullable=False)
+    recipient = db.Column(db.String(30), db.ForeignKey("users.username"), nullable=False)
+    text = db.Column(db.Text, nullable=False)
+    sent_at = db.Column(db.Float, nullable=False, default=time.time)
+    delivered_at = db.Column(db.Float)
+    read_at = db.Column(db.Float)
+
+    def to_dict(self):
+        return {
+            "id": self.id,
+            "uuid": self.uuid,
+            "sender": self.sender,
+            "recipient": self.recipient,
+            "text": self.text,
+            "sent_at": self.sent_at,
+            "delivered_at": self.delivered_at,
+        }
+
+    @staticmethod
+    def between(one, other, before=None, limit=30):
+        """Return the last `limit` messages of a conversation, the oldest first."""
+        query = db.select(Message).where(
+            or_(
+                and_(Message.sender == one, Message.recipient == other),
+                and_(Message.sender == other, Message.recipient == one),
+            )
+        )
+        if before is not None:
+            query = query.where(Message.id < before)
+        query = query.order_by(Message.id.desc()).limit(limit)
+        return db.session.execute(query).scalars().all()[::-1]
+
+    @staticmethod
+    def latest_of(username):
+        """Return the last message of each conversation of a user: {other username: Message}."""
+        other = case((Message.sender == username, Message.recipient), else_=Message.sender)
+        latest = (
+            db.select(func.max(Message.id))
+            .where(or_(Message.sender == username, Message.recipient == username))
+            .group_by(other)
+        )
+        rows = db.session.execute(db.select(other, Message).where(Message.id.in_(latest)))
+        return dict(rows.all())
+
+    @staticmethod
+    def unread_of(username):
+        """Return how many messages a user has not read: {sender: count}."""
+        query = (
+            db.select(Message.sender, func.count())
+            .where(Message.recipient == username, Message.read_at.is_(None))
+            .group_by(Message.sender)
+        )
+        return dict(db.session.execute(query).all())
+
+    @staticmethod
+    def waiting_for(username, limit=100):
+        """Return messages that no device of a user has received yet, the oldest first."""
+        query = (
+            db.select(Message)
+            .where(Message.recipient == username, Message.delivered_at.is_(None))
+            .order_by(Message.id)
+            .limit(limit)
+        )
+        return db.session.execute(query).scalars().all()

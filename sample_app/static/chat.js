@@ -1,0 +1,311 @@
+/** Joins the protoo client, what the page knows (conversations.js) and the page (view.js). */
+
+import { Conversations } from "./conversations.js";
+import { View } from "./view.js";
+
+const page = document.body.dataset;
+const { Client, ProtooError } = await import(page.protooModule);
+
+const USERNAME = /^[a-z0-9._-]{1,30}$/;
+const RETRY_MS = 5000;
+const TYPING_EVERY_MS = 3000;
+const TYPING_SHOWN_MS = 5000;
+
+const me = page.username;
+const client = new Client({ url: page.protooUrl });
+const conversations = new Conversations(me, sessionStorage);
+const view = new View(me, { onRetry: retry });
+
+let open = null; // the username whose conversation is open
+let synchronized = false;
+let farewell = null; // {text, action}: why the connection will not come back by itself
+let trouble = null; // {text, action}: connected, but something went wrong
+const typing = new Map(); // username -> timer
+const inFlight = new Set(); // uuids of messages the server has not answered yet
+
+// Drawing
+
+let drawingPlanned = false;
+
+/** Draw once, after all of what changes now. */
+function draw() {
+  if (drawingPlanned) return;
+  drawingPlanned = true;
+  queueMicrotask(() => {
+    drawingPlanned = false;
+    view.draw({ conversations, open, typing, synchronized });
+    drawConnection();
+  });
+}
+
+function drawConnection() {
+  const { text, action } = connectionNotice();
+  view.drawConnection(client.state, text, action);
+}
+
+function connectionNotice() {
+  if (client.state === "open") return trouble ?? { text: "" };
+  if (client.state === "closed" && farewell) return farewell;
+  return { text: synchronized ? "Reconnecting…" : "Connecting…" };
+}
+
+// The connection
+
+const logInAgain = { label: "Log in again", run: () => location.reload() };
+const useHere = { label: "Use here", run: connect };
+const connectAgain = { label: "Connect again", run: connect };
+
+function connect() {
+  farewell = null;
+  client.connect(); // how it ends is told by the events below
+}
+
+client.on("state", draw);
+client.on("open", synchronize);
+
+client.on("refused", ({ status, reason }) => {
+  farewell =
+    status === 401
+      ? { text: "You are logged out.", action: logInAgain }
+      : { text: `The server refused: ${reason}.`, action: connectAgain };
+  draw();
+});
+
+client.on("close", ({ code, reason, willReconnect }) => {
+  if (willReconnect || farewell) return;
+  if (code === 3000) farewell = { text: "The chat is open in another window.", action: useHere };
+  else if (code === 3001) farewell = { text: "You have been logged out.", action: logInAgain };
+  else farewell = { text: `Disconnected (${reason || code}).`, action: connectAgain };
+  draw();
+});
+
+client.on("error", (error) => console.error(error));
+
+/** Bring everything up to date after the connection was opened, for the first time or again. */
+async function synchronize() {
+  trouble = null;
+  try {
+    const { data } = await client.request("get", "/contacts");
+    conversations.setContacts(data.contacts);
+    synchronized = true;
+    draw();
+    sendUnsent();
+    if (open) await loadHistory(open);
+    await fetchWaiting();
+  } catch (error) {
+    if (!(error instanceof ProtooError)) throw error;
+    // If the connection was lost, the next "open" starts anew.
+    if (client.state !== "open") return;
+    const tryAgain = { label: "Try again", run: synchronize };
+    trouble = { text: `Could not load everything: ${error.reason}.`, action: tryAgain };
+    draw();
+  }
+}
+
+async function fetchWaiting() {
+  for (;;) {
+    const { data } = await client.request("get", "/waiting");
+    if (data.messages.length === 0) return;
+    for (const message of data.messages) conversations.addWaiting(message);
+    draw();
+    await client.request("put", "/received", { ids: data.messages.map((message) => message.id) });
+  }
+}
+
+/** For what need not succeed: the next synchronize() makes good for it. */
+function unlessProtoo(error) {
+  if (!(error instanceof ProtooError)) throw error;
+  console.warn(error);
+}
+
+// What the server says
+
+client.on("request", (req) => {
+  if (req.method === "message") {
+    receive(req.data);
+    req.reply(200, "OK");
+  } else {
+    req.reply(405, "method not allowed");
+  }
+});
+
+const notifications = {
+  message: receive,
+  delivered: (data) => conversations.setDelivered(data),
+  presence: (data) => conversations.setPresence(data),
+  read: (data) => conversations.setUnread(data),
+  typing: ({ username }) => showTyping(username),
+};
+
+client.on("notification", ({ method, data }) => {
+  notifications[method]?.(data);
+  draw();
+});
+
+function receive(message) {
+  if (conversations.receive(message)) view.announce(message);
+  if (message.sender !== me) {
+    stopTyping(message.sender);
+    client.request("put", "/received", { ids: [message.id] }).catch(unlessProtoo);
+    if (message.sender === open) markRead();
+  }
+  draw();
+}
+
+function showTyping(username) {
+  clearTimeout(typing.get(username));
+  typing.set(username, setTimeout(stopTyping, TYPING_SHOWN_MS, username));
+}
+
+function stopTyping(username) {
+  clearTimeout(typing.get(username));
+  typing.delete(username);
+  draw();
+}
+
+// Sending
+
+/** Send whatever the server does not have yet. The uuid keeps it from storing one twice. */
+function sendUnsent() {
+  if (client.state !== "open") return;
+  for (const message of conversations.unsent()) {
+    if (!inFlight.has(message.uuid)) send(message);
+  }
+}
+
+async function send(message) {
+  const { uuid, text, recipient } = message;
+  inFlight.add(uuid);
+  try {
+    await client.request("message", `/users/${recipient}`, { uuid, text });
+  } catch (error) {
+    if (!(error instanceof ProtooError)) throw error;
+    // Once the server has stored it, a failed delivery is no failure: the recipient fetches it.
+    if (conversations.isUnsent(message)) notStored(message, error);
+  } finally {
+    inFlight.delete(uuid);
+    draw();
+  }
+}
+
+function notStored(message, error) {
+  if (error.isLocal || error.status === 429) setTimeout(sendUnsent, RETRY_MS);
+  else conversations.setError(message, error.reason);
+}
+
+function retry(message) {
+  conversations.setError(message, null);
+  sendUnsent();
+  draw();
+}
+
+function newUuid() {
+  // Not crypto.randomUUID(): that one is missing on pages without https.
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join("");
+}
+
+// Reading
+
+async function loadHistory(username) {
+  const { data } = await client.request("get", `/history/${username}`);
+  conversations.setHistory(username, data);
+  markRead();
+  draw();
+}
+
+let loadingEarlier = false;
+
+async function loadEarlier() {
+  if (loadingEarlier || client.state !== "open") return;
+  if (!open || !conversations.thread(open).more) return;
+  loadingEarlier = true;
+  const username = open;
+  try {
+    const before = conversations.oldestId(username);
+    const { data } = await client.request("get", `/history/${username}`, { before });
+    conversations.addEarlier(username, data);
+  } catch (error) {
+    unlessProtoo(error);
+  } finally {
+    loadingEarlier = false;
+    draw();
+  }
+}
+
+/** Tell the server what was read, if somebody is looking. */
+function markRead() {
+  if (!open || !conversations.thread(open).loaded || !document.hasFocus()) return;
+  const contact = conversations.contact(open);
+  if (contact.unread === 0 || client.state !== "open") return;
+  contact.unread = 0;
+  const read = conversations.newestId(open);
+  client.request("put", `/history/${open}`, { read }).catch(unlessProtoo);
+  draw();
+}
+
+addEventListener("focus", markRead);
+
+// The page
+
+const composer = document.getElementById("composer");
+const text = document.getElementById("text");
+let toldTypingAt = 0;
+
+function fitText() {
+  text.style.height = "auto";
+  text.style.height = `${text.scrollHeight}px`;
+}
+
+composer.addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (!open || !text.value.trim()) return;
+  conversations.compose(open, text.value.trim(), newUuid());
+  conversations.setDraft(open, "");
+  text.value = "";
+  toldTypingAt = 0;
+  fitText();
+  sendUnsent();
+  view.draw({ conversations, open, typing, synchronized });
+  view.scrollToBottom();
+  text.focus();
+});
+
+text.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  composer.requestSubmit();
+});
+
+text.addEventListener("input", () => {
+  fitText();
+  conversations.setDraft(open, text.value);
+  if (!text.value || client.state !== "open" || Date.now() - toldTypingAt < TYPING_EVERY_MS) return;
+  toldTypingAt = Date.now();
+  client.notify("typing", `/users/${open}`);
+});
+
+document.getElementById("earlier").addEventListener("click", loadEarlier);
+view.scroller.addEventListener("scroll", () => {
+  if (view.scroller.scrollTop < 80) loadEarlier();
+});
+
+/** The part after # is the open conversation, so that going back and reloading just work. */
+function followHash() {
+  const previous = open;
+  const name = location.hash.slice(1);
+  open = USERNAME.test(name) && name !== me ? name : null;
+  toldTypingAt = 0;
+  text.value = open ? conversations.draft(open) : "";
+  view.draw({ conversations, open, typing, synchronized });
+  fitText();
+  if (open) view.focusThread();
+  else view.focusContact(previous);
+  if (open && client.state === "open" && !conversations.thread(open).loaded) {
+    loadHistory(open).catch(unlessProtoo);
+  }
+  markRead();
+}
+
+addEventListener("hashchange", followHash);
+followHash();
+connect();

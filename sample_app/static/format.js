@@ -1,0 +1,49 @@
+/** How names, colours and times are written. Times are seconds since the epoch. */
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const shortDate = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const longDate = new Intl.DateTimeFormat(undefined, {
+  weekday: "long", day: "numeric", month: "long", year: "numeric",
+});
+
+/** "anna.karenina" -> "AK", "bob" -> "BO" */
+export function initials(username) {
+  const words = username.split(/[._-]+/).filter(Boolean);
+  const letters = words.length > 1 ? words[0][0] + words[1][0] : (words[0] ?? username).slice(0, 2);
+  return letters.toUpperCase();
+}
+
+/** A hue in degrees, always the same for one name. */
+export function hue(username) {
+  // FNV-1a, whose low bits differ enough for names that differ in one letter.
+  let hash = 0x811c9dc5;
+  for (const letter of username) hash = Math.imul(hash ^ letter.codePointAt(0), 0x01000193);
+  return (hash >>> 0) % 360;
+}
+
+export function clockTime(time) {
+  return clock.format(time * 1000);
+}
+
+/** A string that is equal for two times on the same local day. */
+export function dayOf(time) {
+  return new Date(time * 1000).toDateString();
+}
+
+function nearDay(time) {
+  const day = dayOf(time);
+  const date = new Date();
+  if (day === date.toDateString()) return "Today";
+  date.setDate(date.getDate() - 1);
+  return day === date.toDateString() ? "Yesterday" : null;
+}
+
+export function dayLabel(time) {
+  return nearDay(time) ?? longDate.format(time * 1000);
+}
+
+/** The time today, else the day: for the list of contacts. */
+export function shortWhen(time) {
+  const near = nearDay(time);
+  return near === "Today" ? clockTime(time) : near ?? shortDate.format(time * 1000);
+}
