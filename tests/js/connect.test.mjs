@@ -1,0 +1,252 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { assertProtooError, follow, http, settle, world } from "./harness.mjs";
+
+describe("connect()", () => {
+  test("goes over connecting to open", async (t) => {
+    const { client: newClient, accept, record } = world(t);
+    const client = newClient();
+    const events = record(client, "state", "open", "close", "refused", "error");
+    client.connect();
+    assert.equal(client.state, "connecting");
+    await accept();
+    assert.equal(client.state, "open");
+    assert.deepEqual(events, [
+      ["state", { state: "connecting", previous: "idle" }],
+      ["state", { state: "open", previous: "connecting" }],
+      ["open", {}],
+    ]);
+  });
+
+  test("resolves at the first open", async (t) => {
+    const { client, accept } = world(t);
+    const connected = follow(client().connect());
+    await settle();
+    assert.equal(connected.isSettled, false);
+    await accept();
+    assert.deepEqual(connected, { isSettled: true, value: undefined, error: undefined });
+  });
+
+  test("called twice makes one socket", async (t) => {
+    const { client: newClient, accept, sockets } = world(t);
+    const client = newClient();
+    const first = client.connect();
+    assert.equal(client.connect(), first);
+    await accept();
+    await first;
+    await client.connect();
+    assert.equal(sockets.length, 1);
+  });
+
+  test("still resolves when the first attempts fail", async (t) => {
+    const { client: newClient, accept, drop, tick } = world(t);
+    const client = newClient();
+    const connected = follow(client.connect());
+    await drop();
+    assert.equal(client.state, "waiting");
+    await tick(250);
+    await drop();
+    await tick(500);
+    assert.equal(connected.isSettled, false);
+    await accept();
+    assert.equal(connected.isSettled, true);
+    assert.equal(connected.error, undefined);
+  });
+
+  test("while waiting to reconnect tries at once", async (t) => {
+    const { openClient, accept, drop, sockets, timers } = world(t);
+    const client = await openClient();
+    await drop();
+    assert.equal(client.state, "waiting");
+    const again = client.connect();
+    assert.equal(client.state, "connecting");
+    assert.equal(sockets.length, 2);
+    assert.deepEqual(timers.delays(), [20000], "the backoff timer is gone");
+    await accept();
+    await again;
+  });
+
+  test("after close() starts again", async (t) => {
+    const { openClient, accept, sockets } = world(t);
+    const client = await openClient();
+    client.close();
+    const again = client.connect();
+    await accept();
+    await again;
+    assert.equal(client.state, "open");
+    assert.equal(sockets.length, 2);
+  });
+
+  test("after close() ignores what the old socket still says", async (t) => {
+    const { openClient, accept, sockets, record } = world(t);
+    const client = await openClient();
+    client.close();
+    client.connect();
+    await accept();
+    const events = record(client, "state", "close", "notification", "error");
+    sockets[0].says({ method: "late" });
+    sockets[0].ends(1000);
+    await settle();
+    assert.equal(client.state, "open");
+    assert.deepEqual(events, []);
+  });
+
+  test("gives up a handshake that takes 20 s", async (t) => {
+    const { client: newClient, tick, sockets } = world(t);
+    const client = newClient();
+    client.connect();
+    await tick(19999);
+    assert.equal(client.state, "connecting");
+    assert.equal(sockets[0].closedWith, null);
+    await tick(1);
+    assert.notEqual(sockets[0].closedWith, null);
+    assert.equal(client.state, "waiting");
+  });
+
+  test("rejects and closes when the browser does not permit the connection", async (t) => {
+    const { client: newClient, record } = world(t);
+    class Forbidden {
+      constructor() {
+        throw new DOMException("insecure", "SecurityError");
+      }
+    }
+    const client = newClient({ WebSocket: Forbidden });
+    const events = record(client, "state", "close");
+    const connected = follow(client.connect());
+    await settle();
+    assertProtooError(connected.error, 410, { reason: /cannot connect: SecurityError: insecure/ });
+    assert.equal(client.state, "closed");
+    assert.deepEqual(events.map(([name]) => name), ["state", "close"]);
+  });
+
+  test("leaves no unhandled rejection to those who ignore its promise", async (t) => {
+    const unhandled = [];
+    const listener = (error) => unhandled.push(error);
+    process.on("unhandledRejection", listener);
+    t.after(() => process.off("unhandledRejection", listener));
+    const { client, drop } = world(t);
+    client().connect();
+    await drop(1006, "", http(403));
+    await settle();
+    assert.deepEqual(unhandled, []);
+  });
+});
+
+describe("A handshake that fails", () => {
+  test("is looked into by a plain HTTP request to the same URL", async (t) => {
+    const { client, drop, probes } = world(t);
+    client({ uuid: "me" }).connect();
+    await drop(1006, "", http(503));
+    assert.equal(probes.length, 1);
+    const { url, options } = probes[0];
+    assert.equal(url, "https://site.test/protoo?uuid=me");
+    assert.equal(options.cache, "no-store");
+    assert.equal(options.credentials, "include");
+    assert.equal(options.redirect, "manual");
+  });
+
+  for (const status of [400, 401, 403, 404, 410, 451, 499]) {
+    test(`with HTTP ${status} is a refusal`, async (t) => {
+      const { client: newClient, drop, record, sockets, timers } = world(t);
+      const client = newClient();
+      const events = record(client, "refused", "close", "reconnecting");
+      const connected = follow(client.connect());
+      await drop(1006, "", http(status, "not today\n"));
+      assert.equal(client.state, "closed");
+      assert.deepEqual(events, [
+        ["refused", { status, reason: "not today" }],
+        [
+          "close",
+          { code: 1006, reason: `refused: ${status} not today`, willReconnect: false, delay: null },
+        ],
+      ]);
+      assertProtooError(connected.error, status, { reason: /^not today$/, isLocal: false });
+      assert.equal(sockets.length, 1);
+      assert.deepEqual(timers.delays(), []);
+    });
+  }
+
+  for (const status of [200, 408, 425, 426, 429, 500, 502, 503]) {
+    test(`with HTTP ${status} is tried again`, async (t) => {
+      const { client: newClient, drop, record } = world(t);
+      const client = newClient();
+      const events = record(client, "refused", "close");
+      client.connect();
+      await drop(1006, "", http(status, "why"));
+      assert.equal(client.state, "waiting");
+      const reason = `handshake failed, HTTP ${status}`;
+      assert.deepEqual(events, [
+        ["close", { code: 1006, reason, willReconnect: true, delay: 250 }],
+      ]);
+    });
+  }
+
+  test("without network is tried again", async (t) => {
+    const { client: newClient, drop } = world(t);
+    const client = newClient();
+    client.connect();
+    await drop();
+    assert.equal(client.state, "waiting");
+  });
+
+  test("is tried again when the probe takes 10 s", async (t) => {
+    const { client: newClient, drop, tick } = world(t);
+    const client = newClient();
+    client.connect();
+    const never = ({ signal }) => new Promise((resolve, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason));
+    });
+    await drop(1006, "", never);
+    await tick(9999);
+    assert.equal(client.state, "connecting");
+    await tick(1);
+    assert.equal(client.state, "waiting");
+  });
+
+  test("does not show a page of HTML as the reason", async (t) => {
+    const { client: newClient, drop, record } = world(t);
+    const client = newClient();
+    const events = record(client, "refused");
+    client.connect();
+    await drop(1006, "", http(403, "<h1>Forbidden</h1>", "text/html", "FORBIDDEN"));
+    assert.deepEqual(events, [["refused", { status: 403, reason: "FORBIDDEN" }]]);
+  });
+
+  test("has a reason even over HTTP/2, which has no status text", async (t) => {
+    const { client: newClient, drop, record } = world(t);
+    const client = newClient();
+    const events = record(client, "refused");
+    client.connect();
+    await drop(1006, "", http(403, "<h1>Forbidden</h1>", "text/html"));
+    assert.deepEqual(events, [["refused", { status: 403, reason: "HTTP 403" }]]);
+  });
+
+  test("takes no more than 200 characters as the reason", async (t) => {
+    const { client: newClient, drop, record } = world(t);
+    const client = newClient();
+    const events = record(client, "refused");
+    client.connect();
+    await drop(1006, "", http(403, "x".repeat(10000)));
+    assert.equal(events[0][1].reason.length, 200);
+  });
+
+  test("rejects the requests that wait when it is a refusal", async (t) => {
+    const { client: newClient, drop } = world(t);
+    const client = newClient();
+    const call = follow(client.request("message", "/"));
+    client.connect();
+    await drop(1006, "", http(401, "log in"));
+    assertProtooError(call.error, 410, { reason: /connection refused \(401 log in\)/ });
+  });
+
+  test("is looked into at every reconnection: the session may have ended meanwhile", async (t) => {
+    const { openClient, drop, tick, record } = world(t);
+    const client = await openClient();
+    const events = record(client, "refused");
+    await drop();
+    await tick(250);
+    await drop(1006, "", http(401, "log in"));
+    assert.equal(client.state, "closed");
+    assert.deepEqual(events, [["refused", { status: 401, reason: "log in" }]]);
+  });
+});

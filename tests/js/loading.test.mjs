@@ -1,0 +1,165 @@
+/* protoo.js as the pages of a tab load it: each in a realm of its own, on one sessionStorage. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { describe, test } from "node:test";
+import vm from "node:vm";
+
+const file = (name) => new URL(`../../protoo_flask/static/${name}`, import.meta.url);
+const source = readFileSync(file("protoo.js"), "utf8");
+
+class Storage extends Map {
+  getItem(key) {
+    return this.get(key) ?? null;
+  }
+
+  setItem(key, value) {
+    this.set(key, value);
+  }
+
+  removeItem(key) {
+    this.delete(key);
+  }
+}
+
+/** Load protoo.js into a new page of the tab that owns this storage; it may be a getter. */
+function loadPage(storage, globals = {}) {
+  const target = new EventTarget();
+  const page = vm.createContext({
+    crypto,
+    URL,
+    WebSocket: class {},
+    location: { href: "https://site.test/" },
+    addEventListener: target.addEventListener.bind(target),
+    removeEventListener: target.removeEventListener.bind(target),
+    ...globals,
+  });
+  const get = typeof storage === "function" ? storage : () => storage;
+  Object.defineProperty(page, "sessionStorage", { get });
+  vm.runInContext(source, page);
+  return {
+    page,
+    uuid: () => new page.protoo.Client().uuid,
+    hide: () => target.dispatchEvent(new Event("pagehide")),
+    show: (persisted) => target.dispatchEvent(Object.assign(new Event("pageshow"), { persisted })),
+  };
+}
+
+describe("The uuid of a tab", () => {
+  test("survives a reload", () => {
+    const storage = new Storage();
+    const before = loadPage(storage);
+    before.hide();
+    assert.equal(loadPage(storage).uuid(), before.uuid());
+  });
+
+  test("survives a page without client in between", () => {
+    const storage = new Storage();
+    const before = loadPage(storage);
+    const uuid = before.uuid();
+    before.hide();
+    const between = loadPage(storage);
+    between.hide();
+    assert.equal(loadPage(storage).uuid(), uuid);
+  });
+
+  test("is not that of the tab from which this one was duplicated", () => {
+    const storage = new Storage();
+    const original = loadPage(storage);
+    original.show(false);
+    const duplicate = loadPage(new Storage(storage));
+    assert.notEqual(duplicate.uuid(), original.uuid());
+  });
+
+  test("is not in the storage while a page from the back/forward cache is shown", () => {
+    const storage = new Storage();
+    const first = loadPage(storage);
+    first.hide();
+    const second = loadPage(storage);
+    second.hide();
+    first.show(true);
+    assert.equal(first.uuid(), second.uuid());
+    assert.notEqual(loadPage(new Storage(storage)).uuid(), first.uuid());
+    first.hide();
+    assert.equal(loadPage(storage).uuid(), first.uuid());
+  });
+
+  test("differs from tab to tab", () => {
+    assert.notEqual(loadPage(new Storage()).uuid(), loadPage(new Storage()).uuid());
+  });
+
+  test("is made up where the storage is blocked", () => {
+    const page = loadPage(() => {
+      throw new DOMException("blocked", "SecurityError");
+    });
+    page.hide();
+    assert.match(page.uuid(), /^[0-9a-f]{32}$/);
+  });
+});
+
+describe("protoo.js", () => {
+  test("defines the global protoo with Client and ProtooError, and nothing else", () => {
+    const { page } = loadPage(new Storage());
+    assert.deepEqual(Object.keys(page.protoo), ["Client", "ProtooError"]);
+    const before = Object.keys(loadPage(new Storage(), { protoo: undefined }).page);
+    assert.deepEqual(Object.keys(page).sort(), before.sort());
+  });
+
+  test("loaded twice keeps its classes and its uuid", () => {
+    const { page, uuid } = loadPage(new Storage());
+    const { Client } = page.protoo;
+    const before = uuid();
+    vm.runInContext(source, page);
+    assert.equal(page.protoo.Client, Client);
+    assert.equal(uuid(), before);
+  });
+
+  test("is not kept from loading by an element with id=\"protoo\"", () => {
+    const { page } = loadPage(new Storage(), { protoo: { tagName: "DIV" } });
+    assert.equal(typeof page.protoo.Client, "function");
+  });
+
+  test("loads in a worker: no document, no sessionStorage", () => {
+    const { uuid } = loadPage(undefined);
+    assert.match(uuid(), /^[0-9a-f]{32}$/);
+  });
+});
+
+describe("protoo.mjs", () => {
+  test("can be imported in Node, and exports what protoo.js defines", async () => {
+    assert.equal(typeof globalThis.addEventListener, "undefined", "a bare Node");
+    const module = await import(file("protoo.mjs"));
+    assert.deepEqual(Object.keys(module).sort(), ["Client", "ProtooError"]);
+    assert.equal(module.Client, globalThis.protoo.Client);
+    class WebSocket {}
+    const client = new module.Client({ url: "ws://127.0.0.1:8000/protoo", WebSocket });
+    assert.equal(client.state, "idle");
+    assert.throws(() => new module.Client({ WebSocket }), { code: "ERR_INVALID_URL" });
+  });
+});
+
+describe("protoo.d.ts", () => {
+  const types = readFileSync(file("protoo.d.ts"), "utf8");
+  const members = (kind, name) => {
+    const [, body] = types.match(new RegExp(`export ${kind} ${name}\\b[^{]*{\\n(.*?)\\n}`, "s"));
+    return [...body.matchAll(/^  (?:readonly )?(\w+)[?]?[:(<]/gm)].map(([, found]) => found).sort();
+  };
+
+  test("declares the members that Client has", () => {
+    const { Client } = loadPage(new Storage()).page.protoo;
+    const names = Object.getOwnPropertyNames(Client.prototype).sort();
+    assert.deepEqual(members("class", "Client"), names);
+  });
+
+  test("declares the members that ProtooError has", () => {
+    const { ProtooError } = loadPage(new Storage()).page.protoo;
+    const error = new ProtooError(500, "", {}, { cause: 1 });
+    const own = Object.keys(error);
+    assert.deepEqual(members("class", "ProtooError"), ["constructor", ...own].sort());
+  });
+
+  test("declares the events that there are", () => {
+    const [, list] = source.match(/const EVENTS = \[(.*?)\]/s);
+    const events = [...list.matchAll(/"(\w+)"/g)].map(([, event]) => event);
+    assert.deepEqual(members("interface", "Events"), events.sort());
+  });
+});

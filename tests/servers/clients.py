@@ -1,0 +1,268 @@
+"""What the tests connect with: HTTP, WebSocket messages, and single frames."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import inspect
+import itertools
+import json
+import os
+import socket
+import struct
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from tests.servers.processes import DEADLINE
+
+TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
+
+# Newer releases of websockets look for a proxy.
+_NO_PROXY: Dict[str, Any] = (
+    {"proxy": None} if "proxy" in inspect.signature(connect).parameters else {}
+)
+
+
+class Answer(NamedTuple):
+    """An HTTP response."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    text: str
+
+
+def eventually(look: Callable[[], Any], expected: Any) -> None:
+    """Look again and again until the expected is there. ``look`` asks a server."""
+    deadline = time.monotonic() + DEADLINE
+    found = look()
+    while found != expected and time.monotonic() < deadline:
+        found = look()
+    assert found == expected
+
+
+class Site:
+    """One of the sites of a server, as its users see it."""
+
+    def __init__(self, port: int, prefix: str = "") -> None:
+        self.port = port
+        self.prefix = prefix
+        self.host = f"127.0.0.1:{port}"
+
+    # HTTP ------------------------------------------------------------------------
+
+    def http(self, method: str, path: str, headers: Optional[Dict[str, str]] = None) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
+        try:
+            connection.request(method, self.prefix + path, headers=headers or {})
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read().decode())
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> Any:
+        """GET something that must be there: text, or what JSON says."""
+        return self._take(self.http("GET", path))
+
+    def post(self, path: str) -> Any:
+        return self._take(self.http("POST", path))
+
+    def login(self, username: str, page: str = "/login/") -> str:
+        """Log in; returns the cookie for the next requests."""
+        answer = self.http("GET", f"{page}{username}")
+        assert answer.status == 200, answer.text
+        return answer.headers["Set-Cookie"].split(";")[0]
+
+    def knock(self, query: str = "", **headers: Optional[str]) -> Answer:
+        """Ask for an upgrade and hang up; headers change those of a good handshake."""
+        return self.http("GET", "/protoo" + query, handshake_headers(headers))
+
+    @staticmethod
+    def _take(answer: Answer) -> Any:
+        assert answer.status == 200, f"{answer.status} {answer.text}"
+        if answer.headers.get_content_type() == "application/json":
+            return json.loads(answer.text)
+        return answer.text
+
+    # WebSocket -------------------------------------------------------------------
+
+    def connect(
+        self, username: str, uuid: str = "a1", query: str = "", **headers: str
+    ) -> Client:
+        """Log in and connect."""
+        cookie = self.login(username)
+        return self.connect_with(f"?uuid={uuid}{query}", Cookie=cookie, **headers)
+
+    def connect_with(self, query: str, compression: Optional[str] = None, **headers: str) -> Client:
+        connection = connect(
+            f"ws://{self.host}{self.prefix}/protoo{query}",
+            subprotocols=["protoo"],  # type: ignore[list-item]
+            additional_headers=_spell(headers),
+            compression=compression,
+            max_size=None,
+            open_timeout=DEADLINE,
+            close_timeout=DEADLINE,
+            **_NO_PROXY,
+        )
+        assert connection.subprotocol == "protoo"
+        return Client(connection)
+
+    def connect_raw(self, username: str, uuid: str = "a1", receive_buffer: int = 0) -> RawClient:
+        """Log in and connect a client that does nothing by itself."""
+        cookie = self.login(username)
+        sock = socket.socket()
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.settimeout(DEADLINE)
+        sock.connect(("127.0.0.1", self.port))
+        return RawClient(sock, f"{self.prefix}/protoo?uuid={uuid}", Host=self.host, Cookie=cookie)
+
+
+def handshake_headers(changes: Dict[str, Optional[str]]) -> Dict[str, str]:
+    """Return the headers of a good handshake, changed; ``None`` leaves one out."""
+    headers: Dict[str, Optional[str]] = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(),
+        "Sec-WebSocket-Protocol": "protoo",
+    }
+    headers.update(_spell(changes))
+    return {name: value for name, value in headers.items() if value is not None}
+
+
+def _spell(headers: Dict[str, Any]) -> Dict[str, Any]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+class Client:
+    """A client of protoo that knows the messages, not what they mean."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self._ids = itertools.count(1)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self.connection.close()
+
+    def send(self, message: Dict[str, Any]) -> None:
+        self.connection.send(json.dumps(message))
+
+    def start(self, method: str, path: str, data: Optional[Dict[str, Any]] = None) -> int:
+        """Send a request without waiting; returns its id."""
+        id = next(self._ids)
+        self.send({"method": method, "path": path, "id": id, "data": data or {}})
+        return id
+
+    def request(
+        self, method: str, path: str, data: Optional[Dict[str, Any]] = None
+    ) -> Dict[str, Any]:
+        """Send a request; the next message must be a response to it, and is returned."""
+        id = self.start(method, path, data)
+        message = self.receive()
+        assert message.get("id") == id, f"expected the response to {id}, got {message}"
+        assert "status" in message, message
+        return message
+
+    def notify(self, method: str, path: str, data: Optional[Dict[str, Any]] = None) -> None:
+        self.send({"method": method, "path": path, "data": data or {}})
+
+    def receive(self) -> Dict[str, Any]:
+        """Return the next message."""
+        message: Dict[str, Any] = json.loads(self.connection.recv(DEADLINE))
+        return message
+
+    def expect(self, method: str) -> Dict[str, Any]:
+        """Return the next message, which must be a request or notification."""
+        message = self.receive()
+        assert message.get("method") == method, message
+        return message
+
+    def respond(self, request: Dict[str, Any], status: int, reason: str = "", **data: Any) -> None:
+        self.send({"status": status, "reason": reason, "id": request["id"], "data": data})
+
+    def nothing_came(self) -> None:
+        """Assert that nothing has been sent to this client, by asking for an echo."""
+        assert self.request("get", "/echo", {"n": 1})["data"] == {"n": 1}
+
+    def journal(self) -> List[str]:
+        """Return the user's journal; all earlier requests of this client are in it."""
+        entries: List[str] = self.request("get", "/journal")["data"]["entries"]
+        return entries
+
+    def wait_for_close(self) -> Tuple[Optional[int], str]:
+        """Wait for the end; returns the code and the reason that the server gave."""
+        try:
+            message = self.connection.recv(DEADLINE)
+        except ConnectionClosed as closed:
+            assert closed.rcvd is not None, "the connection was broken without a Close frame"
+            return closed.rcvd.code, closed.rcvd.reason
+        raise AssertionError(f"expected the end of the connection, got {message!r}")
+
+    def close(self, code: int = 1000) -> None:
+        self.connection.close(code)
+
+
+class RawClient:
+    """Single frames over a socket: it answers no ping and reads only when told to."""
+
+    def __init__(self, sock: socket.socket, target: str, **headers: str) -> None:
+        self._sock = sock
+        lines = [f"GET {target} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in handshake_headers(dict(headers)).items()]
+        sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        self._file = sock.makefile("rb")
+        status = self._file.readline().decode()
+        self.headers = http.client.parse_headers(self._file)
+        assert status.startswith("HTTP/1.1 101 "), status
+
+    def __enter__(self) -> RawClient:
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self._file.close()
+        self._sock.close()
+
+    def send_frame(self, opcode: int, payload: bytes = b"", first: int = 0x80) -> None:
+        """Send a frame, masked with a mask of zeros."""
+        length = len(payload)
+        if length < 126:
+            head = struct.pack("!BB", first | opcode, 0x80 | length)
+        else:
+            head = struct.pack("!BBH", first | opcode, 0x80 | 126, length)
+        self._sock.sendall(head + bytes(4) + payload)
+
+    def send_request(self, method: str, path: str, id: int, **data: Any) -> None:
+        message = {"method": method, "path": path, "id": id, "data": data}
+        self.send_frame(TEXT, json.dumps(message).encode())
+
+    def read_frame(self) -> Tuple[int, bytes]:
+        first, length = self._file.read(2)
+        assert first & 0x80, "a server of ours sends whole messages"
+        if length == 126:
+            (length,) = struct.unpack("!H", self._file.read(2))
+        elif length == 127:
+            (length,) = struct.unpack("!Q", self._file.read(8))
+        payload = self._file.read(length)
+        assert len(payload) == length
+        return first & 0x0F, payload
+
+    def read_message(self) -> Dict[str, Any]:
+        opcode, payload = self.read_frame()
+        assert opcode == TEXT, (opcode, payload)
+        message: Dict[str, Any] = json.loads(payload)
+        return message
+
+    def read_close(self) -> Tuple[int, str]:
+        """Read a Close frame and then the end of the connection."""
+        opcode, payload = self.read_frame()
+        assert opcode == CLOSE, (opcode, payload)
+        (code,) = struct.unpack("!H", payload[:2])
+        self.send_frame(CLOSE, payload[:2])
+        assert self._file.read(1) == b""
+        return code, payload[2:].decode()

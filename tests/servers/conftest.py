@@ -1,0 +1,65 @@
+"""One server of each kind for the whole run; its output is shown when a test fails."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Callable, Iterator
+
+import pytest
+
+from tests.servers import sites
+from tests.servers.clients import Site
+from tests.servers.processes import KINDS, Server, start_server
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def running_server(request: Any, tmp_path_factory: Any) -> Iterator[Server]:
+    database = tmp_path_factory.mktemp("database") / f"{request.param}.sqlite"
+    server = start_server(request.param, **{sites.DATABASE: str(database)})
+    yield server
+    server.stop()
+    assert server.complaints() == []
+
+
+@pytest.fixture
+def server(running_server: Server) -> Iterator[Server]:
+    """Return the server, whose output must hold no traceback that the test does not expect."""
+    running_server.first_line = running_server.line_count
+    yield running_server
+    assert running_server.complaints() == []
+
+
+@pytest.fixture
+def site(server: Server) -> Site:
+    """Return the main site."""
+    return Site(server.port)
+
+
+@pytest.fixture
+def site_at(server: Server) -> Callable[[str], Site]:
+    """Return a function that returns the site below a prefix."""
+    return lambda prefix: Site(server.port, prefix)
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def alice() -> str:
+    """Return a name that no other test uses: they share the servers."""
+    return f"alice-{next(_numbers)}"
+
+
+@pytest.fixture
+def bob() -> str:
+    return f"bob-{next(_numbers)}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: Any, call: Any) -> Any:
+    report = yield
+    server = getattr(item, "funcargs", {}).get("server")
+    if server is not None and report.failed:
+        output = server.output(server.first_line)
+        report.sections.append((f"output of {server.kind}", output))
+    return report

@@ -1,0 +1,187 @@
+"""Servers in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+#: Seconds within which anything that should happen happens, also on a busy machine.
+DEADLINE = 20.0
+
+ROOT = Path(__file__).resolve().parents[2]
+SITES = "tests.servers.sites:create_app"
+
+_UNPATCHED = "import sys; from protoo_flask.cli import main; sys.exit(main(sys.argv[1:]))"
+
+#: Each kind of server: what runs it, and the signal that ends it the way its users do.
+KINDS: Dict[str, Tuple[List[str], int]] = {
+    "gunicorn": (
+        ["-m", "gunicorn", "-k", "gevent", "--bind", "127.0.0.1:0", SITES + "()"],
+        signal.SIGTERM,
+    ),
+    "pywsgi": (["-m", "protoo_flask", SITES, "--port", "0"], signal.SIGTERM),
+    "pywsgi-unpatched": (["-c", _UNPATCHED, SITES, "--port", "0"], signal.SIGTERM),
+    "flask-run": (["-m", "flask", "run", "--port", "0"], signal.SIGINT),
+}
+
+_ADDRESS = re.compile(r"https?://(?:127\.0\.0\.1|\[::1\]):(\d+)|unix:")
+_COMPLAINTS = ("Exception ignored", "ResourceWarning", "RuntimeWarning", "was never awaited")
+
+
+class Server:
+    """A server, and what it prints.
+
+    :ivar port: the one that it has chosen.
+    """
+
+    def __init__(self, kind: str, process: subprocess.Popen[str], stop_signal: int) -> None:
+        self.kind = kind
+        self.process = process
+        self.port = 0
+        #: Where in the output the current test began.
+        self.first_line = 0
+        self._stop_signal = stop_signal
+        self._lines: List[str] = []
+        self._expected: List[str] = []
+        self._changed = threading.Condition()
+        self._ended = False
+        self._reader = threading.Thread(target=self._read, name=f"output of {kind}", daemon=True)
+        self._reader.start()
+
+    def wait_until_it_listens(self) -> None:
+        found = _ADDRESS.search(self.wait_for_output(_ADDRESS.pattern))
+        assert found is not None
+        self.port = int(found.group(1) or 0)
+
+    def wait_for_output(self, pattern: str, start: int = 0) -> str:
+        """Return the first line that matches; fails when none comes."""
+        wanted = re.compile(pattern)
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or self._find(wanted, start), DEADLINE)
+            line = self._find(wanted, start)
+        assert line is not None, f"{self.kind} never printed {pattern!r}, but:\n{self.output()}"
+        return line
+
+    def expect_traceback(self, pattern: str) -> None:
+        """Wait for a traceback that ends so; it is no complaint then."""
+        self._expected.append(pattern)
+        self.wait_for_output(pattern)
+
+    def output(self, start: int = 0) -> str:
+        return "".join(self._lines[start:])
+
+    @property
+    def line_count(self) -> int:
+        return len(self._lines)
+
+    def complaints(self) -> List[str]:
+        """Return the ends of the tracebacks that no test expects, and Python's warnings."""
+        found = []
+        in_traceback = False
+        for line in list(self._lines):
+            if line.startswith("Traceback (most recent call last)"):
+                in_traceback = True
+            elif in_traceback and not line.startswith((" ", "\t")) and line.strip():
+                in_traceback = False
+                if not any(re.search(pattern, line) for pattern in self._expected):
+                    found.append(line)
+            elif any(complaint in line for complaint in _COMPLAINTS):
+                found.append(line)
+        return found
+
+    def interrupt(self) -> None:
+        """Ask it to end, the way that its users do."""
+        self.process.send_signal(self._stop_signal)
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.interrupt()
+        try:
+            self.process.wait(DEADLINE)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self._reader.join(DEADLINE)
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+
+    def _find(self, pattern: re.Pattern[str], start: int) -> Optional[str]:
+        return next((line for line in self._lines[start:] if pattern.search(line)), None)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._changed:
+                self._lines.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+
+def start_server(kind: str, **env: str) -> Server:
+    """Start one of :data:`KINDS` with the sites of the tests."""
+    command, stop_signal = KINDS[kind]
+    return start(kind, command, stop_signal=stop_signal, **env)
+
+
+def start(
+    name: str,
+    command: Sequence[str],
+    *,
+    cwd: Path = ROOT,
+    stop_signal: int = signal.SIGTERM,
+    **env: str,
+) -> Server:
+    """Run Python with some arguments, and wait until it listens."""
+    server = run(name, command, cwd=cwd, stop_signal=stop_signal, **env)
+    try:
+        server.wait_until_it_listens()
+    except BaseException:
+        server.process.kill()
+        server.stop()
+        raise
+    return server
+
+
+def run(
+    name: str,
+    command: Sequence[str],
+    *,
+    cwd: Path = ROOT,
+    stop_signal: int = signal.SIGTERM,
+    **env: str,
+) -> Server:
+    """Run Python with some arguments."""
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=cwd,
+        env=_environment(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        # A test run in the background of a shell ignores Ctrl-C, and its children would.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+    return Server(name, process, stop_signal)
+
+
+def _environment(changes: Dict[str, str]) -> Dict[str, Any]:
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {
+        **{key: value for key, value in os.environ.items() if not key.startswith("FLASK_")},
+        "FLASK_APP": SITES,
+        "PYTHONPATH": path,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": "default::ResourceWarning,default::RuntimeWarning",
+        **changes,
+    }

@@ -1,0 +1,463 @@
+"""The sites that the tests run on real servers.
+
+:func:`create_app` makes one WSGI app with several sites in it, each below a prefix of
+its own and with settings of its own, so that one process of each kind of server is
+enough for most tests. That they do not get in each other's way is tested as well.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections import defaultdict
+from typing import Any, Dict, List, Tuple
+
+from flask import Flask, Response, abort, current_app, g, jsonify, request, session, url_for
+from flask_login import LoginManager, UserMixin, current_user, login_user
+from flask_sock import Sock
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import text
+from sqlalchemy.pool import QueuePool
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from protoo_flask import Protoo, Reject, Request, signals
+from protoo_flask.middleware import p2p_messenger
+
+#: Where the database of the site below /shop is.
+DATABASE = "TEST_DATABASE"
+
+
+class Deliberate(Exception):
+    """An error that a test asked for; any other traceback in a server's output is a defect."""
+
+
+class Journal:
+    """What happened at a site, user by user, in order."""
+
+    def __init__(self) -> None:
+        self._entries: Dict[str, List[str]] = defaultdict(list)
+
+    def add(self, username: str, entry: str) -> None:
+        self._entries[username].append(entry)
+
+    def of(self, username: str) -> List[str]:
+        return list(self._entries[username])
+
+
+def create_app() -> Flask:
+    """Return the main site with the others mounted below it."""
+    main = create_main_site()
+    twins = Protoo()
+    add_messages(twins)
+    mounts = {
+        "/any": create_site("any", PROTOO_ALLOWED_ORIGINS="*"),
+        "/brisk": create_site("brisk", PROTOO_PING_INTERVAL=0.3, PROTOO_MAX_MESSAGE_SIZE=1000),
+        "/closing": create_closing_site(),
+        "/login": create_login_site(),
+        "/narrow": create_site("narrow", PROTOO_MAX_OUTBOX=50_000),
+        "/parallel": create_site("parallel", PROTOO_PARALLEL_REQUESTS=3),
+        "/partners": create_partners_site(),
+        "/proxied": create_proxied_site(),
+        "/shop": create_shop(),
+        "/squeezed": create_site("squeezed", PROTOO_COMPRESSION=True),
+        "/strict": create_strict_site(),
+        "/twin-1": create_site("twin-1", twins),
+        "/twin-2": create_site("twin-2", twins),
+    }
+    main.wsgi_app = DispatcherMiddleware(main.wsgi_app, mounts)
+    return main
+
+
+def create_site(name: str, protoo: Protoo | None = None, **config: Any) -> Flask:
+    """Make a site with a login, a journal and the messages that most tests use."""
+    app = Flask(name)
+    app.secret_key = f"secret of {name}"
+    app.config.update(config, SITE=name)
+    journal = app.extensions["journal"] = Journal()
+    if protoo is None:
+        protoo = Protoo()
+        add_messages(protoo)
+    protoo.init_app(app)
+    add_pages(app, protoo)
+    keep_journal(app, journal)
+    return app
+
+
+def add_pages(app: Flask, protoo: Protoo) -> None:
+    """Add what the tests do over HTTP."""
+
+    @app.get("/hello")
+    def hello():
+        return f"hello from {app.config['SITE']}"
+
+    @app.get("/login/<username>")
+    def login(username):
+        session["username"] = username
+        session.permanent = "permanent" in request.args
+        return "welcome"
+
+    @app.get("/journal/<username>")
+    def journal(username):
+        return jsonify(app.extensions["journal"].of(username))
+
+    @app.get("/peers")
+    def peers():
+        wanted = protoo.peers(request.args.get("username"))
+        return jsonify(sorted(f"{peer.username}/{peer.uuid}" for peer in wanted))
+
+    @app.post("/disconnect/<username>")
+    def disconnect(username):
+        return str(protoo.disconnect(username, request.args.get("uuid")))
+
+    @app.post("/push/<username>")
+    def push(username):
+        """Send numbered notifications; says how many found a place."""
+        count, size = int(request.args["count"]), int(request.args["size"])
+        (peer,) = protoo.peers(username)
+        sent = [peer.notify("push", {"n": n, "text": "x" * size}) for n in range(count)]
+        return str(sum(sent))
+
+    @app.get("/outbox/<username>")
+    def outbox(username):
+        """How many bytes wait for a user who reads slowly."""
+        (peer,) = protoo.peers(username)
+        return str(peer.link._outbox.size)
+
+
+def keep_journal(app: Flask, journal: Journal) -> None:
+    """Write down every teardown; whose it was is known from ``g``."""
+
+    @app.before_request
+    def mark_request():
+        mark(session.get("username", request.args.get("user", "nobody")), request.path)
+
+    @app.teardown_request
+    def note_request(error):
+        journal.add(g.get("username", "nobody"), f"teardown_request {g.get('mark')}")
+
+    @app.teardown_appcontext
+    def note_app_context(error):
+        journal.add(g.get("username", "nobody"), f"teardown_appcontext {g.get('mark')}")
+
+
+def mark(username: str, what: str) -> None:
+    g.username, g.mark = username, what
+
+
+def add_messages(protoo: Protoo) -> None:
+    """Add the handlers that most tests use."""
+
+    @protoo.use
+    def mark_message(req, next):
+        mark(req.peer.username, f"{req.method} {req.path}")
+        next()
+
+    @protoo.get("/echo")
+    def echo(req, next):
+        req.reply(200, "OK", req.data)
+
+    @protoo.get("/peers")
+    def peers(req, next):
+        names = sorted(f"{peer.username}/{peer.uuid}" for peer in protoo.peers())
+        req.reply(200, "OK", {"peers": names})
+
+    @protoo.get("/journal")
+    def journal(req, next):
+        entries = current_app.extensions["journal"].of(req.peer.username)
+        req.reply(200, "OK", {"entries": entries})
+
+    @protoo.get("/where")
+    def where(req, next):
+        req.reply(
+            200,
+            "OK",
+            {
+                "path": request.path,
+                "uuid": request.args["uuid"],
+                "agent": request.headers["X-Agent"],
+                "username": session["username"],
+                "site": current_app.config["SITE"],
+                "url": url_for("hello"),
+                "external_url": url_for("hello", _external=True),
+            },
+        )
+
+    @protoo.get("/count")
+    def count(req, next):
+        g.count = g.get("count", 0) + 1
+        req.reply(200, "OK", {"count": g.count})
+
+    @protoo.get("/crash")
+    def crash(req, next):
+        raise Deliberate("crash")
+
+    @protoo.get("/abort")
+    def abort_request(req, next):
+        abort(409, "somebody was faster")
+
+    @protoo.get("/reject")
+    def reject_request(req, next):
+        raise Reject(486, "busy here")
+
+    @protoo.get("/ask/:username")
+    def ask(req, next):
+        """Ask a peer, blocking, and pass the answer on."""
+        (peer,) = protoo.peers(req.params["username"])
+        response = peer.request("question", req.data, timeout=req.data.get("timeout"))
+        data = {**response.data, "is_local": response.is_local}
+        req.reply(response.status, response.reason, data)
+
+    @protoo.get("/all-answers/:username")
+    def all_answers(req, next):
+        """Ask a peer, and tell of its responses one by one."""
+        (peer,) = protoo.peers(req.params["username"])
+        statuses = [response.status for response in peer.send(Request("question"))]
+        req.reply(200, "OK", {"statuses": statuses})
+
+    @protoo.get("/mark-answers/:username")
+    def mark_answers(req, next):
+        """Ask a peer without blocking, and leave a mark when it answers."""
+        (peer,) = protoo.peers(req.params["username"])
+
+        def on_response(response):
+            mark(req.peer.username, f"response {response.status}")
+            if response.is_final:
+                req.reply(200, "OK", {"context": session["username"]})
+
+        peer.send(Request("question"), on_response)
+
+    gates: Dict[str, threading.Event] = defaultdict(threading.Event)
+
+    @protoo.get("/gate/:name/wait")
+    def wait_at_gate(req, next):
+        """Block the way a database driver does, which knows nothing of greenlets."""
+        req.reply(100, "waiting")
+        req.reply(200 if gates[req.params["name"]].wait(10) else 500)
+
+    @protoo.get("/gate/:name/open")
+    def open_gate(req, next):
+        gates[req.params["name"]].set()
+        req.reply(200)
+
+    @protoo.get("/no-delay")
+    def no_delay(req, next):
+        sock = req.peer.link._channel._sock
+        value = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        req.reply(200, "OK", {"no_delay": bool(value)})
+
+    def store(req, username):
+        if username.startswith("away"):
+            req.reply(202, "stored")
+
+    protoo.use("/users", p2p_messenger(protoo, on_offline=store))
+
+
+def create_main_site() -> Flask:
+    """Make the site with the defaults, whose signals are in the journal too."""
+    app = create_site("main")
+    journal = app.extensions["journal"]
+    for signal in (signals.peer_online, signals.peer_offline):
+        signal.connect_via(app)(
+            lambda app, peer, name=signal.name: _note_peer(journal, name, peer)
+        )
+    for signal in (signals.user_online, signals.user_offline):
+        signal.connect_via(app)(
+            lambda app, username, name=signal.name: journal.add(username, name)
+        )
+
+    # Beside a site's own WebSockets. Not without monkey-patching: flask-sock needs a thread
+    # for each connection that waits on a socket of gevent's, which it cannot there.
+    sock = Sock(app)
+
+    @sock.route("/echo")
+    def echo(ws):
+        while True:
+            ws.send(ws.receive())
+
+    return app
+
+
+def _note_peer(journal: Journal, name: str, peer: Any) -> None:
+    mark(peer.username, name)
+    journal.add(peer.username, f"{name} {peer.uuid} {session['username']}")
+
+
+def create_strict_site() -> Flask:
+    """Make the site whose authorizer refuses in the way that the URL asks for."""
+    protoo = Protoo()
+    add_messages(protoo)
+
+    @protoo.authorize
+    def authorize():
+        how = request.args["how"]
+        if how == "abort":
+            abort(401, "log in first")
+        if how == "abort-with-response":
+            abort(Response("no coffee", 418))
+        if how == "reject":
+            raise Reject(402, "pay first")
+        if how == "crash":
+            raise Deliberate("in the authorizer")
+        return {
+            "none": None,
+            "nonsense": "alice",
+            "nobody": ("", "a1"),
+            "number": (42, None, {"role": "admin"}),
+        }[how]
+
+    @protoo.get("/myself")
+    def myself(req, next):
+        data = {"username": req.peer.username, "uuid": req.peer.uuid, "data": req.peer.data}
+        req.reply(200, "OK", data)
+
+    return create_site("strict", protoo)
+
+
+def create_closing_site() -> Flask:
+    """Make the site that stops accepting peers when it is told to."""
+    app = create_site("closing")
+
+    @app.post("/close")
+    def close():
+        app.extensions["protoo"].close()
+        return ""
+
+    return app
+
+
+def create_partners_site() -> Flask:
+    """Make the site that pages of two other origins may use."""
+    protoo = Protoo()
+
+    @protoo.authorize
+    def authorize():
+        if "username" not in session:
+            abort(401, "log in first")
+        return session["username"], None
+
+    origins = ["https://partner.example", "HTTPS://Other.example:8443/"]
+    return create_site("partners", protoo, PROTOO_ALLOWED_ORIGINS=origins)
+
+
+def create_proxied_site() -> Flask:
+    """Make a site in debug mode, behind a proxy, that has its hands in every response."""
+    app = create_site("proxied")
+    app.debug = True
+
+    @app.after_request
+    def add_headers(response):
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.set_cookie("visited", "yes")
+        return response
+
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)
+    return app
+
+
+def create_login_site() -> Flask:
+    """Make a site that uses Flask-Login."""
+    app = create_site("login", PROTOO_SESSION_KEY="_user_id")
+    login_manager = LoginManager(app)
+
+    class User(UserMixin):
+        def __init__(self, id):
+            self.id = id
+
+    login_manager.user_loader(User)
+
+    @app.get("/flask-login/<username>")
+    def flask_login(username):
+        login_user(User(username))
+        return "welcome"
+
+    @app.extensions["protoo"].protoo.get("/current-user")
+    def who(req, next):
+        req.reply(200, "OK", {"id": current_user.get_id()})
+
+    return app
+
+
+def create_shop() -> Flask:
+    """Make a site whose every step takes the only connection of its database pool."""
+    protoo = Protoo()
+    options = {
+        "poolclass": QueuePool,
+        "pool_size": 1,
+        "max_overflow": 0,
+        "pool_timeout": 2,
+        "connect_args": {"check_same_thread": False},
+    }
+    app = Flask("shop")
+    app.secret_key = "secret of the shop"
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI="sqlite:///" + os.environ[DATABASE],
+        SQLALCHEMY_ENGINE_OPTIONS=options,
+        SQLALCHEMY_TRACK_MODIFICATIONS=False,
+    )
+    db = SQLAlchemy(app)
+
+    def query() -> int:
+        return db.session.execute(text("SELECT count(*) FROM sqlite_master")).scalar() + 1
+
+    def checked_out() -> int:
+        return db.session.get_bind().pool.checkedout()
+
+    @app.before_request
+    def load_user():
+        if request.endpoint != "pool":
+            g.user = query()
+
+    @app.get("/pool")
+    def pool():
+        return str(checked_out())
+
+    @app.get("/hello")
+    def hello():
+        return str(query())
+
+    @app.post("/disconnect/<username>")
+    def disconnect(username):
+        """Disconnect somebody in the middle of a transaction."""
+        transaction = db.session.connection()
+        count = protoo.disconnect(username)
+        still_ours = db.session.connection() is transaction and not transaction.closed
+        return jsonify(count=count, still_ours=still_ours, g="user" in g)
+
+    @app.teardown_request
+    def end_request(error):
+        # Sites do this with what they keep in g.
+        g.pop("user", None)
+
+    @protoo.authorize
+    def authorize():
+        query()
+        return request.args["username"], request.args["uuid"], {"rows": query()}
+
+    @protoo.use
+    def log(req, next):
+        query()
+        next()
+
+    @protoo.get("/query")
+    def get_query(req, next):
+        req.reply(200, "OK", {"rows": query(), "checked_out": checked_out()})
+
+    @protoo.get("/crash")
+    def crash(req, next):
+        query()
+        raise Deliberate("with a database connection in hand")
+
+    @protoo.get("/ask")
+    def ask(req, next):
+        def on_response(response):
+            req.reply(200, "OK", {"rows": query()})
+
+        req.peer.send(Request("question"), on_response)
+
+    for event in ("online", "offline", "user_online", "user_offline"):
+        protoo.on(event, lambda subject: query())
+
+    protoo.init_app(app)
+    return app

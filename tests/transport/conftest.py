@@ -1,0 +1,44 @@
+"""A site in each of both worlds; a test that leaves anything behind fails."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, Iterator
+
+import pytest
+
+from .worlds import WORLDS, Site, count_fds
+
+
+@pytest.fixture(params=WORLDS, ids=[world.name for world in WORLDS])
+def world(request: Any) -> Any:
+    return request.param()
+
+
+@pytest.fixture
+def make_site(world: Any) -> Iterator[Callable[..., Site]]:
+    """Make sites; at the end their clients go, and nothing may be left of them."""
+    sites = []
+
+    def make(**settings: Any) -> Site:
+        site = Site(world, **settings)
+        sites.append(site)
+        return site
+
+    fds = count_fds() if os.path.isdir("/proc/self/fd") else None
+    with world.check_leaks():
+        yield make
+        for site in sites:
+            site.close()
+    for site in sites:
+        assert site.application.registry.find() == []
+        assert [connection.state for connection in site.connections] == ["closed"] * len(
+            site.connections
+        )
+    if fds is not None:
+        assert count_fds() == fds
+
+
+@pytest.fixture
+def site(make_site: Callable[..., Site]) -> Site:
+    return make_site()
