@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any, Callable, Iterable, Iterator
 
 import gevent
+import gevent.socket
 from flask import Response
 
 from .transport.channel import Channel, Loop
@@ -70,17 +71,15 @@ class UpgradeResponse(Response):
         handshake = serialize_handshake(self._handshake + cookies)
         sock = find_socket(environ)
         greenlet = gevent.getcurrent()
+        # For the server's access log. It comes to writing this when it has lost the socket,
+        # or when the connection is over: either way the other end is closed.
+        start_response("101 Switching Protocols", [])
         if is_greenlet_socket(sock) and not is_tls(sock) and isinstance(greenlet, gevent.Greenlet):
             _detach(sock, greenlet, self._start, handshake)
-            if "gunicorn.socket" in environ:
-                # gunicorn's way to be told that the socket is not its any more.
-                raise StopIteration
             return []
         channel: Channel = (
             GreenletChannel(sock, False) if is_greenlet_socket(sock) else (ThreadChannel(sock))
         )
-        # Nothing of this is sent: the server gets to it when the connection is over.
-        start_response("101 Switching Protocols", [])
         return _Attached(self._start(channel, handshake))
 
 
@@ -92,6 +91,13 @@ def _detach(sock: Any, greenlet: Any, start: Start, handshake: bytes) -> None:
     by the connection.
     """
     own = PlainSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
+    # What the server still holds becomes a socket whose other end is closed. To what it
+    # will write there, servers know to say nothing (EPIPE: the client has gone). The
+    # usual way to tell gunicorn, raising StopIteration, would run through every WSGI
+    # middleware of the site, and some report it as a crash.
+    dead, other = gevent.socket.socketpair()
+    other.close()
+    sock.__init__(dead.family, dead.type, dead.proto, fileno=dead.detach())
 
     def begin(_: Any) -> None:
         gevent.spawn(lambda: start(GreenletChannel(own, True), handshake).serve())
