@@ -91,11 +91,15 @@ class ThreadChannel:
         sock.settimeout(0.0)
         send_without_delay(sock)
         self._sock = sock
+        # A TLS connection is one state machine for both directions: two threads must not
+        # be inside it at once. Nothing in it blocks, so nobody waits for long.
+        self._busy = threading.Lock()
 
     def recv(self) -> bytes:
         while True:
             try:
-                return bytes(self._sock.recv(READ_SIZE))
+                with self._busy:
+                    return bytes(self._sock.recv(READ_SIZE))
             except _NOT_NOW:
                 self._wait(selectors.EVENT_READ)
             except OSError:
@@ -103,7 +107,8 @@ class ThreadChannel:
 
     def send(self, data: bytes) -> int:
         try:
-            return int(self._sock.send(data))
+            with self._busy:
+                return int(self._sock.send(data))
         except _NOT_NOW:
             return 0
 
