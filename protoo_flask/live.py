@@ -141,7 +141,12 @@ class LiveApp:
             response = _refuse(error.status, error.reason)
             response.headers.update(error.headers)
             return response
-        context = HandshakeContext(self.app, request, session)
+        # The objects themselves: the proxies mean nothing outside of this request.
+        context = HandshakeContext(
+            self.app,
+            request._get_current_object(),  # type: ignore[attr-defined]
+            session._get_current_object(),  # type: ignore[attr-defined]
+        )
         return UpgradeResponse(agreed.headers, self._starter(identity, context, agreed.codec))
 
     def answer_plain_http(self) -> Response:
