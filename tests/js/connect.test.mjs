@@ -58,12 +58,24 @@ describe("connect()", () => {
     const client = await openClient();
     await drop();
     assert.equal(client.state, "waiting");
-    const again = client.connect();
+    const again = follow(client.connect());
+    await settle();
     assert.equal(client.state, "connecting");
+    assert.equal(again.isSettled, false);
     assert.equal(sockets.length, 2);
     assert.deepEqual(timers.delays(), [20000], "the backoff timer is gone");
     await accept();
-    await again;
+    assert.equal(again.isSettled, true);
+  });
+
+  test("after a refusal starts again", async (t) => {
+    const { client: newClient, accept, drop } = world(t);
+    const client = newClient();
+    client.connect();
+    await drop(1006, "", http(401));
+    const again = follow(client.connect());
+    await accept();
+    assert.deepEqual(again, { isSettled: true, value: undefined, error: undefined });
   });
 
   test("after close() starts again", async (t) => {

@@ -165,6 +165,7 @@ describe("A duplicate of an incoming request", () => {
   test("is ignored while the first, whose reply takes the new connection, goes on", async (t) => {
     const here = await listening(t);
     await here.say(incoming(7));
+    here.requests[0].provisional(180);
     await reconnect(here);
     await here.say(incoming(7));
     assert.equal(here.requests.length, 1);

@@ -155,11 +155,11 @@ describe("request() with onProvisional", () => {
     const call = follow(client.request("session", "/users/bob", {}, { onProvisional }));
     const { id } = here.sent[0];
     await here.say({ status: 100, reason: "connecting", id, data: { sessionPath: "/s/1" } });
-    await here.say({ status: 180, reason: "ringing", id });
+    await here.say({ status: 199, reason: "ringing", id });
     assert.equal(call.isSettled, false);
     assert.deepEqual(heard, [
       { status: 100, reason: "connecting", data: { sessionPath: "/s/1" } },
-      { status: 180, reason: "ringing", data: {} },
+      { status: 199, reason: "ringing", data: {} },
     ]);
     await here.say(OK(id));
     assert.equal(call.value.status, 200);
@@ -238,8 +238,10 @@ describe("request() with a timeout", () => {
       const here = world(t);
       const client = await here.openClient();
       await here.tick(5000);
-      follow(client.request("get", "/", {}, { timeout }));
+      const call = follow(client.request("get", "/", {}, { timeout }));
+      await settle();
       assert.deepEqual(here.timers.delays(), []);
+      assert.equal(call.isSettled, false);
     });
   }
 

@@ -1,0 +1,618 @@
+/*
+ * The browser client of protoo_flask: requests, responses and notifications over one WebSocket
+ * that comes back by itself. A classic script that defines the global `protoo`; protoo.mjs is
+ * the same as a module, protoo.d.ts has the types, docs/browser-client.md the documentation.
+ *
+ * States of a Client. #enter() alone changes the state. Each state owns at most one timer, which
+ * ends with it, so that no timer of a state that was left can fire.
+ *
+ *   state       timer                event                                     next state
+ *   ----------  -------------------  ----------------------------------------  ----------
+ *   idle        -                    connect()                                 connecting
+ *   connecting  handshake, probe     the socket opens                          open
+ *                                    handshake fails, HTTP says: refused       closed
+ *                                    handshake fails otherwise                 waiting (1)
+ *   open        forget the attempts  the socket closes with 1000, 3000, 3001   closed
+ *                                    the socket closes with another code       waiting (1)
+ *   waiting     backoff              it ends; the page is back; connect()      connecting
+ *   closed      -                    connect()                                 connecting
+ *   (each)                           close()                                   closed
+ *   (1) closed if the option `reconnect` is false
+ *
+ * Every event is emitted in a microtask of its own: a listener never runs inside a half-done
+ * change of state, it may call anything, and events arrive in the order in which they happened.
+ */
+"use strict";
+
+(() => {
+  // A page that loads both files must get one class (instanceof ProtooError) and one uuid. An
+  // element with id="protoo" makes a global of that name too, hence the look at Client.
+  if (globalThis.protoo && globalThis.protoo.Client) return;
+
+  const NEXT_STATES = {
+    idle: ["connecting", "closed"],
+    connecting: ["open", "waiting", "closed"],
+    open: ["waiting", "closed"],
+    waiting: ["connecting", "closed"],
+    closed: ["connecting"],
+  };
+  const EVENTS = [
+    "open", "close", "reconnecting", "refused", "state", "request", "notification", "error",
+  ];
+  const FINAL_CLOSE_CODES = [1000, 3000, 3001]; // normal, online elsewhere, no longer authorized
+  const PASSING_STATUSES = [408, 425, 426, 429]; // the 4xx that a later attempt may not meet
+  const HANDSHAKE_TIMEOUT = 20000; // browsers may wait minutes for a network that vanished
+  const PROBE_TIMEOUT = 10000;
+  const STABLE_AFTER = 5000; // a server that accepts and drops at once must not reset the backoff
+  const MAX_QUEUE = 1000;
+  const MAX_SEEN = 500;
+  const MAX_TIMER = 2 ** 31 - 1; // beyond it setTimeout fires at once
+  const MAX_ID = Number.MAX_SAFE_INTEGER;
+  const UUID_KEY = "protoo.uuid";
+
+  /** A request that failed: by a final response of 300..699, or locally (408, 410, 487, 503). */
+  class ProtooError extends Error {
+    /**
+     * @param {number} status
+     * @param {string} reason
+     * @param {object} [data] that of the response
+     * @param {{isLocal?: boolean, cause?: unknown}} [options] isLocal: not said by a response
+     */
+    constructor(status, reason, data = {}, { isLocal = false, cause } = {}) {
+      super(`${status} ${reason}`);
+      Object.assign(this, { name: "ProtooError", status, reason, data, isLocal });
+      if (cause !== undefined) this.cause = cause;
+    }
+  }
+
+  const localError = (status, reason, { data, cause } = {}) =>
+    new ProtooError(status, reason, data, { isLocal: true, cause });
+
+  // ---- Wire format ---------------------------------------------------------------------------
+
+  const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+  const isIntegerIn = (value, min, max) => Number.isInteger(value) && min <= value && value <= max;
+  const isText = (value) => typeof value === "string" && value !== "";
+
+  /** Throw a TypeError unless the application's `value` is right. */
+  function expect(isRight, expected, value) {
+    const got = typeof value === "string" ? `"${value}"` : String(value);
+    if (!isRight) throw new TypeError(`${expected}, got ${got}`);
+  }
+
+  function serializeRequest(method, path, id, data) {
+    expect(isText(method), "method must be a non-empty string", method);
+    expect(isText(path) && path[0] === "/", 'path must start with "/"', path);
+    expect(isObject(data ?? {}), "data must be an object", data);
+    return JSON.stringify({ method, path, id, data: data ?? {} });
+  }
+
+  function serializeResponse(status, reason, id, data) {
+    expect(typeof reason === "string", "reason must be a string", reason);
+    expect(isObject(data ?? {}), "data must be an object", data);
+    return JSON.stringify({ status, reason, id, data: data ?? {} });
+  }
+
+  /**
+   * Read an untrusted message: a response if it has a status, else a request, or a notification
+   * when it has no id. Throws a ProtooError, whose data.id is that of the request to be answered.
+   */
+  function parseMessage(text) {
+    const received = typeof text === "string" ? text.slice(0, 200) : "(binary)";
+    let answerTo;
+    const check = (isRight, reason) => {
+      const data = { received, id: answerTo };
+      if (!isRight) throw localError(400, `unreadable message: ${reason}`, { data });
+    };
+    check(typeof text === "string", "binary");
+    let message;
+    try {
+      message = JSON.parse(text);
+    } catch {
+      check(false, "not JSON");
+    }
+    check(isObject(message), "not an object");
+    const { status, reason = "", method, sender = null, id } = message;
+    const data = message.data ?? {};
+    if (status !== undefined) {
+      check(isIntegerIn(status, 100, 699), "status must be an integer from 100 to 699");
+      check(isIntegerIn(id, 0, MAX_ID), "id of a response must be an integer from 0 to 2^53-1");
+      check(typeof reason === "string", "reason must be a string");
+      check(isObject(data), "data must be an object");
+      return { status, reason, id, data };
+    }
+    const isId = isIntegerIn(id, 1, MAX_ID);
+    check(isId || id === undefined, "id of a request must be an integer from 1 to 2^53-1");
+    answerTo = id;
+    check(isText(method), "method must be a non-empty string");
+    check(isObject(data), "data must be an object");
+    const isPeer = isObject(sender) && isText(sender.username) && isText(sender.uuid);
+    check(isPeer || sender === null, "sender must have a username and a uuid");
+    return { method, data, sender, id };
+  }
+
+  // ---- What the browser lends ----------------------------------------------------------------
+
+  function randomId() {
+    const [high, low] = crypto.getRandomValues(new Uint32Array(2));
+    return (high & 0x1fffff) * 2 ** 32 + low || 1;
+  }
+
+  function randomUuid() {
+    // Pages on plain http: have no crypto.randomUUID().
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  }
+
+  function withStorage(use) {
+    try {
+      return typeof sessionStorage === "undefined" ? null : use(sessionStorage);
+    } catch {
+      return null; // blocked by the user, or full: then a reload makes a new device
+    }
+  }
+
+  function takeUuid(storage) {
+    const uuid = storage.getItem(UUID_KEY);
+    storage.removeItem(UUID_KEY);
+    return uuid;
+  }
+
+  // A browser that duplicates a tab copies its sessionStorage. So the uuid is not in there for as
+  // long as this page lives: the copy would take our place on the server ("online elsewhere").
+  const tabUuid = withStorage(takeUuid) || randomUuid();
+  const hasPage = typeof addEventListener === "function";
+  if (hasPage) {
+    addEventListener("pagehide", () => withStorage((it) => it.setItem(UUID_KEY, tabUuid)));
+    addEventListener("pageshow", () => withStorage(takeUuid)); // from the back/forward cache
+  }
+
+  function resolveUrl(url, uuid) {
+    expect(isText(url), "url must be a ws(s) URL or a path", url);
+    const resolved = new URL(url, globalThis.location ? location.href : undefined);
+    resolved.protocol = resolved.protocol.replace(/^http/, "ws");
+    expect(/^wss?:$/.test(resolved.protocol), "url must be a ws(s) URL or a path", url);
+    resolved.hash = "";
+    resolved.searchParams.set("uuid", uuid);
+    return resolved.href;
+  }
+
+  /** Ask by plain HTTP why a handshake failed; browsers hide the status of the handshake. */
+  async function probe({ fetch, url }, signal) {
+    const options = { cache: "no-store", credentials: "include", redirect: "manual", signal };
+    const response = await fetch(url.replace(/^ws/, "http"), options);
+    const isPlain = /^text\/plain\b/i.test(response.headers.get("Content-Type"));
+    const text = isPlain ? (await response.text()).trim().slice(0, 200) : "";
+    const { status, statusText } = response;
+    const isRefusal = isIntegerIn(status, 400, 499) && !PASSING_STATUSES.includes(status);
+    return { status, reason: text || statusText || `HTTP ${status}`, isRefusal };
+  }
+
+  // ---- Incoming requests ---------------------------------------------------------------------
+
+  /** A request of the server, or of another peer (`sender`), that wants one final reply. */
+  class IncomingRequest {
+    #id;
+    #answer;
+    #ended = false;
+
+    constructor({ id, method, data, sender }, answer) {
+      this.#id = id;
+      this.#answer = answer;
+      Object.assign(this, { method, data, sender });
+    }
+
+    /** Whether the final reply was given. */
+    get ended() {
+      return this.#ended;
+    }
+
+    /** Send a provisional response (100..199), any number of times before reply(). */
+    provisional(status, reason = "", data = {}) {
+      expect(isIntegerIn(status, 100, 199), "status must be an integer from 100 to 199", status);
+      this.#send(false, serializeResponse(status, reason, this.#id, data));
+    }
+
+    /** Send the final response (200..699), once. */
+    reply(status, reason = "", data = {}) {
+      expect(isIntegerIn(status, 200, 699), "status must be an integer from 200 to 699", status);
+      this.#send(true, serializeResponse(status, reason, this.#id, data));
+    }
+
+    #send(isFinal, text) {
+      if (this.#ended) throw new Error(`"${this.method}" request: the final reply was given`);
+      this.#ended = isFinal;
+      this.#answer(text, isFinal);
+    }
+  }
+
+  // ---- Client --------------------------------------------------------------------------------
+
+  /** A peer of the server: this user on this device. Nothing happens before connect(). */
+  class Client {
+    #options;
+    #state = "idle";
+    #timer; // of the state
+    #socket = null;
+    #probe = null; // AbortController, while a probe runs
+    #attempts = 0;
+    #opening = null; // {promise, resolve, reject} of connect()
+    #listeners = new Map(EVENTS.map((event) => [event, new Map()])); // event -> fn -> once?
+    #nextId = randomId();
+    #transactions = new Map(); // id -> transaction that has not ended
+    #queue = new Set(); // those of them that wait for an open connection, in order
+    #seen = new Map(); // id of an incoming request -> its final response, or null
+
+    /** @param {object} [options] see protoo.d.ts */
+    constructor({
+      url = "/protoo",
+      uuid = tabUuid,
+      requestTimeout = 15000,
+      reconnect = {},
+      WebSocket = globalThis.WebSocket,
+      fetch = globalThis.fetch,
+    } = {}) {
+      expect(isText(uuid), "uuid must be a non-empty string", uuid);
+      expect(requestTimeout > 0, "requestTimeout must be milliseconds > 0", requestTimeout);
+      expect(typeof WebSocket === "function", "WebSocket must be a class", WebSocket);
+      const { min = 500, max = 30000 } = reconnect;
+      const isRange = min >= 0 && min <= max && max <= MAX_TIMER;
+      expect(isRange, "reconnect must be false or {min, max} in ms", `${min}..${max}`);
+      this.#options = { uuid, requestTimeout, WebSocket, fetch };
+      this.#options.url = resolveUrl(url, uuid);
+      this.#options.reconnect = reconnect && { min, max };
+    }
+
+    /** "idle", "connecting", "open", "waiting" (will reconnect) or "closed" (will not). */
+    get state() {
+      return this.#state;
+    }
+
+    /** The name of this device, unique among those of the user. */
+    get uuid() {
+      return this.#options.uuid;
+    }
+
+    /**
+     * Connect; while waiting to reconnect: now. Resolves when open, however many attempts that
+     * takes. Rejects with the HTTP status when refused, with 410 when closed; there are events
+     * for both, so that this promise may be ignored.
+     */
+    connect() {
+      if (this.#state === "open") return Promise.resolve();
+      if (!this.#opening) {
+        const opening = {};
+        opening.promise = new Promise((...functions) => {
+          [opening.resolve, opening.reject] = functions;
+        });
+        opening.promise.catch(() => {}); // "refused" and "close" tell those who do not wait
+        this.#opening = opening;
+      }
+      const { promise } = this.#opening;
+      if (this.#state === "idle" || this.#state === "closed") this.#attempts = 0;
+      if (this.#state !== "connecting") this.#open();
+      return promise;
+    }
+
+    /** Close for good: what is under way is rejected with 410. connect() starts again. */
+    close(code = 1000, reason = "") {
+      if (this.#state === "closed") return;
+      if (this.#socket) this.#socket.close(code, reason); // throws if they are not permitted
+      this.#finish(code, reason, localError(410, "client closed"));
+    }
+
+    /**
+     * Send a request and wait for its final response.
+     *
+     * `timeout` is in ms, from this call to the final response. With `repeat` the request is sent
+     * again, with the same id, if the connection was lost before the response came. Resolves with
+     * a 2xx response. Rejects with a ProtooError: a response of 300..699; or, locally, 408
+     * timeout, 410 connection lost or client closed, 487 aborted by `signal`, 503 queue full.
+     *
+     * @example const { data } = await client.request("message", "/users/bob", { text: "hi" });
+     */
+    async request(method, path, data = {}, options = {}) {
+      const { onProvisional, signal, repeat = false } = options;
+      const { timeout = this.#options.requestTimeout } = options;
+      expect(timeout > 0, "timeout must be milliseconds > 0", timeout);
+      const id = this.#takeId();
+      const text = serializeRequest(method, path, id, data);
+      return new Promise((resolve, reject) => {
+        this.#begin({ id, text, repeat, onProvisional, timeout, signal, resolve, reject });
+      });
+    }
+
+    /**
+     * Send a request that wants no answer. While not open it waits, at most requestTimeout; if it
+     * could not be sent, an "error" event says so. Throws a ProtooError 410 when the client is
+     * closed, 503 when the queue is full.
+     */
+    notify(method, path, data = {}) {
+      const text = serializeRequest(method, path, undefined, data);
+      const reject = ({ status, reason }) => {
+        const why = `notification "${method}" not sent: ${reason}`;
+        this.#emitError(localError(status, why, { data: { method, path } }));
+      };
+      const timeout = this.#options.requestTimeout;
+      this.#begin({ id: this.#takeId(), text, isNotification: true, timeout, reject });
+    }
+
+    /** Call `fn` at every `event`. Returns a function that ends this. */
+    on(event, fn) {
+      return this.#listen(event, fn, false);
+    }
+
+    /** Call `fn` at the next `event` only. Returns a function that ends this. */
+    once(event, fn) {
+      return this.#listen(event, fn, true);
+    }
+
+    /** Call `fn` at `event` no more. */
+    off(event, fn) {
+      this.#listenersOf(event).delete(fn);
+    }
+
+    // -- events --
+
+    #listenersOf(event) {
+      const listeners = this.#listeners.get(event);
+      expect(listeners, `event must be one of ${EVENTS.join(", ")}`, event);
+      return listeners;
+    }
+
+    #listen(event, fn, isOnce) {
+      expect(typeof fn === "function", "listener must be a function", fn);
+      this.#listenersOf(event).set(fn, isOnce);
+      return () => this.off(event, fn);
+    }
+
+    #emit(event, payload, { ifUnheard = () => {}, ifFailed = () => {} } = {}) {
+      queueMicrotask(() => {
+        const listeners = this.#listeners.get(event);
+        if (listeners.size === 0) ifUnheard();
+        for (const [fn, isOnce] of [...listeners]) {
+          if (!listeners.has(fn)) continue; // a listener before it called off()
+          if (isOnce) listeners.delete(fn);
+          this.#call(fn, payload, `"${event}" listener`, ifFailed);
+        }
+      });
+    }
+
+    #emitError(error) {
+      this.#emit("error", error, { ifUnheard: () => console.error("protoo:", error) });
+    }
+
+    /** Call a function of the application: if it throws or its promise rejects, say so. */
+    #call(fn, argument, name, ifFailed = () => {}) {
+      new Promise((resolve) => resolve(fn(argument))).catch((cause) => {
+        console.error(`protoo: ${name} failed:`, cause);
+        ifFailed();
+        if (name === '"error" listener') return; // it would hear of its own failures for ever
+        this.#emit("error", localError(500, `${name} failed: ${cause}`, { cause }));
+      });
+    }
+
+    // -- connection --
+
+    #enter(state, delay, onTimer) {
+      const previous = this.#state;
+      if (!NEXT_STATES[previous].includes(state)) throw new Error(`${previous} to ${state}`);
+      this.#state = state;
+      this.#setTimer(delay, onTimer);
+      if (this.#probe) this.#probe.abort();
+      this.#probe = null;
+      if (previous === "idle" || previous === "closed") this.#watchPage("addEventListener");
+      if (state === "closed") this.#watchPage("removeEventListener");
+      this.#emit("state", { state, previous });
+    }
+
+    #setTimer(delay, onTimer) {
+      clearTimeout(this.#timer);
+      this.#timer = onTimer && setTimeout(onTimer, delay);
+    }
+
+    #watchPage(addOrRemove) {
+      if (!hasPage) return;
+      for (const type of ["online", "pageshow"]) globalThis[addOrRemove](type, this.#onPageBack);
+      if (globalThis.document) document[addOrRemove]("visibilitychange", this.#onPageBack);
+    }
+
+    #onPageBack = ({ type }) => {
+      if (type === "visibilitychange" && document.visibilityState !== "visible") return;
+      if (this.#state === "waiting") this.#open();
+    };
+
+    #open() {
+      let socket;
+      try {
+        socket = new this.#options.WebSocket(this.#options.url, "protoo");
+      } catch (cause) {
+        // ws: on an https: page, for one. The next attempt would not fare better.
+        this.#finish(1006, String(cause), localError(410, `cannot connect: ${cause}`, { cause }));
+        return;
+      }
+      // What a socket says after close(), when another may have its place, is void.
+      const ifCurrent = (fn) => (event) => this.#socket === socket && fn(event);
+      socket.onopen = ifCurrent(() => this.#opened());
+      socket.onmessage = ifCurrent(({ data }) => this.#receive(data));
+      socket.onclose = ifCurrent(({ code, reason }) => {
+        this.#socket = null;
+        if (this.#state === "open") this.#lose(code, reason);
+        else this.#explain();
+      });
+      socket.onerror = () => {}; // it says nothing, and "close" follows
+      this.#socket = socket;
+      this.#enter("connecting", HANDSHAKE_TIMEOUT, () => socket.close());
+    }
+
+    #opened() {
+      this.#enter("open", STABLE_AFTER, () => {
+        this.#attempts = 0;
+      });
+      if (this.#opening) this.#opening.resolve();
+      this.#opening = null;
+      this.#flush();
+      this.#emit("open", {});
+    }
+
+    async #explain() {
+      const controller = new AbortController();
+      this.#probe = controller;
+      this.#setTimer(PROBE_TIMEOUT, () => controller.abort());
+      let answer = null;
+      try {
+        answer = await probe(this.#options, controller.signal);
+      } catch {
+        // No network, or an answer of another origin, which may not be read: nothing is learnt.
+      }
+      if (this.#probe !== controller) return; // close() came in between
+      if (!answer) this.#lose(1006, "handshake failed");
+      else if (!answer.isRefusal) this.#lose(1006, `handshake failed, HTTP ${answer.status}`);
+      else this.#refuse(answer);
+    }
+
+    #refuse({ status, reason }) {
+      this.#emit("refused", { status, reason });
+      this.#finish(1006, `refused: ${status} ${reason}`, new ProtooError(status, reason));
+    }
+
+    #lose(code, reason) {
+      const error = localError(410, `connection lost (${reason ? `${code} ${reason}` : code})`);
+      if (!this.#options.reconnect || FINAL_CLOSE_CODES.includes(code)) {
+        this.#finish(code, reason, error);
+        return;
+      }
+      for (const transaction of this.#transactions.values()) {
+        const wasWaiting = this.#queue.delete(transaction); // to keep the order of the requests
+        if (wasWaiting || transaction.repeat) this.#queue.add(transaction);
+        else this.#end(transaction).reject(error);
+      }
+      const { min, max } = this.#options.reconnect;
+      const delay = Math.round(Math.random() * Math.min(max, min * 2 ** this.#attempts));
+      this.#attempts += 1;
+      this.#enter("waiting", delay, () => this.#open());
+      this.#emit("close", { code, reason, willReconnect: true, delay });
+      this.#emit("reconnecting", { attempt: this.#attempts, delay });
+    }
+
+    #finish(code, reason, error) {
+      this.#socket = null;
+      const lost = error.isLocal ? error : localError(410, `connection refused (${error.message})`);
+      for (const transaction of this.#transactions.values()) this.#end(transaction).reject(lost);
+      this.#enter("closed");
+      if (this.#opening) this.#opening.reject(error);
+      this.#opening = null;
+      this.#emit("close", { code, reason, willReconnect: false, delay: null });
+    }
+
+    // -- outgoing: transactions --
+
+    #takeId() {
+      const id = this.#nextId;
+      this.#nextId = id < MAX_ID ? id + 1 : 1;
+      return id;
+    }
+
+    #begin(transaction) {
+      const { id, timeout, signal } = transaction;
+      const fail = (status, reason, cause) =>
+        this.#end(transaction).reject(localError(status, reason, { cause }));
+      const onAbort = () => fail(487, "aborted", signal.reason);
+      if (signal && signal.aborted) throw localError(487, "aborted", { cause: signal.reason });
+      if (this.#state === "closed") throw localError(410, "client closed");
+      if (this.#queue.size >= MAX_QUEUE) throw localError(503, `${MAX_QUEUE} are waiting already`);
+      if (signal) signal.addEventListener("abort", onAbort);
+      transaction.unlisten = () => signal && signal.removeEventListener("abort", onAbort);
+      if (timeout <= MAX_TIMER) {
+        transaction.timer = setTimeout(() => fail(408, `nothing within ${timeout} ms`), timeout);
+      }
+      this.#transactions.set(id, transaction);
+      this.#queue.add(transaction);
+      this.#flush();
+    }
+
+    #end(transaction) {
+      clearTimeout(transaction.timer);
+      transaction.unlisten();
+      this.#queue.delete(transaction);
+      this.#transactions.delete(transaction.id);
+      return transaction;
+    }
+
+    #flush() {
+      for (const transaction of this.#queue) {
+        if (!this.#send(transaction.text)) return;
+        this.#queue.delete(transaction);
+        if (transaction.isNotification) this.#end(transaction);
+      }
+    }
+
+    #send(text) {
+      // A socket that is closing takes messages and drops them.
+      const canSend = this.#state === "open" && this.#socket.readyState === 1;
+      if (canSend) this.#socket.send(text);
+      return canSend;
+    }
+
+    // -- incoming --
+
+    #receive(text) {
+      let message;
+      try {
+        message = parseMessage(text);
+      } catch (error) {
+        const { id } = error.data;
+        if (id) this.#send(serializeResponse(400, error.reason, id));
+        this.#emitError(error);
+        return;
+      }
+      const { method, data, sender } = message;
+      if (message.status !== undefined) this.#receiveResponse(message);
+      else if (message.id !== undefined) this.#receiveRequest(message);
+      else this.#emit("notification", { method, data, sender });
+    }
+
+    #receiveResponse({ id, status, reason, data }) {
+      // No transaction: the response is late, the request timed out or was aborted.
+      const transaction = this.#transactions.get(id);
+      if (id === 0) {
+        this.#emitError(new ProtooError(status, reason, data)); // we sent something unreadable
+      } else if (transaction && status < 200) {
+        const { onProvisional } = transaction;
+        if (onProvisional) this.#call(onProvisional, { status, reason, data }, "onProvisional");
+      } else if (transaction && status < 300) {
+        this.#end(transaction).resolve({ status, reason, data });
+      } else if (transaction) {
+        this.#end(transaction).reject(new ProtooError(status, reason, data));
+      }
+    }
+
+    #receiveRequest(message) {
+      const { id } = message;
+      if (this.#seen.has(id)) {
+        // After a reconnection the server repeats what it has no answer to. If we have none
+        // either, the one to come will go over the new connection.
+        const response = this.#seen.get(id);
+        if (response) this.#send(response);
+        return;
+      }
+      this.#remember(id, null);
+      const req = new IncomingRequest(message, (text, isFinal) => {
+        if (isFinal) this.#remember(id, text);
+        this.#send(text); // if it cannot be sent now, the server will repeat the request
+      });
+      const conclude = (status, reason) => () => req.ended || req.reply(status, reason);
+      this.#emit("request", req, {
+        ifUnheard: conclude(404, "nobody listens to requests"),
+        ifFailed: conclude(500, "listener failed"),
+      });
+    }
+
+    #remember(id, response) {
+      this.#seen.set(id, response);
+      if (this.#seen.size > MAX_SEEN) this.#seen.delete(this.#seen.keys().next().value);
+    }
+  }
+
+  globalThis.protoo = Object.freeze({ Client, ProtooError });
+})();
