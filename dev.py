@@ -1,0 +1,295 @@
+#!/usr/bin/env python3
+"""Developer commands. Each sets up what it needs and then does its work.
+
+    python3 dev.py sample [--port N]       serve the sample app on 127.0.0.1 (default port 5000)
+    python3 dev.py test [pytest args]      run the tests: pytest, then those of the browser client
+    python3 dev.py js                      run only the tests of the browser client
+    python3 dev.py lint                    check style and types
+
+The first run makes a virtual environment, .venv, with the Python that runs this file, and
+installs the checkout there. Later runs install again only when setup.cfg has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable, Sequence
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+WINDOWS = os.name == "nt"
+PYTHON = str(VENV / ("Scripts/python.exe" if WINDOWS else "bin/python"))
+PYTHON_VERSION = "{}.{}".format(*sys.version_info)
+NODE_VERSION = (20, 11)  # the first with node:test's mock timers as the tests use them
+IN_CI = os.environ.get("CI") == "true"
+
+
+# Commands
+
+
+def sample(args: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="dev.py sample")
+    parser.add_argument("--port", type=int, default=5000, metavar="N")
+    port = parser.parse_args(args).port
+    ensure_port_is_free(port)
+    ensure_installed("sample")
+    say(f"open http://127.0.0.1:{port}/ (Ctrl-C ends)")
+    app = "sample_app:create_app()"
+    if not WINDOWS:  # where gunicorn does not run: it forks
+        # Becoming the server, instead of being its parent, leaves signals and exit code to it.
+        os.chdir(ROOT)
+        gunicorn = [PYTHON, "-m", "gunicorn", "-c", "sample_app/gunicorn.conf.py"]
+        os.execv(PYTHON, [*gunicorn, "--bind", f"127.0.0.1:{port}", app])
+    return run(PYTHON, "-m", "protoo_flask", app, "--port", str(port))
+
+
+def test(args: Sequence[str]) -> int:
+    ensure_chromium()
+    ensure_installed("test")
+    pytest_code = run(PYTHON, "-m", "pytest", *args)
+    return run_js_tests() or pytest_code
+
+
+def js(args: Sequence[str]) -> int:
+    expect_no_arguments("js", args)
+    if find_node() is None:
+        ensure_installed("test")
+    return run_js_tests()
+
+
+def lint(args: Sequence[str]) -> int:
+    expect_no_arguments("lint", args)
+    ensure_installed("dev")
+    checks = [("ruff", "check"), ("ruff", "format", "--check"), ("mypy",)]
+    exit_codes = [run(PYTHON, "-m", *check) for check in checks]
+    return int(any(exit_codes))
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "sample": sample,
+    "test": test,
+    "js": js,
+    "lint": lint,
+}
+
+
+def run_js_tests() -> int:
+    node = find_node()
+    if node is None:
+        tell_skipped(
+            "the tests of the browser client", "there is no Node {}.{}".format(*NODE_VERSION)
+        )
+        return 0
+    options = ["--test", "--test-reporter=spec", "--disable-warning=ExperimentalWarning"]
+    # Named one by one: which files `node --test DIRECTORY` runs differs between Node versions.
+    files = sorted(str(path) for path in (ROOT / "tests" / "js").glob("*test*.*js"))
+    if not files:
+        sys.exit("dev.py: no file matches tests/js/*test*.*js")
+    return run(node, *options, *files)
+
+
+def ensure_port_is_free(port: int) -> None:
+    with socket.socket() as probe:
+        if not WINDOWS:  # there the option would let two servers share the port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as exc:
+            sys.exit(f"dev.py: cannot listen on port {port} ({exc}): choose one with --port N")
+
+
+# The virtual environment
+
+
+def ensure_installed(extra: str) -> None:
+    """Install the checkout (editable) with this extra, unless that is done already.
+
+    .venv/dev.json says for which Python and checkout .venv was made, and which setup.cfg each
+    extra was installed from. It is written after each step, so that an interrupted one is redone.
+    """
+    state_file = VENV / "dev.json"
+    made_for = {"python": PYTHON_VERSION, "checkout": str(ROOT)}
+    state = read_state(state_file)
+    if {key: state.get(key) for key in made_for} != made_for or not python_runs():
+        make_venv()
+        state = {**made_for, "installed": {}}
+        write_state(state_file, state)
+
+    sources = [ROOT / "setup.cfg", ROOT / "pyproject.toml"]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    if state["installed"].get(extra) == digest:
+        return
+    say(f"installing protoo_flask[{extra}] into .venv (the first time takes a minute or two)")
+    # The pip that old Pythons bring cannot install a checkout as editable.
+    for target in (["pip>=21.3"], ["-e", f".[{extra}]"]):
+        pip_install = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        run_quietly(*pip_install, *target)
+    state["installed"][extra] = digest
+    write_state(state_file, state)
+
+
+def read_state(state_file: Path) -> dict[str, Any]:
+    if not state_file.exists():
+        return {}
+    state: dict[str, Any] = json.loads(state_file.read_text(encoding="utf-8"))
+    return state
+
+
+def write_state(state_file: Path, state: dict[str, Any]) -> None:
+    state_file.write_text(json.dumps(state, indent=2), encoding="utf-8")
+
+
+def python_runs() -> bool:
+    """Tell whether .venv's Python still exists: upgrading the one it was made from may break it."""
+    try:
+        return subprocess.call([PYTHON, "-c", "import pip"]) == 0
+    except OSError:
+        return False
+
+
+def can_make_venv() -> bool:
+    code = "import ensurepip, venv"
+    return subprocess.call([sys.executable, "-c", code], stderr=subprocess.DEVNULL) == 0
+
+
+def make_venv() -> None:
+    if not can_make_venv():
+        package = f"python{PYTHON_VERSION}-venv"  # Debian leaves ensurepip to a package of its own
+        reason = install_debian_package(package)
+        if not can_make_venv():
+            sys.exit(
+                f"dev.py: {sys.executable} cannot make virtual environments, its modules venv and "
+                f"ensurepip are missing, {reason}.\nOn Debian and Ubuntu: apt-get install {package}"
+            )
+    if VENV.is_symlink() or VENV.is_file():  # a file is a pointer to some environment (PEP 832)
+        say("removing .venv, which points to an environment elsewhere")
+        VENV.unlink()
+    if VENV.exists():
+        if not (VENV / "pyvenv.cfg").exists():
+            sys.exit(f"dev.py: {VENV} is in the way, and is no virtual environment: move it")
+        if Path(sys.prefix).resolve() == VENV:
+            sys.exit("dev.py: .venv must be made anew: run `deactivate` first, then this again")
+        say("removing .venv: it was made by another Python, for another checkout or by hand")
+        shutil.rmtree(VENV)
+    say(f"making .venv with Python {PYTHON_VERSION}")
+    run_quietly(sys.executable, "-m", "venv", str(VENV))
+
+
+# What the tests need from the system
+
+
+def ensure_chromium() -> None:
+    if find_chromium() is None:
+        reason = install_debian_package("chromium")
+        if find_chromium() is None:
+            tell_skipped("the tests in a browser", f"Chromium is missing, {reason}")
+
+
+def find_chromium() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+def find_node() -> str | None:
+    """Prefer the system's Node; where there is none, or an old one, Playwright has brought one."""
+    packages = "Lib/site-packages" if WINDOWS else "lib/python*/site-packages"
+    bundled = VENV.glob(f"{packages}/playwright/driver/node*")
+    for node in filter(None, [shutil.which("node"), *map(str, bundled)]):
+        done = subprocess.run([node, "--version"], stdout=subprocess.PIPE, text=True)
+        version = done.stdout.lstrip("v").split(".")  # v20.11.0
+        if done.returncode == 0 and (int(version[0]), int(version[1])) >= NODE_VERSION:
+            return node
+    return None
+
+
+def tell_skipped(tests: str, reason: str) -> None:
+    if IN_CI:
+        sys.exit(f"dev.py: {tests} cannot run: {reason}")
+    say(f"will skip {tests}: {reason}")
+
+
+def install_debian_package(package: str) -> str:
+    """Install it if this user may. Returns why it may still be missing afterwards."""
+    if shutil.which("apt-get") is None:
+        return "and there is no apt-get to install it with"
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    apt_get = [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
+    if sudo and not may_use_sudo():
+        return f"and only root may install it: apt-get install {package}"
+    say(f"installing {package} with apt-get")
+    try:
+        run_quietly(*apt_get, "update")
+        run_quietly(*apt_get, "install", "-y", "--no-install-recommends", package)
+    except CommandFailed:
+        return "and apt-get could not install it"
+    return "though apt-get has installed it"
+
+
+def may_use_sudo() -> bool:
+    """Tell whether sudo asks for no password."""
+    if shutil.which("sudo") is None:
+        return False
+    return subprocess.call(["sudo", "-n", "true"], stderr=subprocess.DEVNULL) == 0
+
+
+# Helpers
+
+
+class CommandFailed(Exception):
+    pass
+
+
+def say(text: str) -> None:
+    print(f"dev.py: {text}", flush=True)
+
+
+def run(*command: str) -> int:
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()  # It got the Ctrl-C too: let it clean up.
+            raise
+
+
+def run_quietly(*command: str) -> None:
+    """Run a command and show what it printed only if it fails; then raise CommandFailed."""
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.returncode != 0:
+        print(done.stdout, flush=True)
+        raise CommandFailed(f"exit code {done.returncode} from: {' '.join(command)}")
+
+
+def expect_no_arguments(command: str, args: Sequence[str]) -> None:
+    if args:
+        sys.exit(f"dev.py: {command} takes no arguments, but got: {' '.join(args)}")
+
+
+def main(args: Sequence[str]) -> int:
+    if sys.version_info < (3, 8):
+        sys.exit("dev.py: Python 3.8 or newer is needed, this is " + sys.version.split()[0])
+    if not args or args[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
+    if args[0] not in COMMANDS:
+        sys.exit(f"dev.py: no command {args[0]!r}; there are: {', '.join(COMMANDS)}")
+    try:
+        return COMMANDS[args[0]](args[1:])
+    except CommandFailed as exc:
+        sys.exit(f"dev.py: {exc}")
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
