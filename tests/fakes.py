@@ -7,7 +7,7 @@ import heapq
 import itertools
 import json
 import logging
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable
 
 from protoo_flask.core.application import Application
 from protoo_flask.core.events import Event
@@ -18,7 +18,7 @@ from protoo_flask.core.router import Router, RoutingOptions
 
 class FakeTimer:
     def __init__(self, function: Callable[..., Any], args: Any) -> None:
-        self.function: Optional[Callable[..., Any]] = function
+        self.function: Callable[..., Any] | None = function
         self.args = args
 
     def cancel(self) -> None:
@@ -38,7 +38,7 @@ class FakeEvent:
     def is_set(self) -> bool:
         return self._set
 
-    def wait(self, timeout: Optional[float] = None) -> bool:
+    def wait(self, timeout: float | None = None) -> bool:
         while not self._set:
             if self._scheduler.on_wait:
                 self._scheduler.on_wait.pop(0)()
@@ -55,10 +55,10 @@ class FakeScheduler:
 
     def __init__(self) -> None:
         self.time = 1000.0
-        self._timers: List[Tuple[float, int, FakeTimer]] = []
+        self._timers: list[tuple[float, int, FakeTimer]] = []
         self._order = itertools.count()
         #: Functions that "happen" while something waits for an event.
-        self.on_wait: List[Callable[[], Any]] = []
+        self.on_wait: list[Callable[[], Any]] = []
 
     def now(self) -> float:
         return self.time
@@ -103,26 +103,27 @@ class FakeLink:
     """Collects what is sent."""
 
     def __init__(self) -> None:
-        self.sent: List[Dict[str, Any]] = []
-        self.closed: Optional[Tuple[int, str]] = None
+        self.payloads: list[bytes] = []
+        self.closed: tuple[int, str] | None = None
 
     def send(self, payload: bytes) -> bool:
         if self.closed is not None:
             return False
-        self.sent.append(json.loads(payload))
+        self.payloads.append(payload)
         return True
 
     def close(self, code: int, reason: str) -> None:
         if self.closed is None:
             self.closed = (code, reason)
 
-    def take(self) -> Dict[str, Any]:
+    def take(self) -> dict[str, Any]:
         """Take the oldest message that was sent."""
-        return self.sent.pop(0)
+        assert self.payloads, "nothing was sent"
+        message: dict[str, Any] = json.loads(self.payloads.pop(0))
+        return message
 
-    def take_all(self) -> List[Dict[str, Any]]:
-        sent, self.sent = self.sent, []
-        return sent
+    def take_all(self) -> list[dict[str, Any]]:
+        return [self.take() for _ in list(self.payloads)]
 
 
 class FakeHost:
@@ -130,8 +131,10 @@ class FakeHost:
 
     def __init__(self) -> None:
         self.logger = logging.getLogger("tests.host")
-        self.told: List[Tuple[str, str]] = []
-        self.errors: List[Any] = []
+        #: Called with each event, like the listeners of a site.
+        self.on_event: list[Callable[[Event], Any]] = []
+        self.told: list[tuple[str, str]] = []
+        self.errors: list[Any] = []
 
     def run(self, peer: Peer, function: Callable[..., Any], *args: Any) -> None:
         function(*args)
@@ -139,20 +142,23 @@ class FakeHost:
     def tell(self, event: Event) -> None:
         subject = event.subject
         self.told.append((event.name, getattr(subject, "username", subject)))
+        for function in self.on_event:
+            function(event)
 
     def tell_error(self, error: Any, request: Any) -> None:
         self.errors.append(error)
 
-    def describe_error(self, error: Any) -> Optional[Tuple[int, str]]:
+    def describe_error(self, error: Any) -> tuple[int, str] | None:
         return None
 
 
 class FakeClient:
     """A client joined to the core in memory: what it sends is handled before ``send`` returns."""
 
-    def __init__(self, core: Core, username: str, uuid: str) -> None:
+    def __init__(self, core: Core, username: str, uuid: str, data: Any = None) -> None:
         self.link = FakeLink()
-        self.inbox: Inbox = core.application.connect(Identity(username, uuid), self.link)
+        self._registry = core.application.registry
+        self.inbox: Inbox = core.application.connect(Identity(username, uuid, data), self.link)
         self.peer = self.inbox.peer
         self._ids = itertools.count(1)
 
@@ -161,41 +167,65 @@ class FakeClient:
         if request is not None:
             self.inbox.handle(request)
 
-    def send(self, message: Dict[str, Any]) -> None:
+    def send(self, message: dict[str, Any]) -> None:
         self.send_raw(json.dumps(message).encode())
 
-    def request(
-        self, method: str, path: str, data: Optional[Dict[str, Any]] = None
-    ) -> Dict[str, Any]:
+    def request(self, method: str, path: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
         """Send a request and take the first thing that comes back."""
-        self.send({"method": method, "path": path, "id": next(self._ids), "data": data or {}})
+        self.start_request(method, path, data)
         return self.take()
 
-    def respond(self, request: Dict[str, Any], status: int, reason: str = "") -> None:
-        """Answer a request that this client has received."""
-        self.send({"status": status, "reason": reason, "id": request["id"]})
+    def start_request(self, method: str, path: str, data: dict[str, Any] | None = None) -> int:
+        """Send a request; returns its id."""
+        id = next(self._ids)
+        self.send({"method": method, "path": path, "id": id, "data": data or {}})
+        return id
 
-    def take(self) -> Dict[str, Any]:
+    def notify(self, method: str, path: str, data: dict[str, Any] | None = None) -> None:
+        self.send({"method": method, "path": path, "data": data or {}})
+
+    def respond(
+        self,
+        request: dict[str, Any],
+        status: int,
+        reason: str = "",
+        data: dict[str, Any] | None = None,
+    ) -> None:
+        """Answer a request that this client has received."""
+        self.send({"status": status, "reason": reason, "id": request["id"], "data": data or {}})
+
+    def drop(self) -> None:
+        """Lose the connection, as its transport tells the core."""
+        self._registry.disconnect(self.peer, self.link)
+
+    def take(self) -> dict[str, Any]:
         return self.link.take()
 
-    def take_all(self) -> List[Dict[str, Any]]:
+    def take_all(self) -> list[dict[str, Any]]:
         return self.link.take_all()
 
 
 class Core:
     """An application with a clock of its own; the first client closes the registration."""
 
-    def __init__(self, router: Optional[Router] = None, **options: Any) -> None:
+    def __init__(
+        self,
+        router: Router | None = None,
+        routing_options: RoutingOptions | None = None,
+        **options: Any,
+    ) -> None:
+        self.routing_options = routing_options or RoutingOptions()
         self.scheduler = FakeScheduler()
         self.host = FakeHost()
         self.router = Router() if router is None else router
         self.owner = object()
         options.setdefault("request_timeout", 10)
         options.setdefault("max_peers_per_user", 16)
+        options.setdefault("first_id", lambda: 100)
         self.application = Application(
-            self.owner, self.router, self.host, self.scheduler, first_id=lambda: 100, **options
+            self.owner, self.router, self.host, self.scheduler, **options
         )
 
-    def connect(self, username: str = "alice", uuid: str = "a1") -> FakeClient:
-        self.router.freeze(RoutingOptions())
-        return FakeClient(self, username, uuid)
+    def connect(self, username: str = "alice", uuid: str = "a1", data: Any = None) -> FakeClient:
+        self.router.freeze(self.routing_options)
+        return FakeClient(self, username, uuid, data)

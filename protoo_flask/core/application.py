@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
-from .errors import ProtocolError, Reject
+from .errors import ProtocolError, Reject, UsageError
 from .events import Event, EventQueues
 from .inbox import Inbox
 from .peers import GOING_AWAY, Identity, Link, Peer, Registry
@@ -74,17 +74,29 @@ class Application:
             max_peers_per_user=max_peers_per_user,
         )
 
-    def connect(self, identity: Identity, link: Link, context: Any = None) -> Inbox:
+    def connect(
+        self,
+        identity: Identity,
+        link: Link,
+        context: Any = None,
+        when_reachable: Callable[[], None] | None = None,
+    ) -> Inbox:
         """Take a new link in: its peer comes online, or moves over to it.
 
         :param context: becomes ``peer.context``, for :meth:`Host.run`.
+        :param when_reachable: called when others find the peer, before the site is told.
 
         :raises TooManyPeers: when the user has too many devices.
         """
-        return Inbox(self, self.registry.connect(identity, link, context), link)
+        return Inbox(self, self.registry.connect(identity, link, context, when_reachable), link)
 
     def disconnect(self, username: str, uuid: str | None, code: int, reason: str) -> int:
-        """Close the links of a user's devices; returns how many."""
+        """Close the links of a user's devices; returns how many.
+
+        :raises UsageError: without a username, lest everybody be disconnected.
+        """
+        if not isinstance(username, str):
+            raise UsageError(f"disconnect(username) takes a string, not {username!r}")
         peers = self.registry.find(username, uuid)
         return sum(self.registry.remove(peer, code, reason) for peer in peers)
 
@@ -109,7 +121,7 @@ class Application:
         """Return the last ``next`` of the chain: nobody has answered, or there was an error."""
 
         def final_handler(error: Any = None) -> None:
-            if error:
+            if error is not None:
                 self._fail(request, error)
             elif not request.ended:
                 request.reply(404, "not found")
@@ -129,7 +141,8 @@ class Application:
                 exc_info=exc_info,
             )
         if not request.ended:
-            request.reply(status, reason)
+            # A site's reason may be a string only by its looks: translated when it is read.
+            request.reply(status, str(reason))
         self._host.tell_error(error, request)
 
     def _describe(self, error: Any) -> tuple[int, str]:
@@ -144,9 +157,9 @@ class Application:
         if described is not None:
             return described
         status = getattr(error, "status", None)
-        if type(status) is int and 300 <= status <= 699:
+        if isinstance(status, int) and 300 <= status <= 699:
             reason = error.reason if isinstance(error, ProtocolError) else str(error)
-            return status, str(reason)
+            return status, reason
         return 500, "internal server error"
 
     def _call_back(self, peer: Peer, function: OnResponse, response: Response) -> None:

@@ -57,4 +57,12 @@ class EventQueues:
                     self._being_told.discard(username)
                     return
                 event = queue.popleft()
-            self._tell(event)
+            try:
+                self._tell(event)
+            except BaseException:
+                # Something that ends this greenlet, a gevent.Timeout say: the user's other
+                # events must not wait for a teller that will never come back.
+                with self._lock:
+                    self._being_told.discard(username)
+                self.drain(username)
+                raise

@@ -36,10 +36,15 @@ def is_path(value: Any) -> bool:
 
 
 def flatten(functions: Sequence[Any]) -> list[Any]:
-    """Return the functions of a nested list of functions, each checked."""
+    """Return the functions of a nested list of functions, each checked.
+
+    :raises UsageError: for an empty list in it, which would silently do nothing.
+    """
     flat: list[Any] = []
     for function in functions:
         if isinstance(function, (list, tuple)):
+            if not function:
+                raise UsageError("expected a path or functions; got an empty list")
             flat.extend(flatten(function))
         else:
             flat.append(check_function(function))
@@ -56,12 +61,16 @@ def check_function(function: Any) -> Any:
             "expected a path first, then functions fn(req, next) or routers; "
             f"got {function!r} where a function belongs"
         )
-    if inspect.iscoroutinefunction(function):
+    if _is_async(function) or _is_async(function.__call__):
         raise UsageError(
             f"{function!r} is a coroutine function; handlers are plain functions here "
             "(each connection has a greenlet of its own, so blocking calls are fine)"
         )
     return function
+
+
+def _is_async(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
 def check_method(name: Any) -> str:

@@ -86,6 +86,14 @@ class OutgoingResponse(msgspec.Struct):
     data: Dict[str, Any]
 
 
+def _encode_subclass(value: Any) -> Any:
+    """Return a ``markupsafe.Markup``, say, as the string that it is, as ``json.dumps`` does."""
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    raise TypeError(f"objects of type {type(value).__name__} are not JSON")
+
+
 class _Claims(msgspec.Struct):
     """What a broken message claims to be: its fields, not yet looked at."""
 
@@ -97,9 +105,9 @@ class _Claims(msgspec.Struct):
 _decode_incoming = msgspec.json.Decoder(Incoming).decode
 _decode_claims = msgspec.json.Decoder(_Claims).decode
 _decode_id = msgspec.json.Decoder(Id).decode
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=_encode_subclass).encode
 
-_FIELD = re.compile(r"at `\$\.(\w+)")
+_FIELD = re.compile(r"at `\$\.(\w+)`")
 _MISSING = re.compile(r"missing required field `(\w+)`")
 
 
@@ -112,29 +120,30 @@ def parse(payload: bytes) -> Incoming:
     :raises BadMessage: with the reason and the id to answer with.
     """
     try:
-        message = _decode_incoming(payload)
-    except msgspec.ValidationError as error:
-        return _parse_as_claimed(payload, error)
+        try:
+            message = _decode_incoming(payload)
+        except msgspec.ValidationError:
+            return _parse_as_claimed(payload)
+        if message.method is not UNSET:
+            if message.path is not UNSET:
+                return message
+        elif message.status is not UNSET and message.id is not UNSET:
+            return message
+        return _parse_as_claimed(payload)
+    # Here for both readings: the first stops at the first field that is wrong, and it
+    # is the second that finds what is behind it.
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadMessage(f"message is not JSON: {error}") from error
     except RecursionError:
         raise BadMessage("message is nested too deeply", _usable_id(payload)) from None
-    if message.method is not UNSET:
-        if message.path is not UNSET:
-            return message
-    elif message.status is not UNSET and message.id is not UNSET:
-        return message
-    return _parse_as_claimed(payload, None)
 
 
-def _parse_as_claimed(payload: bytes, error: Optional[Exception]) -> Incoming:
+def _parse_as_claimed(payload: bytes) -> Incoming:
     """Read what failed as the kind of message it claims to be, or say why not."""
     try:
         claims = _decode_claims(payload)
     except msgspec.ValidationError:
         raise BadMessage("message must be a JSON object") from None
-    except msgspec.DecodeError as broken:
-        raise BadMessage(f"message is not JSON: {broken}") from broken
     kind: Type[Union[IncomingRequest, IncomingResponse]]
     if claims.method:
         kind = IncomingRequest

@@ -39,7 +39,7 @@ class Matcher:
     :ivar keys: the names of its parameters, in order; unnamed groups are numbered.
     """
 
-    __slots__ = ("_groups", "_regexes", "keys")
+    __slots__ = ("_regexes", "keys")
 
     def __init__(self, regexes: Sequence[tuple[Pattern[str], Sequence[str | int]]]) -> None:
         self._regexes = regexes
@@ -84,6 +84,8 @@ def compile_pattern(
         if isinstance(alternative, str):
             regexes.append(_compile_string(alternative, end, strict, case_sensitive))
             continue
+        if not isinstance(alternative.pattern, str):
+            raise PatternError(pattern, "a path is text, and this matches bytes")
         names = {index: name for name, index in alternative.groupindex.items()}
         keys: list[str | int] = []
         for index in range(1, alternative.groups + 1):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Protocol
 
-from .errors import ProtooError, UsageError
+from .errors import ProtooError, Unsendable, UsageError
 from .events import Event, EventQueues
+from .handlers import check_function
 from .messages import serialize_request
 from .request import Request
 from .transactions import ClientTransaction, ClientTransactions, OnResponse
@@ -152,6 +153,7 @@ class Peer:
             )
 
         def decorate(function: Callable[[Peer], Any]) -> Callable[[Peer], Any]:
+            check_function(function)
             self._listeners.setdefault(PEER_EVENTS[event], []).append(function)
             return function
 
@@ -172,9 +174,18 @@ class Peer:
         if getattr(function, "__func__", None) is Request.reply:
             request = function.__self__  # type: ignore[attr-defined]
             if not request.ended:
-                function(response)
+                try:
+                    function(response)
+                except Unsendable as error:
+                    # Nested so deeply that it could just be read, and not be written here.
+                    request.reply(500, str(error))
             return
-        self._registry.call_back(self, function, response)
+        if response.is_local:
+            # Made wherever somebody gave up: in the middle of a handler that called
+            # cancel(), say, whose Flask contexts are not those of this peer.
+            self._registry.scheduler.spawn(self._registry.call_back, self, function, response)
+        else:
+            self._registry.call_back(self, function, response)
 
     def _timeout(self, seconds: float | None) -> float:
         return self._registry.request_timeout if seconds is None else seconds
@@ -241,8 +252,16 @@ class Registry:
         if identity.uuid not in devices and len(devices) >= self._max_peers_per_user:
             raise TooManyPeers(identity.username, self._max_peers_per_user)
 
-    def connect(self, identity: Identity, link: Link, context: Any = None) -> Peer:
+    def connect(
+        self,
+        identity: Identity,
+        link: Link,
+        context: Any = None,
+        when_reachable: Callable[[], None] | None = None,
+    ) -> Peer:
         """Give a peer its link: a new peer, or one that this link takes over.
+
+        :param when_reachable: called when others find the peer, before the site is told.
 
         :raises TooManyPeers: as :meth:`check_room`.
         """
@@ -261,6 +280,8 @@ class Registry:
                 self._events.post(peer.username, Event("peer_online", peer))
                 if len(devices) == 1:
                     self._events.post(peer.username, Event("user_online", peer.username))
+        if when_reachable is not None:
+            when_reachable()
         self._events.drain(peer.username)
         if old_link is not None:
             old_link.close(ONLINE_ELSEWHERE, "online elsewhere")
@@ -270,16 +291,21 @@ class Registry:
 
     def disconnect(self, peer: Peer, link: Link) -> None:
         """Take note that a link is gone; nothing happens when another took over."""
-        if peer.link is link:
-            self._take_off(peer)
+        if peer.link is link and self._take_off(peer):
+            self._tell_departure(peer)
 
     def remove(self, peer: Peer, code: int, reason: str) -> bool:
         """Close a peer's link; ``False`` when the peer was gone already."""
         link = peer.link
         if not self._take_off(peer):
             return False
+        # The link comes first: what the site does about a departure may block, and
+        # whoever has been disconnected must not be served meanwhile.
         if link is not None:
             link.close(code, reason)
+        # In a greenlet of its own: this one may be in the middle of a view, whose Flask
+        # contexts and database session are nobody else's.
+        self.scheduler.spawn(self._tell_departure, peer)
         return True
 
     def _take_off(self, peer: Peer) -> bool:
@@ -293,6 +319,8 @@ class Registry:
             if not devices:
                 del self._users[peer.username]
                 self._events.post(peer.username, Event("user_offline", peer.username))
+        return True
+
+    def _tell_departure(self, peer: Peer) -> None:
         peer.transactions.finish_all(410, "peer offline")
         self._events.drain(peer.username)
-        return True

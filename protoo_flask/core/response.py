@@ -37,7 +37,9 @@ class Response:
         peer: Peer | None = None,
         is_local: bool = False,
     ) -> None:
-        if type(status) is not int or not 100 <= status <= 699:
+        if type(status) is not int:
+            status = _as_int(status)
+        if not 100 <= status <= 699:
             raise UsageError(f"a status is an integer from 100 to 699, not {status!r}")
         if not isinstance(reason, str):
             raise UsageError(f"a reason is a string, not {reason!r}")
@@ -71,3 +73,10 @@ class Response:
     def __repr__(self) -> str:
         local = " local" if self.is_local else ""
         return f"<Response {self.status} {self.reason!r}{local}>"
+
+
+def _as_int(status: Any) -> int:
+    """Return the number of an ``http.HTTPStatus``, say; ``True`` is no status."""
+    if isinstance(status, int) and not isinstance(status, bool):
+        return int(status)
+    raise UsageError(f"a status is an integer from 100 to 699, not {status!r}")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Sequence
 
+from .errors import RegistrationClosed
 from .handlers import Handler, Next, check_function, check_method, flatten
 from .patterns import PathPattern
 from .verbs import Verbs
+from .view import View
 
 if TYPE_CHECKING:
     from .request import Request
@@ -18,6 +20,18 @@ LEAVE_ROUTE = "route"
 def leaves_route(error: Any) -> bool:
     """Whether ``next(error)`` was ``next("route")``."""
     return isinstance(error, str) and error == LEAVE_ROUTE
+
+
+def check_open(frozen: bool) -> None:
+    """Check that nobody is being served yet.
+
+    :raises RegistrationClosed: saying when to register.
+    """
+    if frozen:
+        raise RegistrationClosed(
+            "routes and handlers are registered before the first connection: "
+            "when the module is imported, or in the app factory"
+        )
 
 
 class Route(Verbs):
@@ -47,9 +61,16 @@ class Route(Verbs):
 
     def add(self, method: str | None, functions: Sequence[Handler]) -> None:
         """Append functions for a method, or for every method when it is ``None``."""
+        check_open(self._frozen)
         self._stack.extend((method, function) for function in functions)
 
+    def freeze(self) -> list[Handler]:
+        """Close the registration; returns the functions."""
+        self._frozen = True
+        return [function for _, function in self._stack]
+
     def _register(self, method: str | None, args: Sequence[Any]) -> Any:
+        check_open(self._frozen)
         if args:
             self.add(method, flatten(args))
             return self
@@ -64,11 +85,14 @@ class Route(Verbs):
         """Run the functions for ``req.method`` in order, then ``next``."""
         stack = self._stack
         method = req.method
+        # next() may be called later, by an on_response() say: not in a chain that is
+        # still running, so that where this route was must be found again.
+        view = View(req) if len(stack) > 1 else None
         index = 0
 
         def next_in_route(error: Any = None) -> None:
             nonlocal index
-            if req.ended or error:
+            if req.ended or error is not None:
                 # Out of the route: with an error, or by next("route"). After a final
                 # reply the routers above only want to hear of errors.
                 next(None if leaves_route(error) else error)
@@ -77,10 +101,17 @@ class Route(Verbs):
                 wanted, function = stack[index]
                 index += 1
                 if wanted is None or wanted == method:
+                    caller = None
+                    if view is not None and req.route is not view.route:
+                        caller = View(req)
+                        view.restore(req)
                     try:
                         function(req, next_in_route)
                     except Exception as exc:
                         next_in_route(exc)
+                    finally:
+                        if caller is not None:
+                            caller.restore(req)
                     return
             next()
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
-from .errors import BadPath, RegistrationClosed, UsageError
+from .errors import BadPath, UsageError
 from .handlers import Next, ParamHandler, check_function, check_method, is_path, split_path
 from .patterns import Matcher, Params, PathPattern, compile_pattern
-from .route import Route, leaves_route
+from .route import Route, check_open, leaves_route
 from .verbs import Verbs
+from .view import View
 
 if TYPE_CHECKING:
     from .request import Request
@@ -100,7 +101,7 @@ class Layer:
         if matched and self.route is None:
             req.base_path += matched
             req.path = req.path[len(matched) :] or "/"
-        if error:
+        if error is not None:
             self.handle(error, req, next)
         else:
             self.handle(req, next)
@@ -176,7 +177,7 @@ class Router(Verbs):
 
         Once for each request and value. A call or a decorator.
         """
-        wanted = [names] if isinstance(names, str) else list(names)
+        wanted: list[Any] = list(names) if isinstance(names, (list, tuple)) else [names]
         for name in wanted:
             if not isinstance(name, str) or not name or name.startswith(":"):
                 raise UsageError(
@@ -184,7 +185,7 @@ class Router(Verbs):
                 )
 
         def decorate(function: ParamHandler) -> ParamHandler:
-            self._check_open()
+            check_open(self._frozen)
             check_function(function)
             for name in wanted:
                 self._param_handlers.setdefault(name, []).append(function)
@@ -200,7 +201,7 @@ class Router(Verbs):
         args: Sequence[Any],
         make_layers: Callable[[PathPattern | None, list[Any]], list[Layer]],
     ) -> Any:
-        self._check_open()
+        check_open(self._frozen)
         path, functions = split_path(args)
         if functions:
             self._append(make_layers(path, functions))
@@ -213,15 +214,8 @@ class Router(Verbs):
         return decorate
 
     def _append(self, layers: list[Layer]) -> None:
-        self._check_open()
+        check_open(self._frozen)
         self._stack.extend(layers)
-
-    def _check_open(self) -> None:
-        if self._frozen:
-            raise RegistrationClosed(
-                "routes and handlers are registered before the first connection: "
-                "when the module is imported, or in the app factory"
-            )
 
     def freeze(self, parent: RoutingOptions) -> None:
         """Close the registration of this router and of those below it.
@@ -234,17 +228,18 @@ class Router(Verbs):
         options = self._options.within(parent)
         for layer in self._stack:
             layer.compile(options)
-            if isinstance(layer.handle, Router):
-                layer.handle.freeze(options)
+            functions = [layer.handle] if layer.route is None else layer.route.freeze()
+            for function in functions:
+                if isinstance(function, Router):
+                    function.freeze(options)
 
     # Running ---------------------------------------------------------------------
 
     def __call__(self, req: Request, next: Next) -> None:
         """Run the layers that apply to ``req`` in order, then ``next``."""
         stack = self._stack
-        view = _View(req)
-        # {name: value}: what param() handlers have seen, as each runs once per value.
-        seen: Params = {}
+        view = View(req)
+        seen: dict[str | int, _SeenParam] = {}
         index = 0
 
         def next_layer(error: Any = None) -> None:
@@ -252,25 +247,25 @@ class Router(Verbs):
             if leaves_route(error):
                 error = None
             if req.ended:
-                if error:
+                if error is not None:
                     next(error)  # for the log; nobody can be answered any more
                 return
-            caller = _View(req)
+            caller = View(req)
             view.restore(req)
             try:
                 while index < len(stack):
                     layer = stack[index]
                     index += 1
-                    if layer.is_error_handler is not bool(error):
+                    if layer.is_error_handler != (error is not None):
                         continue
                     try:
                         matched = layer.enter(req, self._options.merge_params)
                     except BadPath as exc:
-                        error = error or exc
+                        error = exc if error is None else error
                         continue
                     if matched is None:
                         continue
-                    if self._param_handlers and req.params and not error:
+                    if self._param_handlers and req.params and error is None:
                         self._run_param_handlers(layer, matched, req, seen, next_layer)
                     else:
                         layer.run(matched, error, req, next_layer)
@@ -284,51 +279,80 @@ class Router(Verbs):
         next_layer()
 
     def _run_param_handlers(
-        self, layer: Layer, matched: str, req: Request, seen: Params, next: Next
+        self,
+        layer: Layer,
+        matched: str,
+        req: Request,
+        seen: dict[str | int, _SeenParam],
+        next: Next,
     ) -> None:
-        """Call the param handlers of the parameters that have not been seen, then the layer."""
-        waiting = []
-        for key in layer.matcher.keys if layer.matcher is not None else ():
-            value = req.params.get(key)
-            if value is None or seen.get(key) == value:
-                continue
-            seen[key] = value
-            waiting += [(handler, value) for handler in self._param_handlers.get(key, ())]
+        """Call the param handlers of the layer's parameters, then the layer."""
+        keys = layer.matcher.keys if layer.matcher is not None else ()
+        waiting = [key for key in dict.fromkeys(keys) if key in self._param_handlers]
+        if not waiting:
+            layer.run(matched, None, req, next)
+            return
+        view = View(req)
 
         def next_param(error: Any = None) -> None:
-            if error or req.ended:
-                next(error)
-            elif waiting:
-                handler, value = waiting.pop(0)
+            with view.shown(req):
                 try:
-                    handler(req, next_param, value)
-                except Exception as exc:
-                    next(exc)
-            else:
-                try:
-                    layer.run(matched, None, req, next)
+                    if error is not None or req.ended:
+                        next(error)
+                    elif waiting:
+                        self._check_param(waiting.pop(0), req, seen, next_param)
+                    else:
+                        layer.run(matched, None, req, next)
                 except Exception as exc:
                     next(exc)
 
         next_param()
 
+    def _check_param(
+        self, key: str | int, req: Request, seen: dict[str | int, _SeenParam], next: Next
+    ) -> None:
+        """Call the handlers of one parameter, or do again what they did with its value."""
+        if key not in req.params:
+            next()
+            return
+        value = req.params[key]
+        known = seen.get(key)
+        if known is not None and known.value == value:
+            # What was not let through above is not let through below either.
+            req.params[key] = known.result
+            next(known.error)
+            return
+        param = seen[key] = _SeenParam(value)
+        waiting = list(self._param_handlers[key])
+        view = View(req)
 
-class _View:
-    """What a middleware sees of where it is: path, parameters, route."""
+        def next_handler(error: Any = None) -> None:
+            with view.shown(req):
+                param.error, param.result = error, req.params[key]
+                if error is not None or req.ended or not waiting:
+                    next(error)
+                    return
+                try:
+                    waiting.pop(0)(req, next_handler, value)
+                except Exception as exc:
+                    param.error = exc
+                    next(exc)
 
-    __slots__ = ("base_path", "params", "path", "route")
+        next_handler()
 
-    def __init__(self, req: Request) -> None:
-        self.path = req.path
-        self.base_path = req.base_path
-        self.params = req.params
-        self.route = req.route
 
-    def restore(self, req: Request) -> None:
-        req.path = self.path
-        req.base_path = self.base_path
-        req.params = self.params
-        req.route = self.route
+class _SeenParam:
+    """A parameter that param() handlers have seen; they run once per value.
+
+    :ivar result: what the handlers have put in the place of the value.
+    :ivar error: what they gave to ``next()``.
+    """
+
+    __slots__ = ("error", "result", "value")
+
+    def __init__(self, value: str) -> None:
+        self.value = self.result = value
+        self.error: Any = None
 
 
 def _route(path: PathPattern | None, method: str | None, functions: list[Any]) -> Layer:

@@ -1,0 +1,119 @@
+"""Events are told in order, one user at a time, whoever notices them and however slowly."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from protoo_flask.core.events import Event, EventQueues
+
+
+def queues(tell):
+    return EventQueues(tell, contextlib.nullcontext())
+
+
+def event(name):
+    return Event(name, None)
+
+
+def happen(events, username, *names):
+    """Post and drain, as everyone does to whom something happens."""
+    events.post(username, *map(event, names))
+    events.drain(username)
+
+
+def test_events_are_told_in_the_order_in_which_they_were_posted():
+    told = []
+    events = queues(lambda event: told.append(event.name))
+    events.post("alice", event("one"), event("two"))
+    events.post("alice", event("three"))
+    assert told == []
+    events.drain("alice")
+    assert told == ["one", "two", "three"]
+
+
+def test_an_event_that_comes_while_a_listener_blocks_waits_until_it_has_finished():
+    told = []
+
+    def tell(event):
+        told.append(f"{event.name} begins")
+        if event.name == "online":
+            # What another greenlet does while this listener waits for the database.
+            happen(events, "alice", "offline")
+            happen(events, "alice", "online again")
+        told.append(f"{event.name} ends")
+
+    events = queues(tell)
+    happen(events, "alice", "online")
+    assert told == [
+        "online begins",
+        "online ends",
+        "offline begins",
+        "offline ends",
+        "online again begins",
+        "online again ends",
+    ]
+
+
+def test_a_listener_that_blocks_does_not_delay_the_events_of_other_users():
+    told = []
+
+    def tell(event):
+        if event.name == "alice online":
+            happen(events, "bob", "bob online")
+        told.append(event.name)
+
+    events = queues(tell)
+    happen(events, "alice", "alice online")
+    assert told == ["bob online", "alice online"]
+
+
+def test_draining_a_user_of_whom_nothing_is_to_be_told_does_nothing():
+    events = queues(lambda event: pytest.fail("there is nothing to tell"))
+    events.drain("alice")
+
+
+def test_nothing_is_kept_of_a_user_whose_events_have_been_told():
+    events = queues(lambda event: None)
+    events.post("alice", event("online"))
+    assert len(events) == 1
+    events.drain("alice")
+    assert len(events) == 0
+
+
+def test_a_teller_that_is_stopped_keeps_no_other_event_from_being_told():
+    class Timeout(BaseException):
+        """What gevent.Timeout is: no Exception, so that listeners do not catch it."""
+
+    told = []
+
+    def tell(event):
+        told.append(event.name)
+        if event.name == "online":
+            raise Timeout
+
+    events = queues(tell)
+    with pytest.raises(Timeout):
+        happen(events, "alice", "online", "offline")
+    assert told == ["online", "offline"]
+    happen(events, "alice", "online again")
+    assert told[2:] == ["online again"]
+    assert len(events) == 0
+
+
+def test_the_lock_is_not_held_while_an_event_is_told():
+    class Lock:
+        held = False
+
+        def __enter__(self):
+            self.held = True
+
+        def __exit__(self, *exc_info):
+            self.held = False
+
+    lock = Lock()
+    seen = []
+    events = EventQueues(lambda event: seen.append(lock.held), lock)
+    happen(events, "alice", "online", "offline")
+    assert seen == [False, False]

@@ -1,0 +1,193 @@
+"""Requests and responses: answering, and what cannot be answered or made."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import pytest
+
+from protoo_flask.core.errors import AlreadyReplied, Unsendable, UsageError
+from protoo_flask.core.request import Request
+from protoo_flask.core.response import Response
+from tests.fakes import Core
+
+
+def receive(path="/", id=7):
+    """Return a request that a client has sent and nobody has answered, and that client."""
+    requests = []
+    core = Core()
+    core.router.use(lambda req, next: requests.append(req))
+    client = core.connect()
+    client.send({"method": "get", "path": path, **({} if id is None else {"id": id})})
+    return requests[0], client
+
+
+# Answering
+
+
+def test_a_reply_has_status_reason_and_data():
+    request, client = receive()
+    request.reply(200, "OK", {"n": 1})
+    assert client.take() == {"status": 200, "reason": "OK", "id": 7, "data": {"n": 1}}
+    assert request.ended
+
+
+def test_reason_and_data_may_be_left_out():
+    request, client = receive()
+    request.reply(486)
+    assert client.take() == {"status": 486, "reason": "", "id": 7, "data": {}}
+
+
+def test_any_number_of_provisional_replies_comes_before_the_final_one():
+    request, client = receive()
+    for status in (100, 180, 180, 199):
+        request.reply(status)
+        assert not request.ended
+    request.reply(200)
+    assert [answer["status"] for answer in client.take_all()] == [100, 180, 180, 199, 200]
+
+
+@pytest.mark.parametrize("status", [200, 299, 300, 404, 699])
+@pytest.mark.parametrize("late", [100, 200, 500])
+def test_nothing_can_be_replied_after_the_final_reply(status, late):
+    request, client = receive()
+    request.reply(status)
+    with pytest.raises(AlreadyReplied, match=f"{late} 'late' came too late"):
+        request.reply(late, "late")
+    with pytest.raises(UsageError):
+        request.reply(Response(late))
+    assert len(client.take_all()) == 1
+
+
+@pytest.mark.parametrize("status", [99, 700, 0, -200, 200.0, "200", True, None, [200]], ids=repr)
+def test_a_status_that_is_none_raises_and_leaves_the_request_open(status):
+    request, client = receive()
+    with pytest.raises(UsageError, match="a status is an integer from 100 to 699"):
+        request.reply(status)
+    assert client.take_all() == []
+    assert not request.ended
+    request.reply(200)
+    assert client.take()["status"] == 200
+
+
+def test_a_reason_that_is_no_string_raises_and_leaves_the_request_open():
+    request, client = receive()
+    with pytest.raises(UsageError, match="a reason is a string"):
+        request.reply(200, {"n": 1})
+    assert client.take_all() == []
+    assert not request.ended
+
+
+@pytest.mark.parametrize(
+    ("reason", "data"),
+    [
+        ("OK", {"x": object()}),
+        ("OK", [1]),
+        ("OK", "text"),
+        ("OK", 0),
+        ("OK", {"x": "\ud800"}),
+        ("\ud800", {}),
+    ],
+    ids=["an object", "a list", "a string", "zero", "a lone surrogate", "a reason with one"],
+)
+@pytest.mark.parametrize("status", [100, 200])
+def test_data_that_cannot_be_sent_raises_and_leaves_the_request_open(status, reason, data):
+    request, client = receive()
+    with pytest.raises(Unsendable):
+        request.reply(status, reason, data)
+    assert client.take_all() == []
+    assert not request.ended
+    request.reply(200)
+    assert client.take()["status"] == 200
+
+
+def test_a_status_may_be_an_http_status():
+    request, client = receive()
+    request.reply(HTTPStatus.FORBIDDEN, HTTPStatus.FORBIDDEN.phrase)
+    assert client.take() == {"status": 403, "reason": "Forbidden", "id": 7, "data": {}}
+
+
+def test_a_response_can_be_made_first_and_sent_later():
+    request, client = receive()
+    response = request.create_response(200, "OK", {"n": 1})
+    assert client.take_all() == []
+    assert response.id == 7
+    request.reply(response)
+    assert client.take() == {"status": 200, "reason": "OK", "id": 7, "data": {"n": 1}}
+
+
+def test_a_response_to_another_request_is_sent_with_the_id_of_this_one():
+    request, client = receive()
+    request.reply(Response(200, "OK", id=99))
+    assert client.take()["id"] == 7
+
+
+def test_answering_a_notification_sends_nothing_but_ends_it():
+    request, client = receive(id=None)
+    request.reply(100)
+    assert not request.ended
+    request.reply(200)
+    assert request.ended
+    with pytest.raises(AlreadyReplied):
+        request.reply(200)
+    assert client.take_all() == []
+
+
+def test_a_request_made_here_cannot_be_answered():
+    with pytest.raises(UsageError, match="only a received one is answered"):
+        Request("get").reply(200)
+
+
+# Making
+
+
+def test_a_request_can_be_made_from_a_method_and_data():
+    request = Request("get", {"n": 1})
+    assert (request.method, request.data, request.id, request.sender) == (
+        "get",
+        {"n": 1},
+        None,
+        None,
+    )
+    assert Request("get").data == {}
+    assert Request("get").data is not Request("get").data
+
+
+@pytest.mark.parametrize("method", ["", None, 5, b"get"], ids=repr)
+def test_a_request_needs_a_method(method):
+    with pytest.raises(UsageError, match="non-empty method"):
+        Request(method)
+
+
+@pytest.mark.parametrize("data", [[], "text", 0], ids=repr)
+def test_the_data_of_a_request_is_a_dict(data):
+    with pytest.raises(UsageError, match="takes a dict as data"):
+        Request("get", data)
+
+
+def test_what_is_set_on_a_request_can_be_got_again_and_the_rest_is_none():
+    request = Request("get")
+    assert request.get("user") is None
+    request.set("user", "alice")
+    request.set("user", "bob")
+    assert request.get("user") == "bob"
+    assert request.get("other") is None
+
+
+@pytest.mark.parametrize(
+    ("status", "kinds"),
+    [
+        (100, ["provisional"]),
+        (199, ["provisional"]),
+        (200, ["final", "accept"]),
+        (299, ["final", "accept"]),
+        (300, ["final", "reject"]),
+        (699, ["final", "reject"]),
+    ],
+)
+def test_the_class_of_a_status_says_what_kind_of_response_it_is(status, kinds):
+    response = Response(status)
+    all_kinds = ("provisional", "final", "accept", "reject")
+    assert [kind for kind in all_kinds if getattr(response, f"is_{kind}")] == kinds
+    assert not response.is_local
+    assert response.peer is response.id is None

@@ -1,0 +1,266 @@
+"""The rules of the architecture that can be read off the imports."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Iterator, NamedTuple
+
+import pytest
+
+import protoo_flask
+from protoo_flask import middleware
+
+PACKAGE = Path(protoo_flask.__file__).parent
+
+#: Which modules may import what, from the bottom up: a module may import those of its own
+#: line and of the lines above it here, and of other packages those that its line names.
+#: What of the standard library touches the outside world is named like a package.
+#: A line for a package is for the modules in it that have no line of their own.
+LAYERS = [
+    # modules of protoo_flask        other packages
+    ("core", "msgspec typing_extensions"),
+    ("signals", "blinker"),
+    ("settings", ""),
+    ("transport.channel", "socket"),
+    ("transport.frames transport.outbox", ""),
+    ("transport.deflate", "wsproto"),
+    ("transport.handshake", "wsproto gevent ssl"),
+    ("transport.connection", ""),
+    ("transport.greenlets", "gevent socket ssl time"),
+    ("transport.threads", "selectors socket ssl threading time"),
+    ("transport", ""),
+    ("contexts", "flask"),
+    ("authorization", "flask secrets"),
+    ("host", "flask werkzeug"),
+    ("upgrade", "flask gevent"),
+    ("live", "flask atexit secrets threading"),
+    ("serving", "flask gevent signal"),
+    ("extension", "flask"),
+    ("middleware", ""),
+    ("cli", "flask os"),
+    ("__init__", ""),
+    ("__main__", "gevent"),
+]
+
+#: Of the standard library, what may be imported everywhere: it touches nothing outside.
+PURE = {
+    *("__future__", "argparse", "base64", "binascii", "codecs", "collections", "contextlib"),
+    *("dataclasses", "difflib", "functools", "heapq", "importlib", "inspect", "io"),
+    *("itertools", "logging", "re", "struct", "sys", "types", "typing", "urllib", "weakref"),
+    "zlib",
+}
+
+#: Nowhere in the core, not even for the sake of types, whatever the tables above allow.
+OUTSIDE_OF_THE_CORE = {
+    *("asyncio", "blinker", "flask", "gevent", "redis", "simple_websocket", "werkzeug", "wsproto"),
+    *("datetime", "queue", "random", "secrets", "select", "selectors", "signal", "socket", "ssl"),
+    *("subprocess", "threading", "time", "uuid"),
+}
+
+DOCUMENTED = {
+    *("ClientTransaction", "Peer", "Protoo", "Reject", "Request", "Response", "Router"),
+    "signals",
+}
+DOCUMENTED_MIDDLEWARE = {"p2p_messenger"}
+
+
+class Import(NamedTuple):
+    """An import of ``name``, "core.peers" for one of our own modules; where it stands."""
+
+    name: str
+    is_ours: bool
+    is_for_types: bool
+    line: int
+
+
+def module_name(path: Path) -> str:
+    """Return "core.peers" for protoo_flask/core/peers.py, "core" for its __init__.py."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imports_of(module: str) -> list[Import]:
+    """Return what a module imports, wherever in it; our modules by their own names."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for inner in ast.walk(node)
+    }
+    is_package = MODULES[module].name == "__init__.py"
+    here = [] if module == "__init__" else module.split(".")
+    found = []
+    for node in ast.walk(tree):
+        for name, is_ours in imported_names(node, here if is_package else here[:-1]):
+            found.append(Import(name, is_ours, id(node) in for_types, getattr(node, "lineno", 0)))
+    return found
+
+
+def imported_names(node: ast.AST, package: list[str]) -> Iterator[tuple[str, bool]]:
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield from split_name(alias.name)
+    elif isinstance(node, ast.ImportFrom) and node.level == 0:
+        assert node.module is not None
+        for alias in node.names:
+            yield from split_name(node.module, alias.name)
+    elif isinstance(node, ast.ImportFrom):
+        base = package[: len(package) - node.level + 1] + (node.module or "").split(".")
+        for alias in node.names:
+            yield resolve([part for part in base if part], alias.name), True
+
+
+def split_name(name: str, imported: str = "") -> Iterator[tuple[str, bool]]:
+    top, *rest = name.split(".")
+    if top == "protoo_flask":
+        yield resolve(rest, imported), True
+    else:
+        yield top, False
+
+
+def resolve(parts: list[str], imported: str) -> str:
+    """Return the module that ``from parts import imported`` takes something from."""
+    for name in (".".join([*parts, imported]), ".".join(parts)):
+        if name in MODULES:
+            return name
+    return "__init__"
+
+
+def layer_of(module: str) -> int:
+    """Return the index of the line in LAYERS that is for a module."""
+    for name in (module, module.split(".")[0]):
+        for index, (modules, _) in enumerate(LAYERS):
+            if name in modules.split():
+                return index
+    raise AssertionError(f"LAYERS in {__file__} has no line for protoo_flask.{module}")
+
+
+# What these functions see
+
+
+def test_the_imports_are_found():
+    assert "core.router" in MODULES
+    assert {"msgspec", "core.errors"} <= {found.name for found in imports_of("core.messages")}
+    router = {found.name: found for found in imports_of("core.router")}
+    assert router["core.request"].is_for_types
+    assert not router["core.route"].is_for_types
+    assert {found.name for found in imports_of("__init__")} >= {"signals", "extension"}
+
+
+# The rules
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_what_it_may(module):
+    allowed = PURE.union(LAYERS[layer_of(module)][1].split())
+    wrong = [
+        f"line {found.line}: {found.name}"
+        for found in imports_of(module)
+        if not found.is_ours and found.name not in allowed
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_import_points_upward(module):
+    wrong = [
+        f"line {found.line}: {found.name}"
+        for found in imports_of(module)
+        if found.is_ours and not found.is_for_types and layer_of(found.name) > layer_of(module)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.split(".")[0] == "core"])
+def test_the_core_knows_nothing_of_what_is_around_it(module):
+    for found in imports_of(module):
+        assert found.name not in OUTSIDE_OF_THE_CORE
+        assert not found.is_ours or found.name.split(".")[0] == "core"
+
+
+def test_imports_form_no_circle():
+    graph = {
+        module: {
+            found.name for found in imports_of(module) if found.is_ours and not found.is_for_types
+        }
+        for module in MODULES
+    }
+    done: set[str] = set()
+
+    def visit(module: str, path: list[str]) -> None:
+        assert module not in path, " -> ".join([*path, module])
+        if module not in done:
+            for imported in sorted(graph[module]):
+                visit(imported, [*path, module])
+            done.add(module)
+
+    for module in graph:
+        visit(module, [])
+
+
+def test_the_core_can_be_imported_without_the_rim():
+    # Only running it tells what the packages that it imports import in turn.
+    script = f"""if True:
+        import sys, types
+        sys.modules["protoo_flask"] = package = types.ModuleType("protoo_flask")
+        package.__path__ = [{str(PACKAGE)!r}]
+        import protoo_flask.core.application
+        imported = {{name.split(".")[0] for name in sys.modules}}
+        assert not imported & {{"flask", "werkzeug", "blinker", "gevent", "wsproto"}}
+        ours = {{name.split(".")[1] for name in sys.modules if name.startswith("protoo_flask.")}}
+        assert ours == {{"core"}}, ours
+    """
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+# Names and docs
+
+
+def test_the_public_names_are_the_documented_ones():
+    assert set(protoo_flask.__all__) == DOCUMENTED
+    assert len(protoo_flask.__all__) == len(DOCUMENTED)
+    for name in DOCUMENTED:
+        assert hasattr(protoo_flask, name)
+
+
+def test_the_public_middleware_are_the_documented_ones():
+    assert set(middleware.__all__) == DOCUMENTED_MIDDLEWARE
+    for name in DOCUMENTED_MIDDLEWARE:
+        assert callable(getattr(middleware, name))
+
+
+def test_the_api_page_imports_all_public_names():
+    page = (PACKAGE.parent / "docs" / "api.md").read_text(encoding="utf-8")
+    block = page.split("```python\n", 1)[1].split("```", 1)[0]
+    imported = {
+        alias.name
+        for node in ast.walk(ast.parse(block))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert imported == DOCUMENTED | DOCUMENTED_MIDDLEWARE
+
+
+@pytest.mark.parametrize(
+    "module", [name for name, path in MODULES.items() if ">>> " in path.read_text(encoding="utf-8")]
+)
+def test_the_examples_in_docstrings_work(module):
+    found = doctest.testmod(importlib.import_module(f"protoo_flask.{module}"))
+    assert found.attempted > 0
+    assert found.failed == 0
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_says_what_it_is(module):
+    docstring = ast.get_docstring(ast.parse(MODULES[module].read_text(encoding="utf-8")))
+    assert docstring
+    assert len(docstring.split("\n")[0]) < 100
