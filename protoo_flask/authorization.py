@@ -34,18 +34,23 @@ def check_origin(request: Request, settings: Settings) -> None:
 
     :raises Reject: 403, saying which settings matter.
     """
+    if not is_allowed_origin(request, settings):
+        raise Reject(
+            403,
+            f"origin {request.headers['Origin']} is not allowed: this site is "
+            f"{request.scheme}://{request.host} (behind a proxy, it must pass the Host "
+            "header on), and PROTOO_ALLOWED_ORIGINS does not name it",
+        )
+
+
+def is_allowed_origin(request: Request, settings: Settings) -> bool:
+    """Whether the page that sent a request may act with its user's cookies here."""
     origin = request.headers.get("Origin")
     allowed = settings.allowed_origins
     if origin is None or allowed == "*" or _is_own_origin(origin, request):
-        return
-    if allowed and origin.lower() in {str(item).lower().rstrip("/") for item in allowed}:
-        return
-    raise Reject(
-        403,
-        f"origin {origin} is not allowed: this site is {request.scheme}://{request.host} "
-        "(behind a proxy, it must pass the Host header on), and PROTOO_ALLOWED_ORIGINS "
-        "does not name it",
-    )
+        return True
+    theirs = _parse_origin(origin)
+    return theirs is not None and theirs in {_parse_origin(str(item)) for item in allowed or ()}
 
 
 def _is_own_origin(origin: str, request: Request) -> bool:

@@ -53,16 +53,18 @@ def load(target: str) -> Any:
 
     :raises CannotLoad: when there is no such thing, or it is neither app nor Protoo.
     """
-    module_name, _, name = target.partition(":")
-    module_name = module_name.replace(os.sep, ".")
-    if module_name.endswith(".py"):
-        module_name = module_name[: -len(".py")]
+    file_name, _, name = target.partition(":")
+    if file_name.endswith(".py"):
+        file_name = file_name[: -len(".py")]
+    module_name = os.path.normpath(file_name).replace(os.sep, ".")
+    if not file_name or module_name.startswith("."):
+        raise CannotLoad(f"{target!r} is not MODULE:NAME, like myapp:app")
     sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         # A module that is missing inside the one asked for is a defect of that one.
-        if error.name is None or not module_name.startswith(error.name):
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
         raise CannotLoad(f"there is no module {module_name!r} here") from error
     candidates = [name] if name else ["app", "application", "protoo", "create_app"]

@@ -27,6 +27,10 @@ class MessageContext(RequestContext):
     def match_request(self) -> None:
         """Nothing to match: no view is going to run."""
 
+    def auto_pop(self, exc: Any) -> None:
+        """Leave nothing for a debugger: before Flask 2.2, debug mode kept what had failed."""
+        self.pop(exc)
+
 
 class HandshakeContext:
     """What is kept of a handshake for the messages that follow.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Callable, Dict, List
 
-from flask import Flask
+from flask import Flask, has_request_context
 from werkzeug.exceptions import HTTPException
 
 from . import signals
@@ -53,7 +53,9 @@ class FlaskHost:
     def tell_error(self, error: Any, request: Request) -> None:
         assert request.peer is not None
         arguments = {"error": error, "request": request}
-        self._send("routing_error", arguments, [], request.peer.context.run)
+        # As a rule, that is inside the contexts of the message, which are torn down once.
+        run = _run_here if has_request_context() else request.peer.context.run
+        self._send("routing_error", arguments, [], run)
 
     def describe_error(self, error: Any) -> tuple[int, str] | None:
         """Return the code and the description of a werkzeug ``HTTPException``."""
@@ -98,3 +100,7 @@ class FlaskHost:
             function(*args, **kwargs)
         except Exception:
             self.logger.exception("error in %r, called with %r %r", function, args, kwargs)
+
+
+def _run_here(function: Callable[..., Any], *args: Any) -> None:
+    function(*args)

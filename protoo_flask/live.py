@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import atexit
 import secrets
+import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Callable
 
-from flask import Flask, Response, request, session
+from flask import Flask, Response, after_this_request, request, session
 
-from .authorization import check_origin, identify
+from .authorization import check_origin, identify, is_allowed_origin
 from .contexts import HandshakeContext
 from .core.application import Application
 from .core.errors import Reject
@@ -52,6 +53,7 @@ class LiveApp:
         self.app = app
         self.settings = settings
         self._closed = False
+        self._lock = threading.Lock()
         self._loop: Loop | None = None
         self._application: Application | None = None
 
@@ -91,23 +93,28 @@ class LiveApp:
         Only then is it known whether the server runs greenlets or threads, and from
         then on routes and handlers stay as they are.
         """
-        if self._application is None:
-            settings = self.settings
-            self.protoo.router.freeze(
-                RoutingOptions(settings.case_sensitive_routing, settings.strict_routing)
-            )
-            self._loop = loop
-            self._application = Application(
-                self.protoo,
-                self.protoo.router,
-                FlaskHost(self.app, self.protoo.listeners),
-                loop,
-                first_id=lambda: secrets.randbelow(MAX_ID // 2) + 1,
-                request_timeout=settings.request_timeout,
-                max_peers_per_user=settings.max_peers_per_user,
-            )
-            _at_exit(self._say_goodbye)
-        return self._application
+        # Under threads, the first two clients may come at once.
+        with self._lock:
+            if self._application is None:
+                self._application = self._make_application(loop)
+                _at_exit(self._say_goodbye)
+            return self._application
+
+    def _make_application(self, loop: Loop) -> Application:
+        settings = self.settings
+        self.protoo.router.freeze(
+            RoutingOptions(settings.case_sensitive_routing, settings.strict_routing)
+        )
+        self._loop = loop
+        return Application(
+            self.protoo,
+            self.protoo.router,
+            FlaskHost(self.app, self.protoo.listeners),
+            loop,
+            first_id=lambda: secrets.randbelow(MAX_ID // 2) + 1,
+            request_timeout=settings.request_timeout,
+            max_peers_per_user=settings.max_peers_per_user,
+        )
 
     def _say_goodbye(self) -> None:
         """Tell the clients that the process ends: they come back to the next one."""
@@ -155,18 +162,28 @@ class LiveApp:
         A browser hides the status of a refused handshake from scripts; here they can
         read it. 426 means that a handshake would be welcome.
         """
+        after_this_request(self._let_allowed_pages_read)
         try:
             self._check_open()
-            self._identify()
-            response = _refuse(426, UPGRADE_HINT)
-            response.headers["Upgrade"] = "websocket"
+            identity = self._identify()
+            if self._application is not None:
+                self._application.registry.check_room(identity)
+        except TooManyPeers as error:
+            return _refuse(403, str(error))
         except Reject as error:
-            response = _refuse(error.code, error.reason)
+            return _refuse(error.code, error.reason)
+        response = _refuse(426, UPGRADE_HINT)
+        response.headers["Upgrade"] = "websocket"
+        return response
+
+    def _let_allowed_pages_read(self, response: Response) -> Response:
+        """Show a plain answer to pages of the allowed origins, also what abort() made."""
         origin = request.headers.get("Origin")
         if origin and self.settings.allowed_origins:
-            response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Allow-Credentials"] = "true"
-            response.headers["Vary"] = "Origin"
+            response.headers.add("Vary", "Origin")
+            if is_allowed_origin(request, self.settings):
+                response.headers["Access-Control-Allow-Origin"] = origin
+                response.headers["Access-Control-Allow-Credentials"] = "true"
         response.headers["Cache-Control"] = "no-store"
         return response
 
@@ -183,7 +200,7 @@ class LiveApp:
     ) -> Callable[[Channel, bytes], Connection]:
         def connect(connection: Connection) -> Inbox:
             assert self._application is not None
-            return self._application.connect(identity, connection, context)
+            return self._application.connect(identity, connection, context, connection.open)
 
         def disconnect(inbox: Inbox, connection: Connection) -> None:
             assert self._application is not None

@@ -32,7 +32,7 @@ class Channel(Protocol):
     def recv(self) -> bytes:
         """Block the caller until there are bytes; ``b""`` at the end or on an error."""
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         """Send what the socket takes without blocking; returns how much, maybe 0.
 
         :raises OSError: when the connection is broken.

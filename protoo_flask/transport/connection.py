@@ -45,6 +45,7 @@ from ..core.scheduling import Timer
 from .channel import Channel, Loop
 from .frames import (
     CLOSE,
+    INTERNAL_ERROR,
     PING,
     PONG,
     TEXT,
@@ -83,9 +84,10 @@ class Connection:
     """A link (see :class:`~protoo_flask.core.peers.Link`) over a WebSocket.
 
     :param channel: the socket, upgraded but for ``handshake``.
-    :param handshake: the bytes of the 101 response, sent first.
+    :param handshake: the bytes of the 101 response, sent first, by :meth:`open`.
     :param codec: for the frames, as agreed on in the handshake.
-    :param connect: called with this link when it is live; returns its inbox.
+    :param connect: called with this link when it is live; returns its inbox. It may
+        call :meth:`open` before it has finished.
     :param disconnect: called with the inbox and this link when it is no longer open.
     """
 
@@ -99,7 +101,7 @@ class Connection:
         "_connect",
         "_disconnect",
         "_ended",
-        "_handshake",
+        "_given_up",
         "_heard",
         "_inbox",
         "_items",
@@ -131,13 +133,13 @@ class Connection:
         self._channel = channel
         self._loop = loop
         self._codec = codec
-        self._handshake = handshake
         self._connect = connect
         self._disconnect = disconnect
         self._ping_interval = ping_interval
         self._parallel = parallel_requests
         self._lock = loop.lock()
         self._outbox = Outbox(channel, max_outbox, channel.abort, self._lock)
+        self._outbox.hold(handshake)
         self._inbox: Inbox | None = None
         self._items: deque[tuple[int, bytes]] = deque()
         self._backlog: deque[tuple[Request, int]] = deque()
@@ -147,58 +149,85 @@ class Connection:
         self._room: Any = None
         self._ended: Any = None
         self._heard = True
+        self._given_up = False
         self._ping_timer: Timer | None = None
         self._close_timer: Timer | None = None
 
     # The link --------------------------------------------------------------------
 
+    def open(self) -> None:
+        """Answer the handshake: others can reach the client's peer now.
+
+        Not before, or a client in another thread that hears from this one could be told
+        that it is not there. Not much later, as the site is told next, and may block.
+        """
+        self._outbox.release()
+
     def send(self, payload: bytes) -> bool:
         """Send a text message without blocking; ``False`` when no longer open."""
-        if self.state is not OPEN:
-            return False
-        if not self._outbox.send(self._codec.encode_text(payload)):
+        # One step, or another thread's Close frame could come before this message, and
+        # another thread's message, compressed after this one, could overtake it.
+        with self._lock:
+            if self.state is not OPEN:
+                return False
+            if self._outbox.send(self._codec.encode_text(payload)):
+                return True
             self._fail(FrameError(POLICY_VIOLATION, "slow consumer"))
             return False
-        return True
 
     def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
-        """Start the closing handshake without blocking."""
-        if self._enter("close"):
-            self._send_close(code, reason)
+        """Start the closing handshake without blocking; what waits is not handled."""
+        with self._lock:
+            if self._enter("close"):
+                self._drop_backlog()
+                self._send_close(code, reason)
 
     def abandon(self, code: int, reason: str) -> None:
         """Send Close because the process is exiting: no timer or greenlet will run again."""
-        if self.state is OPEN:
-            self.state = CLOSING
-            self._send_close(code, reason)
+        with self._lock:
+            if self.state is OPEN:
+                self.state = CLOSING
+                self._send_close(code, reason)
 
     # Its life --------------------------------------------------------------------
 
     def serve(self) -> None:
         """Serve the client; returns when reading has ended or has gone elsewhere."""
-        self._outbox.send(self._handshake)
-        self._handshake = b""
         try:
-            self._inbox = self._connect(self)
+            try:
+                inbox = self._connect(self)
+            finally:
+                self.open()
+            self._begin(inbox)
         except TooManyPeers as error:
             # Another device came first, between the authorization and now.
             self._fail(FrameError(POLICY_VIOLATION, str(error)))
         except BaseException:
             self._end()
             raise
-        if self.state is not OPEN and self._inbox is not None:
-            # Closed while the site was still being told that the peer is online.
-            self._loop.spawn(self._disconnect, self._inbox, self)
-        elif self._ping_interval:
-            self._ping_timer = self._loop.call_later(self._ping_interval, self._keep_alive)
         self._reader = reader = object()
         self._read(reader)
 
     def serve_to_the_end(self) -> None:
         """Serve the client; returns when the connection has ended."""
         self._ended = self._loop.event()
-        self.serve()
-        self._ended.wait()
+        try:
+            self.serve()
+            self._ended.wait()
+        except BaseException:
+            # The server is about to close the socket, which another greenlet may read.
+            self._give_up()
+            self._ended.wait()
+            raise
+
+    def _begin(self, inbox: Inbox) -> None:
+        with self._lock:
+            self._inbox = inbox
+            if self.state is not OPEN:
+                # Closed while the site was still being told that the peer is online.
+                self._loop.spawn(self._disconnect, inbox, self)
+            elif self._ping_interval:
+                self._ping_timer = self._loop.call_later(self._ping_interval, self._keep_alive)
 
     def _read(self, reader: object) -> None:
         """Read and handle until the connection ends, or another greenlet is the reader."""
@@ -206,21 +235,25 @@ class Connection:
             while self._reader is reader:
                 if self._items:
                     self._take_item(reader, *self._items.popleft())
-                elif self._backlog_size > MAX_BACKLOG:
+                elif self._backlog_size > MAX_BACKLOG and self.state is OPEN:
                     self._wait_for_room()
                 elif not self._receive():
                     self._end()
                     return
         except BaseException:
             # A defect, or something raised to end this greenlet: the client must not
-            # be left with a connection that nobody reads.
-            self._end()
+            # be left with a connection that nobody reads. But when another greenlet is
+            # the reader, only that one may close the socket, on which it is waiting.
+            self._fail(FrameError(INTERNAL_ERROR, "internal error"))
+            if self._reader is reader:
+                self._end()
             raise
 
     def _receive(self) -> bool:
         """Read what the socket has; ``False`` at its end."""
         data = self._channel.recv()
-        if not data:
+        # A client that never stops sending would never be seen to end.
+        if not data or self._given_up:
             return False
         self._heard = True
         if self.state is DRAINING:
@@ -284,7 +317,8 @@ class Connection:
             except BaseException:
                 with self._lock:
                     self._active -= 1
-                self._channel.abort()
+                    self._drop_backlog()
+                    self._fail(FrameError(INTERNAL_ERROR, "internal error"))
                 raise
             with self._lock:
                 if not self._backlog:
@@ -296,9 +330,13 @@ class Connection:
             if room is not None:
                 room.set()
 
+    def _drop_backlog(self) -> None:
+        self._backlog.clear()
+        self._backlog_size = 0
+
     def _wait_for_room(self) -> None:
         self._room = room = self._loop.event()
-        if self._backlog_size > MAX_BACKLOG:
+        if self._backlog_size > MAX_BACKLOG and self.state is OPEN:
             room.wait()
         self._room = None
         # Nobody was listening; that says nothing about the client.
@@ -308,18 +346,19 @@ class Connection:
 
     def _keep_alive(self) -> None:
         """Ping, or give up: the client has sent nothing since the last ping."""
-        if self.state is not OPEN:
-            return
-        if not self._heard and not self._room:
-            self._fail(FrameError(POLICY_VIOLATION, "ping timeout"))
-            self._channel.abort()  # nobody is there to finish a closing handshake with
-            return
-        self._heard = False
-        if not self._outbox.send(encode_frame(PING, b"")):
-            self._fail(FrameError(POLICY_VIOLATION, "slow consumer"))
-            return
-        assert self._ping_interval is not None
-        self._ping_timer = self._loop.call_later(self._ping_interval, self._keep_alive)
+        with self._lock:
+            if self.state is not OPEN:
+                return
+            if not self._heard and not self._room:
+                self._fail(FrameError(POLICY_VIOLATION, "ping timeout"))
+                self._give_up()  # nobody is there to finish a closing handshake with
+                return
+            self._heard = False
+            if not self._outbox.send(encode_frame(PING, b"")):
+                self._fail(FrameError(POLICY_VIOLATION, "slow consumer"))
+                return
+            assert self._ping_interval is not None
+            self._ping_timer = self._loop.call_later(self._ping_interval, self._keep_alive)
 
     def _take_close(self, payload: bytes) -> None:
         try:
@@ -327,45 +366,55 @@ class Connection:
         except ValueError as error:
             self._fail(error.args[0])
             return
-        was_open = self.state is OPEN
-        if self._enter("received close"):
-            if was_open:
-                self._send_close(code)
-            self._outbox.finish(self._channel.shut_down_writing)
+        with self._lock:
+            was_open = self.state is OPEN
+            if self._enter("received close"):
+                if was_open:
+                    self._send_close(code)
+                self._outbox.finish(self._channel.shut_down_writing)
 
     def _fail(self, error: FrameError) -> None:
         """Close for a reason of ours, after which nothing more is understood or sent."""
-        was_open = self.state is OPEN
-        if self._enter("failed"):
-            if was_open:
-                self._outbox.discard()
-                self._send_close(error.code, error.reason)
-            self._outbox.finish(self._channel.shut_down_writing)
+        with self._lock:
+            was_open = self.state is OPEN
+            if self._enter("failed"):
+                if was_open:
+                    self._outbox.discard()
+                    self._send_close(error.code, error.reason)
+                self._outbox.finish(self._channel.shut_down_writing)
 
     def _send_close(self, code: int, reason: str = "") -> None:
         self._outbox.send(encode_frame(CLOSE, close_payload(code, reason)), bounded=False)
 
+    def _give_up(self) -> None:
+        """Break the connection; the reader sees its end."""
+        self._given_up = True
+        self._channel.abort()
+
     def _end(self) -> None:
         """Give everything back: the connection has ended."""
-        if self._enter("ended"):
+        with self._lock:
+            if not self._enter("ended"):
+                return
             for timer in (self._ping_timer, self._close_timer):
                 if timer is not None:
                     timer.cancel()
             self._outbox.close()
             self._channel.close()
-            if self._ended is not None:
-                self._ended.set()
+        if self._ended is not None:
+            self._ended.set()
 
     def _enter(self, event: str) -> bool:
-        """Follow the table; ``False`` when the event means nothing in this state."""
-        with self._lock:
-            old, state = self.state, TRANSITIONS.get((self.state, event))
-            if state is None:
-                return False
-            self.state = state
+        """Follow the table, holding the lock; ``False`` when the event means nothing now."""
+        old, state = self.state, TRANSITIONS.get((self.state, event))
+        if state is None:
+            return False
+        self.state = state
         if old is OPEN:
             if state is not CLOSED:
-                self._close_timer = self._loop.call_later(CLOSE_TIMEOUT, self._channel.abort)
+                self._close_timer = self._loop.call_later(CLOSE_TIMEOUT, self._give_up)
+            if self._room is not None:
+                self._room.set()
             if self._inbox is not None:
                 # Not here: what the site does when a peer goes may block, and a sender
                 # that overflows somebody's outbox must not wait for it.

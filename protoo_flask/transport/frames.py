@@ -20,9 +20,13 @@ PROTOCOL_ERROR = 1002
 NO_STATUS = 1005
 INVALID_DATA = 1007
 TOO_BIG = 1009
+INTERNAL_ERROR = 1011
 
 #: A complete message or control frame: its opcode and its unmasked payload.
 Item = Tuple[int, bytes]
+
+#: More bytes than will ever be there: nothing is decoded any more.
+_NEVER = 1 << 62
 
 _utf8_decoder = codecs.getincrementaldecoder("utf-8")
 
@@ -103,7 +107,7 @@ class FrameCodec:
     def receive(self, data: bytes) -> list[Item]:
         """Take bytes from the socket, untrusted; return what is complete, in order."""
         items: list[Item] = []
-        if self.error is not None:
+        if self._needed == _NEVER:
             return items
         buffer = self._buffer
         buffer += data
@@ -118,8 +122,8 @@ class FrameCodec:
                 items.append(item)
                 if item[0] == CLOSE:
                     # Nothing that follows a Close frame is processed (section 5.5.1).
-                    start = len(buffer)
-        if self.error is not None:
+                    self._needed = _NEVER
+        if self._needed == _NEVER:
             buffer.clear()
         else:
             del buffer[:start]
@@ -190,7 +194,7 @@ class FrameCodec:
         if opcode & 0x8:
             return opcode, payload
         if first & 0x80 and opcode:
-            if opcode == TEXT and not _is_utf8(payload):
+            if opcode == TEXT and not is_utf8(payload):
                 self._fail(INVALID_DATA, "a text message is UTF-8")
                 return None
             return opcode, payload
@@ -219,11 +223,11 @@ class FrameCodec:
 
     def _fail(self, code: int, reason: str) -> int:
         self.error = FrameError(code, reason)
-        self._needed = 1 << 62  # the loop in receive() ends
+        self._needed = _NEVER
         return 0
 
 
-def _is_utf8(payload: bytes) -> bool:
+def is_utf8(payload: bytes) -> bool:
     if payload.isascii():
         return True
     try:

@@ -73,7 +73,15 @@ class GreenletChannel:
     :param owned: whether :meth:`close` closes it.
     """
 
-    __slots__ = ("_hub", "_maybe_more", "_owned", "_read_watcher", "_sock", "_write_watcher")
+    __slots__ = (
+        "_hub",
+        "_maybe_more",
+        "_owned",
+        "_pending",
+        "_read_watcher",
+        "_sock",
+        "_write_watcher",
+    )
 
     def __init__(self, sock: Any, owned: bool) -> None:
         sock.settimeout(0.0)
@@ -84,11 +92,14 @@ class GreenletChannel:
         self._read_watcher: Any = self._hub.loop.io(sock.fileno(), _READ)
         self._write_watcher: Any = None
         self._maybe_more = True
+        #: TLS may hold decrypted bytes that no watcher sees.
+        self._pending: Callable[[], int] | None = getattr(sock, "pending", None)
 
     def recv(self) -> bytes:
         while True:
-            # Waiting first spares a recv that fails, when the last one took all there
-            # was. TLS may hold decrypted bytes that no watcher sees.
+            # Waiting first spares a recv that fails. And even if there is more to read,
+            # it is the others' turn now: a client that never stops sending would
+            # otherwise have the hub for itself.
             if not self._maybe_more:
                 self._hub.wait(self._read_watcher)
             try:
@@ -98,10 +109,10 @@ class GreenletChannel:
                 continue
             except OSError:
                 return b""
-            self._maybe_more = len(data) == READ_SIZE or isinstance(self._sock, ssl.SSLSocket)
+            self._maybe_more = self._pending is not None and self._pending() > 0
             return data
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         try:
             return int(self._sock.send(data))
         except _NOT_NOW:

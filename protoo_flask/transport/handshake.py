@@ -12,6 +12,7 @@ import ssl
 from typing import Any, Mapping, NamedTuple
 
 from gevent.socket import socket as GeventSocket
+from gevent.ssl import SSLSocket as GeventSSLSocket
 from wsproto.utilities import generate_accept_token
 
 from ..core.errors import ProtooError
@@ -121,4 +122,5 @@ def is_greenlet_socket(sock: Any) -> bool:
 
 def is_tls(sock: Any) -> bool:
     """Whether TLS ends in this process; such a socket cannot leave its server."""
-    return isinstance(sock, ssl.SSLSocket)
+    # Two classes, unless gevent has patched the process.
+    return isinstance(sock, (ssl.SSLSocket, GeventSSLSocket))

@@ -29,6 +29,7 @@ class Outbox:
     __slots__ = (
         "_channel",
         "_finish",
+        "_held",
         "_limit",
         "_lock",
         "_on_error",
@@ -48,9 +49,10 @@ class Outbox:
         self._limit = limit
         self._on_error = on_error
         self._lock = lock
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[bytes | memoryview] = deque()
         # Whether the first frame in the queue has been sent in part.
         self._partial = False
+        self._held = False
         self._finish: Callable[[], None] | None = None
         #: Bytes that wait.
         self.size = 0
@@ -69,9 +71,24 @@ class Outbox:
             sent = self._write(frame)
             if sent < len(frame):
                 self._partial = sent > 0
-                self._keep(frame[sent:])
+                self._keep(memoryview(frame)[sent:])
                 self._channel.when_writable(self._flush)
             return True
+
+    def hold(self, first: bytes) -> None:
+        """Keep ``first``, and what is sent from now on behind it, until :meth:`release`."""
+        with self._lock:
+            self._held = True
+            # As if its beginning had been sent: it will be, whatever is discarded.
+            self._partial = True
+            self._keep(first)
+
+    def release(self) -> None:
+        """Send what has been held; nothing happens when nothing is."""
+        with self._lock:
+            held, self._held = self._held, False
+        if held:
+            self._flush()
 
     def discard(self) -> None:
         """Forget what waits, but for the rest of a frame that is partly sent."""
@@ -100,11 +117,11 @@ class Outbox:
             self._finish = None
             self._partial = False
 
-    def _keep(self, data: bytes) -> None:
+    def _keep(self, data: bytes | memoryview) -> None:
         self._queue.append(data)
         self.size += len(data)
 
-    def _write(self, data: bytes) -> int:
+    def _write(self, data: bytes | memoryview) -> int:
         try:
             return self._channel.send(data)
         except OSError:
@@ -122,7 +139,8 @@ class Outbox:
                 sent = self._write(data)
                 self.size -= sent
                 if sent < len(data):
-                    self._queue.appendleft(data[sent:])
+                    # Not a copy: a large frame goes out in many writes.
+                    self._queue.appendleft(memoryview(data)[sent:])
                     self._partial = True
                     self._channel.when_writable(self._flush)
                     return
@@ -131,7 +149,7 @@ class Outbox:
         if finish is not None:
             finish()
 
-    def _take(self) -> bytes:
+    def _take(self) -> bytes | memoryview:
         """Take frames off the queue, joined into one write."""
         first = self._queue.popleft()
         if not self._queue or len(first) >= WRITE_SIZE:

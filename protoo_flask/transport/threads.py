@@ -22,15 +22,20 @@ _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 class ThreadTimer:
     """A call that is due at a time."""
 
-    __slots__ = ("args", "function")
+    __slots__ = ("_changed", "args", "function")
 
-    def __init__(self, function: Callable[..., Any], args: Any) -> None:
+    def __init__(
+        self, function: Callable[..., Any], args: Any, changed: threading.Condition
+    ) -> None:
         self.function: Callable[..., Any] | None = function
         self.args = args
+        self._changed = changed
 
     def cancel(self) -> None:
-        self.function = None
-        self.args = ()
+        with self._changed:
+            self.function = None
+            self.args = ()
+            self._changed.notify()
 
 
 class ThreadLoop:
@@ -48,7 +53,7 @@ class ThreadLoop:
         self._running = False
 
     def call_later(self, seconds: float, function: Callable[..., Any], *args: Any) -> ThreadTimer:
-        timer = ThreadTimer(function, args)
+        timer = ThreadTimer(function, args, self._changed)
         with self._changed:
             heapq.heappush(self._timers, (self.now() + seconds, next(self._order), timer))
             if not self._running:
@@ -105,7 +110,7 @@ class ThreadChannel:
             except OSError:
                 return b""
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes | memoryview) -> int:
         try:
             with self._busy:
                 return int(self._sock.send(data))
@@ -131,7 +136,7 @@ class ThreadChannel:
 
     def _shut_down(self, how: int) -> None:
         # What is not connected any more is shut down already.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), self._busy:
             self._sock.shutdown(how)
 
     def _wait(self, event: int) -> None:

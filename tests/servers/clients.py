@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import inspect
 import itertools
@@ -11,17 +12,17 @@ import os
 import socket
 import struct
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, NamedTuple
 
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
 
-from tests.servers.processes import DEADLINE
+from .processes import DEADLINE
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
 
 # Newer releases of websockets look for a proxy.
-_NO_PROXY: Dict[str, Any] = (
+NO_PROXY: dict[str, Any] = (
     {"proxy": None} if "proxy" in inspect.signature(connect).parameters else {}
 )
 
@@ -53,14 +54,14 @@ class Site:
 
     # HTTP ------------------------------------------------------------------------
 
-    def http(self, method: str, path: str, headers: Optional[Dict[str, str]] = None) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
-        try:
+    def http(self, method: str, path: str, headers: dict[str, str] | None = None) -> Answer:
+        with contextlib.closing(self.open_http()) as connection:
             connection.request(method, self.prefix + path, headers=headers or {})
             response = connection.getresponse()
             return Answer(response.status, response.headers, response.read().decode())
-        finally:
-            connection.close()
+
+    def open_http(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
 
     def get(self, path: str) -> Any:
         """GET something that must be there: text, or what JSON says."""
@@ -73,9 +74,10 @@ class Site:
         """Log in; returns the cookie for the next requests."""
         answer = self.http("GET", f"{page}{username}")
         assert answer.status == 200, answer.text
-        return answer.headers["Set-Cookie"].split(";")[0]
+        cookies = answer.headers.get_all("Set-Cookie", [])
+        return "; ".join(cookie.split(";")[0] for cookie in cookies)
 
-    def knock(self, query: str = "", **headers: Optional[str]) -> Answer:
+    def knock(self, query: str = "", **headers: str | None) -> Answer:
         """Ask for an upgrade and hang up; headers change those of a good handshake."""
         return self.http("GET", "/protoo" + query, handshake_headers(headers))
 
@@ -88,26 +90,17 @@ class Site:
 
     # WebSocket -------------------------------------------------------------------
 
-    def connect(
-        self, username: str, uuid: str = "a1", query: str = "", **headers: str
-    ) -> Client:
+    def connect(self, username: str, uuid: str = "a1", query: str = "", **headers: str) -> Client:
         """Log in and connect."""
         cookie = self.login(username)
         return self.connect_with(f"?uuid={uuid}{query}", Cookie=cookie, **headers)
 
-    def connect_with(self, query: str, compression: Optional[str] = None, **headers: str) -> Client:
-        connection = connect(
+    def connect_with(self, query: str, compression: str | None = None, **headers: str) -> Client:
+        return Client(
             f"ws://{self.host}{self.prefix}/protoo{query}",
-            subprotocols=["protoo"],  # type: ignore[list-item]
             additional_headers=_spell(headers),
             compression=compression,
-            max_size=None,
-            open_timeout=DEADLINE,
-            close_timeout=DEADLINE,
-            **_NO_PROXY,
         )
-        assert connection.subprotocol == "protoo"
-        return Client(connection)
 
     def connect_raw(self, username: str, uuid: str = "a1", receive_buffer: int = 0) -> RawClient:
         """Log in and connect a client that does nothing by itself."""
@@ -117,12 +110,15 @@ class Site:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.settimeout(DEADLINE)
         sock.connect(("127.0.0.1", self.port))
-        return RawClient(sock, f"{self.prefix}/protoo?uuid={uuid}", Host=self.host, Cookie=cookie)
+        target = f"{self.prefix}/protoo?uuid={uuid}"
+        client = RawClient(sock, target, Host=self.host, Cookie=cookie)
+        assert client.status == 101
+        return client
 
 
-def handshake_headers(changes: Dict[str, Optional[str]]) -> Dict[str, str]:
+def handshake_headers(changes: dict[str, str | None]) -> dict[str, str]:
     """Return the headers of a good handshake, changed; ``None`` leaves one out."""
-    headers: Dict[str, Optional[str]] = {
+    headers: dict[str, str | None] = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
         "Sec-WebSocket-Version": "13",
@@ -133,35 +129,45 @@ def handshake_headers(changes: Dict[str, Optional[str]]) -> Dict[str, str]:
     return {name: value for name, value in headers.items() if value is not None}
 
 
-def _spell(headers: Dict[str, Any]) -> Dict[str, Any]:
+def _spell(headers: dict[str, Any]) -> dict[str, Any]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 class Client:
     """A client of protoo that knows the messages, not what they mean."""
 
-    def __init__(self, connection: ClientConnection) -> None:
-        self.connection = connection
+    def __init__(self, url: str, **options: Any) -> None:
+        self._context = contextlib.ExitStack()
+        self.connection = self._context.enter_context(
+            connect(
+                url,
+                subprotocols=["protoo"],  # type: ignore[list-item]
+                max_size=None,
+                open_timeout=DEADLINE,
+                close_timeout=DEADLINE,
+                **NO_PROXY,
+                **options,
+            )
+        )
+        assert self.connection.subprotocol == "protoo"
         self._ids = itertools.count(1)
 
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        self.connection.close()
+        self.close()
 
-    def send(self, message: Dict[str, Any]) -> None:
+    def send(self, message: dict[str, Any]) -> None:
         self.connection.send(json.dumps(message))
 
-    def start(self, method: str, path: str, data: Optional[Dict[str, Any]] = None) -> int:
+    def start(self, method: str, path: str, data: dict[str, Any] | None = None) -> int:
         """Send a request without waiting; returns its id."""
         id = next(self._ids)
         self.send({"method": method, "path": path, "id": id, "data": data or {}})
         return id
 
-    def request(
-        self, method: str, path: str, data: Optional[Dict[str, Any]] = None
-    ) -> Dict[str, Any]:
+    def request(self, method: str, path: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
         """Send a request; the next message must be a response to it, and is returned."""
         id = self.start(method, path, data)
         message = self.receive()
@@ -169,43 +175,45 @@ class Client:
         assert "status" in message, message
         return message
 
-    def notify(self, method: str, path: str, data: Optional[Dict[str, Any]] = None) -> None:
+    def notify(self, method: str, path: str, data: dict[str, Any] | None = None) -> None:
         self.send({"method": method, "path": path, "data": data or {}})
 
-    def receive(self) -> Dict[str, Any]:
+    def receive(self) -> dict[str, Any]:
         """Return the next message."""
-        message: Dict[str, Any] = json.loads(self.connection.recv(DEADLINE))
+        message: dict[str, Any] = json.loads(self.connection.recv(DEADLINE))
         return message
 
-    def expect(self, method: str) -> Dict[str, Any]:
+    def expect(self, method: str) -> dict[str, Any]:
         """Return the next message, which must be a request or notification."""
         message = self.receive()
         assert message.get("method") == method, message
         return message
 
-    def respond(self, request: Dict[str, Any], status: int, reason: str = "", **data: Any) -> None:
+    def respond(self, request: dict[str, Any], status: int, reason: str = "", **data: Any) -> None:
         self.send({"status": status, "reason": reason, "id": request["id"], "data": data})
 
     def nothing_came(self) -> None:
         """Assert that nothing has been sent to this client, by asking for an echo."""
         assert self.request("get", "/echo", {"n": 1})["data"] == {"n": 1}
 
-    def journal(self) -> List[str]:
+    def journal(self) -> list[str]:
         """Return the user's journal; all earlier requests of this client are in it."""
-        entries: List[str] = self.request("get", "/journal")["data"]["entries"]
+        entries: list[str] = self.request("get", "/journal")["data"]["entries"]
         return entries
 
-    def wait_for_close(self) -> Tuple[Optional[int], str]:
+    def wait_for_close(self) -> tuple[int | None, str]:
         """Wait for the end; returns the code and the reason that the server gave."""
         try:
             message = self.connection.recv(DEADLINE)
         except ConnectionClosed as closed:
-            assert closed.rcvd is not None, "the connection was broken without a Close frame"
-            return closed.rcvd.code, closed.rcvd.reason
+            if closed.rcvd is not None:
+                return closed.rcvd.code, closed.rcvd.reason
+            raise
         raise AssertionError(f"expected the end of the connection, got {message!r}")
 
     def close(self, code: int = 1000) -> None:
         self.connection.close(code)
+        self._context.close()
 
 
 class RawClient:
@@ -217,9 +225,9 @@ class RawClient:
         lines += [f"{name}: {value}" for name, value in handshake_headers(dict(headers)).items()]
         sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         self._file = sock.makefile("rb")
-        status = self._file.readline().decode()
+        #: The HTTP status.
+        self.status = int(self._file.readline().split()[1])
         self.headers = http.client.parse_headers(self._file)
-        assert status.startswith("HTTP/1.1 101 "), status
 
     def __enter__(self) -> RawClient:
         return self
@@ -241,7 +249,7 @@ class RawClient:
         message = {"method": method, "path": path, "id": id, "data": data}
         self.send_frame(TEXT, json.dumps(message).encode())
 
-    def read_frame(self) -> Tuple[int, bytes]:
+    def read_frame(self) -> tuple[int, bytes]:
         first, length = self._file.read(2)
         assert first & 0x80, "a server of ours sends whole messages"
         if length == 126:
@@ -252,13 +260,13 @@ class RawClient:
         assert len(payload) == length
         return first & 0x0F, payload
 
-    def read_message(self) -> Dict[str, Any]:
+    def read_message(self) -> dict[str, Any]:
         opcode, payload = self.read_frame()
         assert opcode == TEXT, (opcode, payload)
-        message: Dict[str, Any] = json.loads(payload)
+        message: dict[str, Any] = json.loads(payload)
         return message
 
-    def read_close(self) -> Tuple[int, str]:
+    def read_close(self) -> tuple[int, str]:
         """Read a Close frame and then the end of the connection."""
         opcode, payload = self.read_frame()
         assert opcode == CLOSE, (opcode, payload)

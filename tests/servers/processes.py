@@ -10,7 +10,9 @@ import sys
 import threading
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Sequence
+
+import pytest
 
 #: Seconds within which anything that should happen happens, also on a busy machine.
 DEADLINE = 20.0
@@ -21,7 +23,7 @@ SITES = "tests.servers.sites:create_app"
 _UNPATCHED = "import sys; from protoo_flask.cli import main; sys.exit(main(sys.argv[1:]))"
 
 #: Each kind of server: what runs it, and the signal that ends it the way its users do.
-KINDS: Dict[str, Tuple[List[str], int]] = {
+KINDS: dict[str, tuple[list[str], int]] = {
     "gunicorn": (
         ["-m", "gunicorn", "-k", "gevent", "--bind", "127.0.0.1:0", SITES + "()"],
         signal.SIGTERM,
@@ -30,6 +32,11 @@ KINDS: Dict[str, Tuple[List[str], int]] = {
     "pywsgi-unpatched": (["-c", _UNPATCHED, SITES, "--port", "0"], signal.SIGTERM),
     "flask-run": (["-m", "flask", "run", "--port", "0"], signal.SIGINT),
 }
+
+#: For tests that block in a way that needs threads, or the standard library patched.
+WHERE_BLOCKING_IS_FINE = pytest.mark.parametrize(
+    "running_server", [kind for kind in KINDS if kind != "pywsgi-unpatched"], indirect=True
+)
 
 _ADDRESS = re.compile(r"https?://(?:127\.0\.0\.1|\[::1\]):(\d+)|unix:")
 _COMPLAINTS = ("Exception ignored", "ResourceWarning", "RuntimeWarning", "was never awaited")
@@ -48,8 +55,8 @@ class Server:
         #: Where in the output the current test began.
         self.first_line = 0
         self._stop_signal = stop_signal
-        self._lines: List[str] = []
-        self._expected: List[str] = []
+        self._lines: list[str] = []
+        self._expected: list[str] = []
         self._changed = threading.Condition()
         self._ended = False
         self._reader = threading.Thread(target=self._read, name=f"output of {kind}", daemon=True)
@@ -81,11 +88,11 @@ class Server:
     def line_count(self) -> int:
         return len(self._lines)
 
-    def complaints(self) -> List[str]:
+    def complaints(self, start: int = 0) -> list[str]:
         """Return the ends of the tracebacks that no test expects, and Python's warnings."""
         found = []
         in_traceback = False
-        for line in list(self._lines):
+        for line in self._lines[start:]:
             if line.startswith("Traceback (most recent call last)"):
                 in_traceback = True
             elif in_traceback and not line.startswith((" ", "\t")) and line.strip():
@@ -112,7 +119,7 @@ class Server:
             assert self.process.stdout is not None
             self.process.stdout.close()
 
-    def _find(self, pattern: re.Pattern[str], start: int) -> Optional[str]:
+    def _find(self, pattern: re.Pattern[str], start: int) -> str | None:
         return next((line for line in self._lines[start:] if pattern.search(line)), None)
 
     def _read(self) -> None:
@@ -175,7 +182,7 @@ def run(
     return Server(name, process, stop_signal)
 
 
-def _environment(changes: Dict[str, str]) -> Dict[str, Any]:
+def _environment(changes: dict[str, str]) -> dict[str, Any]:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return {
         **{key: value for key, value in os.environ.items() if not key.startswith("FLASK_")},

@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 from collections import defaultdict
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from flask import Flask, Response, abort, current_app, g, jsonify, request, session, url_for
 from flask_login import LoginManager, UserMixin, current_user, login_user
@@ -37,12 +37,12 @@ class Journal:
     """What happened at a site, user by user, in order."""
 
     def __init__(self) -> None:
-        self._entries: Dict[str, List[str]] = defaultdict(list)
+        self._entries: dict[str, list[str]] = defaultdict(list)
 
     def add(self, username: str, entry: str) -> None:
         self._entries[username].append(entry)
 
-    def of(self, username: str) -> List[str]:
+    def of(self, username: str) -> list[str]:
         return list(self._entries[username])
 
 
@@ -55,7 +55,7 @@ def create_app() -> Flask:
         "/any": create_site("any", PROTOO_ALLOWED_ORIGINS="*"),
         "/brisk": create_site("brisk", PROTOO_PING_INTERVAL=0.3, PROTOO_MAX_MESSAGE_SIZE=1000),
         "/closing": create_closing_site(),
-        "/login": create_login_site(),
+        "/members": create_members_site(),
         "/narrow": create_site("narrow", PROTOO_MAX_OUTBOX=50_000),
         "/parallel": create_site("parallel", PROTOO_PARALLEL_REQUESTS=3),
         "/partners": create_partners_site(),
@@ -113,11 +113,16 @@ def add_pages(app: Flask, protoo: Protoo) -> None:
 
     @app.post("/push/<username>")
     def push(username):
-        """Send numbered notifications; says how many found a place."""
-        count, size = int(request.args["count"]), int(request.args["size"])
+        """Send numbered notifications until some wait, and some more; says how many."""
+        size, more = int(request.args["size"]), int(request.args["more"])
         (peer,) = protoo.peers(username)
-        sent = [peer.notify("push", {"n": n, "text": "x" * size}) for n in range(count)]
-        return str(sum(sent))
+        sent = 0
+        while peer.link._outbox.size == 0 or more > 0:
+            more -= peer.link._outbox.size > 0
+            if not peer.notify("push", {"n": sent, "text": "x" * size}):
+                break
+            sent += 1
+        return str(sent)
 
     @app.get("/outbox/<username>")
     def outbox(username):
@@ -228,7 +233,30 @@ def add_messages(protoo: Protoo) -> None:
 
         peer.send(Request("question"), on_response)
 
-    gates: Dict[str, threading.Event] = defaultdict(threading.Event)
+    @protoo.get("/mishandled-answers/:username")
+    def mishandle_answers(req, next):
+        """Ask a peer without blocking, and fail when it answers."""
+        (peer,) = protoo.peers(req.params["username"])
+
+        def on_response(response):
+            mark(req.peer.username, f"mishandled response {response.status}")
+            raise Deliberate("in on_response")
+
+        peer.send(Request("question"), on_response)
+        req.reply(200)
+
+    @protoo.get("/change-of-mind/:username")
+    def change_mind(req, next):
+        """Ask a peer and cancel that, which ends with a response made in this very handler."""
+        (peer,) = protoo.peers(req.params["username"])
+
+        def on_response(response):
+            mark(peer.username, f"response {response.status}")
+
+        peer.send(Request("question"), on_response).cancel()
+        req.reply(200, "OK", {"mark": g.mark})
+
+    gates: dict[str, threading.Event] = defaultdict(threading.Event)
 
     @protoo.get("/gate/:name/wait")
     def wait_at_gate(req, next):
@@ -259,13 +287,14 @@ def create_main_site() -> Flask:
     app = create_site("main")
     journal = app.extensions["journal"]
     for signal in (signals.peer_online, signals.peer_offline):
-        signal.connect_via(app)(
-            lambda app, peer, name=signal.name: _note_peer(journal, name, peer)
+        signal.connect_via(app)(lambda app, peer, name=signal.name: _note_peer(journal, name, peer))
+    signals.routing_error.connect_via(app)(
+        lambda app, error, request: journal.add(
+            request.peer.username, f"routing_error {error!r} in {g.mark}."
         )
+    )
     for signal in (signals.user_online, signals.user_offline):
-        signal.connect_via(app)(
-            lambda app, username, name=signal.name: journal.add(username, name)
-        )
+        signal.connect_via(app)(lambda app, username, name=signal.name: journal.add(username, name))
 
     # Beside a site's own WebSockets. Not without monkey-patching: flask-sock needs a thread
     # for each connection that waits on a socket of gevent's, which it cannot there.
@@ -356,9 +385,16 @@ def create_proxied_site() -> Flask:
     return app
 
 
-def create_login_site() -> Flask:
+def create_members_site() -> Flask:
     """Make a site that uses Flask-Login."""
-    app = create_site("login", PROTOO_SESSION_KEY="_user_id")
+    protoo = Protoo()
+    add_messages(protoo)
+
+    @protoo.get("/current-user")
+    def who(req, next):
+        req.reply(200, "OK", {"id": current_user.get_id()})
+
+    app = create_site("members", protoo, PROTOO_SESSION_KEY="_user_id")
     login_manager = LoginManager(app)
 
     class User(UserMixin):
@@ -371,10 +407,6 @@ def create_login_site() -> Flask:
     def flask_login(username):
         login_user(User(username))
         return "welcome"
-
-    @app.extensions["protoo"].protoo.get("/current-user")
-    def who(req, next):
-        req.reply(200, "OK", {"id": current_user.get_id()})
 
     return app
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
 import struct
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, NamedTuple
 
 CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
 CLOSE, PING, PONG = 0x8, 0x9, 0xA
@@ -62,7 +63,7 @@ class Frame(NamedTuple):
     payload: bytes
 
     @property
-    def close(self) -> Tuple[int, str]:
+    def close(self) -> tuple[int, str]:
         """The code and the reason of a Close frame."""
         assert self.opcode == CLOSE, self
         (code,) = struct.unpack("!H", self.payload[:2])
@@ -73,10 +74,14 @@ class Client:
     """A WebSocket client that may misbehave.
 
     :param sock: connected, and blocking in the world of the test.
+    :param connection: the server's side.
+    :param closed: the event of its end.
     """
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: Any, connection: Any, closed: Any) -> None:
         self.sock = sock
+        self.connection = connection
+        self.closed = closed
         sock.settimeout(PATIENCE)
         self._received = bytearray()
         self._ids = itertools.count(1)
@@ -86,7 +91,7 @@ class Client:
     def send_bytes(self, data: bytes) -> None:
         self.sock.sendall(data)
 
-    def send(self, *messages: Dict[str, Any]) -> None:
+    def send(self, *messages: dict[str, Any]) -> None:
         """Send messages, in one write."""
         self.send_bytes(b"".join(text(message) for message in messages))
 
@@ -96,14 +101,14 @@ class Client:
         self.send({"method": method, "path": path, "id": id, "data": data})
         return id
 
-    def request(self, method: str, path: str = "/", **data: Any) -> Dict[str, Any]:
+    def request(self, method: str, path: str = "/", **data: Any) -> dict[str, Any]:
         """Send a request and take what comes next, which must answer it."""
         id = self.send_request(method, path, **data)
         response = self.take()
         assert response.get("id") == id, response
         return response
 
-    def respond(self, request: Dict[str, Any], status: int = 200, **data: Any) -> None:
+    def respond(self, request: dict[str, Any], status: int = 200, **data: Any) -> None:
         self.send({"status": status, "reason": "", "id": request["id"], "data": data})
 
     # Receiving ---------------------------------------------------------------------
@@ -124,17 +129,17 @@ class Client:
             (length,) = struct.unpack("!Q", self._read(8))
         return Frame(first & 0x0F, self._read(length))
 
-    def take(self) -> Dict[str, Any]:
+    def take(self) -> dict[str, Any]:
         """Receive a message."""
         received = self.receive()
         assert received.opcode == TEXT, received
-        message: Dict[str, Any] = json.loads(received.payload)
+        message: dict[str, Any] = json.loads(received.payload)
         return message
 
-    def take_many(self, count: int) -> List[Dict[str, Any]]:
+    def take_many(self, count: int) -> list[dict[str, Any]]:
         return [self.take() for _ in range(count)]
 
-    def take_close(self) -> Tuple[int, str]:
+    def take_close(self) -> tuple[int, str]:
         """Receive a Close frame, and after it nothing but the end."""
         closed = self.receive().close
         self.take_end()
@@ -145,7 +150,16 @@ class Client:
         assert bytes(self._received) == b""
         assert self.sock.recv(1) == b""
 
+    def wait_for_end(self) -> None:
+        """Wait until the server has given everything back."""
+        assert self.closed.wait(PATIENCE)
+
     def close(self) -> None:
+        self.sock.close()
+
+    def reset(self) -> None:
+        """Vanish, as with a cable that is pulled: no end, a TCP reset."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
     def _read(self, size: int) -> bytes:

@@ -9,12 +9,16 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import queue
 import socket
 import threading
 import time
+from concurrent.futures import Future
 from typing import Any, Callable, Iterator
 
 import gevent
+import gevent.event
+import gevent.queue
 import gevent.socket
 
 from protoo_flask.core.application import Application
@@ -29,37 +33,70 @@ from tests.fakes import FakeHost
 from .wire import HANDSHAKE, PATIENCE, Client
 
 
-def connect_tcp() -> tuple[socket.socket, socket.socket]:
+def connect_tcp(buffers: int | None = None) -> tuple[socket.socket, socket.socket]:
     """Return both ends of a TCP connection: the server's, and the client's."""
-    with socket.socket() as listener:
+    with socket.socket() as listener, socket.socket() as client:
+        if buffers is not None:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffers)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffers)
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
-        client = socket.create_connection(listener.getsockname())
+        client.connect(listener.getsockname())
         server, _ = listener.accept()
-    return server, client
+        return server, client.dup()
+
+
+class WatchedGreenletChannel(GreenletChannel):
+    """Says when it is closed."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock, True)
+        self.closed = gevent.event.Event()
+
+    def close(self) -> None:
+        super().close()
+        self.closed.set()
+
+
+class WatchedThreadChannel(ThreadChannel):
+    """Says when it is closed."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self.closed = threading.Event()
+
+    def close(self) -> None:
+        super().close()
+        self.closed.set()
 
 
 class Greenlets:
-    """Everything on gevent's hub; a connection leaves its server and owns its socket."""
+    """Everything on gevent's hub; a connection leaves its server and owns its socket.
+
+    :ivar errors: a queue of what ended a greenlet; a test that expects some takes them.
+    """
 
     name = "greenlets"
 
     def __init__(self) -> None:
         self.loop = GreenletLoop()
+        self.errors: Any = gevent.queue.Queue()
+        gevent.sleep(0)  # the hub exists, and has opened what it needs
 
     def wrap_client(self, sock: socket.socket) -> Any:
         return gevent.socket.socket(fileno=sock.detach())
 
-    def make_channel(self, sock: socket.socket) -> GreenletChannel:
-        return GreenletChannel(sock, True)
+    def make_channel(self, sock: socket.socket) -> WatchedGreenletChannel:
+        return WatchedGreenletChannel(sock)
 
-    def start(self, connection: Connection, sock: socket.socket) -> Any:
-        return gevent.spawn(connection.serve)
+    def start(self, connection: Connection, sock: socket.socket) -> None:
+        gevent.spawn(connection.serve)
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> Callable[[], None]:
         """Run a part of the test next to it; returns what waits for its end."""
-        greenlet = gevent.spawn(function, *args)
-        return lambda: greenlet.get(timeout=PATIENCE)
+        outcome = gevent.event.AsyncResult()
+        gevent.spawn(_run, outcome, function, *args)
+        return lambda: outcome.get(timeout=PATIENCE)
 
     def wait_readable(self, sock: Any, timeout: float) -> bool:
         with gevent.Timeout(timeout, False):
@@ -67,57 +104,68 @@ class Greenlets:
             return True
         return False
 
+    def settle(self) -> None:
+        """Wait until everything that the test has started has ended."""
+        with gevent.Timeout(PATIENCE):
+            while self._started():
+                gevent.joinall(self._started())
+
     @contextlib.contextmanager
     def check_leaks(self) -> Iterator[None]:
         gc.collect()
-        before = set(map(id, self._alive()))
-        active = gevent.get_hub().loop.activecnt
-        yield
-        gevent.joinall([one for one in self._alive() if id(one) not in before], PATIENCE)
-        gc.collect()
-        left = [one for one in self._alive() if id(one) not in before]
-        assert left == []
-        assert [one for one in self._timers() if one._watcher is not None] == []
-        assert gevent.get_hub().loop.activecnt == active, "a watcher is still active"
+        self._before = self._alive()
+        hub = gevent.get_hub()
+        active = hub.loop.activecnt
+        hub.handle_error = lambda context, kind, value, tb: self.errors.put(value)
+        try:
+            yield
+            self.settle()
+            gc.collect()
+            timers = [one for one in gc.get_objects() if isinstance(one, GreenletTimer)]
+            assert [timer for timer in timers if timer._watcher is not None] == []
+            assert hub.loop.activecnt == active, "a watcher is still active"
+        finally:
+            del hub.handle_error
+        assert self.errors.empty(), self.errors.get()
+
+    def _started(self) -> list[gevent.Greenlet]:
+        return [one for one in self._alive() if one not in self._before]
 
     def _alive(self) -> list[gevent.Greenlet]:
         found = [one for one in gc.get_objects() if isinstance(one, gevent.Greenlet)]
         return [one for one in found if not one.ready()]
 
-    def _timers(self) -> list[GreenletTimer]:
-        return [one for one in gc.get_objects() if isinstance(one, GreenletTimer)]
-
 
 class Threads:
-    """A thread for everything that waits; the socket stays the server's."""
+    """A thread for everything that waits; the socket stays the server's.
+
+    :ivar errors: a queue of what ended a thread; a test that expects some takes them.
+    """
 
     name = "threads"
 
     def __init__(self) -> None:
         self.loop = ThreadLoop()
+        self.errors: Any = queue.Queue()
 
     def wrap_client(self, sock: socket.socket) -> Any:
         return sock
 
-    def make_channel(self, sock: socket.socket) -> ThreadChannel:
-        return ThreadChannel(sock)
+    def make_channel(self, sock: socket.socket) -> WatchedThreadChannel:
+        return WatchedThreadChannel(sock)
 
-    def start(self, connection: Connection, sock: socket.socket) -> Any:
+    def start(self, connection: Connection, sock: socket.socket) -> None:
         def serve() -> None:
             with sock:
                 connection.serve_to_the_end()
 
-        return self._spawn(serve)
+        self._spawn(serve)
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> Callable[[], None]:
         """Run a part of the test next to it; returns what waits for its end."""
-        thread = self._spawn(function, *args)
-
-        def join() -> None:
-            thread.join(PATIENCE)
-            assert not thread.is_alive()
-
-        return join
+        outcome: Future[None] = Future()
+        self._spawn(_run, outcome, function, *args)
+        return lambda: outcome.result(PATIENCE)
 
     def wait_readable(self, sock: Any, timeout: float) -> bool:
         sock.settimeout(timeout)
@@ -129,19 +177,42 @@ class Threads:
             sock.settimeout(PATIENCE)
         return True
 
+    def settle(self) -> None:
+        """Wait until everything that the test has started has ended."""
+        deadline = time.monotonic() + PATIENCE
+        while self._started():
+            assert time.monotonic() < deadline, self._started()
+            for thread in self._started():
+                # One that is being started cannot be joined yet.
+                with contextlib.suppress(RuntimeError):
+                    thread.join(PATIENCE)
+
     @contextlib.contextmanager
     def check_leaks(self) -> Iterator[None]:
-        before = set(threading.enumerate())
-        yield
-        deadline = time.monotonic() + PATIENCE
-        for thread in set(threading.enumerate()) - before:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        assert set(threading.enumerate()) - before == set()
+        self._before = set(threading.enumerate())
+        hook = threading.excepthook
+        threading.excepthook = lambda args: self.errors.put(args.exc_value)
+        try:
+            yield
+            self.settle()
+        finally:
+            threading.excepthook = hook
+        assert self.errors.empty(), self.errors.get()
 
-    def _spawn(self, function: Callable[..., Any], *args: Any) -> threading.Thread:
-        thread = threading.Thread(target=function, args=args, daemon=True)
-        thread.start()
-        return thread
+    def _started(self) -> set[threading.Thread]:
+        return set(threading.enumerate()) - self._before
+
+    def _spawn(self, function: Callable[..., Any], *args: Any) -> None:
+        threading.Thread(target=function, args=args, daemon=True).start()
+
+
+def _run(outcome: Any, function: Callable[..., Any], *args: Any) -> None:
+    try:
+        result = function(*args)
+    except Exception as error:  # noqa: BLE001
+        outcome.set_exception(error)
+    else:
+        (outcome.set_result if isinstance(outcome, Future) else outcome.set)(result)
 
 
 WORLDS = [Greenlets, Threads]
@@ -157,7 +228,6 @@ class Site:
         self.world = world
         self.router = Router()
         self.host = FakeHost()
-        self.connections: list[Connection] = []
         self.clients: list[Client] = []
         self._settings: dict[str, Any] = {
             "ping_interval": None,
@@ -175,24 +245,9 @@ class Site:
             max_peers_per_user=2,
         )
 
-    def connect(
-        self,
-        username: str = "alice",
-        uuid: str = "a1",
-        *,
-        sockets: Any = None,
-        codec: Any = None,
-        send_buffer: int | None = None,
-        **settings: Any,
-    ) -> Client:
-        """Connect a client, and take the handshake.
-
-        :param sockets: both ends, where it matters which.
-        :param send_buffer: bytes that the server's socket takes at once, about.
-        """
-        client = self.begin(
-            username, uuid, sockets=sockets, codec=codec, send_buffer=send_buffer, **settings
-        )
+    def connect(self, username: str = "alice", uuid: str = "a1", **options: Any) -> Client:
+        """Connect a client, and take the handshake; see :meth:`begin`."""
+        client = self.begin(username, uuid, **options)
         client.receive_handshake()
         return client
 
@@ -201,30 +256,39 @@ class Site:
         username: str = "alice",
         uuid: str = "a1",
         *,
-        sockets: Any = None,
         codec: Any = None,
-        send_buffer: int | None = None,
+        buffers: int | None = None,
+        early: bytes = b"",
+        connect: Any = None,
         **settings: Any,
     ) -> Client:
+        """Connect a client.
+
+        :param buffers: bytes that the sockets keep for a client that does not read, about.
+        :param early: what the client has sent before the connection begins.
+        :param connect: instead of telling the application.
+        """
         self.router.freeze(RoutingOptions())
-        server, client_sock = sockets or connect_tcp()
-        if send_buffer is not None:
-            server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-            client_sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, send_buffer)
+        server, sock = connect_tcp(buffers)
+        sock.sendall(early)
         options = {**self._settings, **settings}
-        codec = codec or FrameCodec(options.pop("max_message_size"))
-        options.pop("max_message_size", None)
+        max_message_size = options.pop("max_message_size")
+        channel = self.world.make_channel(server)
         connection = Connection(
-            self.world.make_channel(server),
+            channel,
             self.world.loop,
-            codec,
+            codec or FrameCodec(max_message_size),
             HANDSHAKE,
-            connect=lambda link: self.application.connect(Identity(username, uuid), link),
+            connect=connect
+            or (
+                lambda link: self.application.connect(
+                    Identity(username, uuid), link, when_reachable=link.open
+                )
+            ),
             disconnect=lambda inbox, link: self.application.registry.disconnect(inbox.peer, link),
             **options,
         )
-        self.connections.append(connection)
-        client = Client(self.world.wrap_client(client_sock))
+        client = Client(self.world.wrap_client(sock), connection, channel.closed)
         self.clients.append(client)
         self.world.start(connection, server)
         return client

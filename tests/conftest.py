@@ -1,0 +1,44 @@
+"""What holds for every test: it leaves nothing behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Iterator
+
+import pytest
+
+from protoo_flask import signals
+from protoo_flask.live import LiveApp
+
+#: Seconds that threads which are about to end may take.
+PATIENCE = 5.0
+
+SIGNALS = [signal for signal in vars(signals).values() if hasattr(signal, "receivers")]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test after which a thread runs, a peer is listed or a signal has a receiver."""
+    live_apps = []
+    init = LiveApp.__init__
+
+    def remember(self: LiveApp, *args: Any) -> None:
+        init(self, *args)
+        live_apps.append(self)
+
+    monkeypatch.setattr(LiveApp, "__init__", remember)
+    receivers = {signal: set(signal.receivers) for signal in SIGNALS}
+    yield
+    assert [peer for live in live_apps for peer in live.peers()] == []
+    left = {signal.name: set(signal.receivers) - receivers[signal] for signal in SIGNALS}
+    assert {name: found for name, found in left.items() if found} == {}
+    deadline = time.monotonic() + PATIENCE
+    for thread in protoo_threads():
+        thread.join(max(0.0, deadline - time.monotonic()))
+    assert protoo_threads() == []
+
+
+def protoo_threads() -> list[threading.Thread]:
+    found = threading.enumerate()
+    return [thread for thread in found if thread.name.startswith("protoo") and thread.is_alive()]

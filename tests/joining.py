@@ -1,0 +1,26 @@
+"""Clients joined to a Flask app in memory, past the handshake."""
+
+from __future__ import annotations
+
+from flask import Flask, session
+
+from protoo_flask.contexts import HandshakeContext
+from protoo_flask.core.inbox import Inbox
+from protoo_flask.core.peers import Identity
+
+from .fakes import FakeLink, FakeScheduler
+
+
+def make_app(name: str = "site") -> Flask:
+    app = Flask(name)
+    app.secret_key = "secret"
+    return app
+
+
+def join(app: Flask, username: str = "alice", uuid: str = "a1") -> Inbox:
+    """Let a client in; its link is a fake one."""
+    application = app.extensions["protoo"].open(FakeScheduler())
+    with app.test_request_context(f"/protoo?uuid={uuid}") as context:
+        session["username"] = username
+        kept = HandshakeContext(app, context.request, context.session)
+    return application.connect(Identity(username, uuid), FakeLink(), kept)

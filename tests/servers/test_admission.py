@@ -1,0 +1,272 @@
+"""Who gets in, and what the others are told."""
+
+from __future__ import annotations
+
+import pytest
+
+# What is wrong with the handshake ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "reason"),
+    [
+        ({"Sec_WebSocket_Protocol": None}, 400, 'the sub-protocol must be "protoo"'),
+        ({"Sec_WebSocket_Protocol": "chat, soap"}, 400, 'the sub-protocol must be "protoo"'),
+        ({"Sec_WebSocket_Version": "8"}, 426, "this is WebSocket version 13"),
+        ({"Sec_WebSocket_Key": None}, 400, "Sec-WebSocket-Key must be"),
+        ({"Sec_WebSocket_Key": "c2hvcnQ="}, 400, "Sec-WebSocket-Key must be"),
+    ],
+    ids=["no sub-protocol", "another sub-protocol", "old version", "no key", "short key"],
+)
+def test_a_handshake_that_breaks_the_rules_is_refused(site, alice, headers, status, reason):
+    answer = site.knock(Cookie=site.login(alice), **headers)
+
+    assert answer.status == status
+    assert answer.text.startswith(reason)
+    assert answer.headers.get_content_type() == "text/plain"
+    if status == 426:
+        assert answer.headers["Sec-WebSocket-Version"] == "13"
+
+
+def test_protoo_may_be_one_of_several_sub_protocols(site, alice):
+    answer = site.knock(Cookie=site.login(alice), Sec_WebSocket_Protocol="soap, protoo")
+
+    assert answer.status == 101
+    assert answer.headers["Sec-WebSocket-Protocol"] == "protoo"
+
+
+# Who the client is ------------------------------------------------------------------
+
+
+def test_who_has_not_logged_in_is_refused(site):
+    answer = site.knock()
+
+    assert (answer.status, answer.text) == (403, "not logged in")
+
+
+def test_a_cookie_that_the_site_has_not_signed_is_worth_nothing(site, alice):
+    cookie = site.login(alice)
+
+    assert site.knock(Cookie=cookie[:-4] + "AAAA").status == 403
+
+
+def test_who_has_logged_in_is_welcome_under_that_name(site, alice):
+    with site.connect(alice, "a1"):
+        assert site.get(f"/peers?username={alice}") == [f"{alice}/a1"]
+
+
+def test_a_device_without_a_uuid_is_given_one(site, alice):
+    cookie = site.login(alice)
+    with site.connect_with("", Cookie=cookie), site.connect_with("?uuid=", Cookie=cookie):
+        devices = site.get(f"/peers?username={alice}")
+
+    assert len(set(devices)) == 2
+    assert all(len(device.split("/")[1]) >= 8 for device in devices)
+
+
+def test_a_uuid_of_any_length_is_not_welcome(site, alice):
+    answer = site.knock("?uuid=" + 200 * "x", Cookie=site.login(alice))
+
+    assert answer.status == 400
+    assert "uuid has at most 128 characters" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "text"),
+    [
+        ("none", 403, "not authorized"),
+        ("reject", 402, "pay first"),
+        ("abort", 401, "log in first"),
+        ("abort-with-response", 418, "no coffee"),
+    ],
+)
+def test_the_authorizer_refuses_with_a_status_and_a_reason(site_at, how, status, text):
+    strict = site_at("/strict")
+
+    for answer in (strict.knock(f"?how={how}"), strict.http("GET", f"/protoo?how={how}")):
+        assert answer.status == status
+        assert text in answer.text
+    assert strict.get("/peers") == []
+
+
+@pytest.mark.parametrize(
+    ("how", "traceback"),
+    [
+        ("crash", "Deliberate: in the authorizer"),
+        ("nonsense", "UsageError: the function given to @protoo.authorize returns"),
+        ("nobody", "UsageError: the function given to @protoo.authorize returned .* no username"),
+    ],
+)
+def test_an_authorizer_that_fails_lets_nobody_in(server, site_at, how, traceback):
+    answer = site_at("/strict").knock(f"?how={how}")
+
+    assert answer.status == 500
+    assert "Deliberate" not in answer.text
+    server.expect_traceback(traceback)
+
+
+def test_the_authorizer_gives_name_uuid_and_data(site_at):
+    with site_at("/strict").connect_with("?how=number") as client:
+        myself = client.request("get", "/myself")["data"]
+
+    assert myself["username"] == "42"
+    assert len(myself["uuid"]) >= 8
+    assert myself["data"] == {"role": "admin"}
+
+
+def test_a_user_of_flask_login_is_known(site_at, alice):
+    members = site_at("/members")
+    cookie = members.login(alice, "/flask-login/")
+
+    with members.connect_with("?uuid=a1", Cookie=cookie) as client:
+        assert client.request("get", "/current-user")["data"] == {"id": alice}
+        assert members.get(f"/peers?username={alice}") == [f"{alice}/a1"]
+
+
+def test_the_seventeenth_device_is_refused_with_a_reason(site, alice):
+    cookie = site.login(alice)
+    clients = [site.connect_with(f"?uuid={n}", Cookie=cookie) for n in range(16)]
+    try:
+        answer = site.knock("?uuid=16", Cookie=cookie)
+        assert answer.status == 403
+        assert answer.text == f"{alice} is connected from 16 devices already, which is the limit"
+        plain = site.http("GET", "/protoo?uuid=16", {"Cookie": cookie})
+        assert (plain.status, plain.text) == (403, answer.text)
+        # A device that is there already takes nobody's place.
+        clients.append(site.connect_with("?uuid=0", Cookie=cookie))
+    finally:
+        for client in clients:
+            client.close()
+
+
+# A plain GET, by which browsers learn why -------------------------------------------
+
+
+def test_a_page_view_of_the_endpoint_explains_itself(site, alice):
+    answer = site.http("GET", "/protoo", {"Cookie": site.login(alice)})
+
+    assert answer.status == 426
+    assert answer.headers["Upgrade"] == "websocket"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "This is a WebSocket endpoint" in answer.text
+    assert "proxy_http_version" in answer.text
+
+
+def test_a_plain_get_is_told_why_a_handshake_would_be_refused(site):
+    answer = site.http("GET", "/protoo")
+
+    assert (answer.status, answer.text) == (403, "not logged in")
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_the_browser_client_is_served_below_the_endpoint(site):
+    for name in ("protoo.js", "protoo.mjs"):
+        answer = site.http("GET", f"/protoo/{name}")
+        assert answer.status == 200
+        assert "javascript" in answer.headers.get_content_type()
+
+
+# Whose page it is -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("example.org", None, 101),
+        ("example.org", "http://example.org", 101),
+        ("example.org", "http://example.org:80", 101),
+        ("EXAMPLE.org", "http://example.ORG", 101),
+        ("example.org:8000", "http://example.org:8000", 101),
+        ("[::1]:8000", "http://[::1]:8000", 101),
+        # A proxy that ends TLS passes the Host on, and plain HTTP.
+        ("example.org", "https://example.org", 101),
+        ("example.org:8443", "https://example.org:8443", 101),
+        ("example.org", "https://example.org:8443", 403),
+        ("example.org", "http://example.org:8000", 403),
+        ("example.org:8000", "http://example.org", 403),
+        ("example.org", "http://evil.example", 403),
+        ("example.org", "http://example.org.evil.example", 403),
+        ("example.org", "http://example.org@evil.example", 403),
+        ("example.org", "http://sub.example.org", 403),
+        ("example.org", "ftp://example.org", 403),
+        ("example.org", "null", 403),
+        ("example.org", "", 403),
+        ("example.org", "http://", 403),
+        ("example.org", "http://[::1", 403),
+        ("example.org", "http://example.org:port", 403),
+    ],
+)
+def test_only_pages_of_the_site_itself_may_connect(site, alice, host, origin, status):
+    cookie = site.login(alice)
+
+    answer = site.knock("?uuid=a1", Cookie=cookie, Host=host, Origin=origin)
+    plain = site.http("GET", "/protoo", {"Cookie": cookie, "Host": host, "Origin": origin or ""})
+
+    assert answer.status == status
+    if origin is not None:
+        assert plain.status == (426 if status == 101 else 403)
+    if status == 403:
+        assert f"origin {origin} is not allowed" in answer.text
+        assert f"this site is http://{host.lower()} " in answer.text.lower()
+        assert "PROTOO_ALLOWED_ORIGINS" in answer.text
+        assert plain.text == answer.text
+
+
+def test_a_page_loaded_over_http_may_not_reach_a_site_with_tls(site_at, alice):
+    proxied = site_at("/proxied")
+    cookie = proxied.login(alice)
+    behind = {"X_Forwarded_Proto": "https", "X_Forwarded_Host": "chat.example"}
+
+    assert proxied.knock(Cookie=cookie, Origin="https://chat.example", **behind).status == 101
+    assert proxied.knock(Cookie=cookie, Origin="http://chat.example", **behind).status == 403
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("https://partner.example", 101),
+        ("https://PARTNER.example", 101),
+        ("https://partner.example:443", 101),
+        ("https://other.example:8443", 101),
+        ("https://other.example", 403),
+        ("http://partner.example", 403),
+        ("https://evil.example", 403),
+    ],
+)
+def test_pages_of_allowed_origins_may_connect_too(site_at, alice, origin, status):
+    partners = site_at("/partners")
+
+    assert partners.knock(Cookie=partners.login(alice), Origin=origin).status == status
+
+
+def test_a_site_may_allow_every_origin(site_at, alice):
+    anybody = site_at("/any")
+    cookie = anybody.login(alice)
+
+    for origin in ("https://evil.example", "null"):
+        assert anybody.knock(Cookie=cookie, Origin=origin).status == 101
+
+
+@pytest.mark.parametrize("logged_in", [True, False])
+def test_a_page_of_an_allowed_origin_may_read_the_plain_answer(site_at, alice, logged_in):
+    partners = site_at("/partners")
+    headers = {"Origin": "https://partner.example"}
+    if logged_in:
+        headers["Cookie"] = partners.login(alice)
+
+    answer = partners.http("GET", "/protoo", headers)
+
+    assert answer.status == (426 if logged_in else 401)
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://partner.example"
+    assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+    assert "Origin" in answer.headers["Vary"]
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_page_of_a_foreign_origin_may_not_read_the_plain_answer(site, site_at, alice):
+    for there in (site, site_at("/partners")):
+        headers = {"Origin": "https://evil.example", "Cookie": there.login(alice)}
+        answer = there.http("GET", "/protoo", headers)
+
+        assert answer.status == 403
+        assert "Access-Control-Allow-Origin" not in answer.headers

@@ -1,0 +1,164 @@
+"""Who is told that somebody came or went, and how a connection ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from .clients import CLOSE, PING, PONG, eventually
+
+
+def signals(journal):
+    return [entry for entry in journal if entry.startswith(("protoo-peer", "protoo-user"))]
+
+
+# Signals ----------------------------------------------------------------------------
+
+
+def test_signals_come_in_order(site, alice):
+    a1 = site.connect(alice, "a1")
+    a2 = site.connect(alice, "a2")
+    eventually(
+        lambda: signals(site.get(f"/journal/{alice}")),
+        [
+            f"protoo-peer-online a1 {alice}",
+            "protoo-user-online",
+            f"protoo-peer-online a2 {alice}",
+        ],
+    )
+    a1.close()
+    eventually(
+        lambda: signals(site.get(f"/journal/{alice}"))[3:], [f"protoo-peer-offline a1 {alice}"]
+    )
+    a2.close()
+    eventually(
+        lambda: signals(site.get(f"/journal/{alice}"))[4:],
+        [f"protoo-peer-offline a2 {alice}", "protoo-user-offline"],
+    )
+
+
+def test_who_comes_back_is_offline_before_being_online_again(site, alice):
+    for _ in range(5):
+        site.connect(alice, "a1").close()
+    online = [f"protoo-peer-online a1 {alice}", "protoo-user-online"]
+    offline = [f"protoo-peer-offline a1 {alice}", "protoo-user-offline"]
+    eventually(lambda: len(signals(site.get(f"/journal/{alice}"))) % 4, 0)
+
+    found = signals(site.get(f"/journal/{alice}"))
+
+    # One that came back before its end was noticed has taken itself over, without a word.
+    assert found == len(found) // 4 * (online + offline)
+
+
+def test_a_peer_is_known_to_be_online_before_its_first_request_is_handled(site, alice):
+    with site.connect(alice, "a1") as a:
+        assert signals(a.journal())[0] == f"protoo-peer-online a1 {alice}"
+        assert f"{alice}/a1" in a.request("get", "/peers")["data"]["peers"]
+
+
+def test_a_client_whose_socket_breaks_is_offline(site, alice):
+    with site.connect_raw(alice):
+        eventually(lambda: site.get(f"/peers?username={alice}"), [f"{alice}/a1"])
+    eventually(lambda: site.get(f"/peers?username={alice}"), [])
+
+
+# Close codes ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 3000, 4321])
+def test_a_client_that_closes_gets_its_code_back(site, alice, code):
+    with site.connect_raw(alice) as raw:
+        raw.send_frame(CLOSE, code.to_bytes(2, "big") + b"bye")
+        assert raw.read_close() == (code, "")
+    eventually(lambda: site.get(f"/peers?username={alice}"), [])
+
+
+def test_a_client_that_closes_without_a_code_gets_none_back(site, alice):
+    with site.connect_raw(alice) as raw:
+        raw.send_frame(CLOSE)
+        assert raw.read_frame() == (CLOSE, b"")
+
+
+def test_the_same_device_again_takes_over(site, alice, bob):
+    with site.connect(alice, "a1") as old, site.connect(bob) as b:
+        with site.connect(alice, "a1") as new:
+            assert old.wait_for_close() == (3000, "online elsewhere")
+            assert site.get(f"/peers?username={alice}") == [f"{alice}/a1"]
+            b.start("message", f"/users/{alice}")
+            new.respond(new.expect("message"), 200)
+            assert b.receive()["status"] == 200
+            # For the site, nobody came or went.
+            assert signals(new.journal()) == [
+                f"protoo-peer-online a1 {alice}",
+                "protoo-user-online",
+            ]
+
+
+def test_a_request_that_is_under_way_moves_to_the_new_connection(site, alice, bob):
+    with site.connect(alice, "a1") as old, site.connect(bob) as b:
+        id = b.start("message", f"/users/{alice}", {"text": "hi"})
+        first = old.expect("message")
+        with site.connect(alice, "a1") as new:
+            again = new.expect("message")
+            assert again == first
+            new.respond(again, 200)
+            assert b.receive()["id"] == id
+
+
+def test_the_site_disconnects_a_user(site, alice, bob):
+    with site.connect(alice, "a1") as a1, site.connect(alice, "a2") as a2, site.connect(bob) as b:
+        assert site.post(f"/disconnect/{alice}") == "2"
+        # They are offline at once, not only when their clients agree.
+        assert site.get(f"/peers?username={alice}") == []
+        for client in (a1, a2):
+            assert client.wait_for_close() == (3001, "authorization revoked")
+        b.nothing_came()
+        assert site.post(f"/disconnect/{alice}") == "0"
+
+
+def test_the_site_disconnects_a_device(site, alice):
+    with site.connect(alice, "a1") as a1, site.connect(alice, "a2") as a2:
+        assert site.post(f"/disconnect/{alice}?uuid=a1") == "1"
+        assert a1.wait_for_close()[0] == 3001
+        a2.nothing_came()
+
+
+def test_a_site_that_closes_says_so_and_takes_nobody_in(site_at, alice, bob):
+    closing = site_at("/closing")
+    with closing.connect(alice) as a, closing.connect(bob) as b:
+        closing.post("/close")
+        for client in (a, b):
+            assert client.wait_for_close() == (1001, "shutting down")
+    cookie = closing.login(alice)
+    for answer in (
+        closing.knock(Cookie=cookie),
+        closing.http("GET", "/protoo", {"Cookie": cookie}),
+    ):
+        assert (answer.status, answer.text) == (503, "shutting down")
+
+
+# Keep-alive -------------------------------------------------------------------------
+
+
+def test_a_silent_client_is_closed(site_at, alice):
+    brisk = site_at("/brisk")
+    with brisk.connect_raw(alice) as raw:
+        assert raw.read_frame() == (PING, b"")
+        assert raw.read_close() == (1008, "ping timeout")
+    assert brisk.get(f"/peers?username={alice}") == []
+
+
+def test_a_client_that_answers_pings_stays(site_at, alice):
+    with site_at("/brisk").connect_raw(alice) as raw:
+        for _ in range(3):
+            assert raw.read_frame() == (PING, b"")
+            raw.send_frame(PONG)
+        raw.send_request("get", "/echo", 1)
+        assert raw.read_message()["status"] == 200
+
+
+def test_any_sign_of_life_will_do(site_at, alice):
+    with site_at("/brisk").connect_raw(alice) as raw:
+        for n in range(1, 4):
+            assert raw.read_frame() == (PING, b"")
+            raw.send_request("get", "/echo", n)
+            assert raw.read_message()["id"] == n

@@ -1,0 +1,162 @@
+"""Flask inside handlers: what it knows there, and that it is put away each time."""
+
+from __future__ import annotations
+
+from .clients import eventually
+
+
+def teardowns(journal, mark):
+    return sorted(entry for entry in journal if entry.endswith(f" {mark}"))
+
+
+def once(mark):
+    return [f"teardown_appcontext {mark}", f"teardown_request {mark}"]
+
+
+# What a handler finds ---------------------------------------------------------------
+
+
+def test_a_handler_finds_the_request_of_the_handshake(site, alice):
+    with site.connect(alice, "a1", "&x=1", X_Agent="tests") as a:
+        for _ in range(2):
+            assert a.request("get", "/where")["data"] == {
+                "path": "/protoo",
+                "uuid": "a1",
+                "agent": "tests",
+                "username": alice,
+                "site": "main",
+                "url": "/hello",
+                "external_url": f"http://{site.host}/hello",
+            }
+
+
+def test_urls_are_those_of_the_site_below_its_prefix_and_behind_its_proxy(site_at, alice):
+    proxied = site_at("/proxied")
+    headers = {"X_Forwarded_Proto": "https", "X_Forwarded_Host": "chat.example"}
+    with proxied.connect(alice, "a1", X_Agent="tests", **headers) as a:
+        data = a.request("get", "/where")["data"]
+
+    assert data["site"] == "proxied"
+    assert data["url"] == "/proxied/hello"
+    assert data["external_url"] == "https://chat.example/proxied/hello"
+
+
+def test_g_is_fresh_for_every_message(site, alice):
+    with site.connect(alice) as a:
+        assert [a.request("get", "/count")["data"]["count"] for _ in range(3)] == [1, 1, 1]
+
+
+def test_what_a_new_connection_brings_is_what_handlers_find(site, alice):
+    cookie = site.login(alice)
+    with site.connect_with("?uuid=a1", Cookie=cookie, X_Agent="old"):
+        with site.connect_with("?uuid=a1", Cookie=cookie, X_Agent="new") as a:
+            assert a.request("get", "/where")["data"]["agent"] == "new"
+
+
+# What is put away -------------------------------------------------------------------
+
+
+def test_teardown_functions_run_once_after_every_message(server, site, alice):
+    with site.connect(alice) as a:
+        a.request("get", "/echo")
+        a.request("get", "/nowhere")
+        a.request("get", "/abort")
+        a.request("get", "/crash")
+        server.expect_traceback("Deliberate: crash")
+        a.notify("notify", "/of-nothing")
+        a.notify("get", "/count")
+        a.start("get", f"/ask/{alice}")
+        a.respond(a.expect("question"), 200)
+        a.receive()
+        # The journal is read by a request that waits for its turn.
+        journal = a.journal()
+
+    for mark in (
+        "get /echo",
+        "get /nowhere",
+        "get /abort",
+        "get /crash",
+        "notify /of-nothing",
+        "get /count",
+        f"get /ask/{alice}",
+    ):
+        assert teardowns(journal, mark) == once(mark)
+    assert "routing_error Deliberate('crash') in get /crash." in journal
+
+
+def test_nothing_is_put_away_while_a_handler_waits(site, alice, bob):
+    with site.connect(alice, "a1") as a1, site.connect(alice, "a2") as a2, site.connect(bob) as b:
+        mark = f"get /ask/{bob}"
+        a1.start("get", f"/ask/{bob}")
+        question = b.expect("question")
+        assert teardowns(a2.journal(), mark) == []
+        b.respond(question, 200)
+        a1.receive()
+        assert teardowns(a1.journal(), mark) == once(mark)
+
+
+def test_teardown_functions_run_once_after_a_handshake(site, alice):
+    with site.connect(alice) as a:
+        a.request("get", "/echo")
+        assert teardowns(a.journal(), "/protoo") == once("/protoo")
+
+
+def test_teardown_functions_run_once_after_a_refused_handshake(server, site, site_at, alice):
+    site.knock(f"?user={alice}")
+    site.http("GET", f"/protoo?user={alice}")
+    eventually(
+        lambda: teardowns(site.get(f"/journal/{alice}"), "/protoo"), sorted(2 * once("/protoo"))
+    )
+
+    strict = site_at("/strict")
+    strict.knock(f"?how=crash&user={alice}")
+    server.expect_traceback("Deliberate: in the authorizer")
+    strict.knock(f"?how=abort&user={alice}")
+    strict.knock(f"?how=none&user={alice}")
+    eventually(
+        lambda: teardowns(strict.get(f"/journal/{alice}"), "/protoo"), sorted(3 * once("/protoo"))
+    )
+
+
+def test_teardown_functions_run_once_after_each_response(site, alice, bob):
+    with site.connect(alice, "a1") as a, site.connect(bob) as b:
+        a.start("get", f"/mark-answers/{bob}")
+        question = b.expect("question")
+        b.respond(question, 180)
+        b.respond(question, 200)
+        # A response is handled in the contexts of the peer that it comes from.
+        assert a.receive()["data"] == {"context": bob}
+        b.nothing_came()
+        journal = a.journal()
+
+    assert teardowns(journal, "response 180") == once("response 180")
+    assert teardowns(journal, "response 200") == once("response 200")
+
+
+def test_teardown_functions_run_after_a_response_was_mishandled(server, site_at, alice, bob):
+    proxied = site_at("/proxied")  # in debug mode, where old releases of Flask keep contexts
+    with proxied.connect(alice) as a, proxied.connect(bob) as b:
+        assert a.request("get", f"/mishandled-answers/{bob}")["status"] == 200
+        b.respond(b.expect("question"), 200)
+        server.expect_traceback("Deliberate: in on_response")
+        b.nothing_came()
+        mark = "mishandled response 200"
+        eventually(lambda: teardowns(a.journal(), mark), once(mark))
+
+
+def test_a_response_made_inside_a_handler_leaves_its_contexts_alone(site, alice, bob):
+    with site.connect(alice, "a1") as a, site.connect(bob) as b:
+        mark = f"get /change-of-mind/{bob}"
+        assert a.request("get", f"/change-of-mind/{bob}")["data"] == {"mark": mark}
+        assert teardowns(a.journal(), mark) == once(mark)
+        b.expect("question")
+        eventually(lambda: teardowns(b.journal(), "response 487"), once("response 487"))
+
+
+def test_teardown_functions_run_once_after_each_signal(site, alice):
+    with site.connect(alice) as a:
+        a.nothing_came()
+        mark = "protoo-peer-online"
+        assert teardowns(a.journal(), mark) == once(mark)
+    mark = "protoo-peer-offline"
+    eventually(lambda: teardowns(site.get(f"/journal/{alice}"), mark), once(mark))

@@ -1,0 +1,33 @@
+"""How a server that is asked to end takes leave of its clients."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from . import sites
+from .clients import CLOSE, Site
+from .processes import KINDS, start_server
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_clients_are_told_and_the_server_ends_soon(kind, tmp_path):
+    server = start_server(kind, **{sites.DATABASE: str(tmp_path / "database")})
+    try:
+        site = Site(server.port)
+        with site.connect("alice") as a, site.connect("alice", "a2") as a2:
+            with site.connect_raw("bob") as raw:
+                # One that is in the middle of something has to be told as well.
+                a2.start("get", "/ask/bob")
+                assert raw.read_message()["method"] == "question"
+                started = time.monotonic()
+                server.interrupt()
+                for client in (a, a2):
+                    assert client.wait_for_close() == (1001, "shutting down")
+                assert raw.read_frame() == (CLOSE, (1001).to_bytes(2, "big") + b"shutting down")
+        server.process.wait(10)
+        assert time.monotonic() - started < 10
+    finally:
+        server.stop()
+    assert server.complaints() == []

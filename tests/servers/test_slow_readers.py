@@ -1,0 +1,44 @@
+"""Clients that read slowly, with receive buffers that hold next to nothing."""
+
+from __future__ import annotations
+
+import json
+
+from .clients import CLOSE, TEXT, eventually
+
+
+def test_a_slow_reader_receives_an_intact_stream_and_delays_nobody(site, alice, bob):
+    size = 60_000
+    with site.connect_raw(alice, receive_buffer=4096) as slow, site.connect(bob) as b:
+        count = int(site.post(f"/push/{alice}?size={size}&more=8"))
+        assert int(site.get(f"/outbox/{alice}")) > 7 * size
+        b.nothing_came()
+        # An answer finds its place behind what waits.
+        slow.send_request("get", "/echo", 7, n=7)
+        b.nothing_came()
+
+        for n in range(count):
+            message = slow.read_message()
+            assert message["method"] == "push"
+            assert message["data"] == {"n": n, "text": size * "x"}
+        assert slow.read_message()["data"] == {"n": 7}
+        eventually(lambda: site.get(f"/outbox/{alice}"), "0")
+
+
+def test_a_client_that_does_not_read_at_all_is_cut_off(site_at, alice, bob):
+    narrow = site_at("/narrow")
+    size = 20_000
+    with narrow.connect_raw(alice, receive_buffer=4096) as slow, narrow.connect(bob) as b:
+        sent = int(narrow.post(f"/push/{alice}?size={size}&more=100"))
+        eventually(lambda: narrow.get(f"/peers?username={alice}"), [])
+        b.nothing_came()
+
+        # What had begun to be sent is intact, what waited is not sent, and it says why.
+        seen = 0
+        opcode, payload = slow.read_frame()
+        while opcode == TEXT:
+            assert json.loads(payload)["data"] == {"n": seen, "text": size * "x"}
+            seen += 1
+            opcode, payload = slow.read_frame()
+        assert seen < sent
+        assert (opcode, payload) == (CLOSE, (1008).to_bytes(2, "big") + b"slow consumer")

@@ -1,0 +1,424 @@
+"""Requests, responses and notifications between clients, through a real server."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .clients import BINARY, CLOSE, PING, PONG, TEXT, eventually
+from .processes import WHERE_BLOCKING_IS_FINE
+
+# From peer to peer ------------------------------------------------------------------
+
+
+def test_two_users_send_each_other_messages(site, alice, bob):
+    with site.connect(alice, "a1") as a, site.connect(bob, "b1") as b:
+        for sender, receiver, address in ((a, b, f"{bob}/b1"), (b, a, alice)):
+            id = sender.start("message", f"/users/{address}", {"text": "hi"})
+            message = receiver.expect("message")
+            assert message["data"] == {"text": "hi"}
+            assert "path" not in message
+            receiver.respond(message, 200, "got it", read=True)
+            assert sender.receive() == {
+                "status": 200,
+                "reason": "got it",
+                "id": id,
+                "data": {"read": True},
+            }
+
+
+def test_a_message_says_whom_it_is_from_and_has_an_id_of_its_own(site, alice, bob):
+    with site.connect(alice, "a1") as a, site.connect(bob, "b1") as b:
+        id = a.start("message", f"/users/{bob}")
+        message = b.expect("message")
+
+    assert message["sender"] == {"username": alice, "uuid": "a1"}
+    assert 1 <= message["id"] < 2**53
+    assert message["id"] != id
+
+
+def test_a_client_cannot_send_in_the_name_of_another(site, alice, bob):
+    with site.connect(alice, "a1") as a, site.connect(bob, "b1") as b:
+        forged = {"username": "root", "uuid": "r1"}
+        path = f"/users/{bob}"
+        a.send({"method": "message", "path": path, "id": 1, "sender": forged, "extra": 1})
+
+        assert b.expect("message")["sender"] == {"username": alice, "uuid": "a1"}
+
+
+def test_provisional_and_final_responses_are_relayed_as_they_are(site, alice, bob):
+    with site.connect(alice) as a, site.connect(bob) as b:
+        id = a.start("message", f"/users/{bob}")
+        message = b.expect("message")
+        for status, reason in ((100, "trying"), (180, "ringing"), (486, "busy")):
+            b.respond(message, status, reason, n=status)
+            answer = {"status": status, "reason": reason, "id": id, "data": {"n": status}}
+            assert a.receive() == answer
+        # What comes after the final response is for nobody.
+        b.respond(message, 200, "too late")
+        b.nothing_came()
+        a.nothing_came()
+
+
+def test_text_of_any_script_arrives_unharmed(site, alice, bob):
+    text = 'Grüße, 你好, مرحبا, 🧣, "quotes", \\ and \u0000\u2028'
+    with site.connect(alice) as a, site.connect(bob) as b:
+        a.start("message", f"/users/{bob}", {"text": text})
+        assert b.expect("message")["data"] == {"text": text}
+
+
+def test_a_message_to_a_user_goes_to_every_device(site, alice, bob):
+    with site.connect(alice) as a, site.connect(bob, "b1") as b1, site.connect(bob, "b2") as b2:
+        answer = a.request("message", f"/users/{bob}", {"text": "hi"})
+
+        assert (answer["status"], answer["reason"]) == (200, "message sent to 2 peers")
+        assert b1.expect("message")["data"] == {"text": "hi"}
+        assert b2.expect("message")["data"] == {"text": "hi"}
+
+
+def test_a_message_to_a_device_goes_to_no_other(site, alice, bob):
+    with site.connect(alice) as a, site.connect(bob, "b1") as b1, site.connect(bob, "b2") as b2:
+        a.start("message", f"/users/{bob}/b2")
+        b2.respond(b2.expect("message"), 200)
+        assert a.receive()["status"] == 200
+        b1.nothing_came()
+
+
+def test_a_message_to_ones_own_name_skips_the_sending_device(site, alice):
+    with site.connect(alice, "a1") as a1, site.connect(alice, "a2") as a2:
+        id = a1.start("message", f"/users/{alice}", {"text": "note"})
+        a2.respond(a2.expect("message"), 202, "noted")
+        assert a1.receive()["id"] == id
+        # To its own uuid it may.
+        a1.start("message", f"/users/{alice}/a1")
+        assert a1.expect("message")["sender"] == {"username": alice, "uuid": "a1"}
+
+
+def test_a_message_to_ones_only_device_finds_nobody(site, alice):
+    with site.connect(alice) as a:
+        answer = a.request("message", f"/users/{alice}")
+        assert (answer["status"], answer["reason"]) == (404, "peer not found")
+
+
+def test_notifications_are_passed_on_and_never_answered(site, alice, bob):
+    with site.connect(alice, "a1") as a, site.connect(bob) as b:
+        a.notify("message", f"/users/{bob}", {"typing": True})
+        assert b.expect("message") == {
+            "method": "message",
+            "data": {"typing": True},
+            "sender": {"username": alice, "uuid": "a1"},
+        }
+        a.notify("message", "/users/nobody-at-all")
+        a.notify("get", "/nowhere")
+        a.notify("get", "/echo")
+        a.nothing_came()
+
+
+@pytest.mark.parametrize("path", ["/users/nobody-at-all", "/users/nobody-at-all/n1"])
+def test_nobody_there_is_a_404(site, alice, path):
+    with site.connect(alice) as a:
+        answer = a.request("message", path)
+        assert (answer["status"], answer["reason"]) == (404, "peer not found")
+
+
+def test_a_site_may_keep_the_message_of_a_user_who_is_away(site, alice):
+    with site.connect(alice) as a:
+        answer = a.request("message", "/users/away-today")
+        assert (answer["status"], answer["reason"]) == (202, "stored")
+
+
+def test_who_leaves_without_answering_has_answered_410(site, alice, bob):
+    with site.connect(alice) as a, site.connect(bob) as b:
+        a.start("message", f"/users/{bob}")
+        b.expect("message")
+        b.close()
+        answer = a.receive()
+        assert (answer["status"], answer["reason"]) == (410, "peer offline")
+
+
+# Requests to the site ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "reason"),
+    [
+        ("get", "/nowhere", 404, "not found"),
+        ("put", "/echo", 404, "not found"),
+        ("any method at all", "/", 404, "not found"),
+        ("get", "/abort", 409, "somebody was faster"),
+        ("get", "/reject", 486, "busy here"),
+    ],
+)
+def test_a_request_is_answered_whatever_happens(site, alice, method, path, status, reason):
+    with site.connect(alice) as a:
+        assert a.request(method, path) == {
+            "status": status,
+            "reason": reason,
+            "id": 1,
+            "data": {},
+        }
+
+
+def test_a_handler_that_fails_is_a_500_that_says_nothing_about_it(server, site, alice):
+    with site.connect(alice) as a:
+        answer = a.request("get", "/crash")
+        assert (answer["status"], answer["reason"]) == (500, "internal server error")
+        server.expect_traceback("Deliberate: crash")
+        a.nothing_came()
+
+
+def test_a_handler_may_ask_another_peer_and_wait(site, alice, bob):
+    with site.connect(alice) as a, site.connect(bob) as b:
+        id = a.start("get", f"/ask/{bob}", {"n": 1})
+        question = b.expect("question")
+        assert question["data"] == {"n": 1}
+        assert "sender" not in question
+        # Who waits delays nobody else.
+        b.nothing_came()
+        b.respond(question, 100)
+        b.respond(question, 603, "decline", n=2)
+        assert a.receive() == {
+            "status": 603,
+            "reason": "decline",
+            "id": id,
+            "data": {"n": 2, "is_local": False},
+        }
+
+
+def test_a_handler_may_ask_the_very_peer_that_it_answers(site, alice):
+    with site.connect(alice) as a:
+        id = a.start("get", f"/ask/{alice}")
+        a.respond(a.expect("question"), 200, "me")
+        answer = a.receive()
+        assert (answer["id"], answer["status"], answer["reason"]) == (id, 200, "me")
+
+
+def test_a_handler_sees_every_response(site, alice):
+    with site.connect(alice) as a:
+        a.start("get", f"/all-answers/{alice}")
+        question = a.expect("question")
+        for status in (100, 180, 200):
+            a.respond(question, status)
+        assert a.receive()["data"] == {"statuses": [100, 180, 200]}
+
+
+def test_a_peer_that_does_not_answer_in_time_has_answered_408(site, alice):
+    with site.connect(alice) as a:
+        a.start("get", f"/ask/{alice}", {"timeout": 0.05})
+        a.expect("question")
+        answer = a.receive()
+        assert (answer["status"], answer["data"]) == (408, {"is_local": True})
+
+
+def test_requests_are_handled_in_order_though_the_first_one_blocks(site, alice):
+    with site.connect(alice) as a:
+        ids = [a.start("get", f"/ask/{alice}"), a.start("get", "/echo"), a.start("get", "/no")]
+        question = a.expect("question")
+        a.respond(question, 200)
+        assert [a.receive()["id"] for _ in ids] == ids
+
+
+def test_hundreds_of_requests_at_once_are_answered_in_order(site, alice):
+    with site.connect(alice) as a:
+        ids = [a.start("get", "/echo", {"n": n}) for n in range(300)]
+        answers = [a.receive() for _ in ids]
+        assert [answer["id"] for answer in answers] == ids
+        assert [answer["data"]["n"] for answer in answers] == list(range(300))
+
+
+def test_a_site_may_prefer_speed_to_order(site_at, alice):
+    with site_at("/parallel").connect(alice) as a:
+        asking = a.start("get", f"/ask/{alice}")
+        question = a.expect("question")
+        echo = a.start("get", "/echo")
+        assert a.receive()["id"] == echo
+        a.respond(question, 200)
+        assert a.receive()["id"] == asking
+
+
+@WHERE_BLOCKING_IS_FINE
+def test_a_blocking_call_of_the_standard_library_blocks_one_connection(site, alice, bob):
+    with site.connect(alice) as a, site.connect(bob) as b:
+        id = a.start("get", f"/gate/{alice}/wait")
+        assert a.receive()["status"] == 100
+        b.nothing_came()
+        assert b.request("get", f"/gate/{alice}/open")["status"] == 200
+        answer = a.receive()
+        assert (answer["id"], answer["status"]) == (id, 200)
+
+
+def test_an_id_may_be_used_again_once_it_has_been_answered(site, alice):
+    with site.connect(alice) as a:
+        echo = {"method": "get", "path": "/echo", "id": 2**53 - 1}
+        for _ in range(2):
+            a.send(echo)
+            assert a.receive()["status"] == 200
+
+
+# What is not protoo -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("payload", "id", "reason"),
+    [
+        ("nonsense", 0, "message is not JSON"),
+        ("", 0, "message is not JSON"),
+        ('{"method": "get", "path": "/echo", "id": 1} ?', 0, "message is not JSON"),
+        ("[]", 0, "message must be a JSON object"),
+        ("null", 0, "message must be a JSON object"),
+        ('"get"', 0, "message must be a JSON object"),
+        ("{}", 0, "method is missing"),
+        ('{"id": 5}', 5, "method is missing"),
+        ('{"method": "", "path": "/", "id": 5}', 5, "method must be a non-empty string"),
+        ('{"method": 1, "path": "/", "id": 5}', 5, "method must be a non-empty string"),
+        ('{"method": "get", "id": 5}', 5, "path is missing"),
+        ('{"method": "get", "path": "echo", "id": 5}', 5, 'path must start with "/"'),
+        ('{"method": "get", "path": null, "id": 5}', 5, 'path must start with "/"'),
+        ('{"method": "get", "path": "/", "id": 0}', 0, "id must be an integer"),
+        ('{"method": "get", "path": "/", "id": -1}', 0, "id must be an integer"),
+        ('{"method": "get", "path": "/", "id": 9007199254740992}', 0, "id must be an integer"),
+        ('{"method": "get", "path": "/", "id": "5"}', 0, "id must be an integer"),
+        ('{"method": "get", "path": "/", "id": true}', 0, "id must be an integer"),
+        ('{"method": "get", "path": "/", "id": 5, "data": []}', 5, "data must be an object"),
+        ('{"method": "get", "path": "/", "id": 5, "data": "x"}', 5, "data must be an object"),
+        ('{"method": "get", "path": "/", "id": 5, "data": {"n": NaN}}', 0, "message is not JSON"),
+        ('{"status": 99, "id": 5}', 5, "status must be an integer from 100 to 699"),
+        ('{"status": 200}', 0, "id is missing"),
+        ('{"status": 200, "id": 5, "reason": 7}', 5, "reason must be a string"),
+        (b"binary", 0, "binary messages have no meaning here"),
+    ],
+)
+def test_bad_input_never_vanishes(site, alice, payload, id, reason):
+    with site.connect(alice) as a:
+        a.connection.send(payload)
+        answer = a.receive()
+        assert (answer["status"], answer["id"]) == (400, id)
+        assert answer["reason"].startswith(reason)
+        a.nothing_came()
+
+
+def test_data_may_be_null(site, alice):
+    with site.connect(alice) as a:
+        a.send({"method": "get", "path": "/echo", "id": 1, "data": None})
+        assert a.receive()["data"] == {}
+
+
+def test_an_id_that_is_in_progress_may_not_be_used_again(site, alice):
+    with site.connect(alice) as a:
+        asking = a.start("get", f"/ask/{alice}")
+        question = a.expect("question")
+        a.send({"method": "get", "path": "/echo", "id": asking})
+        answer = a.receive()
+        assert (answer["status"], answer["id"]) == (400, asking)
+        assert "in progress" in answer["reason"]
+        a.respond(question, 200)
+        assert a.receive()["status"] == 200
+
+
+def test_responses_to_nothing_are_ignored(site, alice):
+    with site.connect(alice) as a:
+        for n in range(30):
+            a.send({"status": 200, "id": n + 1})
+        a.nothing_came()
+
+
+def test_twenty_bad_messages_end_the_connection(site, alice):
+    with site.connect(alice) as a:
+        for _ in range(20):
+            a.connection.send("nonsense")
+            assert a.receive()["status"] == 400
+        assert a.wait_for_close() == (1008, "too many bad messages")
+    eventually(lambda: site.get(f"/peers?username={alice}"), [])
+
+
+# Frames -----------------------------------------------------------------------------
+
+
+def padded(size: int) -> bytes:
+    message = {"method": "get", "path": "/echo", "id": 1, "data": {}, "pad": ""}
+    missing = size - len(json.dumps(message))
+    return json.dumps({**message, "pad": missing * "x"}).encode()
+
+
+def test_a_message_may_be_as_large_as_the_limit(site_at, alice):
+    with site_at("/brisk").connect_raw(alice) as raw:
+        raw.send_frame(TEXT, padded(1000))
+        assert raw.read_message()["status"] == 200
+
+
+def test_a_message_over_the_limit_ends_the_connection(site_at, alice):
+    with site_at("/brisk").connect_raw(alice) as raw:
+        raw.send_frame(TEXT, padded(1001))
+        assert raw.read_close() == (1009, "a message has at most 1000 bytes")
+
+
+@pytest.mark.parametrize("size", [1000, 1001])
+def test_the_limit_is_for_all_fragments_together(site_at, alice, size):
+    message = padded(size)
+    with site_at("/brisk").connect_raw(alice) as raw:
+        raw.send_frame(TEXT, message[:400], first=0)
+        raw.send_frame(0, message[400:800], first=0)
+        raw.send_frame(0, message[800:])
+        if size == 1000:
+            assert raw.read_message()["status"] == 200
+        else:
+            assert raw.read_close()[0] == 1009
+
+
+def test_the_default_limit_is_64_kib(site, alice):
+    with site.connect(alice) as a:
+        a.connection.send(padded(65536).decode())
+        assert a.receive()["status"] == 200
+        a.connection.send(padded(65537).decode())
+        assert a.wait_for_close()[0] == 1009
+
+
+def test_a_ping_between_two_fragments_is_answered(site, alice):
+    message = padded(100)
+    with site.connect_raw(alice) as raw:
+        raw.send_frame(TEXT, message[:50], first=0)
+        raw.send_frame(PING, b"still there?")
+        raw.send_frame(0, message[50:])
+        assert raw.read_frame() == (PONG, b"still there?")
+        assert raw.read_message()["status"] == 200
+
+
+@pytest.mark.parametrize(
+    ("opcode", "payload", "first", "code"),
+    [
+        (TEXT, b"\xff\xfe", 0x80, 1007),
+        (BINARY, b"", 0xC0, 1002),
+        (3, b"", 0x80, 1002),
+        (PING, 126 * b"x", 0x80, 1002),
+        (CLOSE, b"\x03\xed", 0x80, 1002),
+        (CLOSE, b"\x03", 0x80, 1002),
+    ],
+    ids=["no UTF-8", "reserved bit", "opcode", "long ping", "close 1005", "half a code"],
+)
+def test_a_broken_frame_ends_the_connection(site, alice, opcode, payload, first, code):
+    with site.connect_raw(alice) as raw:
+        raw.send_frame(opcode, payload, first=first)
+        assert raw.read_close()[0] == code
+
+
+def test_messages_are_compressed_where_both_sides_want_that(site, site_at, alice, bob):
+    text = 500 * "all work and no play "
+    squeezed = site_at("/squeezed")
+    cookie = squeezed.login(alice)
+    with squeezed.connect_with("?uuid=a1", "deflate", Cookie=cookie) as a:
+        with squeezed.connect(bob) as b:
+            assert "permessage-deflate" in a.connection.response.headers["Sec-WebSocket-Extensions"]
+            assert "Sec-WebSocket-Extensions" not in b.connection.response.headers
+            for _ in range(3):
+                a.start("message", f"/users/{bob}", {"text": text})
+                b.respond(b.expect("message"), 200, text)
+                assert a.receive()["reason"] == text
+    with site.connect_with("", "deflate", Cookie=site.login(alice)) as a:
+        assert "Sec-WebSocket-Extensions" not in a.connection.response.headers
+
+
+def test_replies_do_not_wait_for_more(site, alice):
+    # Nagle's algorithm would keep each reply back until the one before is acknowledged.
+    with site.connect(alice) as a:
+        assert a.request("get", "/no-delay")["data"] == {"no_delay": True}

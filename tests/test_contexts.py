@@ -1,0 +1,136 @@
+"""The Flask contexts that code of a site runs in after the handshake."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from flask import (
+    Flask,
+    current_app,
+    g,
+    has_app_context,
+    has_request_context,
+    request,
+    session,
+    url_for,
+)
+
+from protoo_flask.contexts import HandshakeContext
+
+
+@pytest.fixture
+def app():
+    app = Flask("site")
+    app.secret_key = "secret"
+    app.torn_down = []
+
+    @app.get("/page")
+    def page():
+        return ""
+
+    @app.teardown_request
+    def note_request(error):
+        app.torn_down.append(("request", error))
+
+    @app.teardown_appcontext
+    def note_app_context(error):
+        app.torn_down.append(("app", error))
+
+    return app
+
+
+def make_context(app, **environ):
+    """Return the context of a handshake that is over."""
+    with app.test_request_context(
+        "/protoo?uuid=a1", headers={"X-Agent": "tests"}, environ_overrides=environ
+    ) as context:
+        session["username"] = "alice"
+        kept = HandshakeContext(app, context.request, context.session)
+    app.torn_down.clear()
+    return kept
+
+
+def test_the_request_and_the_session_are_those_of_the_handshake(app):
+    seen = []
+
+    def look(*args):
+        seen.append((args, request.path, request.args["uuid"], request.headers["X-Agent"]))
+        seen.append((session["username"], current_app.name, url_for("page")))
+
+    make_context(app).run(look, 1, 2)
+
+    assert seen == [((1, 2), "/protoo", "a1", "tests"), ("alice", "site", "/page")]
+
+
+def test_nothing_is_left_active(app):
+    make_context(app).run(lambda: None)
+
+    assert not has_request_context()
+    assert not has_app_context()
+
+
+def test_g_is_fresh_and_each_teardown_runs_once(app):
+    context = make_context(app)
+    seen = []
+    for _ in range(2):
+        context.run(lambda: seen.append(g.setdefault("count", len(seen))))
+
+    assert seen == [0, 1]
+    assert app.torn_down == 2 * [("request", None), ("app", None)]
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_error_passes_through_and_is_told_to_the_teardown_functions(app, debug):
+    app.debug = debug
+    error = ValueError("no")
+
+    def fail():
+        raise error
+
+    with pytest.raises(ValueError, match="no"):
+        make_context(app).run(fail)
+
+    assert app.torn_down == [("request", error), ("app", error)]
+    assert not has_request_context()
+
+
+def test_a_teardown_that_fails_is_an_error_too(app):
+    context = make_context(app)
+
+    @app.teardown_request
+    def fail(error):
+        raise ValueError("in the teardown")
+
+    with pytest.raises(ValueError, match="in the teardown"):
+        context.run(lambda: None)
+    assert not has_request_context()
+
+
+def test_code_inside_a_run_may_start_another(app):
+    inner = make_context(app)
+    seen = []
+
+    def look():
+        inner.run(lambda: seen.append(request.path))
+        seen.append(request.args["uuid"])
+
+    make_context(app).run(look)
+
+    assert seen == ["/protoo", "a1"]
+
+
+def test_what_belongs_to_the_server_is_not_kept(app):
+    buffers = {"wsgi.input": io.BytesIO(b"x"), "wsgi.input_terminated": True}
+    ours = {"gunicorn.socket": 1, "werkzeug.socket": 2, "gevent.server": 3}
+    seen = []
+
+    make_context(app, **buffers, **ours, **{"site.own": 4}).run(
+        lambda: seen.append(dict(request.environ))
+    )
+
+    (environ,) = seen
+    assert not set(ours) & set(environ)
+    assert environ["site.own"] == 4
+    assert environ["wsgi.input"].read() == b""
+    assert "wsgi.input_terminated" not in environ

@@ -1,0 +1,118 @@
+"""Settings: from app.config and from options, checked when the app is initialised."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from flask import Flask
+
+from protoo_flask import Protoo
+from protoo_flask.core.errors import UsageError
+from protoo_flask.settings import Settings
+
+
+def load(config=None, **options):
+    return Settings.load(config or {}, options)
+
+
+def test_the_defaults_are_those_that_the_documentation_names():
+    assert load().to_config() == {
+        "PROTOO_PATH": "/protoo",
+        "PROTOO_SESSION_KEY": "username",
+        "PROTOO_ALLOWED_ORIGINS": None,
+        "PROTOO_CASE_SENSITIVE_ROUTING": False,
+        "PROTOO_STRICT_ROUTING": False,
+        "PROTOO_REQUEST_TIMEOUT": 10,
+        "PROTOO_PING_INTERVAL": 25,
+        "PROTOO_MAX_MESSAGE_SIZE": 65536,
+        "PROTOO_MAX_OUTBOX": 1048576,
+        "PROTOO_MAX_PEERS_PER_USER": 16,
+        "PROTOO_COMPRESSION": False,
+        "PROTOO_PARALLEL_REQUESTS": 1,
+    }
+
+
+def test_an_option_wins_over_the_config_of_the_app():
+    config = {"PROTOO_PATH": "/config", "PROTOO_PING_INTERVAL": 5, "SECRET_KEY": "x"}
+
+    settings = load(config, path="/option")
+
+    assert (settings.path, settings.ping_interval) == ("/option", 5)
+
+
+def test_the_config_shows_the_settings_in_effect():
+    app = Flask("site")
+    app.config["PROTOO_MAX_OUTBOX"] = 5000
+
+    Protoo(app, path="/ws")
+
+    assert app.config["PROTOO_PATH"] == "/ws"
+    assert app.config["PROTOO_MAX_OUTBOX"] == 5000
+    assert app.config["PROTOO_SESSION_KEY"] == "username"
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("path", ["/ws", "/a/b"], ["", "/", "ws", None, 1]),
+        ("session_key", ["_user_id"], ["", None, 3]),
+        (
+            "allowed_origins",
+            [None, "*", [], ["https://a.example"], ("http://a.example:8000",)],
+            ["https://a.example", ["a.example"], [1], 5, True],
+        ),
+        ("request_timeout", [0.1, 5], [0, -1, None, "10", True]),
+        ("ping_interval", [None, 0.1, 25], [0, -1, "25", True]),
+        ("max_message_size", [1, 10**6], [0, 1.5, None, "1", True]),
+        ("max_outbox", [1, 10**6], [0, -1, None]),
+        ("max_peers_per_user", [1], [0, 2.0, None]),
+        ("parallel_requests", [1, 50], [0, None, "1"]),
+    ],
+)
+def test_a_value_that_cannot_work_is_rejected_at_once(name, good, bad):
+    setting = f"PROTOO_{name.upper()}"
+    for value in good:
+        assert getattr(load({setting: value}), name) == value
+    for value in bad:
+        for arguments in ({"config": {setting: value}}, {name: value}):
+            with pytest.raises(UsageError) as caught:
+                load(**arguments)
+            text = str(caught.value)
+            assert text.startswith(f"{setting} is ")
+            assert text.endswith(f", not {value!r}")
+
+
+def test_an_unknown_option_is_rejected_with_the_names_that_there_are():
+    with pytest.raises(UsageError, match=r"Protoo\(\) has no option 'ping'; it has path, .*ping_"):
+        Protoo(ping=5)
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("PROTOO_PING_INTERVALL", "; did you mean PROTOO_PING_INTERVAL?"),
+        ("PROTOO_MAXIMAL_OUTBOX", "; did you mean PROTOO_MAX_OUTBOX?"),
+        ("PROTOO_COLOUR_OF_THE_SKY", ""),
+    ],
+)
+def test_an_unknown_setting_is_warned_of(caplog, key, hint):
+    app = Flask("site")
+    app.config[key] = 1
+
+    with caplog.at_level(logging.WARNING):
+        Protoo(app)
+
+    assert [record.message for record in caplog.records] == [
+        f"{key} is not a setting of this protoo_flask{hint}"
+    ]
+
+
+def test_known_settings_are_not_warned_of(caplog):
+    app = Flask("site")
+    app.config.update(load().to_config(), PROTOCOL_OF_SOMETHING_ELSE=1)
+
+    with caplog.at_level(logging.WARNING):
+        Protoo(app)
+
+    assert caplog.records == []

@@ -1,0 +1,200 @@
+"""Signals and on(): who is told what, where, and what a failing receiver does."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from flask import current_app, has_request_context, request, session
+
+from protoo_flask import Peer, Protoo, signals
+from protoo_flask.core.errors import UsageError
+from protoo_flask.host import EVENTS
+
+from .joining import join, make_app
+
+
+class Site:
+    """A Flask app with a Protoo, to which clients are joined in memory."""
+
+    def __init__(self, protoo=None, name="site"):
+        self.app = make_app(name)
+        self.protoo = Protoo() if protoo is None else protoo
+        self.protoo.init_app(self.app)
+        self.live = self.app.extensions["protoo"]
+
+    def connect(self):
+        return join(self.app)
+
+    def send(self, inbox, path="/"):
+        request = inbox.receive(b'{"method": "get", "path": "%s", "id": 1}' % path.encode())
+        inbox.handle(request)
+
+
+@pytest.fixture
+def site():
+    site = Site()
+    yield site
+    site.live.close()
+
+
+@contextlib.contextmanager
+def receiver(signal, function, sender):
+    with signal.connected_to(function, sender=sender):
+        yield
+
+
+def test_receivers_are_told_by_keyword_and_listeners_by_position(site):
+    told = []
+    site.protoo.on("online", lambda *args: told.append(("listener", *args)))
+    site.protoo.on("user_online", lambda *args: told.append(("listener", *args)))
+
+    def hear(app, **arguments):
+        told.append((app, arguments))
+
+    with receiver(signals.peer_online, hear, site.app):
+        with receiver(signals.user_online, hear, site.app):
+            peer = site.connect().peer
+
+    assert isinstance(peer, Peer)
+    assert told == [
+        (site.app, {"peer": peer}),
+        ("listener", peer),
+        (site.app, {"username": "alice"}),
+        ("listener", "alice"),
+    ]
+
+
+def test_every_event_of_on_is_a_signal():
+    names = [name for name in vars(signals) if name.startswith(("peer_", "user_", "routing_"))]
+    assert sorted(EVENTS.values()) == sorted(names)
+
+
+def test_departures_are_told_to_the_peers_own_listeners_too(site):
+    told = []
+    site.protoo.on("offline", lambda peer: told.append("any"))
+    site.protoo.on("user_offline", told.append)
+    peer = site.connect().peer
+    peer.on("offline", lambda peer: told.append("own"))
+
+    peer.close()
+
+    assert told == ["own", "any", "alice"]
+
+
+def test_an_error_that_nobody_handles_is_told(site):
+    told = []
+    error = ValueError("no")
+
+    @site.protoo.get("/fail")
+    def fail(req, next):
+        raise error
+
+    site.protoo.on("routing_error", lambda error, req: told.append((error, req.path)))
+    site.send(site.connect(), "/fail")
+
+    assert told == [(error, "/fail")]
+
+
+def test_an_error_that_somebody_handles_is_not_told(site):
+    told = []
+
+    @site.protoo.get("/fail")
+    def fail(req, next):
+        raise ValueError("no")
+
+    @site.protoo.errorhandler
+    def handle(error, req, next):
+        req.reply(400)
+
+    site.protoo.on("routing_error", lambda error, req: told.append(error))
+    site.send(site.connect(), "/fail")
+
+    assert told == []
+
+
+def test_listeners_run_in_the_contexts_of_the_peers_handshake(site):
+    told = []
+    site.protoo.on("online", lambda peer: told.append((request.args["uuid"], session["username"])))
+    site.protoo.on(
+        "user_online", lambda username: told.append((current_app.name, has_request_context()))
+    )
+
+    site.connect()
+
+    assert told == [("a1", "alice"), ("site", False)]
+
+
+def test_a_receiver_that_fails_is_logged_and_keeps_nobody_from_being_told(site, caplog):
+    told = []
+
+    def fail(*args, **arguments):
+        raise ValueError("no")
+
+    site.protoo.on("online", fail)
+    site.protoo.on("online", lambda peer: told.append("second"))
+    with receiver(signals.peer_online, fail, site.app):
+        site.connect()
+
+    assert told == ["second"]
+    errors = [record for record in caplog.records if record.exc_info]
+    assert [str(record.exc_info[1]) for record in errors] == ["no", "no"]
+    assert all("error in" in record.message for record in errors)
+
+
+def test_receivers_of_another_app_are_not_told():
+    protoo = Protoo()
+    site, other = Site(protoo, "site"), Site(protoo, "other")
+    told = []
+    with receiver(signals.peer_online, lambda app, peer: told.append(app.name), other.app):
+        site.connect()
+        assert told == []
+        other.connect()
+    site.live.close()
+    other.live.close()
+
+    assert told == ["other"]
+
+
+def test_on_is_a_call_or_a_decorator():
+    protoo = Protoo()
+
+    @protoo.on("online")
+    def first(peer):
+        """It stays what it was."""
+
+    def second(peer):
+        """So does this one."""
+
+    assert protoo.on("online", second) is second
+    assert protoo.listeners == {"peer_online": [first, second]}
+
+
+@pytest.mark.parametrize(
+    ("event", "hint"),
+    [
+        ("offlin", "; did you mean 'offline'?"),
+        ("user-online", "; did you mean 'user_online'?"),
+        ("xyz", ""),
+        (7, ""),
+    ],
+)
+def test_an_unknown_event_is_rejected_with_those_that_there_are(event, hint):
+    with pytest.raises(UsageError) as caught:
+        Protoo().on(event, print)
+
+    assert str(caught.value) == (
+        "on(event, fn) knows online, disconnect, reconnect, offline, user_online, "
+        f"user_offline, routing_error, not {event!r}{hint}"
+    )
+
+
+def test_what_cannot_be_called_cannot_listen():
+    async def listen(peer):
+        """Nobody would await it."""
+
+    for function in (3, listen):
+        with pytest.raises(UsageError):
+            Protoo().on("online", function)
+        with pytest.raises(UsageError):
+            Protoo().on("online")(function)

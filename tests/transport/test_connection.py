@@ -1,0 +1,883 @@
+"""A connection over real sockets, in both worlds; the client is written in ``wire``."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import json
+from typing import Any
+
+import gevent
+import pytest
+
+from protoo_flask.core.request import Request
+from protoo_flask.transport import connection as connection_module
+from protoo_flask.transport.connection import Connection
+
+from .wire import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PATIENCE,
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+    close_frame,
+    frame,
+    text,
+)
+
+#: Seconds in which something would have happened that must not happen.
+MOMENT = 0.1
+
+
+def request(id: int, method: str = "get", **data: Any) -> dict[str, Any]:
+    return {"method": method, "path": "/", "id": id, "data": data}
+
+
+def padded(size: int, id: int = 1) -> bytes:
+    """Return a request that has exactly so many bytes."""
+    start = json.dumps({"method": "get", "path": "/", "id": id, "data": {"padding": ""}})
+    message = start.replace('""', '"' + "x" * (size - len(start)) + '"')
+    assert len(message) == size
+    return message.encode()
+
+
+class Gate:
+    """A handler that blocks until it is let through; how it arrives is seen, too."""
+
+    def __init__(self, site: Any) -> None:
+        self._site = site
+        self.arrived = site.world.loop.event()
+        self._open = site.world.loop.event()
+
+    def __call__(self, req: Any, next: Any) -> None:
+        self.block()
+        req.reply(200, "let through")
+
+    def block(self) -> None:
+        self.arrived.set()
+        assert self._open.wait(PATIENCE)
+
+    def wait(self) -> None:
+        assert self.arrived.wait(PATIENCE)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+@pytest.fixture
+def gate(site: Any) -> Any:
+    gate = Gate(site)
+    site.router.method("wait", gate)
+    yield gate
+    gate.open()
+
+
+# Requests and replies --------------------------------------------------------------------
+
+
+def test_a_request_is_answered(site):
+    site.router.get(lambda req, next: req.reply(200, "OK", {"you": req.peer.username}))
+    client = site.connect()
+    assert client.request("get") == {
+        "status": 200,
+        "reason": "OK",
+        "id": 1,
+        "data": {"you": "alice"},
+    }
+    assert client.request("put")["status"] == 404
+
+
+def test_the_handshake_comes_first_even_if_the_site_sends_at_once(site):
+    site.host.on_event.append(
+        lambda event: event.name == "peer_online" and event.subject.notify("welcome")
+    )
+    client = site.connect()
+    assert client.take() == {"method": "welcome", "data": {}}
+
+
+def test_a_notification_is_handled_and_not_answered(site):
+    seen = []
+    site.router.use(lambda req, next: seen.append((req.method, req.id)) or next())
+    client = site.connect()
+    client.send({"method": "note", "path": "/"}, {"method": "note", "path": "/"})
+    assert client.request("get")["status"] == 404
+    assert seen == [("note", None), ("note", None), ("get", 1)]
+
+
+def test_text_arrives_in_utf_8_whatever_it_is(site):
+    site.router.get(lambda req, next: req.reply(200, "", req.data))
+    client = site.connect()
+    assert client.request("get", text="€ 😀 é \u0000")["data"] == {"text": "€ 😀 é \u0000"}
+
+
+def test_a_message_may_come_byte_by_byte_and_in_fragments(site):
+    site.router.get(lambda req, next: req.reply(200, "", req.data))
+    client = site.connect()
+    message = json.dumps(request(1, text="€€€"), ensure_ascii=False).encode()
+    for part in (message[:70], message[70:71]):
+        opcode = TEXT if part is message[:70] or part == message[:70] else CONTINUATION
+        for byte in frame(opcode, part, fin=False):
+            client.send_bytes(bytes((byte,)))
+        client.send_bytes(frame(PING, b"between"))
+        assert client.receive() == Frame(PONG, b"between")
+    client.send_bytes(frame(CONTINUATION, message[71:]))
+    assert client.take()["data"] == {"text": "€€€"}
+
+
+def test_a_binary_message_is_answered_400_with_id_0(site):
+    client = site.connect()
+    client.send_bytes(frame(BINARY, b"\xff\x00"))
+    response = client.take()
+    assert (response["status"], response["id"]) == (400, 0)
+    assert "binary" in response["reason"]
+    assert client.request("get")["status"] == 404
+
+
+def test_twenty_bad_messages_close_with_1008(site):
+    client = site.connect()
+    client.send_bytes(text("{") * 10 + frame(BINARY, b"") * 10 + text("{") * 10)
+    assert [message["id"] for message in client.take_many(20)] == [0] * 20
+    assert client.receive().close == (1008, "too many bad messages")
+    client.send_bytes(close_frame(1008))
+    client.take_end()
+
+
+def test_the_sites_requests_are_answered_by_the_client(site):
+    client = site.connect()
+    transaction = site.peer().send(Request("ask", {"n": 1}))
+    asked = client.take()
+    assert asked == {"method": "ask", "id": 100, "data": {"n": 1}}
+    client.respond(asked, 200, answer=42)
+    assert transaction.wait(PATIENCE).data == {"answer": 42}
+
+
+# Order, and handlers that block ------------------------------------------------------------
+
+
+def test_pipelined_requests_are_handled_in_order_when_one_blocks(site, gate):
+    seen = []
+    site.router.use(lambda req, next: seen.append(req.id) or next())
+    client = site.connect()
+    client.send(request(1, "wait"), *(request(id) for id in range(2, 50)))
+    gate.wait()
+    client.send_bytes(frame(PING))
+    assert client.receive() == Frame(PONG, b"")  # all was read, and nothing answered
+    assert seen == []
+    gate.open()
+    assert [message["id"] for message in client.take_many(49)] == list(range(1, 50))
+    assert seen == list(range(2, 50))
+
+
+def test_requests_keep_their_order_when_every_second_one_blocks(site):
+    def maybe_block(req, next):
+        if req.id % 2:
+            site.world.loop.event().wait(0.001)
+        req.reply(200)
+
+    site.router.get(maybe_block)
+    client = site.connect()
+    for start in range(1, 101, 10):
+        client.send(*(request(id) for id in range(start, start + 10)))
+    assert [message["id"] for message in client.take_many(100)] == list(range(1, 101))
+
+
+def test_responses_are_read_while_a_handler_waits_for_one(site):
+    site.router.get(lambda req, next: req.reply(200, "", req.peer.request("ask").data))
+    client = site.connect()
+    for n in range(5):
+        id = client.send_request("get")
+        client.respond(client.take(), 200, n=n)
+        response = client.take()
+        assert (response["id"], response["data"]) == (id, {"n": n})
+
+
+def test_a_handler_may_ask_in_a_chain_of_provisional_and_final_responses(site):
+    def collect(req, next):
+        transaction = req.peer.send(Request("ask"))
+        req.reply(200, "", {"statuses": [response.status for response in transaction]})
+
+    site.router.get(collect)
+    client = site.connect()
+    client.send_request("get")
+    asked = client.take()
+    for status in (100, 180, 200):
+        client.respond(asked, status)
+    assert client.take()["data"] == {"statuses": [100, 180, 200]}
+
+
+def test_one_connection_that_blocks_does_not_keep_another_waiting(site, gate):
+    alice, bob = site.connect("alice"), site.connect("bob")
+    alice.send_request("wait")
+    gate.wait()
+    assert bob.request("get")["status"] == 404
+    gate.open()
+    assert alice.take()["status"] == 200
+
+
+def test_two_requests_are_handled_at_once_when_the_site_says_so(make_site):
+    site = make_site(parallel_requests=2)
+    first, second = Gate(site), Gate(site)
+    site.router.method("first", first).method("second", second)
+    client = site.connect()
+    client.send(request(1, "first"), request(2, "second"), request(3), request(4))
+    first.wait()
+    second.wait()
+    client.send_bytes(frame(PING))
+    assert client.receive() == Frame(PONG, b"")
+    second.open()
+    assert [message["id"] for message in client.take_many(3)] == [2, 3, 4]
+    first.open()
+    assert client.take()["id"] == 1
+
+
+def test_a_full_backlog_stops_reading_and_all_is_answered_in_the_end(site, gate, monkeypatch):
+    monkeypatch.setattr(connection_module, "MAX_BACKLOG", 20_000)
+    client = site.connect()
+    client.send_request("wait")
+    gate.wait()
+    client.send_bytes(b"".join(text(request(id, padding="x" * 900)) for id in range(2, 100)))
+    client.send_bytes(frame(PING))
+    assert not site.world.wait_readable(client.sock, MOMENT)
+    # One read may go beyond the limit.
+    assert 20_000 < client.connection._backlog_size < 20_000 + 16 * 1024
+    gate.open()
+    received = [client.receive() for _ in range(100)]
+    assert received.count(Frame(PONG, b"")) == 1
+    answered = [json.loads(one.payload)["id"] for one in received if one.opcode == TEXT]
+    assert answered == list(range(1, 100))
+    assert client.connection._backlog_size == 0
+
+
+def test_a_client_slowed_down_by_a_full_backlog_is_not_timed_out(make_site, monkeypatch):
+    monkeypatch.setattr(connection_module, "MAX_BACKLOG", 10)
+    site = make_site(ping_interval=0.03)
+    gate = Gate(site)
+    site.router.method("wait", gate)
+    client = site.connect()
+    client.send(request(1, "wait"), request(2), request(3))
+    gate.wait()
+    for _ in range(5):
+        assert client.receive() == Frame(PING, b"")
+        client.send_bytes(frame(PONG))  # which nobody reads
+    gate.open()
+    answered = []
+    while len(answered) < 3:
+        received = client.receive()
+        if received.opcode == TEXT:
+            answered.append(json.loads(received.payload)["id"])
+    assert answered == [1, 2, 3]
+
+
+def test_a_client_that_floods_does_not_keep_another_waiting(site):
+    counted = []
+    site.router.method("count", lambda req, next: counted.append(1))
+    site.router.get(lambda req, next: req.reply(200, "", {"counted": len(counted)}))
+    note = text({"method": "count", "path": "/", "data": {"padding": "x" * 900}})
+    flood = note * (400_000 // len(note))
+    alice = site.begin("alice", buffers=1024 * 1024, early=flood)
+    bob = site.begin("bob", early=text(request(1)))
+    bob.receive_handshake()
+    assert bob.take()["data"]["counted"] < len(flood) // len(note)
+    alice.receive_handshake()
+
+
+# Slow readers ------------------------------------------------------------------------------
+
+
+def send_many(req: Any, next: Any) -> None:
+    """Send the client as many messages as it asked for, all at once."""
+    for n in range(req.data["count"]):
+        req.peer.notify("note", {"n": n, "text": "x" * req.data["size"]})
+    req.reply(200)
+
+
+def test_a_slow_reader_gets_an_intact_stream_and_delays_nobody(site):
+    site.router.get(send_many)
+    alice = site.connect("alice", buffers=8192)
+    alice.send_request("get", count=30, size=30_000)
+    bob = site.connect("bob")
+    assert bob.request("get", count=0)["status"] == 200
+    assert alice.connection._outbox.size > 500_000
+    for n in range(30):
+        message = alice.take()
+        assert (message["data"]["n"], len(message["data"]["text"])) == (n, 30_000)
+    assert alice.take()["status"] == 200
+    assert alice.connection._outbox.size == 0
+
+
+def test_one_message_may_be_larger_than_the_outbox(site):
+    site.router.get(send_many)
+    client = site.connect(max_outbox=1000, buffers=8192)
+    site.peer().notify("note", {"text": "x" * 3_000_000})
+    assert len(client.take()["data"]["text"]) == 3_000_000
+    assert client.request("put")["status"] == 404
+
+
+def test_overflow_closes_with_1008_after_an_intact_stream(site):
+    site.router.get(send_many)
+    client = site.connect(max_outbox=300_000, buffers=8192)
+    client.send_request("get", count=100, size=20_000)
+    offline = site.world.loop.event()
+    site.host.on_event.append(lambda event: event.name == "peer_offline" and offline.set())
+    assert offline.wait(PATIENCE)
+    assert site.peer() is None
+    seen = []
+    while True:
+        received = client.receive()
+        if received.opcode == CLOSE:
+            break
+        seen.append(json.loads(received.payload)["data"]["n"])
+    assert received.close == (1008, "slow consumer")
+    client.take_end()
+    assert seen == list(range(len(seen)))
+    assert 0 < len(seen) < 30
+
+
+def test_a_ping_flood_from_a_client_that_does_not_read_closes_with_1008(site):
+    client = site.connect(max_outbox=20_000, buffers=8192)
+    sent = site.world.spawn(client.send_bytes, frame(PING, b"x" * 125) * 10_000)
+    # Only when all was sent does the client begin to read.
+    sent()
+    received = client.receive()
+    count = 0
+    while received == Frame(PONG, b"x" * 125):
+        count += 1
+        received = client.receive()
+    assert received.close == (1008, "slow consumer")
+    assert 0 < count < 10_000
+    client.take_end()
+
+
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "compressed"])
+def test_many_senders_at_once_write_whole_messages_in_order(site, compressed):
+    codec = None
+    if compressed:
+        codec, inflate = make_deflate_codec()
+    client = site.connect(max_outbox=1 << 30, buffers=8192, codec=codec)
+    peer = site.peer()
+    sizes = [10, 200, 3000, 70_000]
+
+    def send_all(sender: int) -> None:
+        for n in range(100):
+            assert peer.notify("note", {"from": sender, "n": n, "x": "x" * sizes[n % 4]})
+
+    senders = [site.world.spawn(send_all, sender) for sender in range(6)]
+    seen: dict[int, list[int]] = {sender: [] for sender in range(6)}
+    for _ in range(600):
+        if compressed:
+            received = inflate(client)
+        else:
+            received = client.take()
+        data = received["data"]
+        assert len(data["x"]) == sizes[data["n"] % 4]
+        seen[data["from"]].append(data["n"])
+    for wait in senders:
+        wait()
+    assert seen == {sender: list(range(100)) for sender in range(6)}
+
+
+def make_deflate_codec() -> Any:
+    """Return a server's codec, and what reads a message of its."""
+    import zlib
+
+    from protoo_flask.transport.deflate import negotiate
+
+    agreed = negotiate("permessage-deflate", 65536)
+    assert agreed is not None
+    decompressor = zlib.decompressobj(-15)
+
+    def inflate(client: Any) -> Any:
+        first, second = client._read(2)
+        assert first == 0xC1
+        size = {126: 2, 127: 8}.get(second, 0)
+        length = int.from_bytes(client._read(size), "big") if size else second
+        data = decompressor.decompress(client._read(length) + b"\x00\x00\xff\xff")
+        return json.loads(data)
+
+    return agreed[1], inflate
+
+
+# Keep-alive --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x00\xff", b"x" * 125])
+def test_a_ping_is_answered_with_its_payload(site, payload):
+    client = site.connect()
+    client.send_bytes(frame(PING, payload))
+    assert client.receive() == Frame(PONG, payload)
+
+
+def test_a_pong_that_nobody_asked_for_is_ignored(site):
+    client = site.connect()
+    client.send_bytes(frame(PONG, b"unsolicited"))
+    assert client.request("get")["status"] == 404
+
+
+def test_a_client_that_answers_pings_stays(make_site):
+    client = make_site(ping_interval=0.02).connect()
+    for _ in range(5):
+        assert client.receive() == Frame(PING, b"")
+        client.send_bytes(frame(PONG))
+    assert client.connection.state == "open"
+
+
+def test_a_client_that_sends_anything_is_alive(make_site):
+    client = make_site(ping_interval=0.05).connect()
+    slowly = iter(text(request(1)))
+    for _ in range(4):
+        assert client.receive() == Frame(PING, b"")
+        client.send_bytes(bytes((next(slowly),)))
+    client.send_bytes(bytes(slowly))
+    received = client.receive()
+    while received.opcode == PING:
+        received = client.receive()
+    assert json.loads(received.payload)["status"] == 404
+
+
+def test_a_client_that_has_vanished_is_closed_with_1008(make_site):
+    site = make_site(ping_interval=0.02)
+    client = site.connect()
+    assert client.receive() == Frame(PING, b"")
+    client.wait_for_end()
+    assert site.peer() is None
+    assert client.take_close() == (1008, "ping timeout")
+
+
+def test_a_blocked_handler_does_not_stop_the_keep_alive(make_site):
+    site = make_site(ping_interval=0.03)
+    gate = Gate(site)
+    site.router.method("wait", gate)
+    client = site.connect()
+    client.send_request("wait")
+    gate.wait()
+    for _ in range(4):
+        assert client.receive() == Frame(PING, b"")
+        client.send_bytes(frame(PONG))
+    gate.open()
+    received = client.receive()
+    while received.opcode == PING:
+        received = client.receive()
+    assert json.loads(received.payload)["status"] == 200
+
+
+def test_without_an_interval_there_is_no_ping(make_site):
+    client = make_site(ping_interval=0).connect()
+    assert client.request("get")["status"] == 404
+    assert client.connection._ping_timer is None
+
+
+# Closing -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [close_frame(), close_frame(1000, "bye"), close_frame(1001), close_frame(4999, "é" * 61)],
+    ids=["empty", "1000", "1001", "4999"],
+)
+def test_the_clients_close_is_echoed_and_the_end_follows(site, sent):
+    client = site.connect()
+    client.send_bytes(sent)
+    received = client.receive()
+    assert received.opcode == CLOSE
+    assert received.payload == close_payload_of(sent)[:2]
+    client.take_end()
+    client.close()
+    client.wait_for_end()
+    assert site.peer() is None
+
+
+def close_payload_of(sent: bytes) -> bytes:
+    mask, payload = sent[2:6], sent[6:]
+    return bytes(a ^ b for a, b in zip(payload, itertools.cycle(mask)))
+
+
+def test_what_came_before_the_close_is_handled_and_nothing_after_it(site):
+    handled = []
+    site.router.use(lambda req, next: handled.append(req.id) or next())
+    client = site.connect()
+    client.send_bytes(text(request(1)) + text(request(2)) + close_frame(1000) + text(request(3)))
+    if site.world.name == "greenlets":
+        # A handler that does not block has answered before the Close frame is read.
+        assert [message["id"] for message in client.take_many(2)] == [1, 2]
+    received = client.receive()
+    while received.opcode == TEXT:
+        received = client.receive()
+    assert received.close == (1000, "")
+    client.take_end()
+    client.close()
+    site.world.settle()
+    assert handled == [1, 2]
+
+
+def test_what_the_client_sent_before_it_closed_is_handled_though_a_handler_blocks(site, gate):
+    handled = site.world.loop.event()
+    site.router.method("last", lambda req, next: handled.set())
+    client = site.connect()
+    client.send_bytes(
+        text(request(1, "wait")) + text({"method": "last", "path": "/"}) + close_frame(1000)
+    )
+    gate.wait()
+    assert client.take_close() == (1000, "")
+    client.close()
+    client.wait_for_end()
+    assert not handled.is_set()
+    gate.open()
+    assert handled.wait(PATIENCE)
+
+
+def test_what_waits_is_not_handled_when_the_site_has_closed(site, gate):
+    handled = []
+    site.router.use(lambda req, next: handled.append(req.id) or next())
+    client = site.connect()
+    client.send(request(1, "wait"), request(2), request(3))
+    gate.wait()
+    client.send_bytes(frame(PING))
+    assert client.receive() == Frame(PONG, b"")
+    site.application.disconnect("alice", None, 3001, "authorization revoked")
+    assert client.receive().close == (3001, "authorization revoked")
+    gate.open()
+    client.send_bytes(close_frame(3001))
+    client.take_end()
+    client.close()
+    client.wait_for_end()
+    site.world.settle()
+    assert handled == []
+
+
+def test_the_sites_close_waits_for_the_clients(site):
+    client = site.connect()
+    peer = site.peer()
+    peer.close(3001, "revoked")
+    assert client.receive().close == (3001, "revoked")
+    assert not peer.notify("late")
+    client.send_bytes(text(request(1)) + frame(PING) + frame(BINARY, b"x"))
+    assert not site.world.wait_readable(client.sock, MOMENT)
+    assert client.connection.state == "closing"
+    client.send_bytes(close_frame(3001))
+    client.take_end()
+    client.close()
+    client.wait_for_end()
+
+
+def test_closing_twice_sends_one_close_frame(site):
+    client = site.connect()
+    connection = client.connection
+    connection.close(1000, "first")
+    connection.close(1001, "second")
+    client.send_bytes(close_frame(1000))
+    assert client.take_close() == (1000, "first")
+
+
+def test_closes_that_cross_each_other_end_the_connection(site):
+    closing = site.world.loop.event()
+
+    def close(req, next):
+        req.peer.close(1000, "ours")
+        closing.set()
+
+    site.router.get(close)
+    client = site.connect()
+    client.send_bytes(text(request(1)) + close_frame(1001, "theirs"))
+    assert client.take_close() in [(1000, "ours"), (1001, "")]
+    assert closing.wait(PATIENCE)
+
+
+def test_a_client_that_does_not_finish_the_closing_handshake_is_cut_off(site, monkeypatch):
+    monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT", 0.05)
+    client = site.connect()
+    site.peer().close(1000, "bye")
+    client.wait_for_end()
+    assert client.take_close() == (1000, "bye")
+
+
+def test_a_client_that_does_not_end_after_its_close_is_cut_off(site, monkeypatch):
+    monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT", 0.05)
+    client = site.connect()
+    client.send_bytes(close_frame(1000))
+    assert client.take_close() == (1000, "")
+    client.wait_for_end()
+
+
+def test_a_client_that_sends_without_end_while_it_is_closed_is_cut_off(site, monkeypatch):
+    monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT", 0.05)
+    client = site.connect()
+    client.send_bytes(frame(3))
+
+    def send_on() -> None:
+        while True:
+            client.send_bytes(b"x" * 65536)
+
+    wait = site.world.spawn(send_on)
+    client.wait_for_end()
+    with pytest.raises(ConnectionError):
+        wait()
+
+
+def test_a_client_that_does_not_read_its_close_is_cut_off(site, monkeypatch):
+    monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT", 0.05)
+    client = site.connect(buffers=8192)
+    site.peer().notify("note", {"text": "x" * 1_000_000})
+    site.peer().close(1000, "bye")
+    client.wait_for_end()
+
+
+def test_a_close_frame_finds_a_place_in_a_full_outbox(site):
+    client = site.connect(max_outbox=100_000, buffers=8192)
+    peer = site.peer()
+    assert peer.notify("note", {"text": "x" * 300_000})
+    peer.close(1000, "bye")
+    assert len(client.take()["data"]["text"]) == 300_000
+    client.send_bytes(close_frame(1000))
+    assert client.take_close() == (1000, "bye")
+
+
+def test_the_connection_that_was_taken_over_is_closed_with_3000(site):
+    old = site.connect("alice", "a1")
+    new = site.connect("alice", "a1")
+    assert old.receive().close == (3000, "online elsewhere")
+    old.send_bytes(close_frame(3000))
+    old.take_end()
+    old.close()
+    old.wait_for_end()
+    assert site.peer().online
+    assert new.request("get")["status"] == 404
+
+
+def test_a_device_too_many_is_closed_with_1008(site):
+    site.connect("alice", "a1")
+    site.connect("alice", "a2")
+    late = site.connect("alice", "a3")
+    code, reason = late.take_close()
+    assert code == 1008
+    assert "2 devices" in reason
+
+
+def test_a_process_that_exits_says_so(site):
+    client = site.connect()
+    client.connection.abandon(1001, "shutting down")
+    site.application.close()
+    client.send_bytes(close_frame(1001))
+    assert client.take_close() == (1001, "shutting down")
+
+
+# Violations --------------------------------------------------------------------------------
+
+VIOLATIONS = [
+    pytest.param(frame(TEXT, b"{}", mask=None), 1002, id="not masked"),
+    pytest.param(frame(TEXT, b"{}", rsv=4), 1002, id="reserved bit"),
+    pytest.param(frame(3, b"{}"), 1002, id="unknown opcode"),
+    pytest.param(frame(PING, b"", fin=False), 1002, id="fragmented control frame"),
+    pytest.param(frame(PING, b"x" * 126), 1002, id="long control frame"),
+    pytest.param(frame(CONTINUATION, b"{}"), 1002, id="nothing to continue"),
+    pytest.param(frame(CLOSE, b"\x03"), 1002, id="half a close code"),
+    pytest.param(close_frame(1005), 1002, id="close code that is never sent"),
+    pytest.param(frame(CLOSE, b"\x03\xe8\xff"), 1007, id="close reason not UTF-8"),
+    pytest.param(frame(TEXT, b"\xff"), 1007, id="text not UTF-8"),
+    pytest.param(frame(TEXT, b"x" * 65537), 1009, id="too big"),
+]
+
+
+@pytest.mark.parametrize(("sent", "code"), VIOLATIONS)
+def test_the_client_reads_why_it_is_closed_though_it_is_still_sending(site, sent, code):
+    client = site.connect()
+    before = text(request(1))
+    wait = site.world.spawn(client.send_bytes, before + sent + b"\x00" * 2_000_000)
+    assert client.take()["id"] == 1
+    received, reason = client.receive().close
+    assert received == code
+    assert reason
+    client.take_end()
+    wait()
+    client.close()
+    client.wait_for_end()
+    assert site.peer() is None
+
+
+def test_a_violation_after_the_sites_close_ends_the_connection(site):
+    client = site.connect()
+    site.peer().close(1000, "bye")
+    client.send_bytes(frame(3))
+    assert client.take_close() == (1000, "bye")
+
+
+@pytest.mark.parametrize("parts", [1, 2, 7], ids="in {} parts".format)
+def test_the_size_limit_is_inclusive_and_sums_fragments(make_site, parts):
+    site = make_site(max_message_size=1000)
+    client = site.connect()
+    client.send_bytes(fragments(padded(1000), parts))
+    assert client.take()["id"] == 1
+    client.send_bytes(fragments(padded(1001), parts))
+    assert client.take_close() == (1009, "a message has at most 1000 bytes")
+
+
+def fragments(message: bytes, count: int) -> bytes:
+    size = len(message) // count
+    parts = [message[i * size : (i + 1) * size] for i in range(count - 1)]
+    parts.append(message[(count - 1) * size :])
+    return b"".join(
+        frame(CONTINUATION if i else TEXT, part, fin=i == count - 1) + frame(PONG)
+        for i, part in enumerate(parts)
+    )
+
+
+# Whatever happens, nothing is left behind: the fixture looks ---------------------------------
+
+MOMENTS = {
+    "at once": b"",
+    "in a frame": text(request(1))[:-1],
+    "in a header": b"\x81",
+    "between fragments": frame(TEXT, b"{", fin=False),
+    "after a request": text(request(1)),
+    "while a handler blocks": text(request(1, "wait")),
+    "while requests wait": text(request(1, "wait")) + text(request(2)) * 2,
+    "while the client is asked": text(request(1, "ask")),
+    "while it is sent a lot": text(request(1, "much")),
+    "after its close": close_frame(1000),
+    "after a violation": frame(3),
+    "while the site closes": text(request(1, "close")),
+}
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+@pytest.mark.parametrize("sent", [pytest.param(v, id=k) for k, v in MOMENTS.items()])
+def test_a_client_may_go_at_any_moment(site, gate, sent, how):
+    site.router.method("ask", lambda req, next: req.peer.request("ask"))
+    site.router.method("much", lambda req, next: req.peer.notify("note", {"x": "x" * 900_000}))
+    site.router.method("close", lambda req, next: req.peer.close(1000, "bye"))
+    client = site.connect(buffers=8192, ping_interval=1000)
+    client.send_bytes(sent)
+    if b"wait" in close_payload_of(sent[:200]):
+        gate.wait()
+    getattr(client, how)()
+    client.wait_for_end()
+    gate.open()
+    bob = site.connect("bob")
+    assert bob.request("get")["status"] == 404
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_client_may_go_before_the_handshake(site, how):
+    client = site.begin()
+    getattr(client, how)()
+    client.wait_for_end()
+
+
+def test_a_client_may_go_while_the_site_is_being_told_that_it_came(site):
+    told = site.world.loop.event()
+    go_on = site.world.loop.event()
+
+    def listen(event: Any) -> None:
+        if event.name == "peer_online":
+            told.set()
+            assert go_on.wait(PATIENCE)
+
+    site.host.on_event.append(listen)
+    client = site.connect()
+    assert told.wait(PATIENCE)
+    client.close()
+    go_on.set()
+    client.wait_for_end()
+
+
+def test_a_connection_closed_while_the_site_is_being_told_is_offline_at_once(site):
+    told = site.world.loop.event()
+    go_on = site.world.loop.event()
+
+    def listen(event: Any) -> None:
+        if event.name == "peer_online":
+            told.set()
+            assert go_on.wait(PATIENCE)
+
+    site.host.on_event.append(listen)
+    client = site.connect()
+    assert told.wait(PATIENCE)
+    client.connection.close(1000, "bye")
+    go_on.set()
+    client.send_bytes(close_frame(1000))
+    assert client.take_close() == (1000, "bye")
+    client.close()
+    client.wait_for_end()
+    site.world.settle()
+    assert [name for name, _ in site.host.told] == [
+        "peer_online",
+        "user_online",
+        "peer_offline",
+        "user_offline",
+    ]
+
+
+def test_a_connection_that_cannot_begin_gives_its_socket_back(site):
+    def connect(link: Any) -> Any:
+        raise RuntimeError("no room")
+
+    client = site.connect(connect=connect)
+    client.take_end()
+    client.wait_for_end()
+    assert str(site.world.errors.get(timeout=PATIENCE)) == "no room"
+
+
+def test_a_connection_that_has_ended_is_garbage(site):
+    client = site.connect()
+    assert client.request("get")["status"] == 404
+    client.close()
+    client.wait_for_end()
+    site.world.settle()
+    connection = id(client.connection)
+    client.connection = None
+    site.clients.clear()
+    gc.collect()
+    assert connection not in [id(one) for one in gc.get_objects() if isinstance(one, Connection)]
+
+
+# What is raised that is not an Exception -----------------------------------------------------
+
+
+class Fatal(BaseException):
+    """Passes every ``except Exception``."""
+
+
+FATAL = [gevent.Timeout(), Fatal("stop"), SystemExit(1)]
+
+
+@pytest.mark.parametrize("fatal", FATAL, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("blocking", [False, True], ids=["at once", "after it has blocked"])
+def test_a_fatal_error_is_answered_500_and_ends_the_connection_only(site, gate, fatal, blocking):
+    def fail(req, next):
+        if blocking:
+            gate.block()
+        raise fatal
+
+    site.router.method("fail", fail)
+    alice, bob = site.connect("alice"), site.connect("bob")
+    alice.send_request("fail")
+    if blocking:
+        gate.wait()
+        gate.open()
+    assert alice.take()["status"] == 500
+    assert alice.take_close() == (1011, "internal error")
+    alice.close()
+    alice.wait_for_end()
+    assert bob.request("get")["status"] == 404
+    assert site.world.errors.get(timeout=PATIENCE) is fatal
+
+
+def test_a_fatal_error_while_the_backlog_is_full_leaves_nothing_behind(site, gate, monkeypatch):
+    monkeypatch.setattr(connection_module, "MAX_BACKLOG", 100)
+
+    def fail(req, next):
+        gate.block()
+        raise Fatal("stop")
+
+    site.router.method("fail", fail)
+    client = site.connect()
+    client.send(request(1, "fail"), *(request(id) for id in range(2, 2000)))
+    gate.wait()
+    gate.open()
+    assert client.take()["status"] == 500
+    assert client.take_close() == (1011, "internal error")
+    client.close()
+    client.wait_for_end()
+    assert str(site.world.errors.get(timeout=PATIENCE)) == "stop"
