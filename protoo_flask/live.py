@@ -162,6 +162,9 @@ class LiveApp:
         A browser hides the status of a refused handshake from scripts; here they can
         read it. 426 means that a handshake would be welcome.
         """
+        if _asks_for_upgrade():
+            # Werkzeug 2.0.0 routes Firefox, with its "keep-alive, Upgrade", to this view.
+            return self.handshake()
         after_this_request(self._let_allowed_pages_read)
         try:
             self._check_open()
@@ -221,6 +224,12 @@ class LiveApp:
             )
 
         return start
+
+
+def _asks_for_upgrade() -> bool:
+    tokens = request.headers.get("Connection", "").lower().split(",")
+    wanted = request.headers.get("Upgrade", "").lower()
+    return "upgrade" in (token.strip() for token in tokens) and wanted == "websocket"
 
 
 def _refuse(status: int, reason: str) -> Response:

@@ -282,11 +282,16 @@ class Registry:
                     self._events.post(peer.username, Event("user_online", peer.username))
         if when_reachable is not None:
             when_reachable()
-        self._events.drain(peer.username)
         if old_link is not None:
             old_link.close(ONLINE_ELSEWHERE, "online elsewhere")
             for payload in peer.transactions.payloads():
                 link.send(payload)
+        try:
+            self._events.drain(peer.username)
+        except BaseException:
+            # What ended this greenlet ended it before anybody serves the link.
+            self.disconnect(peer, link)
+            raise
         return peer
 
     def disconnect(self, peer: Peer, link: Link) -> None:

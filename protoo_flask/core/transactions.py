@@ -92,11 +92,14 @@ class ClientTransaction:
         :raises WaitTimeout: when ``timeout`` passed first; the transaction goes on.
         """
         deadline = None if timeout is None else self._scheduler.now() + timeout
-        while self.response is None:
+        while True:
+            # Counted first: a response that comes from now on is news.
+            seen = len(self._responses)
+            if self.response is not None:
+                return self.response
             left = None if deadline is None else max(0.0, deadline - self._scheduler.now())
-            if not self._wait_for_news(len(self._responses), left):
+            if not self._wait_for_news(seen, left):
                 raise WaitTimeout(f"no final response within {timeout} s to {self.request!r}")
-        return self.response
 
     def __iter__(self) -> Iterator[Response]:
         """Iterate over the responses as they come; the last one is final."""
@@ -122,18 +125,20 @@ class ClientTransaction:
 
     def receive(self, response: Response) -> None:
         """Take the next response; ignored when the transaction has ended."""
-        state = TRANSITIONS.get((self.state, "final" if response.is_final else "provisional"))
-        if state is None:
-            return
-        self.state = state
-        if response.is_final:
-            self.response = response
-            self.peer.transactions.forget(self)
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-        self._responses.append(response)
-        for event in self._waiting:
+        with self.peer.transactions.lock:
+            state = TRANSITIONS.get((self.state, "final" if response.is_final else "provisional"))
+            if state is None:
+                return
+            self.state = state
+            if response.is_final:
+                self.response = response
+                self.peer.transactions.forget(self)
+                if self._timer is not None:
+                    self._timer.cancel()
+                    self._timer = None
+            self._responses.append(response)
+            waiting = list(self._waiting)
+        for event in waiting:
             event.set()
         if self._on_response is not None:
             self.peer.call_back(self._on_response, response)
@@ -169,6 +174,8 @@ class ClientTransactions:
         self._peer = peer
         self._scheduler = scheduler
         self._next_id = first_id
+        #: The server's requests, their responses and timeouts may come in several threads.
+        self.lock = scheduler.lock()
         self._pending: dict[int, ClientTransaction] = {}
 
     def __len__(self) -> int:
@@ -178,18 +185,21 @@ class ClientTransactions:
         self, request: Request, on_response: OnResponse | None, timeout: float | None
     ) -> ClientTransaction:
         """Send ``request``; never blocks. Failures come as local responses."""
-        id = self._next_id
-        self._next_id = id + 1 if id < MAX_ID else 1
+        with self.lock:
+            id = self._next_id
+            self._next_id = id + 1 if id < MAX_ID else 1
         transaction = ClientTransaction(request, self._peer, id, on_response, self._scheduler)
         try:
             payload = serialize_request(request.method, id, request.data, request.sender)
         except Unsendable as error:
             transaction.finish(400, str(error))
             return transaction
-        self._pending[id] = transaction
         transaction.payload = payload
-        if timeout is not None:
-            transaction.start_timer(timeout)
+        # One step, or a peer that goes offline just now would leave the timer behind.
+        with self.lock:
+            self._pending[id] = transaction
+            if timeout is not None:
+                transaction.start_timer(timeout)
         if not self._peer.transmit(payload):
             transaction.finish(410, "peer offline")
         return transaction

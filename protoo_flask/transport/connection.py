@@ -79,6 +79,10 @@ CLOSE_TIMEOUT = 5.0
 #: Bytes of requests that may wait for the one being handled.
 MAX_BACKLOG = 1024 * 1024
 
+#: Bytes that a waiting request takes besides its payload. Without them, a backlog of
+#: tiny requests would be thirty times as large as it says.
+REQUEST_SIZE = 700
+
 
 class Connection:
     """A link (see :class:`~protoo_flask.core.peers.Link`) over a WebSocket.
@@ -282,7 +286,7 @@ class Connection:
         try:
             assert self._inbox is not None
             request = self._inbox.receive(payload)
-            if request is None or not self._claim(request, len(payload)):
+            if request is None or not self._claim(request, len(payload) + REQUEST_SIZE):
                 return
             if blocked is None:
                 self._loop.spawn(self._work, request)

@@ -51,6 +51,9 @@ def negotiate_handshake(
     :raises HandshakeError: 400 or 426 when it is not a WebSocket client of version 13
         that speaks the sub-protocol.
     """
+    # Werkzeug has looked at Upgrade and Connection, and lets HEAD pass as GET.
+    if environ["REQUEST_METHOD"] != "GET" or environ["SERVER_PROTOCOL"] == "HTTP/1.0":
+        raise HandshakeError(400, "a WebSocket handshake is a GET request of HTTP/1.1")
     version = environ.get("HTTP_SEC_WEBSOCKET_VERSION")
     if version != "13":
         raise HandshakeError(

@@ -271,6 +271,24 @@ def test_a_pattern_that_cannot_be_compiled_is_refused_at_its_place(pattern, posi
 
 
 @pytest.mark.parametrize(
+    ("pattern", "problem"),
+    [
+        ("users", 'a path starts with "/"'),
+        ("/:", "a parameter has a name, as in /:username"),
+        ("/:a-b", "a parameter's name is letters, digits and underscores"),
+        (
+            "/file/*",
+            "'*' cannot stand here; a segment is literal text, or one parameter like :name",
+        ),
+    ],
+)
+def test_a_refused_pattern_is_told_what_would_be_right(pattern, problem):
+    with pytest.raises(PatternError) as caught:
+        compile_pattern(pattern, end=True)
+    assert caught.value.problem.startswith(problem)
+
+
+@pytest.mark.parametrize(
     "pattern", [[], re.compile(b"/users"), ["/a", re.compile(b"/b")], ["/a", "b"]], ids=repr
 )
 def test_what_could_never_match_is_refused(pattern):

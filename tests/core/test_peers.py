@@ -163,6 +163,26 @@ def test_a_listener_may_disconnect_the_peer_that_has_just_come_online():
     ]
 
 
+def test_who_is_stopped_while_an_online_is_told_leaves_no_peer_behind():
+    class Timeout(BaseException):
+        """What gevent.Timeout is."""
+
+    core = Core()
+
+    def stop(event):
+        if event.name == "peer_online":
+            raise Timeout
+
+    core.host.on_event.append(stop)
+    with pytest.raises(Timeout):
+        core.connect("alice", "a1")
+    assert core.application.registry.find() == []
+    assert [name for name, _ in core.host.told] == [
+        *("peer_online", "user_online"),
+        *("peer_offline", "user_offline"),
+    ]
+
+
 # Takeover
 
 

@@ -441,6 +441,15 @@ def test_a_router_may_be_mounted_twice():
     assert routes(core, "/b") == (200, "/b")
 
 
+def test_a_router_may_be_mounted_in_itself():
+    core = Core()
+    thread = Router()
+    core.router.use("/thread", thread)
+    thread.use("/:reply", thread)
+    thread.get("/", lambda req, next: req.reply(200, req.base_path))
+    assert routes(core, "/thread/1/2/3") == (200, "/thread/1/2/3")
+
+
 def test_a_function_may_be_a_router_of_a_route():
     core = Core()
     router = Router()
@@ -631,6 +640,35 @@ def test_an_error_does_not_return_to_the_functions_above():
     assert trace == ["above", "/above"]
 
 
+@pytest.mark.parametrize("where", ["use", "route", "nested", "param", "errorhandler"])
+def test_next_never_raises(where):
+    core, trace = Core(), []
+
+    def pass_on(req, next, *value):
+        next()
+        trace.append("next() has returned")
+
+    def fail(req, next):
+        raise ValueError
+
+    if where == "use":
+        core.router.use(pass_on)
+    elif where == "route":
+        core.router.get("/:name", pass_on, fail)
+    elif where == "nested":
+        core.router.use(Router().use(pass_on))
+    elif where == "param":
+        core.router.param("name", pass_on)
+        core.router.get("/:name", fail)
+    else:
+        core.router.use(lambda req, next: next("oops"))
+        core.router.errorhandler(lambda error, req, next: pass_on(req, next))
+    core.router.use(fail)
+    assert routes(core, "/x") == failed
+    assert trace == ["next() has returned"]
+    assert len(core.host.errors) == 1
+
+
 def test_an_error_raised_after_next_goes_to_the_handlers_below_what_has_run():
     core = Core()
 
@@ -730,7 +768,29 @@ def test_a_missing_optional_parameter_is_not_handled():
     core.router.param("uuid", lambda req, next, value: trace.append(value))
     core.router.get("/:name/:uuid?", reply("OK"))
     assert routes(core, "/bob") == ok
+    assert trace == core.host.errors == []
+
+
+def test_a_param_handler_does_not_run_for_a_route_of_another_method():
+    core, trace = Core(), []
+    core.router.param("name", lambda req, next, value: (trace.append(value), next()))
+    core.router.put("/:name", reply("put"))
+    core.router.get("/bob", reply("OK"))
+    assert routes(core, "/bob") == ok
     assert trace == []
+
+
+def test_layers_run_once_beside_param_handlers_even_if_nobody_answers():
+    core, trace = Core(), []
+    core.router.param("id", lambda req, next, value: (trace.append(value), next()))
+    core.router.use("/:other", note(trace, "without"))
+    core.router.get("/:id/:name?", note(trace, "with"))
+    core.router.get("/:id", note(trace, "again"))
+    core.router.use(lambda req, next: trace.append("kept"))
+    alice = core.connect()
+    alice.start_request("get", "/7")
+    assert trace == ["without", "7", "with", "again", "kept", "/again", "/with", "/without"]
+    assert alice.take_all() == core.host.errors == []
 
 
 def test_a_param_handler_may_reply():
@@ -776,13 +836,21 @@ def test_a_parameter_whose_handlers_have_not_run_yet_is_handled_below():
     assert trace == ["2"]
 
 
-def test_an_error_of_a_param_handler_comes_again_where_the_parameter_does():
+@pytest.mark.parametrize("how", ["raise", "next"])
+def test_an_error_of_a_param_handler_comes_again_where_the_parameter_does(how):
     core, trace = Core(), []
-    core.router.param("id", lambda req, next, value: next(Reject(403, value)))
+
+    @core.router.param("id")
+    def refuse(req, next, value):
+        trace.append(value)
+        if how == "raise":
+            raise Reject(403, "no")
+        next(Reject(403, "no"))
+
     core.router.get("/:id", reply("unchecked"))
-    core.router.errorhandler(lambda error, req, next: (trace.append(error.reason), next()))
+    core.router.errorhandler(lambda error, req, next: next())
     core.router.get("/:id", reply("unchecked"))
-    assert routes(core, "/7") == (403, "7")
+    assert routes(core, "/7") == (403, "no")
     assert trace == ["7"]
 
 

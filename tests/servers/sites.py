@@ -434,7 +434,7 @@ def create_shop() -> Flask:
         return db.session.execute(text("SELECT count(*) FROM sqlite_master")).scalar() + 1
 
     def checked_out() -> int:
-        return db.session.get_bind().pool.checkedout()
+        return db.engine.pool.checkedout()
 
     @app.before_request
     def load_user():

@@ -35,6 +35,14 @@ def test_protoo_may_be_one_of_several_sub_protocols(site, alice):
     assert answer.headers["Sec-WebSocket-Protocol"] == "protoo"
 
 
+def test_the_headers_may_be_spelled_as_any_browser_does(site, alice):
+    answer = site.knock(
+        Cookie=site.login(alice), Connection="keep-alive, Upgrade", Upgrade="WebSocket"
+    )
+
+    assert answer.status == 101
+
+
 # Who the client is ------------------------------------------------------------------
 
 

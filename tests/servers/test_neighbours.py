@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 
 import pytest
@@ -37,7 +38,9 @@ def test_sites_that_share_a_protoo_share_its_handlers_and_nothing_else(site_at, 
 
 
 @WHERE_BLOCKING_IS_FINE
-def test_flask_sock_works_beside_it(site, alice):
+def test_flask_sock_works_beside_it(server, site, alice):
+    # With Werkzeug 2.0, at the end of a connection of flask-sock.
+    server.allow_traceback(r"write\(\) before start_response")
     # Under pywsgi, flask-sock leaves the end of the TCP connection to the client.
     echo = connect(f"ws://{site.host}/echo", close_timeout=0.1, **NO_PROXY)
     with site.connect(alice) as a, echo as neighbour:
@@ -122,6 +125,24 @@ def test_gunicorns_other_gevent_worker_will_do(start_gunicorn):
     with site.connect("alice") as a:
         a.nothing_came()
         a.close()
+    assert server.complaints() == []
+
+
+def test_the_development_server_with_its_debugger_will_do(tmp_path):
+    command = ["-m", "flask", "run", "--port", "0", "--debugger", "--no-reload"]
+    environ = {"FLASK_DEBUG": "1", sites.DATABASE: str(tmp_path / "database")}
+    server = start("flask-run", command, stop_signal=signal.SIGINT, **environ)
+    try:
+        shop = Site(server.port, "/shop")
+        with shop.connect_with("?username=alice&uuid=a1") as a:
+            assert a.request("get", "/crash")["status"] == 500
+            server.expect_traceback("Deliberate: with a database connection in hand")
+            assert a.request("get", "/query")["status"] == 200
+            eventually(lambda: shop.get("/pool"), "0")
+            server.interrupt()
+            assert a.wait_for_close() == (1001, "shutting down")
+    finally:
+        server.stop()
     assert server.complaints() == []
 
 

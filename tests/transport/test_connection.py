@@ -238,11 +238,11 @@ def test_a_full_backlog_stops_reading_and_all_is_answered_in_the_end(site, gate,
     client = site.connect()
     client.send_request("wait")
     gate.wait()
-    client.send_bytes(b"".join(text(request(id, padding="x" * 900)) for id in range(2, 100)))
+    client.send_bytes(b"".join(text(request(id, padding="x" * 2000)) for id in range(2, 100)))
     client.send_bytes(frame(PING))
     assert not site.world.wait_readable(client.sock, MOMENT)
     # One read may go beyond the limit.
-    assert 20_000 < client.connection._backlog_size < 20_000 + 16 * 1024
+    assert 20_000 < client.connection._backlog_size < 20_000 + 2 * 16 * 1024
     gate.open()
     received = [client.receive() for _ in range(100)]
     assert received.count(Frame(PONG, b"")) == 1
@@ -291,20 +291,23 @@ def send_many(req: Any, next: Any) -> None:
     """Send the client as many messages as it asked for, all at once."""
     for n in range(req.data["count"]):
         req.peer.notify("note", {"n": n, "text": "x" * req.data["size"]})
-    req.reply(200)
+    next()
 
 
 def test_a_slow_reader_gets_an_intact_stream_and_delays_nobody(site):
-    site.router.get(send_many)
+    handled = site.world.loop.event()
+    site.router.get(send_many, lambda req, next: req.reply(200) or handled.set())
     alice = site.connect("alice", buffers=8192)
     alice.send_request("get", count=30, size=30_000)
+    assert handled.wait(PATIENCE)
     bob = site.connect("bob")
-    assert bob.request("get", count=0)["status"] == 200
+    assert bob.request("put")["status"] == 404
     assert alice.connection._outbox.size > 500_000
     for n in range(30):
         message = alice.take()
         assert (message["data"]["n"], len(message["data"]["text"])) == (n, 30_000)
     assert alice.take()["status"] == 200
+    assert alice.request("put")["status"] == 404
     assert alice.connection._outbox.size == 0
 
 
@@ -318,12 +321,15 @@ def test_one_message_may_be_larger_than_the_outbox(site):
 
 def test_overflow_closes_with_1008_after_an_intact_stream(site):
     site.router.get(send_many)
-    client = site.connect(max_outbox=300_000, buffers=8192)
-    client.send_request("get", count=100, size=20_000)
+    client = site.connect(max_outbox=600_000, buffers=8192)
     offline = site.world.loop.event()
     site.host.on_event.append(lambda event: event.name == "peer_offline" and offline.set())
+    client.send_request("get", count=100, size=20_000)
     assert offline.wait(PATIENCE)
     assert site.peer() is None
+    # What waits is forgotten, but for the rest of what was being written.
+    with client.connection._lock:
+        assert client.connection._outbox.size < 300_000
     seen = []
     while True:
         received = client.receive()
@@ -333,12 +339,12 @@ def test_overflow_closes_with_1008_after_an_intact_stream(site):
     assert received.close == (1008, "slow consumer")
     client.take_end()
     assert seen == list(range(len(seen)))
-    assert 0 < len(seen) < 30
+    assert 0 < len(seen) < 50
 
 
 def test_a_ping_flood_from_a_client_that_does_not_read_closes_with_1008(site):
     client = site.connect(max_outbox=20_000, buffers=8192)
-    sent = site.world.spawn(client.send_bytes, frame(PING, b"x" * 125) * 10_000)
+    sent = site.world.spawn(client.send_bytes, frame(PING, b"x" * 125) * 2_000)
     # Only when all was sent does the client begin to read.
     sent()
     received = client.receive()
@@ -347,7 +353,7 @@ def test_a_ping_flood_from_a_client_that_does_not_read_closes_with_1008(site):
         count += 1
         received = client.receive()
     assert received.close == (1008, "slow consumer")
-    assert 0 < count < 10_000
+    assert 0 < count < 2_000
     client.take_end()
 
 
@@ -862,6 +868,49 @@ def test_a_fatal_error_is_answered_500_and_ends_the_connection_only(site, gate, 
     alice.wait_for_end()
     assert bob.request("get")["status"] == 404
     assert site.world.errors.get(timeout=PATIENCE) is fatal
+
+
+def test_after_a_fatal_error_what_waits_is_not_handled(make_site):
+    site = make_site(parallel_requests=2)
+    failing, blocking = Gate(site), Gate(site)
+
+    def fail(req, next):
+        failing.block()
+        raise Fatal("stop")
+
+    handled = []
+    site.router.method("fail", fail).method("wait", blocking)
+    site.router.use(lambda req, next: handled.append(req.id))
+    client = site.connect()
+    client.send(request(1, "fail"), request(2, "wait"), request(3))
+    blocking.wait()
+    client.send_bytes(frame(PING))
+    assert client.receive() == Frame(PONG, b"")
+    failing.open()
+    assert client.take()["id"] == 1
+    assert client.take_close() == (1011, "internal error")
+    client.close()
+    client.wait_for_end()
+    blocking.open()
+    site.world.settle()
+    assert handled == []
+    assert str(site.world.errors.get(timeout=PATIENCE)) == "stop"
+
+
+def test_a_fatal_error_while_the_site_is_being_told_ends_the_connection(site):
+    def listen(event: Any) -> None:
+        if event.name == "peer_online":
+            raise Fatal("stop")
+
+    site.host.on_event.append(listen)
+    client = site.connect()
+    client.take_end()
+    client.close()
+    client.wait_for_end()
+    assert str(site.world.errors.get(timeout=PATIENCE)) == "stop"
+    assert site.peer() is None
+    site.host.on_event.clear()
+    assert site.connect().request("get")["status"] == 404
 
 
 def test_a_fatal_error_while_the_backlog_is_full_leaves_nothing_behind(site, gate, monkeypatch):

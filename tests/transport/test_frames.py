@@ -180,19 +180,16 @@ def test_a_violation_says_what_is_wrong():
 
 
 def test_decoding_is_linear_in_the_size_of_a_message():
-    # What is quadratic takes a hundred times as long for ten times as much.
-    def measure(size: int) -> float:
-        data = struct.pack("!BBQ", 0x82, 0xFF, size) + b"mask" + bytes(size)
-        codec = FrameCodec(size)
-        start = time.perf_counter()
-        items: list[Any] = []
-        for i in range(0, len(data), 16384):
-            items += codec.receive(data[i : i + 16384])
-        assert len(items) == 1
-        return time.perf_counter() - start
-
-    small = min(measure(2_000_000) for _ in range(3))
-    assert min(measure(20_000_000) for _ in range(3)) < 40 * small
+    size = 40_000_000
+    data = struct.pack("!BBQ", 0x82, 0xFF, size) + b"mask" + bytes(size)
+    codec = FrameCodec(size)
+    items: list[Any] = []
+    start = time.thread_time()
+    for i in range(0, len(data), 4096):
+        items += codec.receive(data[i : i + 4096])
+    # Well below a second; were the buffer copied for each piece, minutes.
+    assert time.thread_time() - start < 10
+    assert [len(payload) for _, payload in items] == [size]
 
 
 def test_buffers_do_not_stay_large_after_a_large_message():
@@ -308,9 +305,10 @@ def streams(draw: Any) -> bytes:
     return bytes(data[: draw(st.sampled_from([len(data), len(data), len(data) // 2]))])
 
 
-@settings(max_examples=400, deadline=None, database=None)
+@settings(max_examples=200, deadline=None, database=None)
 @given(streams(), st.lists(st.integers(0, 50), max_size=30))
 @example(frame(TEXT, b"\xff" * 10)[:12], [])
+@example(b"\x81\xfe\x00\x00", [])
 @example(close_frame(1000) + frame(TEXT, b"late"), [8])
 def test_wsproto_is_of_the_same_opinion(data, sizes):
     codec = FrameCodec(LIMIT)
@@ -322,7 +320,7 @@ def test_wsproto_is_of_the_same_opinion(data, sizes):
     # other gets more of it.
     if codec.error is not None and reference.code is None:
         reference.receive(bytes(64))
-    elif reference.code == 1007 and codec.error is None:
+    elif reference.code is not None and codec.error is None:
         items += codec.receive(bytes(LIMIT + 14))
     ours = look_into_close(items, codec.error and codec.error.code)
     if ours[1] != 1009:  # wsproto knows no limit

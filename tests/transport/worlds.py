@@ -7,7 +7,6 @@ its clients wait on gevent's hub; in the world of threads all that waits are thr
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import queue
 import socket
@@ -26,7 +25,7 @@ from protoo_flask.core.peers import Identity
 from protoo_flask.core.router import Router, RoutingOptions
 from protoo_flask.transport.connection import Connection
 from protoo_flask.transport.frames import FrameCodec
-from protoo_flask.transport.greenlets import GreenletChannel, GreenletLoop, GreenletTimer
+from protoo_flask.transport.greenlets import GreenletChannel, GreenletLoop
 from protoo_flask.transport.threads import ThreadChannel, ThreadLoop
 from tests.fakes import FakeHost
 
@@ -68,6 +67,23 @@ class WatchedThreadChannel(ThreadChannel):
     def close(self) -> None:
         super().close()
         self.closed.set()
+
+
+class WatchedThreadLoop(ThreadLoop):
+    """Keeps what ends a thread."""
+
+    def __init__(self, errors: Any) -> None:
+        super().__init__()
+        self._errors = errors
+
+    def spawn(self, function: Callable[..., Any], *args: Any) -> None:
+        def run() -> None:
+            try:
+                function(*args)
+            except BaseException as error:  # noqa: BLE001
+                self._errors.put(error)
+
+        super().spawn(run)
 
 
 class Greenlets:
@@ -112,28 +128,22 @@ class Greenlets:
 
     @contextlib.contextmanager
     def check_leaks(self) -> Iterator[None]:
-        gc.collect()
-        self._before = self._alive()
         hub = gevent.get_hub()
         active = hub.loop.activecnt
+        self._spawned: list[gevent.Greenlet] = []
+        gevent.Greenlet.add_spawn_callback(self._spawned.append)
         hub.handle_error = lambda context, kind, value, tb: self.errors.put(value)
         try:
             yield
             self.settle()
-            gc.collect()
-            timers = [one for one in gc.get_objects() if isinstance(one, GreenletTimer)]
-            assert [timer for timer in timers if timer._watcher is not None] == []
-            assert hub.loop.activecnt == active, "a watcher is still active"
+            assert hub.loop.activecnt == active, "a watcher or a timer is still active"
         finally:
             del hub.handle_error
+            gevent.Greenlet.remove_spawn_callback(self._spawned.append)
         assert self.errors.empty(), self.errors.get()
 
     def _started(self) -> list[gevent.Greenlet]:
-        return [one for one in self._alive() if one not in self._before]
-
-    def _alive(self) -> list[gevent.Greenlet]:
-        found = [one for one in gc.get_objects() if isinstance(one, gevent.Greenlet)]
-        return [one for one in found if not one.ready()]
+        return [greenlet for greenlet in self._spawned if not greenlet.ready()]
 
 
 class Threads:
@@ -145,8 +155,8 @@ class Threads:
     name = "threads"
 
     def __init__(self) -> None:
-        self.loop = ThreadLoop()
         self.errors: Any = queue.Queue()
+        self.loop = WatchedThreadLoop(self.errors)
 
     def wrap_client(self, sock: socket.socket) -> Any:
         return sock
@@ -159,12 +169,12 @@ class Threads:
             with sock:
                 connection.serve_to_the_end()
 
-        self._spawn(serve)
+        self.loop.spawn(serve)
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> Callable[[], None]:
         """Run a part of the test next to it; returns what waits for its end."""
         outcome: Future[None] = Future()
-        self._spawn(_run, outcome, function, *args)
+        self.loop.spawn(_run, outcome, function, *args)
         return lambda: outcome.result(PATIENCE)
 
     def wait_readable(self, sock: Any, timeout: float) -> bool:
@@ -190,20 +200,12 @@ class Threads:
     @contextlib.contextmanager
     def check_leaks(self) -> Iterator[None]:
         self._before = set(threading.enumerate())
-        hook = threading.excepthook
-        threading.excepthook = lambda args: self.errors.put(args.exc_value)
-        try:
-            yield
-            self.settle()
-        finally:
-            threading.excepthook = hook
+        yield
+        self.settle()
         assert self.errors.empty(), self.errors.get()
 
     def _started(self) -> set[threading.Thread]:
         return set(threading.enumerate()) - self._before
-
-    def _spawn(self, function: Callable[..., Any], *args: Any) -> None:
-        threading.Thread(target=function, args=args, daemon=True).start()
 
 
 def _run(outcome: Any, function: Callable[..., Any], *args: Any) -> None:
