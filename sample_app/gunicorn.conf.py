@@ -1,6 +1,7 @@
 """Settings of gunicorn for this site: `gunicorn -c sample_app/gunicorn.conf.py`."""
 
 import os
+import signal
 
 wsgi_app = "sample_app:create_app()"
 bind = "0.0.0.0:" + os.environ.get("PORT", "8000")
@@ -29,3 +30,9 @@ timeout = 30
 graceful_timeout = 5
 
 accesslog = "-" if os.environ.get("ACCESS_LOG") else None
+
+
+def post_worker_init(worker):
+    # In a terminal Ctrl-C reaches every process of its group. Told to end twice, by it and by the
+    # master, a gevent worker would end with a traceback; the master alone is enough.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

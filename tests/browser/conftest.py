@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-
 from playwright.sync_api import expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
