@@ -113,6 +113,7 @@ class LiveApp:
             loop,
             first_id=lambda: secrets.randbelow(MAX_ID // 2) + 1,
             request_timeout=settings.request_timeout,
+            response_timeout=settings.response_timeout,
             max_peers_per_user=settings.max_peers_per_user,
         )
 

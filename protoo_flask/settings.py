@@ -24,6 +24,9 @@ class Settings:
     strict_routing: bool = False
     #: Seconds that a peer has for its final response; then the server makes a 408.
     request_timeout: float = 10
+    #: Seconds that handlers have to answer a request of a peer; then it gets a 504. None:
+    #: for ever. It is the last resort against a handler that forgets to reply.
+    response_timeout: float | None = 60
     #: Seconds between keep-alive pings; a peer that is silent for two is closed. Proxies
     #: drop connections that are idle for a minute (nginx: proxy_read_timeout 60s).
     ping_interval: float | None = 25
@@ -98,6 +101,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "session_key": lambda value: isinstance(value, str) and bool(value),
     "allowed_origins": _is_list_of_origins,
     "request_timeout": _is_positive,
+    "response_timeout": lambda value: value is None or _is_positive(value),
     "ping_interval": lambda value: value is None or _is_positive(value),
     "max_message_size": _is_count,
     "max_outbox": _is_count,
@@ -110,6 +114,7 @@ _EXPECTED = {
     "session_key": 'the name of a key of flask.session, like "username" or "_user_id"',
     "allowed_origins": 'None, "*", or a list of origins like "https://example.org"',
     "request_timeout": _SECONDS,
+    "response_timeout": f"{_SECONDS}, or None for ever",
     "ping_interval": f"{_SECONDS}, or None for no pings",
     "max_message_size": f"{_COUNT} of bytes",
     "max_outbox": f"{_COUNT} of bytes",

@@ -24,6 +24,7 @@ def test_the_defaults_are_those_that_the_documentation_names():
         "PROTOO_CASE_SENSITIVE_ROUTING": False,
         "PROTOO_STRICT_ROUTING": False,
         "PROTOO_REQUEST_TIMEOUT": 10,
+        "PROTOO_RESPONSE_TIMEOUT": 60,
         "PROTOO_PING_INTERVAL": 25,
         "PROTOO_MAX_MESSAGE_SIZE": 65536,
         "PROTOO_MAX_OUTBOX": 1048576,

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Callable, Protocol
 
 from .errors import ProtocolError, Reject, UsageError
 from .events import Event, EventQueues
+from .handlers import describe, locate
 from .inbox import Inbox
 from .peers import GOING_AWAY, Identity, Link, Peer, Registry
 from .request import Request
+from .unanswered import UnansweredRequests
 
 if TYPE_CHECKING:
     from .response import Response
@@ -59,10 +61,12 @@ class Application:
         *,
         first_id: Callable[[], int],
         request_timeout: float,
+        response_timeout: float | None,
         max_peers_per_user: int,
     ) -> None:
         self.owner = owner
         self.scheduler = scheduler
+        self.unanswered = UnansweredRequests(scheduler, response_timeout, self._give_up)
         self._router = router
         self._host = host
         self.registry = Registry(
@@ -112,10 +116,26 @@ class Application:
             self._host.run(request.peer, self._router, request, self._finish(request))
         except BaseException as error:
             # A teardown function of the site failed, or something that is no Exception
-            # (a gevent.Timeout, say) came through the chain.
+            # (a gevent.Timeout, say) came through the chain. Or the chain was too deep:
+            # error handlers, called where it broke, would break there again, so that
+            # error comes all the way up.
             self._fail(request, error)
             if not isinstance(error, Exception):
                 raise
+
+    def _give_up(self, request: Request) -> None:
+        """Answer a request that nobody has answered in time."""
+        handler = request.last_handler
+        self._host.logger.warning(
+            "nobody has answered %s %s from %s; it stopped in %s %s",
+            request.method,
+            request.original_path,
+            request.peer,
+            describe(handler),
+            locate(handler),
+        )
+        if not request.ended:
+            request.reply(504, "no answer")
 
     def _finish(self, request: Request) -> Callable[..., None]:
         """Return the last ``next`` of the chain: nobody has answered, or there was an error."""
@@ -131,7 +151,9 @@ class Application:
     def _fail(self, request: Request, error: Any) -> None:
         status, reason = self._describe(error)
         if status >= 500 or request.ended:
-            exc_info = error if isinstance(error, BaseException) else None
+            # The traceback of a chain that was too deep is a thousand frames of the same.
+            told = isinstance(error, BaseException) and not isinstance(error, RecursionError)
+            exc_info = error if told else None
             self._host.logger.error(
                 "error in %s %s from %s: %r",
                 request.method,
@@ -151,6 +173,8 @@ class Application:
         Only errors that were given a status say more than that something went wrong:
         the text of any other may hold what is nobody's business.
         """
+        if isinstance(error, RecursionError):
+            return 500, "too many nested calls of next(), or of something else"
         if isinstance(error, Reject):
             return error.code, error.reason
         described = self._host.describe_error(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from typing import TYPE_CHECKING, Any, Callable, Sequence
@@ -26,6 +27,18 @@ def split_path(args: Sequence[Any]) -> tuple[PathPattern | None, list[Any]]:
     rest = list(args)
     path = rest.pop(0) if rest and is_path(rest[0]) else None
     return path, flatten(rest)
+
+
+def split_error_classes(
+    args: Sequence[Any],
+) -> tuple[list[Any], tuple[type[BaseException], ...]]:
+    """Take the classes of exceptions out of ``([path], *classes, *functions)``."""
+    rest = list(args)
+    at = 1 if rest and is_path(rest[0]) else 0
+    classes = []
+    while at < len(rest) and isinstance(rest[at], type) and issubclass(rest[at], BaseException):
+        classes.append(rest.pop(at))
+    return rest, tuple(classes)
 
 
 def is_path(value: Any) -> bool:
@@ -71,6 +84,26 @@ def check_function(function: Any) -> Any:
 
 def _is_async(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def describe(function: Any) -> str:
+    """Return the name of a function as one would search for it: ``chat.store``."""
+    target = _unwrap(function)
+    name = getattr(target, "__qualname__", None)
+    if name is None:
+        return type(target).__name__
+    return f"{target.__module__}.{name}"
+
+
+def locate(function: Any) -> str:
+    """Return where a function is defined, ``/app/chat.py:81``; "" when that is unknown."""
+    code = getattr(_unwrap(function), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else ""
+
+
+def _unwrap(function: Any) -> Any:
+    target = inspect.unwrap(getattr(function, "__func__", function))
+    return target.func if isinstance(target, functools.partial) else target
 
 
 def check_method(name: Any) -> str:

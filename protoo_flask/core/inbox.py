@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 MAX_VIOLATIONS = 20
 VIOLATION_PERIOD = 60.0
 
+#: Characters of a path. What a server takes as the first line of an HTTP request is of
+#: this order (gunicorn: 4094), and no application has longer paths than that.
+MAX_PATH_LENGTH = 4096
+
 
 class Inbox:
     """The reading end of a link.
@@ -70,6 +74,9 @@ class Inbox:
             self._in_progress.add(id)
         request = Request.received(message.method, message.path, id, data, self.peer, self._respond)
         request.app = self._application.owner
+        if len(message.path) > MAX_PATH_LENGTH:
+            request.reply(414, f"a path has at most {MAX_PATH_LENGTH} characters")
+            return None
         return request
 
     def receive_binary(self) -> None:
@@ -78,6 +85,10 @@ class Inbox:
 
     def handle(self, request: Request) -> None:
         """Route a request; returns when its chain has run. Never raises an Exception."""
+        if request.id is not None:
+            # From now on: in the backlog, it is not its own handler that takes the time.
+            request._wait_longer = self._application.unanswered.remove
+            self._application.unanswered.add(request)
         self._application.handle(request)
 
     def refuse(self, reason: str, id: int = 0) -> None:
@@ -97,4 +108,5 @@ class Inbox:
         payload = serialize_response(response.status, response.reason, request.id, response.data)
         if response.status >= 200:
             self._in_progress.discard(request.id)
+            self._application.unanswered.remove(request)
         self._link.send(payload)

@@ -34,11 +34,13 @@ class Request:
     __slots__ = (
         "_attributes",
         "_respond",
+        "_wait_longer",
         "app",
         "base_path",
         "data",
         "ended",
         "id",
+        "last_handler",
         "method",
         "original_path",
         "params",
@@ -65,6 +67,9 @@ class Request:
         self.route: Any = None
         self.ended = False
         self._attributes: dict[str, Any] | None = None
+        self._wait_longer: Callable[[Request], None] | None = None
+        #: The function that was called last, for the log when nobody answers.
+        self.last_handler: Any = None
         self._respond: Callable[[Request, Response], None] | None = None
 
     @classmethod
@@ -100,6 +105,14 @@ class Request:
     def get(self, name: str) -> Any:
         """Return what :meth:`set` kept, or ``None``."""
         return None if self._attributes is None else self._attributes.get(name)
+
+    def keep_open(self) -> None:
+        """Let the answer take longer than ``PROTOO_RESPONSE_TIMEOUT``.
+
+        For a handler that sees to it itself that an answer comes in the end.
+        """
+        if self._wait_longer is not None:
+            self._wait_longer(self)
 
     def create_response(
         self, status: int, reason: str = "", data: dict[str, Any] | None = None

@@ -47,6 +47,12 @@ class Route(Verbs):
         self._stack: list[tuple[str | None, Handler]] = []
         self._frozen = False
 
+    @property
+    def methods(self) -> set[str] | None:
+        """The methods that it has functions for; ``None`` for any."""
+        methods = {wanted for wanted, _ in self._stack if wanted is not None}
+        return methods if all(wanted is not None for wanted, _ in self._stack) else None
+
     def handles(self, method: str) -> bool:
         """Whether any function of this route is for ``method``."""
         return any(wanted is None or wanted == method for wanted, _ in self._stack)
@@ -63,6 +69,10 @@ class Route(Verbs):
         """Append functions for a method, or for every method when it is ``None``."""
         check_open(self._frozen)
         self._stack.extend((method, function) for function in functions)
+
+    def functions(self) -> Sequence[tuple[str | None, Handler]]:
+        """Return its functions in order, each with its method; ``None`` for any."""
+        return tuple(self._stack)
 
     def freeze(self) -> list[Handler]:
         """Close the registration; returns the functions."""
@@ -105,8 +115,11 @@ class Route(Verbs):
                     if view is not None and req.route is not view.route:
                         caller = View(req)
                         view.restore(req)
+                    req.last_handler = function
                     try:
                         function(req, next_in_route)
+                    except RecursionError:
+                        raise
                     except Exception as exc:
                         next_in_route(exc)
                     finally:

@@ -14,7 +14,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
 from .errors import BadPath, UsageError
-from .handlers import Next, ParamHandler, check_function, check_method, is_path, split_path
+from .handlers import (
+    Next,
+    ParamHandler,
+    check_function,
+    check_method,
+    is_path,
+    split_error_classes,
+    split_path,
+)
+from .index import LayerIndex
 from .patterns import Matcher, Params, PathPattern, compile_pattern
 from .route import Route, check_open, leaves_route
 from .verbs import Verbs
@@ -43,18 +52,21 @@ class RoutingOptions(NamedTuple):
 class Layer:
     """One entry of a router's stack: where it applies, and what it runs."""
 
-    __slots__ = ("handle", "is_error_handler", "matcher", "path", "route")
+    __slots__ = ("error_classes", "handle", "is_error_handler", "matcher", "path", "route")
 
     def __init__(
         self,
         path: PathPattern | None,
         handle: Callable[..., Any],
         is_error_handler: bool = False,
+        error_classes: tuple[type[BaseException], ...] = (),
     ) -> None:
         self.path = path
         self.handle = handle
         self.route = handle if isinstance(handle, Route) else None
         self.is_error_handler = is_error_handler
+        #: Which errors it is for; none means all.
+        self.error_classes = error_classes
         #: ``None`` applies to every path and gives no parameters.
         self.matcher: Matcher | None = None
         # A bad pattern is refused here, with the line that registers it in the traceback.
@@ -72,6 +84,11 @@ class Layer:
             strict=bool(options.strict) and is_route,
             case_sensitive=bool(options.case_sensitive),
         )
+
+    @property
+    def methods(self) -> set[str] | None:
+        """The methods of the requests that it is for; ``None`` for any."""
+        return None if self.route is None else self.route.methods
 
     def enter(self, req: Request, merge_params: bool) -> str | None:
         """Give ``req`` this layer's parameters, when it is for this layer.
@@ -99,12 +116,26 @@ class Layer:
     def run(self, matched: str, error: Any, req: Request, next: Next) -> None:
         """Call the function; below a prefix it sees the rest of the path."""
         if matched and self.route is None:
-            req.base_path += matched
-            req.path = req.path[len(matched) :] or "/"
+            self.descend(matched, req)
+        req.last_handler = self.handle
         if error is not None:
             self.handle(error, req, next)
         else:
             self.handle(req, next)
+
+    def descend(self, matched: str, req: Request) -> None:
+        """Show ``req`` as it is below a prefix."""
+        req.base_path += matched[:-1] if matched[-1] == "/" else matched
+        rest = req.path[len(matched) :]
+        req.path = rest if rest[:1] == "/" else "/" + rest
+
+    def takes(self, error: Any) -> bool:
+        """Whether this layer is for a chain in this state: with an error, or without."""
+        if error is None:
+            return not self.is_error_handler
+        if not self.is_error_handler:
+            return False
+        return not self.error_classes or isinstance(error, self.error_classes)
 
 
 class Router(Verbs):
@@ -136,6 +167,8 @@ class Router(Verbs):
         self._stack: list[Layer] = []
         self._param_handlers: dict[str | int, list[ParamHandler]] = {}
         self._frozen = False
+        self._case_sensitive = False
+        self._index: LayerIndex | None = None
 
     # Registration ----------------------------------------------------------------
 
@@ -159,9 +192,17 @@ class Router(Verbs):
         return self._register(args, lambda path, functions: [_route(path, name, functions)])
 
     def errorhandler(self, *args: Any) -> Any:
-        """Handle the errors of the layers above it: ``fn(error, req, next)``."""
+        """Handle the errors of the layers above it: ``fn(error, req, next)``.
+
+        Of a path, of some classes of exceptions, or of both::
+
+            @router.errorhandler("/files", FileNotFoundError, PermissionError)
+            def no_file(error, req, next):
+                req.reply(404, "no such file")
+        """
+        rest, classes = split_error_classes(args)
         return self._register(
-            args, lambda path, functions: [Layer(path, fn, True) for fn in functions]
+            rest, lambda path, functions: [Layer(path, fn, True, classes) for fn in functions]
         )
 
     def route(self, path: PathPattern) -> Route:
@@ -225,7 +266,9 @@ class Router(Verbs):
         if self._frozen:
             return
         self._frozen = True
+        self._index = None
         options = self._options.within(parent)
+        self._case_sensitive = bool(options.case_sensitive)
         for layer in self._stack:
             layer.compile(options)
             functions = [layer.handle] if layer.route is None else layer.route.freeze()
@@ -233,11 +276,37 @@ class Router(Verbs):
                 if isinstance(function, Router):
                     function.freeze(options)
 
+    # Looking at it ---------------------------------------------------------------
+
+    @property
+    def merges_params(self) -> bool:
+        """Whether its layers see the parameters of the router above."""
+        return self._options.merge_params
+
+    def layers(self) -> Sequence[Layer]:
+        """Return its layers, in order."""
+        return tuple(self._stack)
+
+    def param_handlers(self) -> list[tuple[str, ParamHandler]]:
+        """Return what was given to :meth:`param`: names and functions."""
+        handlers = self._param_handlers.items()
+        return [(str(name), function) for name, functions in handlers for function in functions]
+
+    def candidates(self, req: Request) -> Sequence[Layer]:
+        """Return the layers that may apply to ``req``, in order."""
+        return self._get_index().find(req.method, req.path)
+
+    def _get_index(self) -> LayerIndex:
+        """Return the index of the stack; a router that is still open has one for now."""
+        if self._index is None or (not self._frozen and len(self._index) != len(self._stack)):
+            self._index = LayerIndex(self._stack, self._case_sensitive)
+        return self._index
+
     # Running ---------------------------------------------------------------------
 
     def __call__(self, req: Request, next: Next) -> None:
         """Run the layers that apply to ``req`` in order, then ``next``."""
-        stack = self._stack
+        layers = self.candidates(req)
         view = View(req)
         seen: dict[str | int, _SeenParam] = {}
         index = 0
@@ -253,10 +322,10 @@ class Router(Verbs):
             caller = View(req)
             view.restore(req)
             try:
-                while index < len(stack):
-                    layer = stack[index]
+                while index < len(layers):
+                    layer = layers[index]
                     index += 1
-                    if layer.is_error_handler != (error is not None):
+                    if not layer.takes(error):
                         continue
                     try:
                         matched = layer.enter(req, self._options.merge_params)
@@ -271,6 +340,8 @@ class Router(Verbs):
                         layer.run(matched, error, req, next_layer)
                     return
                 next(error)
+            except RecursionError:
+                raise  # see Application.handle(): here is no room to handle anything
             except Exception as exc:
                 next_layer(exc)
             finally:
@@ -303,6 +374,8 @@ class Router(Verbs):
                         self._check_param(waiting.pop(0), req, seen, next_param)
                     else:
                         layer.run(matched, None, req, next)
+                except RecursionError:
+                    raise
                 except Exception as exc:
                     next(exc)
 
@@ -334,6 +407,8 @@ class Router(Verbs):
                     return
                 try:
                     waiting.pop(0)(req, next_handler, value)
+                except RecursionError:
+                    raise
                 except Exception as exc:
                     param.error = exc
                     next(exc)

@@ -248,6 +248,45 @@ def test_the_ids_of_both_sides_have_nothing_to_do_with_each_other():
     assert told[0].response.status == 200
 
 
+# Absurd paths
+
+
+@pytest.mark.parametrize("length", [4097, 65536])
+def test_a_path_that_is_too_long_is_answered_414_without_looking_at_it(length):
+    core = Core(response_timeout=30)
+    requests = []
+    core.router.use(keep(requests))
+    alice = core.connect()
+    answer = alice.request("get", "/" + "a" * (length - 1))
+    assert (answer["status"], answer["reason"]) == (414, "a path has at most 4096 characters")
+    assert requests == []
+    assert len(core.application.unanswered) == 0
+    assert alice.link.closed is None
+
+
+def test_the_longest_path_is_routed_and_its_length_counts_characters():
+    core = Core()
+    core.router.get("/:name", lambda req, next: req.reply(200, str(len(req.params["name"]))))
+    assert core.connect().request("get", "/" + "é" * 4095)["reason"] == "4095"
+
+
+def test_a_notification_whose_path_is_too_long_is_ignored():
+    core, requests = Core(), []
+    core.router.use(keep(requests))
+    alice = core.connect()
+    alice.notify("get", "/" * 5000)
+    assert alice.take_all() == requests == []
+
+
+def test_the_id_of_a_path_that_is_too_long_is_free_again():
+    core = Core()
+    core.router.use(lambda req, next: req.reply(200))
+    alice = core.connect()
+    alice.send({"method": "get", "path": "/" * 5000, "id": 7})
+    alice.send({"method": "get", "path": "/", "id": 7})
+    assert [answer["status"] for answer in alice.take_all()] == [414, 200]
+
+
 # Requests
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import re
-import time
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from protoo_flask.core import linear
+from protoo_flask.core.ambiguity import is_linear
 from protoo_flask.core.errors import BadPath, PatternError, UsageError
-from protoo_flask.core.patterns import compile_pattern, decode
+from protoo_flask.core.patterns import _Translator, compile_pattern, decode
 
 
 def params_of(pattern, path, *, end=True, **options):
@@ -46,7 +47,7 @@ def prefix_of(pattern, path, **options):
         ("/users/", "/users/", {}),
         ("/a.b", "/a.b", {}),
         ("/a.b", "/axb", None),
-        ("/a b/[x]$", "/a b/[x]$", {}),
+        (r"/a b/\[x]\$", "/a b/[x]$", {}),
         ("/caf%C3%A9", "/caf%C3%A9", {}),
         ("/caf%C3%A9", "/café", None),
         ("/:name", "/bob", {"name": "bob"}),
@@ -82,7 +83,8 @@ def test_a_route_matches_the_whole_path(pattern, path, params):
         ("/", "/", ""),
         ("/", "/users", ""),
         ("/users", "/users", "/users"),
-        ("/users", "/users/", "/users"),
+        # What a middleware sees as base_path is without the slash.
+        ("/users", "/users/", "/users/"),
         ("/users", "/users/bob", "/users"),
         ("/users", "/usersx", None),
         ("/users", "/users.x", None),
@@ -172,12 +174,25 @@ def test_no_path_makes_matching_raise_anything_but_bad_path(text):
             matcher.match(path)
 
 
-def test_matching_takes_no_longer_than_the_path_is_long():
-    pattern = compile_pattern("/:a?/:b?/:c?/:d?/:e?/:f?/end", end=True)
-    started = time.process_time()
-    assert pattern.match("/a" * 50_000) is None
-    assert pattern.match("/" * 50_000) is None
-    assert time.process_time() - started < 1
+@pytest.mark.parametrize("many", [1, 3, 6, 12])
+def test_matching_many_optional_parameters_takes_no_longer_than_the_path_is_long(many, monkeypatch):
+    steps = []
+    run = linear._run
+
+    def count(program, text, position, slots, visited):
+        end = run(program, text, position, slots, visited)
+        steps.append(len(visited) <= len(program) * (len(text) + 1))
+        return end
+
+    monkeypatch.setattr(linear, "_run", count)
+    pattern = "".join(f"/:p{number}?" for number in range(many)) + "/end"
+    matcher = compile_pattern(pattern, end=True)
+    assert matcher.match("/a" * 2000) is None
+    assert matcher.match("/" * 2000) is None
+    # Either re can do it without trying twice, or the linear matcher has done it.
+    regex, _ = _Translator(pattern).compile(True, False, False)
+    assert is_linear(regex) is (steps == [])
+    assert all(steps)
 
 
 # Compiled patterns and lists
@@ -220,10 +235,10 @@ def test_of_a_list_the_first_that_matches_counts(path, params):
     assert params_of(pattern, path) == params
 
 
-def test_unnamed_groups_are_numbered_throughout_a_list():
+def test_unnamed_groups_are_numbered_in_each_pattern_of_a_list():
     pattern = [re.compile(r"^/a/(\w+)"), re.compile(r"^/b/(\w+)")]
-    assert compile_pattern(pattern, end=True).keys == (0, 1)
-    assert params_of(pattern, "/b/x") == {1: "x"}
+    assert compile_pattern(pattern, end=True).keys == (0, 0)
+    assert params_of(pattern, "/b/x") == {0: "x"}
 
 
 def test_a_matcher_knows_its_keys_in_order():
@@ -242,19 +257,13 @@ def test_a_matcher_knows_its_keys_in_order():
         ("/:", 1),
         ("/a/:", 3),
         ("/:-x", 1),
-        ("/:a:b", 3),
-        ("/:a-:b", 4),
-        ("/x/:a-b", 3),
-        ("/x:a", 2),
-        ("/a?", 2),
-        ("/:a/b?", 5),
-        ("/file/*", 6),
-        ("/ab+cd", 3),
-        ("/(a|b)", 1),
+        ("/a:/b", 2),
+        ("/a**b(", 5),
+        ("/a++", 3),
+        ("/x/(a", 3),
+        ("/[a", 1),
         ("/(", 1),
         ("/)", 1),
-        (r"/:id(\d+)", 4),
-        ("/:a??", 3),
     ],
 )
 def test_a_pattern_that_cannot_be_compiled_is_refused_at_its_place(pattern, position):
@@ -275,11 +284,9 @@ def test_a_pattern_that_cannot_be_compiled_is_refused_at_its_place(pattern, posi
     [
         ("users", 'a path starts with "/"'),
         ("/:", "a parameter has a name, as in /:username"),
-        ("/:a-b", "a parameter's name is letters, digits and underscores"),
-        (
-            "/file/*",
-            "'*' cannot stand here; a segment is literal text, or one parameter like :name",
-        ),
+        ("/a:-b", "a parameter has a name, as in /:username"),
+        ("/a++", "multiple repeat"),
+        (re.compile(r"(a+)+\1$"), "groupref cannot be matched in linear time"),
     ],
 )
 def test_a_refused_pattern_is_told_what_would_be_right(pattern, problem):

@@ -130,6 +130,49 @@ def test_250_nested_next_calls_fit_on_the_stack():
     assert len(trace) == 500
 
 
+@pytest.mark.parametrize("kind", ["use", "route", "routers", "param"])
+def test_250_nested_next_calls_fit_on_the_stack_whatever_they_go_through(kind):
+    core, trace = Core(), []
+
+    def pass_on(req, next, *value):
+        trace.append(None)
+        next()
+
+    router = core.router
+    if kind == "use":
+        router.use([pass_on] * 250)
+    elif kind == "route":
+        router.get("/:x", [pass_on] * 250)
+    elif kind == "param":
+        for _ in range(249):
+            router.param("x", pass_on)
+        router.use("/:x", pass_on)
+    else:
+        for _ in range(10):
+            inner = Router()
+            router.use([pass_on] * 25, inner)
+            router = inner
+    core.router.get("/x", reply("OK"))
+    assert routes(core, "/x") == ok
+    assert len(trace) == 250
+
+
+def test_deeper_nesting_ends_in_a_500_and_the_connection_lives():
+    core, trace = Core(), []
+    core.router.get("/fine", reply("OK"))
+    core.router.use([lambda req, next: next()] * 20_000)
+    core.router.get("/", lambda req, next: trace.append("never this deep"))
+    alice = core.connect()
+    answer = alice.request("get", "/")
+    assert answer["status"] == 500
+    assert "too many nested calls of next()" in answer["reason"]
+    assert alice.take_all() == trace == []
+    (error,) = core.host.errors
+    assert isinstance(error, RecursionError)
+    assert alice.request("get", "/fine")["status"] == 200
+    assert alice.link.closed is None
+
+
 def test_thousands_of_layers_that_do_not_apply_need_no_stack():
     core = Core()
     for number in range(5000):
@@ -700,6 +743,73 @@ def test_an_error_after_the_final_reply_reaches_the_log_from_any_depth(depth):
     assert routes(core, "/") == ok
     assert core.host.errors == [error]
     assert trace == []
+
+
+class Missing(LookupError):
+    """A class of a site, below one of Python."""
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (Missing("x"), (404, "missing")),
+        (KeyError("x"), (404, "lookup")),
+        (IndexError("x"), (404, "lookup")),
+        (ValueError("x"), (400, "value or type")),
+        (TypeError("x"), (400, "value or type")),
+        (OSError("x"), (500, "any")),
+        ("a text", (500, "any")),
+    ],
+    ids=repr,
+)
+def test_an_error_handler_may_be_for_some_classes_of_exceptions(error, answer):
+    core = Core()
+    core.router.use(lambda req, next: next(error))
+
+    def reply(status, reason):
+        return lambda error, req, next: req.reply(status, reason)
+
+    core.router.errorhandler(Missing, reply(404, "missing"))
+    core.router.errorhandler(LookupError)(reply(404, "lookup"))
+    core.router.errorhandler(ValueError, TypeError, reply(400, "value or type"))
+    core.router.errorhandler(reply(500, "any"))
+    assert routes(core, "/") == answer
+
+
+def test_error_handlers_are_tried_in_the_order_of_the_stack_not_by_how_close_the_class_is():
+    core = Core()
+    core.router.use(lambda req, next: next(Missing()))
+    core.router.errorhandler(LookupError, lambda error, req, next: req.reply(404, "first"))
+    core.router.errorhandler(Missing, lambda error, req, next: req.reply(404, "second"))
+    assert routes(core, "/") == (404, "first")
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "answer"),
+    [
+        ("/files/7", KeyError(), (404, "no file 7")),
+        ("/files/7", ValueError(), failed),
+        ("/other/7", KeyError(), failed),
+    ],
+    ids=str,
+)
+def test_an_error_handler_may_be_for_a_path_and_a_class(path, error, answer):
+    core = Core()
+    core.router.use(lambda req, next: next(error))
+
+    @core.router.errorhandler("/files/:id", KeyError)
+    def no_file(error, req, next):
+        req.reply(404, f"no file {req.params['id']}")
+
+    assert routes(core, path) == answer
+
+
+def test_an_error_handler_of_a_class_needs_a_function_after_it():
+    router = Router()
+    with pytest.raises(UsageError):
+        router.errorhandler("/x", KeyError, 5)
+    with pytest.raises(UsageError):
+        router.errorhandler("/x", print, 5)
 
 
 def test_a_second_final_reply_raises_in_the_handler():

@@ -1,0 +1,12 @@
+"""Python's own parser of regular expressions, wherever this Python keeps it."""
+
+import sys
+
+if sys.version_info >= (3, 11):
+    from re import _constants as op
+    from re import _parser as parser
+else:  # pragma: no cover
+    import sre_constants as op
+    import sre_parse as parser
+
+__all__ = ["op", "parser"]
