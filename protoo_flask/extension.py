@@ -9,6 +9,7 @@ from weakref import WeakSet
 from flask import Blueprint, Flask, current_app, has_app_context
 
 from .authorization import Authorizer
+from .commands import commands
 from .core.errors import UsageError
 from .core.handlers import check_function
 from .core.patterns import PathPattern
@@ -74,6 +75,7 @@ class Protoo(Verbs):
         blueprint.add_url_rule(settings.path, "handshake", live.handshake, websocket=True)
         blueprint.add_url_rule(settings.path, "plain_http", live.answer_plain_http)
         app.register_blueprint(blueprint)
+        app.cli.add_command(commands)
 
     # Registration --------------------------------------------------------------------
 

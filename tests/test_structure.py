@@ -23,6 +23,11 @@ PACKAGE = Path(protoo_flask.__file__).parent
 #: A line for a package is for the modules in it that have no line of their own.
 LAYERS = [
     # modules of protoo_flask        other packages
+    ("core.errors", ""),
+    ("core.sre", "sre_constants sre_parse"),
+    ("core.linear", ""),
+    ("core.ambiguity", ""),
+    ("core.patterns", ""),
     ("core", "msgspec typing_extensions"),
     ("signals", "blinker"),
     ("settings", ""),
@@ -39,6 +44,7 @@ LAYERS = [
     ("host", "flask werkzeug"),
     ("upgrade", "flask gevent"),
     ("live", "flask atexit secrets threading"),
+    ("commands", "click flask os"),
     ("serving", "flask gevent signal"),
     ("extension", "flask"),
     ("middleware", ""),
