@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Sequence, overload
 from weakref import WeakSet
 
 from flask import Blueprint, Flask, current_app, has_app_context
@@ -11,7 +11,7 @@ from flask import Blueprint, Flask, current_app, has_app_context
 from .authorization import Authorizer
 from .commands import commands
 from .core.errors import UsageError
-from .core.handlers import check_function
+from .core.handlers import Decorator, Registered, check_function
 from .core.patterns import PathPattern
 from .core.peers import AUTHORIZATION_REVOKED, Peer
 from .core.route import Route
@@ -100,13 +100,31 @@ class Protoo(Verbs):
         self.authorizer = check_function(function)
         return function
 
+    @overload
+    def use(self, path: PathPattern = ..., /) -> Decorator: ...
+
+    @overload
+    def use(self, *args: Registered) -> Router: ...
+
     def use(self, *args: Any) -> Any:
         """Run functions or routers for every request below a path: see :class:`Router`."""
         return self.router.use(*args)
 
+    @overload
+    def all(self, path: PathPattern = ..., /) -> Decorator: ...
+
+    @overload
+    def all(self, *args: Registered) -> Router: ...
+
     def all(self, *args: Any) -> Any:
         """Handle requests of any method whose whole path matches: see :class:`Router`."""
         return self.router.all(*args)
+
+    @overload
+    def method(self, name: str, path: PathPattern = ..., /) -> Decorator: ...
+
+    @overload
+    def method(self, name: str, *args: Registered) -> Router: ...
 
     def method(self, name: str, *args: Any) -> Any:
         """Handle requests of the method ``name``, which may be any string."""
@@ -119,6 +137,12 @@ class Protoo(Verbs):
     def param(self, names: str | Sequence[str], function: Any = None) -> Any:
         """Run ``fn(req, next, value)`` before layers whose path has such a parameter."""
         return self.router.param(names, function)
+
+    @overload
+    def errorhandler(self, *args: PathPattern | type[BaseException]) -> Decorator: ...
+
+    @overload
+    def errorhandler(self, *args: Registered) -> Any: ...
 
     def errorhandler(self, *args: Any) -> Any:
         """Handle the errors of what is registered above: ``fn(error, req, next)``."""

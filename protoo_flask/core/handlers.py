@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from typing import TYPE_CHECKING, Any, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Protocol, Sequence, TypeVar, Union
 
 from .errors import UsageError
 from .patterns import PathPattern
@@ -17,6 +17,18 @@ Next = Callable[..., None]
 Handler = Callable[["Request", Next], Any]
 ErrorHandler = Callable[[Any, "Request", Next], Any]
 ParamHandler = Callable[["Request", Next, str], Any]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Decorator(Protocol):
+    """What a registration without functions returns: it gives back what it is given."""
+
+    def __call__(self, function: F, /) -> F: ...
+
+
+#: What a registration takes: a path first, maybe; functions, routers, lists of these.
+Registered = Union[PathPattern, Callable[..., Any], Sequence[Any]]
 
 
 def split_path(args: Sequence[Any]) -> tuple[PathPattern | None, list[Any]]:

@@ -11,12 +11,14 @@ past the middleware and into the error handlers below.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence, overload
 
 from .errors import BadPath, UsageError
 from .handlers import (
+    Decorator,
     Next,
     ParamHandler,
+    Registered,
     check_function,
     check_method,
     is_path,
@@ -172,13 +174,31 @@ class Router(Verbs):
 
     # Registration ----------------------------------------------------------------
 
+    @overload
+    def use(self, path: PathPattern = ..., /) -> Decorator: ...
+
+    @overload
+    def use(self, *args: Registered) -> Router: ...
+
     def use(self, *args: Any) -> Any:
         """Run functions or routers for every request below a path, whatever its method."""
         return self._register(args, lambda path, functions: [Layer(path, fn) for fn in functions])
 
+    @overload
+    def all(self, path: PathPattern = ..., /) -> Decorator: ...
+
+    @overload
+    def all(self, *args: Registered) -> Router: ...
+
     def all(self, *args: Any) -> Any:
         """Handle requests of any method whose whole path matches."""
         return self._register(args, lambda path, functions: [_route(path, None, functions)])
+
+    @overload
+    def method(self, name: str, path: PathPattern = ..., /) -> Decorator: ...
+
+    @overload
+    def method(self, name: str, *args: Registered) -> Router: ...
 
     def method(self, name: str, *args: Any) -> Any:
         """Handle requests of the method ``name``, which may be any string.
@@ -190,6 +210,12 @@ class Router(Verbs):
         """
         check_method(name)
         return self._register(args, lambda path, functions: [_route(path, name, functions)])
+
+    @overload
+    def errorhandler(self, *args: PathPattern | type[BaseException]) -> Decorator: ...
+
+    @overload
+    def errorhandler(self, *args: Registered) -> Any: ...
 
     def errorhandler(self, *args: Any) -> Any:
         """Handle the errors of the layers above it: ``fn(error, req, next)``.
