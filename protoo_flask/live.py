@@ -234,6 +234,8 @@ def _asks_for_upgrade() -> bool:
 
 
 def _refuse(status: int, reason: str) -> Response:
+    if not 400 <= status <= 599:
+        status = 403  # a status for requests; as one of HTTP it would say something else
     return Response(reason or "refused", status, mimetype="text/plain")
 
 

@@ -97,6 +97,9 @@ _SECONDS = "a positive number of seconds"
 _COUNT = "a positive whole number"
 
 _CHECKS: dict[str, Callable[[Any], bool]] = {
+    "case_sensitive_routing": lambda value: isinstance(value, bool),
+    "strict_routing": lambda value: isinstance(value, bool),
+    "compression": lambda value: isinstance(value, bool),
     "path": lambda value: isinstance(value, str) and value[:1] == "/" and len(value) > 1,
     "session_key": lambda value: isinstance(value, str) and bool(value),
     "allowed_origins": _is_list_of_origins,
@@ -109,7 +112,12 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "parallel_requests": _is_count,
 }
 
+_BOOLEAN = "True or False"
+
 _EXPECTED = {
+    "case_sensitive_routing": _BOOLEAN,
+    "strict_routing": _BOOLEAN,
+    "compression": _BOOLEAN,
     "path": 'a path below the root, like "/protoo"',
     "session_key": 'the name of a key of flask.session, like "username" or "_user_id"',
     "allowed_origins": 'None, "*", or a list of origins like "https://example.org"',

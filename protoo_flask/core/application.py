@@ -61,8 +61,8 @@ class Application:
         *,
         first_id: Callable[[], int],
         request_timeout: float,
-        response_timeout: float | None,
         max_peers_per_user: int,
+        response_timeout: float | None = None,
     ) -> None:
         self.owner = owner
         self.scheduler = scheduler

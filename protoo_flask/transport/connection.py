@@ -12,7 +12,8 @@ Under threads blocking cannot be noticed, and every request gets a thread.
 
 Requests are handled one at a time (``PROTOO_PARALLEL_REQUESTS``), in the order in
 which they came: those that come while one is being handled wait in the backlog.
-When the backlog is full, nothing more is read, and TCP slows the client down.
+When the backlog is full, nothing more is read, and TCP slows the client down. What a
+client sent before it left is handled; what waits when the site closes is not.
 
 Closing
 -------
@@ -21,9 +22,10 @@ state     event                   next state  what is done
 ========  ======================  ==========  ==========================================
 open      we close                closing     send Close, start the close timer
 open      Close received          draining    send Close back, then FIN
-open      violation, overflow     draining    send Close with its code, then FIN
+open      violation, overflow,    draining    send Close with its code, then FIN
+          fatal error in handler
 closing   Close received          draining    FIN
-closing   violation, overflow     draining    FIN
+closing   the same three          draining    FIN
 any       end of the connection   closed      give everything back
 any       close timer             (same)      break the connection; its end follows
 ========  ======================  ==========  ==========================================

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-from functools import partial
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -45,6 +44,9 @@ _COMPLAINTS = (
     "RuntimeWarning",
     "was never awaited",
 )
+
+#: Where Python says that a warning comes from about what is left over when it exits.
+_AT_EXIT = ("sys:1: ", "<sys>:0: ")
 
 
 class Server:
@@ -108,8 +110,7 @@ class Server:
                 in_traceback = False
                 if not any(re.search(pattern, line) for pattern in self._expected):
                     found.append(line)
-            # What is reported by nobody ("sys:1") is left over at the end of the process.
-            elif any(text in line for text in _COMPLAINTS) and not line.startswith("sys:1: "):
+            elif any(text in line for text in _COMPLAINTS) and not line.startswith(_AT_EXIT):
                 found.append(line)
         return found
 
@@ -177,18 +178,21 @@ def run(
     **env: str,
 ) -> Server:
     """Run Python with some arguments."""
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        cwd=cwd,
-        env=_environment(env),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        # A test run in the background of a shell ignores Ctrl-C, and its children would.
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-    )
+    # A test run in the background of a shell ignores Ctrl-C, and its children would.
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=cwd,
+            env=_environment(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+        )
+    finally:
+        signal.signal(signal.SIGINT, previous)
     return Server(name, process, stop_signal)
 
 

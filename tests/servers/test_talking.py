@@ -32,6 +32,8 @@ def test_a_message_says_whom_it_is_from_and_has_an_id_of_its_own(site, alice, bo
     with site.connect(alice, "a1") as a, site.connect(bob, "b1") as b:
         id = a.start("message", f"/users/{bob}")
         message = b.expect("message")
+        b.respond(message, 200)
+        assert a.receive()["id"] == id
 
     assert message["sender"] == {"username": alice, "uuid": "a1"}
     assert 1 <= message["id"] < 2**53
@@ -44,7 +46,10 @@ def test_a_client_cannot_send_in_the_name_of_another(site, alice, bob):
         path = f"/users/{bob}"
         a.send({"method": "message", "path": path, "id": 1, "sender": forged, "extra": 1})
 
-        assert b.expect("message")["sender"] == {"username": alice, "uuid": "a1"}
+        message = b.expect("message")
+        assert message["sender"] == {"username": alice, "uuid": "a1"}
+        b.respond(message, 200)
+        assert a.receive()["id"] == 1
 
 
 def test_provisional_and_final_responses_are_relayed_as_they_are(site, alice, bob):
@@ -65,7 +70,11 @@ def test_text_of_any_script_arrives_unharmed(site, alice, bob):
     text = 'Grüße, 你好, مرحبا, 🧣, "quotes", \\ and \u0000\u2028'
     with site.connect(alice) as a, site.connect(bob) as b:
         a.start("message", f"/users/{bob}", {"text": text})
-        assert b.expect("message")["data"] == {"text": text}
+        message = b.expect("message")
+        assert message["data"] == {"text": text}
+        b.respond(message, 200, text, text=text)
+        answer = a.receive()
+        assert (answer["reason"], answer["data"]) == (text, {"text": text})
 
 
 def test_a_message_to_a_user_goes_to_every_device(site, alice, bob):

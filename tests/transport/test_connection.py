@@ -240,7 +240,7 @@ def test_a_full_backlog_stops_reading_and_all_is_answered_in_the_end(site, gate,
     gate.wait()
     client.send_bytes(b"".join(text(request(id, padding="x" * 2000)) for id in range(2, 100)))
     client.send_bytes(frame(PING))
-    assert not site.world.wait_readable(client.sock, MOMENT)
+    client.hear_nothing(MOMENT)
     # One read may go beyond the limit.
     assert 20_000 < client.connection._backlog_size < 20_000 + 2 * 16 * 1024
     gate.open()
@@ -560,7 +560,7 @@ def test_the_sites_close_waits_for_the_clients(site):
     assert client.receive().close == (3001, "revoked")
     assert not peer.notify("late")
     client.send_bytes(text(request(1)) + frame(PING) + frame(BINARY, b"x"))
-    assert not site.world.wait_readable(client.sock, MOMENT)
+    client.hear_nothing(MOMENT)
     assert client.connection.state == "closing"
     client.send_bytes(close_frame(3001))
     client.take_end()

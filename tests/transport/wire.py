@@ -8,6 +8,8 @@ import socket
 import struct
 from typing import Any, NamedTuple
 
+import pytest
+
 CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
 CLOSE, PING, PONG = 0x8, 0x9, 0xA
 
@@ -149,6 +151,13 @@ class Client:
         """See that nothing more comes, and that the connection was not reset."""
         assert bytes(self._received) == b""
         assert self.sock.recv(1) == b""
+
+    def hear_nothing(self, seconds: float) -> None:
+        """See that nothing comes for some time."""
+        self.sock.settimeout(seconds)
+        with pytest.raises(socket.timeout):
+            self.sock.recv(1, socket.MSG_PEEK)
+        self.sock.settimeout(PATIENCE)
 
     def wait_for_end(self) -> None:
         """Wait until the server has given everything back."""

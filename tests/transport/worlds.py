@@ -114,12 +114,6 @@ class Greenlets:
         gevent.spawn(_run, outcome, function, *args)
         return lambda: outcome.get(timeout=PATIENCE)
 
-    def wait_readable(self, sock: Any, timeout: float) -> bool:
-        with gevent.Timeout(timeout, False):
-            gevent.socket.wait_read(sock.fileno())
-            return True
-        return False
-
     def settle(self) -> None:
         """Wait until everything that the test has started has ended."""
         with gevent.Timeout(PATIENCE):
@@ -176,16 +170,6 @@ class Threads:
         outcome: Future[None] = Future()
         self.loop.spawn(_run, outcome, function, *args)
         return lambda: outcome.result(PATIENCE)
-
-    def wait_readable(self, sock: Any, timeout: float) -> bool:
-        sock.settimeout(timeout)
-        try:
-            sock.recv(1, socket.MSG_PEEK)
-        except socket.timeout:
-            return False
-        finally:
-            sock.settimeout(PATIENCE)
-        return True
 
     def settle(self) -> None:
         """Wait until everything that the test has started has ended."""
@@ -244,6 +228,7 @@ class Site:
             world.loop,
             first_id=lambda: 100,
             request_timeout=PATIENCE,
+            response_timeout=None,
             max_peers_per_user=2,
         )
 
