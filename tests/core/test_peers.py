@@ -109,6 +109,25 @@ def test_a_peer_is_listed_when_it_is_told_to_be_online_and_not_when_told_to_be_o
     ]
 
 
+def test_a_link_is_told_when_others_find_its_peer_and_before_the_site_is():
+    core = Core()
+    registry, seen = core.application.registry, []
+
+    def reachable():
+        seen.append((names(registry.find()), list(core.host.told)))
+
+    registry.connect(Identity("alice", "a1"), FakeLink(), None, reachable)
+    assert seen == [(["alice/a1"], [])]
+    assert core.host.told
+
+
+def test_nothing_is_kept_of_users_who_have_gone():
+    core = Core()
+    for number in range(3):
+        core.connect(f"user{number}", "x").drop()
+    assert core.application.registry._users == {}
+
+
 def test_a_link_that_ends_twice_is_told_once():
     core = Core()
     alice = core.connect("alice", "a1")
@@ -291,9 +310,12 @@ def test_closing_a_peer_that_has_gone_does_nothing():
     alice = core.connect("alice", "a1")
     alice.drop()
     back = core.connect("alice", "a1")
+    told = list(core.host.told)
     alice.peer.close()
-    assert back.peer.online
-    assert alice.link.closed is None
+    assert core.application.registry.remove(alice.peer, 1000, "again") is False
+    assert core.application.registry.find() == [back.peer]
+    assert back.link.closed is alice.link.closed is None
+    assert core.host.told == told
 
 
 def test_nobody_is_served_while_a_listener_takes_its_time_over_the_departure():

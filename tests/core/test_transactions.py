@@ -214,6 +214,10 @@ def test_a_provisional_response_does_not_restart_the_timeout():
 
 def test_peer_cancel_ends_the_transaction_of_a_request():
     call = Call()
+    other = call.peer.send(Request("session"))
+    assert call.peer.cancel(other.request) is True
+    assert describe(other.response) == CANCELED
+    assert call.transaction.response is None
     assert call.peer.cancel(call.request) is True
     assert describe(call.transaction.response) == CANCELED
     assert call.peer.cancel(call.request) is False
@@ -239,6 +243,40 @@ def test_an_on_response_that_fails_is_logged_and_called_again(caplog):
         "error in on_response"
     ] * 2
     assert bob.request("get", "/")["status"] == 404
+
+
+def test_only_a_local_response_is_told_in_a_greenlet_of_its_own():
+    core = Core()
+    bob = core.connect("bob", "b1")
+    told, spawned = [], []
+    core.scheduler.spawn = lambda function, *args: spawned.append((function, args))
+    bob.peer.send(Request("get"), told.append)
+    bob.respond(bob.take(), 200)
+    assert [response.status for response in told] == [200]
+    assert spawned == []
+    bob.peer.send(Request("get"), told.append).cancel()
+    assert len(told) == 1
+    ((function, args),) = spawned
+    function(*args)
+    assert describe(told[1]) == CANCELED
+
+
+def test_without_on_response_nobody_is_called(caplog):
+    core = Core()
+    bob = core.connect("bob", "b1")
+    bob.peer.send(Request("get"))
+    bob.respond(bob.take(), 200)
+    bob.peer.send(Request("get")).cancel()
+    assert caplog.records == []
+
+
+def test_waiting_leaves_nothing_behind():
+    call = Call()
+    with pytest.raises(WaitTimeout):
+        call.transaction.wait(1)
+    call.core.scheduler.on_wait = [lambda: call.happen("final")]
+    call.transaction.wait()
+    assert call.transaction._waiting == []
 
 
 def test_only_a_request_can_be_sent():
