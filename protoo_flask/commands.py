@@ -11,7 +11,7 @@ from flask.cli import AppGroup
 
 from .core.errors import BadPath
 from .core.inspection import Row, list_routes, match
-from .core.router import RoutingOptions
+from .core.layer import RoutingOptions
 
 if TYPE_CHECKING:
     from .core.router import Router

@@ -19,9 +19,9 @@ from .contexts import HandshakeContext
 from .core.application import Application
 from .core.errors import Reject
 from .core.inbox import Inbox
+from .core.layer import RoutingOptions
 from .core.messages import MAX_ID
 from .core.peers import AUTHORIZATION_REVOKED, GOING_AWAY, Identity, Peer, TooManyPeers
-from .core.router import RoutingOptions
 from .host import FlaskHost
 from .settings import Settings
 from .transport.connection import Connection

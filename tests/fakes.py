@@ -12,8 +12,9 @@ from typing import Any, Callable
 from protoo_flask.core.application import Application
 from protoo_flask.core.events import Event
 from protoo_flask.core.inbox import Inbox
+from protoo_flask.core.layer import RoutingOptions
 from protoo_flask.core.peers import Identity, Peer
-from protoo_flask.core.router import Router, RoutingOptions
+from protoo_flask.core.router import Router
 
 
 class FakeTimer:

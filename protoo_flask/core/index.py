@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Collection, Iterable, Sequence
 from .patterns import ANY_SEGMENT, Shape, fold_case
 
 if TYPE_CHECKING:
-    from .router import Layer
+    from .layer import Layer
 
 
 class LayerIndex:

@@ -6,9 +6,10 @@ import re
 from typing import Any, Iterator, NamedTuple
 
 from .handlers import describe, locate
+from .layer import Layer
 from .patterns import PathPattern
 from .request import Request
-from .router import Layer, Router
+from .router import Router
 from .view import View
 
 ANY_METHOD = "*"

@@ -11,7 +11,7 @@ past the middleware and into the error handlers below.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence, overload
+from typing import TYPE_CHECKING, Any, Callable, Sequence, overload
 
 from .errors import BadPath, UsageError
 from .handlers import (
@@ -26,118 +26,14 @@ from .handlers import (
     split_path,
 )
 from .index import LayerIndex
-from .patterns import Matcher, Params, PathPattern, compile_pattern
+from .layer import Layer, RoutingOptions
+from .patterns import PathPattern
 from .route import Route, check_open, leaves_route
 from .verbs import Verbs
 from .view import View
 
 if TYPE_CHECKING:
     from .request import Request
-
-
-class RoutingOptions(NamedTuple):
-    """How paths are compared; ``None`` means: as the router above says."""
-
-    case_sensitive: bool | None = None
-    strict: bool | None = None
-    merge_params: bool = False
-
-    def within(self, parent: RoutingOptions) -> RoutingOptions:
-        """Fill in what is ``None`` from the options of ``parent``."""
-        return RoutingOptions(
-            parent.case_sensitive if self.case_sensitive is None else self.case_sensitive,
-            parent.strict if self.strict is None else self.strict,
-            self.merge_params,
-        )
-
-
-class Layer:
-    """One entry of a router's stack: where it applies, and what it runs."""
-
-    __slots__ = ("error_classes", "handle", "is_error_handler", "matcher", "path", "route")
-
-    def __init__(
-        self,
-        path: PathPattern | None,
-        handle: Callable[..., Any],
-        is_error_handler: bool = False,
-        error_classes: tuple[type[BaseException], ...] = (),
-    ) -> None:
-        self.path = path
-        self.handle = handle
-        self.route = handle if isinstance(handle, Route) else None
-        self.is_error_handler = is_error_handler
-        #: Which errors it is for; none means all.
-        self.error_classes = error_classes
-        #: ``None`` applies to every path and gives no parameters.
-        self.matcher: Matcher | None = None
-        # A bad pattern is refused here, with the line that registers it in the traceback.
-        self.compile(RoutingOptions())
-
-    def compile(self, options: RoutingOptions) -> None:
-        """Compile the path; done again when the options of the app are known."""
-        if self.path is None:
-            return
-        is_route = self.route is not None
-        self.matcher = compile_pattern(
-            self.path,
-            end=is_route,
-            # ``use`` is never strict: a prefix ends at a "/" anyway.
-            strict=bool(options.strict) and is_route,
-            case_sensitive=bool(options.case_sensitive),
-        )
-
-    @property
-    def methods(self) -> set[str] | None:
-        """The methods of the requests that it is for; ``None`` for any."""
-        return None if self.route is None else self.route.methods
-
-    def enter(self, req: Request, merge_params: bool) -> str | None:
-        """Give ``req`` this layer's parameters, when it is for this layer.
-
-        :returns: the part of the path that matched, or ``None`` when it is not.
-        :raises BadPath: when a parameter does not decode.
-        """
-        matched = ""
-        params: Params = {}
-        if self.matcher is not None:
-            match = self.matcher.match(req.path)
-            if match is None:
-                return None
-            matched, params = match
-        if self.route is not None:
-            if not self.route.handles(req.method):
-                return None
-            req.route = self.route
-        # A compiled regex may match anywhere; below a prefix there is a "/" or nothing.
-        elif not req.path.startswith(matched) or req.path[len(matched) :][:1] not in ("", "/"):
-            return None
-        req.params = {**req.params, **params} if merge_params else params
-        return matched
-
-    def run(self, matched: str, error: Any, req: Request, next: Next) -> None:
-        """Call the function; below a prefix it sees the rest of the path."""
-        if matched and self.route is None:
-            self.descend(matched, req)
-        req.last_handler = self.handle
-        if error is not None:
-            self.handle(error, req, next)
-        else:
-            self.handle(req, next)
-
-    def descend(self, matched: str, req: Request) -> None:
-        """Show ``req`` as it is below a prefix."""
-        req.base_path += matched[:-1] if matched[-1] == "/" else matched
-        rest = req.path[len(matched) :]
-        req.path = rest if rest[:1] == "/" else "/" + rest
-
-    def takes(self, error: Any) -> bool:
-        """Whether this layer is for a chain in this state: with an error, or without."""
-        if error is None:
-            return not self.is_error_handler
-        if not self.is_error_handler:
-            return False
-        return not self.error_classes or isinstance(error, self.error_classes)
 
 
 class Router(Verbs):

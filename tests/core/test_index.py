@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from protoo_flask.core.errors import BadPath, PatternError
 from protoo_flask.core.index import LayerIndex
+from protoo_flask.core.layer import RoutingOptions
 from protoo_flask.core.request import Request
-from protoo_flask.core.router import Router, RoutingOptions
+from protoo_flask.core.router import Router
 
 #: What patterns are made of here; the last two are an "i" and an "s" to re.
 PIECES = r"""

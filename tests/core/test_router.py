@@ -15,9 +15,10 @@ from protoo_flask.core.errors import (
     Reject,
     UsageError,
 )
+from protoo_flask.core.layer import RoutingOptions
 from protoo_flask.core.request import Request
 from protoo_flask.core.route import Route
-from protoo_flask.core.router import Router, RoutingOptions
+from protoo_flask.core.router import Router
 from protoo_flask.core.verbs import METHODS
 from tests.fakes import Core
 

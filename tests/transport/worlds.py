@@ -21,8 +21,9 @@ import gevent.queue
 import gevent.socket
 
 from protoo_flask.core.application import Application
+from protoo_flask.core.layer import RoutingOptions
 from protoo_flask.core.peers import Identity
-from protoo_flask.core.router import Router, RoutingOptions
+from protoo_flask.core.router import Router
 from protoo_flask.transport.connection import Connection
 from protoo_flask.transport.frames import FrameCodec
 from protoo_flask.transport.greenlets import GreenletChannel, GreenletLoop
