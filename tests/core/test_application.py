@@ -329,6 +329,11 @@ def test_only_a_status_that_rejects_can_be_a_reject(code):
         Reject(code, "no")
 
 
+@pytest.mark.parametrize("code", [300, 699])
+def test_every_status_that_rejects_can_be_a_reject(code):
+    assert answer_to(raising(Reject(code, "no"))) == (code, "no")
+
+
 def test_a_reject_reads_as_its_code_and_reason():
     assert str(Reject(403, "banned")) == "403 banned"
     assert str(Reject(403)) == "403"

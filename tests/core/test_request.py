@@ -170,7 +170,8 @@ def test_what_is_set_on_a_request_can_be_got_again_and_the_rest_is_none():
     assert request.get("user") is None
     request.set("user", "alice")
     request.set("user", "bob")
-    assert request.get("user") == "bob"
+    request.set("room", 7)
+    assert (request.get("user"), request.get("room")) == ("bob", 7)
     assert request.get("other") is None
 
 
