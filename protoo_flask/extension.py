@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any, Callable, Sequence, overload
+from typing import Any, Callable, Iterable, Sequence, overload
 from weakref import WeakSet
 
 from flask import Blueprint, Flask, current_app, has_app_context
@@ -13,7 +13,7 @@ from .commands import commands
 from .core.errors import UsageError
 from .core.handlers import Decorator, Registered, check_function
 from .core.patterns import PathPattern
-from .core.peers import AUTHORIZATION_REVOKED, Peer
+from .core.peers import AUTHORIZATION_REVOKED, Peer, broadcast
 from .core.route import Route
 from .core.router import Router
 from .core.verbs import Verbs
@@ -184,6 +184,25 @@ class Protoo(Verbs):
     def peer(self, username: str, uuid: str) -> Peer | None:
         """Return one peer, or ``None``."""
         return self._live.peer(username, uuid)
+
+    def broadcast(
+        self,
+        peers: Iterable[Peer],
+        method: str,
+        data: dict[str, Any] | None = None,
+        sender: dict[str, str] | None = None,
+    ) -> int:
+        """Send each of ``peers`` the same notification, which is written once; never blocks.
+
+        ::
+
+            protoo.broadcast(protoo.peers("bob"), "news", {"title": "..."})
+
+        :param sender: the ``address`` of the peer it comes from, if it does.
+        :returns: how many are there to receive it.
+        :raises Unsendable: when the data is not JSON; nobody has got anything then.
+        """
+        return broadcast(peers, method, data, sender)
 
     def disconnect(
         self,

@@ -21,7 +21,8 @@ from .core.errors import Reject
 from .core.inbox import Inbox
 from .core.layer import RoutingOptions
 from .core.messages import MAX_ID
-from .core.peers import AUTHORIZATION_REVOKED, GOING_AWAY, Identity, Peer, TooManyPeers
+from .core.peers import AUTHORIZATION_REVOKED, GOING_AWAY, Identity, Peer
+from .core.registry import TooManyPeers
 from .host import FlaskHost
 from .settings import Settings
 from .transport.connection import Connection

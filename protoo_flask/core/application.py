@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
+from .deadlines import Deadlines
 from .errors import ProtocolError, Reject, UsageError
 from .events import Event, EventQueues
 from .handlers import describe, locate
 from .inbox import Inbox
-from .peers import GOING_AWAY, Identity, Link, Peer, Registry
+from .peers import GOING_AWAY, Identity, Link, Peer
+from .registry import Registry
 from .request import Request
-from .unanswered import UnansweredRequests
 
 if TYPE_CHECKING:
     from .response import Response
@@ -66,7 +67,9 @@ class Application:
     ) -> None:
         self.owner = owner
         self.scheduler = scheduler
-        self.unanswered = UnansweredRequests(scheduler, response_timeout, self._give_up)
+        #: Requests without a final response: the last resort against a handler that
+        #: forgets to reply, or to call ``next()``.
+        self.unanswered: Deadlines[Request] = Deadlines(scheduler, response_timeout, self._give_up)
         self._router = router
         self._host = host
         self.registry = Registry(

@@ -29,6 +29,7 @@ class Request:
     :ivar params: parameters of the layer that is running, ``{name: str}``.
     :ivar route: the :class:`~protoo_flask.core.router.Route` that is running, or ``None``.
     :ivar ended: whether the final response has been given.
+    :ivar response: that :class:`~protoo_flask.Response`, ``None`` before; for a logger, say.
     """
 
     __slots__ = (
@@ -46,6 +47,7 @@ class Request:
         "params",
         "path",
         "peer",
+        "response",
         "route",
         "sender",
     )
@@ -66,6 +68,7 @@ class Request:
         self.params: dict[str | int, str] = {}
         self.route: Any = None
         self.ended = False
+        self.response: Response | None = None
         self._attributes: dict[str, Any] | None = None
         self._wait_longer: Callable[[Request], None] | None = None
         #: The function that was called last, for the log when nobody answers.
@@ -150,6 +153,7 @@ class Request:
         self._respond(self, response)
         if response.status >= 200:
             self.ended = True
+            self.response = response
 
     def __repr__(self) -> str:
         id = "notification" if self.id is None else self.id

@@ -41,7 +41,8 @@ from collections import deque
 from typing import Any, Callable
 
 from ..core.inbox import Inbox
-from ..core.peers import NORMAL_CLOSURE, POLICY_VIOLATION, TooManyPeers
+from ..core.peers import NORMAL_CLOSURE, POLICY_VIOLATION
+from ..core.registry import TooManyPeers
 from ..core.request import Request
 from ..core.scheduling import Timer
 from .channel import Channel, Loop

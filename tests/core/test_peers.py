@@ -7,7 +7,8 @@ import functools
 import pytest
 
 from protoo_flask.core.errors import Unsendable, UsageError
-from protoo_flask.core.peers import Identity, TooManyPeers
+from protoo_flask.core.peers import Identity, broadcast
+from protoo_flask.core.registry import TooManyPeers
 from protoo_flask.core.request import Request
 from protoo_flask.core.response import Response
 from tests.fakes import Core, FakeLink
@@ -360,6 +361,28 @@ def test_notifying_a_peer_that_has_gone_is_false():
     bob = core.connect("bob", "b1")
     bob.drop()
     assert bob.peer.notify("presence") is False
+
+
+def test_a_broadcast_is_written_once_and_counts_who_is_there():
+    core = Core()
+    clients = [core.connect("bob", "b1"), core.connect("bob", "b2"), core.connect("carol", "c1")]
+    clients[2].drop()
+    peers = [client.peer for client in clients]
+    assert broadcast(peers, "news", {"n": 1}, {"username": "alice", "uuid": "a1"}) == 2
+    (first,), (second,) = clients[0].link.payloads, clients[1].link.payloads
+    assert first is second
+    assert clients[0].take() == {
+        "method": "news",
+        "data": {"n": 1},
+        "sender": {"username": "alice", "uuid": "a1"},
+    }
+
+
+def test_a_broadcast_that_cannot_be_written_reaches_nobody():
+    bob = Core().connect("bob", "b1")
+    with pytest.raises(Unsendable):
+        broadcast([bob.peer], "news", {"x": object()})
+    assert bob.take_all() == []
 
 
 def test_notifying_with_data_that_is_not_json_raises():

@@ -47,6 +47,14 @@ def test_any_number_of_provisional_replies_comes_before_the_final_one():
     assert [answer["status"] for answer in client.take_all()] == [100, 180, 180, 199, 200]
 
 
+def test_after_the_final_reply_a_logger_finds_it_in_the_request():
+    request, _ = receive()
+    request.reply(180)
+    assert request.response is None
+    request.reply(486, "busy")
+    assert (request.response.status, request.response.reason) == (486, "busy")
+
+
 @pytest.mark.parametrize("status", [200, 299, 300, 404, 699])
 @pytest.mark.parametrize("late", [100, 200, 500])
 def test_nothing_can_be_replied_after_the_final_reply(status, late):

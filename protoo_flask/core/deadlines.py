@@ -1,0 +1,67 @@
+"""Things that all have the same time, and expire in the order in which they came.
+
+One timer, for the oldest, is enough for any number of them, and what is removed in time
+(a request that is answered at once) costs two operations on a dict.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Callable, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from .scheduling import Scheduler, Timer
+
+T = TypeVar("T")
+
+
+class Deadlines(Generic[T]):
+    """What waits for its time to be up, oldest first.
+
+    :param seconds: how long each has; ``None`` for ever.
+    :param expire: called with each whose time is up.
+    """
+
+    def __init__(
+        self, scheduler: Scheduler, seconds: float | None, expire: Callable[[T], None]
+    ) -> None:
+        self._scheduler = scheduler
+        self._seconds = seconds
+        self._expire = expire
+        self._lock = scheduler.lock()
+        #: {item: when its time is up}, in that order.
+        self._deadlines: dict[T, float] = {}
+        self._timer: Timer | None = None
+
+    def __len__(self) -> int:
+        return len(self._deadlines)
+
+    def add(self, item: T) -> None:
+        """Begin to wait."""
+        if self._seconds is None:
+            return
+        with self._lock:
+            self._deadlines[item] = self._scheduler.now() + self._seconds
+            if self._timer is None:
+                self._timer = self._scheduler.call_later(self._seconds, self._look)
+
+    def remove(self, item: T) -> None:
+        """Wait no longer."""
+        # The timer stays: it finds somebody else, or nobody, when it fires.
+        with self._lock:
+            self._deadlines.pop(item, None)
+
+    def _look(self) -> None:
+        """Expire what is due, and come back for the next."""
+        due = []
+        with self._lock:
+            self._timer = None
+            now = self._scheduler.now()
+            for item, deadline in self._deadlines.items():
+                if deadline > now:
+                    self._timer = self._scheduler.call_later(deadline - now, self._look)
+                    break
+                due.append(item)
+            for item in due:
+                del self._deadlines[item]
+        for item in due:
+            self._expire(item)
