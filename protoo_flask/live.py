@@ -43,6 +43,11 @@ UPGRADE_HINT = (
 )
 
 
+#: Seconds in which a dead connection is expected to be noticed by itself, doubled, where
+#: nobody asks: those of the default ping interval.
+NO_PING_DETECTION = 25
+
+
 class LiveApp:
     """One app's peers, and its way in.
 
@@ -116,6 +121,9 @@ class LiveApp:
             request_timeout=settings.request_timeout,
             response_timeout=settings.response_timeout,
             max_peers_per_user=settings.max_peers_per_user,
+            grace_period=settings.disconnect_grace_period,
+            detection_time=2 * (settings.ping_interval or NO_PING_DETECTION),
+            max_waiting=settings.max_outbox,
         )
 
     def _say_goodbye(self) -> None:

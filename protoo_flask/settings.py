@@ -22,6 +22,9 @@ class Settings:
     allowed_origins: str | list[str] | None = None
     case_sensitive_routing: bool = False
     strict_routing: bool = False
+    #: Seconds that a peer whose connection dropped may take to come back before it counts
+    #: as offline; what is to be sent waits for it. 0: it is offline at once.
+    disconnect_grace_period: float = 0
     #: Seconds that a peer has for its final response; then the server makes a 408.
     request_timeout: float = 10
     #: Seconds that handlers have to answer a request of a peer; then it gets a 504. None:
@@ -32,7 +35,8 @@ class Settings:
     ping_interval: float | None = 25
     #: Bytes, inclusive, of one message from a peer; its fragments are summed.
     max_message_size: int = 65536
-    #: Bytes that may wait for a slow reader before it is closed with 1008.
+    #: Bytes that may wait for a slow reader, or for a peer in its grace period, before it
+    #: is closed with 1008 and counts as offline.
     max_outbox: int = 1048576
     max_peers_per_user: int = 16
     #: permessage-deflate, at some 300 KiB of memory for each connection.
@@ -103,6 +107,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "path": lambda value: isinstance(value, str) and value[:1] == "/" and len(value) > 1,
     "session_key": lambda value: isinstance(value, str) and bool(value),
     "allowed_origins": _is_list_of_origins,
+    "disconnect_grace_period": lambda value: _is_number(value) and value >= 0,
     "request_timeout": _is_positive,
     "response_timeout": lambda value: value is None or _is_positive(value),
     "ping_interval": lambda value: value is None or _is_positive(value),
@@ -121,6 +126,7 @@ _EXPECTED = {
     "path": 'a path below the root, like "/protoo"',
     "session_key": 'the name of a key of flask.session, like "username" or "_user_id"',
     "allowed_origins": 'None, "*", or a list of origins like "https://example.org"',
+    "disconnect_grace_period": "a number of seconds, or 0 for no grace period",
     "request_timeout": _SECONDS,
     "response_timeout": f"{_SECONDS}, or None for ever",
     "ping_interval": f"{_SECONDS}, or None for no pings",

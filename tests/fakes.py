@@ -13,7 +13,7 @@ from protoo_flask.core.application import Application
 from protoo_flask.core.events import Event
 from protoo_flask.core.inbox import Inbox
 from protoo_flask.core.layer import RoutingOptions
-from protoo_flask.core.peers import Identity, Peer
+from protoo_flask.core.peers import ABNORMAL_CLOSURE, NORMAL_CLOSURE, Identity, Peer
 from protoo_flask.core.router import Router
 
 
@@ -106,12 +106,19 @@ class FakeLink:
     def __init__(self) -> None:
         self.payloads: list[bytes] = []
         self.closed: tuple[int, str] | None = None
+        #: Messages that it has taken, and cannot send.
+        self.unsent: list[bytes] = []
+        self.is_stuck = False
 
     def send(self, payload: bytes) -> bool:
         if self.closed is not None:
             return False
-        self.payloads.append(payload)
+        (self.unsent if self.is_stuck else self.payloads).append(payload)
         return True
+
+    def retire(self, code: int, reason: str) -> list[bytes]:
+        self.close(code, reason)
+        return self.unsent
 
     def close(self, code: int, reason: str) -> None:
         if self.closed is None:
@@ -195,9 +202,15 @@ class FakeClient:
         """Answer a request that this client has received."""
         self.send({"status": status, "reason": reason, "id": request["id"], "data": data or {}})
 
-    def drop(self) -> None:
+    def drop(self, code: int = ABNORMAL_CLOSURE) -> None:
         """Lose the connection, as its transport tells the core."""
-        self._registry.disconnect(self.peer, self.link)
+        if self.link.closed is None:
+            self.link.closed = (code, "")
+        self._registry.disconnect(self.peer, self.link, code, self.link.unsent)
+
+    def leave(self) -> None:
+        """Close the connection with 1000."""
+        self.drop(NORMAL_CLOSURE)
 
     def take(self) -> dict[str, Any]:
         return self.link.take()

@@ -23,6 +23,7 @@ def test_the_defaults_are_those_that_the_documentation_names():
         "PROTOO_ALLOWED_ORIGINS": None,
         "PROTOO_CASE_SENSITIVE_ROUTING": False,
         "PROTOO_STRICT_ROUTING": False,
+        "PROTOO_DISCONNECT_GRACE_PERIOD": 0,
         "PROTOO_REQUEST_TIMEOUT": 10,
         "PROTOO_RESPONSE_TIMEOUT": 60,
         "PROTOO_PING_INTERVAL": 25,
@@ -56,6 +57,7 @@ def test_the_config_shows_the_settings_in_effect():
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
     [
+        ("disconnect_grace_period", [0, 2.5, 60], [-1, None, True, "10"]),
         ("path", ["/ws", "/a/b"], ["", "/", "ws", None, 1]),
         ("session_key", ["_user_id"], ["", None, 3]),
         (

@@ -18,6 +18,7 @@ from .inbox import Inbox
 from .peers import GOING_AWAY, Identity, Link, Peer
 from .registry import Registry
 from .request import Request
+from .server_transactions import Answer
 
 if TYPE_CHECKING:
     from .response import Response
@@ -49,6 +50,9 @@ class Host(Protocol):
 class Application:
     """The live state of one Flask app.
 
+    :param grace_period: seconds that a peer whose connection dropped may take to come back.
+    :param detection_time: seconds after which a dead connection is noticed at the latest.
+    :param max_waiting: bytes that may wait for a peer that is away.
     :ivar owner: what ``req.app`` shall be.
     :ivar registry: the peers that are there.
     """
@@ -64,6 +68,9 @@ class Application:
         request_timeout: float,
         max_peers_per_user: int,
         response_timeout: float | None = None,
+        grace_period: float = 0,
+        detection_time: float = 0,
+        max_waiting: int = 1024 * 1024,
     ) -> None:
         self.owner = owner
         self.scheduler = scheduler
@@ -79,6 +86,13 @@ class Application:
             first_id=first_id,
             request_timeout=request_timeout,
             max_peers_per_user=max_peers_per_user,
+            grace_period=grace_period,
+            max_waiting=max_waiting,
+            # From the answer on: it may have been lost long before anybody noticed that
+            # the connection was.
+            answers=Deadlines(scheduler, detection_time + grace_period, Answer.expire)
+            if grace_period
+            else None,
         )
 
     def connect(

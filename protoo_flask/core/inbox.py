@@ -1,7 +1,8 @@
 """What one link brings in: messages read, bad ones answered, responses handed on.
 
-An inbox belongs to a link, not to the peer: ids are unique on one connection, and an
-answer goes back where its request came from.
+An inbox belongs to a link, not to the peer: what breaks the rules is answered on the
+connection that it came from, and counted there. What a handler answers goes to the
+peer, over whatever link that has by then.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from .messages import parse, serialize_response
 from .peers import POLICY_VIOLATION, Link, Peer
 from .request import Request
 from .response import Response
+from .server_transactions import DUPLICATE, NEW
 
 if TYPE_CHECKING:
     from .application import Application
@@ -31,20 +33,17 @@ MAX_PATH_LENGTH = 4096
 
 
 class Inbox:
-    """The reading end of a link.
+    """The reading end of a link."""
 
-    :ivar late_responses: how many responses came for no transaction: late, or made up.
-    """
-
-    __slots__ = ("_application", "_in_progress", "_link", "_violations", "late_responses", "peer")
+    __slots__ = ("_application", "_link", "_origin", "_violations", "peer")
 
     def __init__(self, application: Application, peer: Peer, link: Link) -> None:
         self._application = application
         self.peer = peer
         self._link = link
-        self._in_progress: set[int] = set()
+        #: What tells this connection from others of the peer, without keeping it alive.
+        self._origin = object()
         self._violations: deque[float] | None = None
-        self.late_responses = 0
 
     def receive(self, payload: bytes) -> Request | None:
         """Take one text message, untrusted.
@@ -63,17 +62,17 @@ class Inbox:
             assert message.status is not UNSET
             assert id is not None
             response = Response(message.status, message.reason, data, id=id, peer=self.peer)
-            if not self.peer.transactions.receive(id, response):
-                self.late_responses += 1
+            self.peer.transactions.receive(id, response)
             return None
         assert message.path is not UNSET
-        if id is not None:
-            if id in self._in_progress:
-                self.refuse(f"id {id} is that of a request still in progress", id)
-                return None
-            self._in_progress.add(id)
         request = Request.received(message.method, message.path, id, data, self.peer, self._respond)
         request.app = self._application.owner
+        if id is not None:
+            request.origin, request.fingerprint = self._origin, hash(payload)
+            seen = self.peer.requests.begin(request, self._application.scheduler.now())
+            if seen is not NEW:
+                self._take_known(request, id, seen)
+                return None
         if len(message.path) > MAX_PATH_LENGTH:
             request.reply(414, f"a path has at most {MAX_PATH_LENGTH} characters")
             return None
@@ -82,6 +81,18 @@ class Inbox:
     def receive_binary(self) -> None:
         """Answer a binary message: there is no such thing in this wire format."""
         self.refuse("binary messages have no meaning here: send JSON as text")
+
+    def _take_known(self, request: Request, id: int, seen: str) -> None:
+        if seen is DUPLICATE:
+            self.refuse(f"id {id} is that of a request still in progress", id)
+            return
+        answer = self.peer.requests.answer_to(request)
+        if answer is not None:
+            self._link.send(answer)
+
+    def discard(self, request: Request) -> None:
+        """Forget a request that will not be handled; a client that repeats it is heard."""
+        self.peer.requests.discard(request)
 
     def handle(self, request: Request) -> None:
         """Route a request; returns when its chain has run. Never raises an Exception."""
@@ -106,7 +117,11 @@ class Inbox:
         if request.id is None:
             return
         payload = serialize_response(response.status, response.reason, request.id, response.data)
+        requests = self.peer.requests
         if response.status >= 200:
-            self._in_progress.discard(request.id)
             self._application.unanswered.remove(request)
-        self._link.send(payload)
+            is_awaited = requests.complete(request, payload)
+        else:
+            is_awaited = requests.is_open(request)
+        if is_awaited:
+            self.peer.transmit(payload)

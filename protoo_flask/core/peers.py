@@ -2,7 +2,9 @@
 
 A peer is a user (``username``, the site's account) at a device (``uuid``). It talks
 through a link, one WebSocket connection, and outlives it: when the same device
-connects again, the new link takes over and the old one is told "online elsewhere".
+connects again, the new link takes over, and what is under way goes on through it.
+While there is no link and the registry still waits for the device to come back (its
+grace period), what is sent to the peer waits in a mailbox.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Protocol
 
 from .errors import Unsendable, UsageError
 from .handlers import check_function
+from .mailbox import Mailbox
 from .messages import serialize_request
 from .request import Request
+from .server_transactions import ServerTransactions
 from .transactions import ClientTransaction, ClientTransactions, OnResponse
 
 if TYPE_CHECKING:
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 #: WebSocket close codes (RFC 6455 section 7.4.1; 3000-3999 are for libraries).
 NORMAL_CLOSURE = 1000
 GOING_AWAY = 1001
+NO_STATUS = 1005  # of a Close without a code
+ABNORMAL_CLOSURE = 1006  # of a connection that ended without Close
 POLICY_VIOLATION = 1008
 MESSAGE_TOO_BIG = 1009
 ONLINE_ELSEWHERE = 3000
@@ -37,6 +43,12 @@ class Identity(NamedTuple):
     data: Any = None
 
 
+#: States of a peer; registry.py has the table.
+CONNECTED = "connected"
+DISCONNECTED = "disconnected"
+OFFLINE = "offline"
+
+
 class Link(Protocol):
     """One connection to a peer."""
 
@@ -46,6 +58,9 @@ class Link(Protocol):
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake without blocking."""
 
+    def retire(self, code: int, reason: str) -> list[bytes]:
+        """Close, and give back the messages that it took and has not sent, in order."""
+
 
 class Peer:
     """A connected client.
@@ -53,7 +68,10 @@ class Peer:
     :ivar username: the site's account.
     :ivar uuid: the device.
     :ivar data: what the authorizer returned as third value; free for the application.
+    :ivar state: connected; disconnected: its connection has dropped, and it may come
+        back within the grace period; offline: it has gone for good.
     :ivar transactions: the requests sent to it that have not been answered.
+    :ivar requests: those that it sent.
     :ivar registry: the peers among which it is.
     """
 
@@ -61,19 +79,25 @@ class Peer:
         self.username = identity.username
         self.uuid = identity.uuid
         self.data = identity.data
+        self.state = OFFLINE
         self.link: Link | None = None
+        #: What waits for its next link.
+        self.mailbox: Mailbox | None = None
         #: What the host keeps of the link's handshake, to run code of the site in.
         self.context: Any = None
+        #: For what changes together: the link, the mailbox, and what is under way.
+        self.lock = registry.scheduler.lock()
         self.transactions = ClientTransactions(
             self, registry.scheduler, first_id=registry.first_id()
         )
+        self.requests = ServerTransactions(self.lock, registry.answers)
         self.registry = registry
         self._listeners: dict[str, list[Callable[[Peer], Any]]] = {}
 
     @property
     def online(self) -> bool:
         """Whether it has a connection now."""
-        return self.link is not None
+        return self.state is CONNECTED
 
     @property
     def address(self) -> dict[str, str]:
@@ -87,6 +111,9 @@ class Peer:
         timeout: float | None = None,
     ) -> ClientTransaction:
         """Send a request; never blocks.
+
+        To a peer whose connection has dropped it is sent when that comes back within
+        the grace period; and what had not been answered is sent again then.
 
         Forwarding is ``peer.send(req, on_response=req.reply)``: method, data and
         sender go along, the id is a new one.
@@ -118,7 +145,8 @@ class Peer:
         """Send a notification; never blocks.
 
         :param sender: the :attr:`address` of the peer it comes from, if it does.
-        :returns: ``False`` when the peer is not there.
+        :returns: ``False`` when the peer is not there. While it may come back (its grace
+            period), the notification waits for it.
         :raises Unsendable: when the data is not JSON.
         """
         return self.transmit(_serialize_notification(method, data, sender))
@@ -153,10 +181,25 @@ class Peer:
         """Return the functions given to :meth:`on` for a signal's name."""
         return list(self._listeners.get(event_name, ()))
 
-    def transmit(self, payload: bytes) -> bool:
-        """Send a serialized message; ``False`` when the peer is not there."""
-        link = self.link
-        return link is not None and link.send(payload)
+    def transmit(self, payload: bytes, id: int | None = None) -> bool:
+        """Send a serialized message, or keep it for when the peer is back.
+
+        :param id: that of its client transaction, when it is a request.
+        :returns: ``False`` when the peer is not there.
+        """
+        with self.lock:
+            if self.link is not None and self.link.send(payload):
+                return True
+            # A link may be closing without the registry knowing yet.
+            if self.state is OFFLINE or not self.registry.grace_period:
+                return False
+            if self.mailbox is None:
+                self.mailbox = self.registry.make_mailbox()
+            if self.mailbox.put(payload, id):
+                return True
+        # Like somebody who reads too slowly; the difference is only that nobody reads.
+        self.registry.remove(self, POLICY_VIOLATION, "slow consumer")
+        return False
 
     def call_back(self, function: OnResponse, response: Response) -> None:
         """Run a function of the application for a response from this peer."""
@@ -181,7 +224,7 @@ class Peer:
         return self.registry.request_timeout if seconds is None else seconds
 
     def __repr__(self) -> str:
-        return f"<Peer {self.username}/{self.uuid} {'online' if self.online else 'offline'}>"
+        return f"<Peer {self.username}/{self.uuid} {'online' if self.online else self.state}>"
 
 
 #: What ``peer.on()`` knows, and the signal it stands for.

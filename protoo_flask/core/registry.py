@@ -1,17 +1,81 @@
-"""The registry: which peers are there."""
+"""The registry: which peers are there, and for how long one is waited for.
+
+============  =====================  ============  ===================================
+state         event                  next state    what is done, and told
+============  =====================  ============  ===================================
+offline       connect                connected     listed; peer_online
+connected     connect                connected     the newer link takes over, the older
+                                                   is closed with 3000; nothing is told
+connected     drop                   disconnected  the timer starts; peer_disconnect
+connected     leave, remove          offline       not listed any more; peer_offline
+disconnected  connect                connected     the timer is stopped; peer_reconnect
+disconnected  expire, remove         offline       as above
+============  =====================  ============  ===================================
+
+*Drop* is the loss of the link that the peer has now; the end of one that another has
+replaced means nothing. It includes Close 1001: a browser that leaves the page says so,
+and a reload is back within a second. *Leave* is a Close with 1000, or without a code,
+by the client; or any drop when there is no grace period. *Remove* is what the site
+does: ``disconnect()``, ``peer.close()``. *Expire* is the timer of this absence; one that
+fires while the peer has come back and gone again is that of another.
+
+With every new link, what the peer has not answered is sent again, and what the old link
+took and could not send, and what came since: in that order, which is that of sending.
+Who comes back after having been offline is a new peer, from whom nothing is expected.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 from .errors import ProtooError
 from .events import Event, EventQueues
-from .peers import ONLINE_ELSEWHERE, Identity, Link, Peer
+from .mailbox import Mailbox
+from .peers import (
+    ABNORMAL_CLOSURE,
+    CONNECTED,
+    DISCONNECTED,
+    NO_STATUS,
+    NORMAL_CLOSURE,
+    OFFLINE,
+    ONLINE_ELSEWHERE,
+    POLICY_VIOLATION,
+    Identity,
+    Link,
+    Peer,
+)
 
 if TYPE_CHECKING:
+    from .deadlines import Deadlines
     from .response import Response
-    from .scheduling import Scheduler
+    from .scheduling import Scheduler, Timer
+    from .server_transactions import Answer
     from .transactions import OnResponse
+
+#: (state, event) -> state; the table above. What is not here is ignored.
+TRANSITIONS = {
+    (OFFLINE, "connect"): CONNECTED,
+    (CONNECTED, "connect"): CONNECTED,
+    (CONNECTED, "drop"): DISCONNECTED,
+    (CONNECTED, "leave"): OFFLINE,
+    (CONNECTED, "remove"): OFFLINE,
+    (DISCONNECTED, "connect"): CONNECTED,
+    (DISCONNECTED, "expire"): OFFLINE,
+    (DISCONNECTED, "remove"): OFFLINE,
+}
+
+#: (state, next state) -> what is told.
+SIGNALS = {
+    (OFFLINE, CONNECTED): "peer_online",
+    (CONNECTED, DISCONNECTED): "peer_disconnect",
+    (DISCONNECTED, CONNECTED): "peer_reconnect",
+    (CONNECTED, OFFLINE): "peer_offline",
+    (DISCONNECTED, OFFLINE): "peer_offline",
+}
+
+#: Close codes of a client that does not mean to come back. Without a code: that is what
+#: ``new WebSocket(...).close()`` sends.
+LEAVING = (NORMAL_CLOSURE, NO_STATUS)
 
 
 class TooManyPeers(ProtooError):
@@ -29,6 +93,9 @@ class Registry:
     :param events: where arrivals and departures are told.
     :param call_back: runs an application's function for a response, errors reported.
     :param first_id: gives the first id of the requests to a new peer.
+    :param grace_period: seconds that a peer whose link dropped may take to come back.
+    :param max_waiting: bytes that may wait for one that is away.
+    :param answers: forgets the answers that peers remember; ``None``: they remember none.
     """
 
     def __init__(
@@ -40,15 +107,23 @@ class Registry:
         first_id: Callable[[], int],
         request_timeout: float,
         max_peers_per_user: int,
+        grace_period: float,
+        max_waiting: int,
+        answers: Deadlines[Answer] | None,
     ) -> None:
         self.scheduler = scheduler
         self.call_back = call_back
         self.first_id = first_id
         self.request_timeout = request_timeout
+        self.grace_period = grace_period
+        self.answers = answers
         self._max_peers_per_user = max_peers_per_user
+        self._max_waiting = max_waiting
         self._events = events
         self._lock = scheduler.lock()
         self._users: dict[str, dict[str, Peer]] = {}
+        #: Who is waited for, the longest absent first.
+        self._timers: dict[Peer, Timer] = {}
 
     def find(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
         """Return the peers of a user, of a device, of both, or all of them."""
@@ -64,13 +139,20 @@ class Registry:
         """Return one peer, or ``None``."""
         return self._users.get(username, {}).get(uuid)
 
+    def make_mailbox(self) -> Mailbox:
+        """Return what keeps messages for a peer that is away."""
+        return Mailbox(self._max_waiting)
+
     def check_room(self, identity: Identity) -> None:
         """Check that this device may join those of its user.
 
-        :raises TooManyPeers: when it may not. A device that is there already may always.
+        :raises TooManyPeers: when it may not. A device that is there already may always,
+            and one that is away gives way to one that is here.
         """
         devices = self._users.get(identity.username, {})
-        if identity.uuid not in devices and len(devices) >= self._max_peers_per_user:
+        if identity.uuid in devices or len(devices) < self._max_peers_per_user:
+            return
+        if all(peer.online for peer in list(devices.values())):
             raise TooManyPeers(identity.username, self._max_peers_per_user)
 
     def connect(
@@ -80,33 +162,32 @@ class Registry:
         context: Any = None,
         when_reachable: Callable[[], None] | None = None,
     ) -> Peer:
-        """Give a peer its link: a new peer, or one that this link takes over.
+        """Give a peer its link: a new peer, or one that was away, or is taken over.
 
         :param when_reachable: called when others find the peer, before the site is told.
+            It must not block.
 
         :raises TooManyPeers: as :meth:`check_room`.
         """
         with self._lock:
             peer = self.get(identity.username, identity.uuid)
-            if peer is not None:
-                old_link, peer.link, peer.data = peer.link, link, identity.data
-                peer.context = context
-            else:
+            if peer is None:
                 self.check_room(identity)
-                old_link = None
+                self._make_room(identity.username)
                 peer = Peer(identity, self)
-                peer.link, peer.context = link, context
-                devices = self._users.setdefault(identity.username, {})
-                devices[identity.uuid] = peer
-                self._events.post(peer.username, Event("peer_online", peer))
-                if len(devices) == 1:
-                    self._events.post(peer.username, Event("user_online", peer.username))
-        if when_reachable is not None:
-            when_reachable()
-        if old_link is not None:
-            old_link.close(ONLINE_ELSEWHERE, "online elsewhere")
-            for payload in peer.transactions.payloads():
-                link.send(payload)
+            # One step, or what is sent to the peer now would overtake what has waited.
+            with peer.lock:
+                if peer.state is OFFLINE:
+                    self._list(peer)
+                else:
+                    self._resume(peer, identity)
+                unsent = peer.link.retire(ONLINE_ELSEWHERE, "online elsewhere") if peer.link else ()
+                waiting = _undelivered(peer, unsent)
+                peer.link, peer.mailbox, peer.context = link, None, context
+                if when_reachable is not None:
+                    when_reachable()
+                for _, payload in waiting:
+                    link.send(payload)
         try:
             self._events.drain(peer.username)
         except BaseException:
@@ -115,38 +196,134 @@ class Registry:
             raise
         return peer
 
-    def disconnect(self, peer: Peer, link: Link) -> None:
-        """Take note that a link is gone; nothing happens when another took over."""
-        if peer.link is link and self._take_off(peer):
-            self._tell_departure(peer)
+    def disconnect(
+        self,
+        peer: Peer,
+        link: Link,
+        code: int = ABNORMAL_CLOSURE,
+        unsent: Sequence[bytes] = (),
+    ) -> None:
+        """Take note that a link is gone; nothing happens when another took over.
+
+        :param code: that of the client's Close; 1005 if it had none, 1006 without Close.
+        :param unsent: the messages that the link took and has not sent.
+        """
+        with self._lock:
+            if peer.link is not link:
+                return
+            is_coming_back = self.grace_period and code not in LEAVING
+            if not (is_coming_back and self._wait_for(peer, unsent)):
+                self._take_off(peer, "leave")
+        self._tell(peer)
 
     def remove(self, peer: Peer, code: int, reason: str) -> bool:
         """Close a peer's link; ``False`` when the peer was gone already."""
-        link = peer.link
-        if not self._take_off(peer):
-            return False
+        with self._lock:
+            link = peer.link
+            if not self._take_off(peer, "remove"):
+                return False
         # The link comes first: what the site does about a departure may block, and
         # whoever has been disconnected must not be served meanwhile.
         if link is not None:
             link.close(code, reason)
         # In a greenlet of its own: this one may be in the middle of a view, whose Flask
         # contexts and database session are nobody else's.
-        self.scheduler.spawn(self._tell_departure, peer)
+        self.scheduler.spawn(self._tell, peer)
         return True
 
-    def _take_off(self, peer: Peer) -> bool:
-        with self._lock:
-            devices = self._users.get(peer.username, {})
-            if devices.get(peer.uuid) is not peer:
+    def _list(self, peer: Peer) -> None:
+        devices = self._users.setdefault(peer.username, {})
+        devices[peer.uuid] = peer
+        self._enter(peer, "connect")
+        if len(devices) == 1:
+            self._events.post(peer.username, Event("user_online", peer.username))
+
+    def _resume(self, peer: Peer, identity: Identity) -> None:
+        self._stop_timer(peer)
+        self._enter(peer, "connect")
+        peer.data = identity.data
+        peer.requests.let_repeat(self.scheduler.now() + self.grace_period)
+
+    def _make_room(self, username: str) -> None:
+        """Give up the device that has been away longest, if there is no room without."""
+        devices = self._users.get(username, {})
+        if len(devices) < self._max_peers_per_user:
+            return
+        for peer in self._timers:
+            if peer.username == username:
+                self.remove(peer, POLICY_VIOLATION, "gave way to another device")
+                return
+
+    def _wait_for(self, peer: Peer, unsent: Sequence[bytes]) -> bool:
+        """Begin a grace period; ``False`` when there is too much to be kept for it."""
+        mailbox = self.make_mailbox()
+        with peer.lock:
+            if not all(mailbox.put(payload, id) for id, payload in _undelivered(peer, unsent)):
                 return False
-            del devices[peer.uuid]
-            peer.link = None
-            self._events.post(peer.username, Event("peer_offline", peer))
-            if not devices:
-                del self._users[peer.username]
-                self._events.post(peer.username, Event("user_offline", peer.username))
+            peer.link, peer.mailbox = None, mailbox
+        self._enter(peer, "drop")
+        self._timers[peer] = self.scheduler.call_later(
+            self.grace_period, self._expire, peer, mailbox
+        )
         return True
 
-    def _tell_departure(self, peer: Peer) -> None:
-        peer.transactions.finish_all(410, "peer offline")
+    def _expire(self, peer: Peer, mailbox: Mailbox) -> None:
+        """Wait no longer. The mailbox tells which of its absences this is about."""
+        with self._lock:
+            if peer.mailbox is not mailbox or not self._take_off(peer, "expire"):
+                return
+        self._tell(peer)
+
+    def _take_off(self, peer: Peer, event: str) -> bool:
+        if not self._enter(peer, event):
+            return False
+        self._stop_timer(peer)
+        with peer.lock:
+            peer.link = peer.mailbox = None
+        peer.requests.forget_answers()
+        devices = self._users[peer.username]
+        del devices[peer.uuid]
+        if not devices:
+            del self._users[peer.username]
+            self._events.post(peer.username, Event("user_offline", peer.username))
+        return True
+
+    def _stop_timer(self, peer: Peer) -> None:
+        timer = self._timers.pop(peer, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _enter(self, peer: Peer, event: str) -> bool:
+        """Follow the table; ``False`` when the event means nothing now."""
+        state = TRANSITIONS.get((peer.state, event))
+        if state is None:
+            return False
+        signal = SIGNALS.get((peer.state, state))
+        peer.state = state
+        if signal is not None:
+            self._events.post(peer.username, Event(signal, peer))
+        return True
+
+    def _tell(self, peer: Peer) -> None:
+        """Tell the site what has been posted; first, whoever waits for a peer that has gone."""
+        if peer.state is OFFLINE:
+            peer.transactions.finish_all(410, "peer offline")
         self._events.drain(peer.username)
+
+
+def _undelivered(peer: Peer, unsent: Sequence[bytes]) -> list[tuple[int | None, bytes]]:
+    """Return what its next link has to send, in order, with the ids of requests.
+
+    First what was sent and has not been answered, then what the old link did not come
+    to send, then what was sent since. A request of the latter two is not answered either,
+    but has its place there.
+    """
+    unanswered = peer.transactions.unanswered()
+    ids = {id(payload): number for number, payload in unanswered.items()}
+    later = [(ids.get(id(payload)), payload) for payload in unsent]
+    if peer.mailbox is not None:
+        later += peer.mailbox.items()
+    for number, _ in later:
+        if number is not None:
+            unanswered.pop(number, None)
+    return [*unanswered.items(), *later]

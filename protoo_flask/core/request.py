@@ -40,9 +40,11 @@ class Request:
         "base_path",
         "data",
         "ended",
+        "fingerprint",
         "id",
         "last_handler",
         "method",
+        "origin",
         "original_path",
         "params",
         "path",
@@ -69,6 +71,9 @@ class Request:
         self.route: Any = None
         self.ended = False
         self.response: Response | None = None
+        #: Of what connection it came, and a hash of its text: see server_transactions.py.
+        self.origin: object = None
+        self.fingerprint = 0
         self._attributes: dict[str, Any] | None = None
         self._wait_longer: Callable[[Request], None] | None = None
         #: The function that was called last, for the log when nobody answers.

