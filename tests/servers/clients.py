@@ -245,12 +245,26 @@ class RawClient:
             head = struct.pack("!BBH", first | opcode, 0x80 | 126, length)
         self._sock.sendall(head + bytes(4) + payload)
 
+    def send_part_of_request(self, method: str, path: str, id: int) -> None:
+        """Send a frame that says it is longer than what comes of it."""
+        payload = json.dumps({"method": method, "path": path, "id": id, "data": {}}).encode()
+        self._sock.sendall(struct.pack("!BB", 0x81, 0x80 | len(payload)) + bytes(4) + payload[:-5])
+
+    def break_off(self) -> None:
+        """Reset the connection: what is on its way in either direction is lost."""
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._file.close()
+        self._sock.close()
+
     def send_request(self, method: str, path: str, id: int, **data: Any) -> None:
         message = {"method": method, "path": path, "id": id, "data": data}
         self.send_frame(TEXT, json.dumps(message).encode())
 
     def read_frame(self) -> tuple[int, bytes]:
-        first, length = self._file.read(2)
+        head = self._file.read(2)
+        if not head:
+            raise EOFError
+        first, length = head
         assert first & 0x80, "a server of ours sends whole messages"
         if length == 126:
             (length,) = struct.unpack("!H", self._file.read(2))

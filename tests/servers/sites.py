@@ -56,9 +56,13 @@ def create_app() -> Flask:
         "/brisk": create_site("brisk", PROTOO_PING_INTERVAL=0.3, PROTOO_MAX_MESSAGE_SIZE=1000),
         "/closing": create_closing_site(),
         "/members": create_members_site(),
+        "/hasty": create_site("hasty", PROTOO_DISCONNECT_GRACE_PERIOD=0.2),
         "/narrow": create_site("narrow", PROTOO_MAX_OUTBOX=50_000),
         "/parallel": create_site("parallel", PROTOO_PARALLEL_REQUESTS=3),
         "/partners": create_partners_site(),
+        "/patient": create_site(
+            "patient", PROTOO_DISCONNECT_GRACE_PERIOD=60, PROTOO_REQUEST_TIMEOUT=60
+        ),
         "/proxied": create_proxied_site(),
         "/shop": create_shop(),
         "/squeezed": create_site("squeezed", PROTOO_COMPRESSION=True),
@@ -82,6 +86,7 @@ def create_site(name: str, protoo: Protoo | None = None, **config: Any) -> Flask
     protoo.init_app(app)
     add_pages(app, protoo)
     keep_journal(app, journal)
+    keep_journal_of_signals(app, journal)
     return app
 
 
@@ -145,6 +150,15 @@ def keep_journal(app: Flask, journal: Journal) -> None:
     @app.teardown_appcontext
     def note_app_context(error):
         journal.add(g.get("username", "nobody"), f"teardown_appcontext {g.get('mark')}")
+
+
+def keep_journal_of_signals(app: Flask, journal: Journal) -> None:
+    """Write down who comes and goes."""
+    for name in ("peer_online", "peer_disconnect", "peer_reconnect", "peer_offline"):
+        signal = getattr(signals, name)
+        signal.connect_via(app)(lambda app, peer, name=signal.name: _note_peer(journal, name, peer))
+    for signal in (signals.user_online, signals.user_offline):
+        signal.connect_via(app)(lambda app, username, name=signal.name: journal.add(username, name))
 
 
 def mark(username: str, what: str) -> None:
@@ -256,11 +270,18 @@ def add_messages(protoo: Protoo) -> None:
         peer.send(Request("question"), on_response).cancel()
         req.reply(200, "OK", {"mark": g.mark})
 
+    @protoo.put("/deed/:name")
+    def do(req, next):
+        """Do something that is better not done twice."""
+        current_app.extensions["journal"].add(req.peer.username, f"did {req.params['name']}")
+        req.reply(200, "done", {"name": req.params["name"]})
+
     gates: dict[str, threading.Event] = defaultdict(threading.Event)
 
     @protoo.get("/gate/:name/wait")
     def wait_at_gate(req, next):
         """Block the way a database driver does, which knows nothing of greenlets."""
+        current_app.extensions["journal"].add(req.peer.username, "at the gate")
         req.reply(100, "waiting")
         req.reply(200 if gates[req.params["name"]].wait(10) else 500)
 
@@ -286,16 +307,11 @@ def create_main_site() -> Flask:
     """Make the site with the defaults, whose signals are in the journal too."""
     app = create_site("main")
     journal = app.extensions["journal"]
-    for signal in (signals.peer_online, signals.peer_offline):
-        signal.connect_via(app)(lambda app, peer, name=signal.name: _note_peer(journal, name, peer))
     signals.routing_error.connect_via(app)(
         lambda app, error, request: journal.add(
             request.peer.username, f"routing_error {error!r} in {g.mark}."
         )
     )
-    for signal in (signals.user_online, signals.user_offline):
-        signal.connect_via(app)(lambda app, username, name=signal.name: journal.add(username, name))
-
     # Beside a site's own WebSockets. Not without monkey-patching: flask-sock needs a thread
     # for each connection that waits on a socket of gevent's, which it cannot there.
     sock = Sock(app)
