@@ -91,6 +91,11 @@ class Inbox:
             self._application.unanswered.add(request)
         self._application.handle(request)
 
+    def forget(self, request: Request) -> None:
+        """Take note that a request was never handled: if repeated, it is to be heard."""
+        if request.id is not None:
+            self._in_progress.discard(request.id)
+
     def refuse(self, reason: str, id: int = 0) -> None:
         """Answer 400; too many of these close the connection."""
         self._link.send(serialize_response(400, reason, id, {}))
