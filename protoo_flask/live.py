@@ -215,9 +215,11 @@ class LiveApp:
             assert self._application is not None
             return self._application.connect(identity, connection, context, connection.open)
 
-        def disconnect(inbox: Inbox, connection: Connection) -> None:
+        def disconnect(
+            inbox: Inbox, connection: Connection, code: int, unsent: list[bytes]
+        ) -> None:
             assert self._application is not None
-            self._application.registry.disconnect(inbox.peer, connection)
+            self._application.registry.disconnect(inbox.peer, connection, code, unsent)
 
         def start(channel: Channel, handshake: bytes) -> Connection:
             assert self._loop is not None

@@ -90,9 +90,9 @@ class Inbox:
         if answer is not None:
             self._link.send(answer)
 
-    def discard(self, request: Request) -> None:
-        """Forget a request that will not be handled; a client that repeats it is heard."""
-        self.peer.requests.discard(request)
+    def forget(self, request: Request) -> None:
+        """Take note that a request will not be handled: if repeated, it is to be heard."""
+        self.peer.requests.forget(request)
 
     def handle(self, request: Request) -> None:
         """Route a request; returns when its chain has run. Never raises an Exception."""

@@ -275,16 +275,19 @@ class Registry:
         self._tell(peer)
 
     def _take_off(self, peer: Peer, event: str) -> bool:
-        if not self._enter(peer, event):
+        if (peer.state, event) not in TRANSITIONS:
             return False
         self._stop_timer(peer)
         with peer.lock:
             peer.link = peer.mailbox = None
         peer.requests.forget_answers()
+        # Not listed when it is told: another thread may be telling already.
         devices = self._users[peer.username]
         del devices[peer.uuid]
         if not devices:
             del self._users[peer.username]
+        self._enter(peer, event)
+        if not devices:
             self._events.post(peer.username, Event("user_offline", peer.username))
         return True
 

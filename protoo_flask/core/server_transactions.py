@@ -133,7 +133,7 @@ class ServerTransactions:
                 self._remember(self._memory, Answer(self, request, payload))
             return True
 
-    def discard(self, request: Request) -> None:
+    def forget(self, request: Request) -> None:
         """Forget a request that was dropped before it was handled."""
         with self._lock:
             if request.id is not None and self._proceeding.get(request.id) is request:

@@ -17,22 +17,33 @@ client sent before it left is handled; what waits when the site closes is not.
 
 Closing
 -------
-========  ======================  ==========  ==========================================
-state     event                   next state  what is done
-========  ======================  ==========  ==========================================
-open      we close                closing     send Close, start the close timer
-open      Close received          draining    send Close back, then FIN
-open      violation, overflow,    draining    send Close with its code, then FIN
-          fatal error in handler
-closing   Close received          draining    FIN
-closing   the same three          draining    FIN
-any       end of the connection   closed      give everything back
-any       close timer             (same)      break the connection; its end follows
-========  ======================  ==========  ==========================================
+========  =======================  ==========  =========================================
+state     event                    next state  what is done
+========  =======================  ==========  =========================================
+open      we close                 closing     send Close, start the close timer
+open      we retire                closing     as above, but hand over what waits
+open      Close received,          draining    send Close back, then FIN
+          1000 or without code
+open      Close received, another  draining    as above, but hand over what waits
+open      violation, overflow,     draining    hand over what waits, send Close with
+          fatal error in handler               its code, then FIN
+open      end of the connection    closed      hand over what waits
+closing   Close received           draining    FIN
+closing   violation and so on      draining    FIN
+any       end of the connection    closed      give everything back
+any       close timer              (same)      break the connection; its end follows
+========  =======================  ==========  =========================================
 
 The FIN is sent when the outbox is empty, and then the client's end is awaited:
 closing a socket that still has unread bytes would make the kernel send a reset,
 which may destroy the Close frame before the client has read it.
+
+What waits in the outbox is still sent, before the Close frame, when nobody means to
+come back. Else it is handed over, to be sent on the link that comes next: a page that
+goes away (1001) reads no more, and a client that is slow, or silent, or that we cannot
+understand, had better get it from the beginning. It is taken out of the outbox in the
+step that leaves the open state, and handed over once: to ``disconnect``, or to
+:meth:`Connection.retire` when the next link is there before ``disconnect`` has run.
 """
 
 from __future__ import annotations
@@ -47,15 +58,16 @@ from ..core.request import Request
 from ..core.scheduling import Timer
 from .channel import Channel, Loop
 from .frames import (
+    ABNORMAL_CLOSURE,
     CLOSE,
     INTERNAL_ERROR,
+    NO_STATUS,
     PING,
     PONG,
     TEXT,
     FrameError,
     close_payload,
     decode_close,
-    encode_frame,
 )
 from .outbox import Outbox
 
@@ -95,7 +107,10 @@ class Connection:
     :param codec: for the frames, as agreed on in the handshake.
     :param connect: called with this link when it is live; returns its inbox. It may
         call :meth:`open` before it has finished.
-    :param disconnect: called with the inbox and this link when it is no longer open.
+    :param disconnect: called as ``disconnect(inbox, link, code, unsent)`` when it is no
+        longer open. ``code``: that of the Close frame which ended the open state, the
+        client's or ours; 1005 when it had none, 1006 when the connection ended without
+        (RFC 6455 section 7.1.5). ``unsent``: the messages it has taken, and hands over.
     """
 
     __slots__ = (
@@ -103,6 +118,7 @@ class Connection:
         "_backlog",
         "_backlog_size",
         "_channel",
+        "_close_code",
         "_close_timer",
         "_codec",
         "_connect",
@@ -120,6 +136,7 @@ class Connection:
         "_ping_timer",
         "_reader",
         "_room",
+        "_unsent",
         "state",
     )
 
@@ -131,7 +148,7 @@ class Connection:
         handshake: bytes,
         *,
         connect: Callable[[Connection], Inbox],
-        disconnect: Callable[[Inbox, Connection], None],
+        disconnect: Callable[[Inbox, Connection, int, list[bytes]], None],
         ping_interval: float | None,
         max_outbox: int,
         parallel_requests: int = 1,
@@ -145,7 +162,7 @@ class Connection:
         self._ping_interval = ping_interval
         self._parallel = parallel_requests
         self._lock = loop.lock()
-        self._outbox = Outbox(channel, max_outbox, channel.abort, self._lock)
+        self._outbox = Outbox(channel, codec.encode, max_outbox, channel.abort, self._lock)
         self._outbox.hold(handshake)
         self._inbox: Inbox | None = None
         self._items: deque[tuple[int, bytes]] = deque()
@@ -157,6 +174,8 @@ class Connection:
         self._ended: Any = None
         self._heard = True
         self._given_up = False
+        self._close_code = ABNORMAL_CLOSURE
+        self._unsent: list[bytes] = []
         self._ping_timer: Timer | None = None
         self._close_timer: Timer | None = None
 
@@ -171,28 +190,37 @@ class Connection:
         self._outbox.release()
 
     def send(self, payload: bytes) -> bool:
-        """Send a text message without blocking; ``False`` when no longer open."""
-        # One step, or another thread's Close frame could come before this message, and
-        # another thread's message, compressed after this one, could overtake it.
-        with self._lock:
-            if self.state is not OPEN:
-                return False
-            if self._outbox.send(self._codec.encode_text(payload)):
-                return True
-            self._fail(FrameError(POLICY_VIOLATION, "slow consumer"))
-            return False
+        """Send a text message without blocking.
+
+        :returns: ``False`` when it was not taken: the link is no longer open, or, being
+            too slow, is not any more. It is not among what is handed over, then.
+        """
+        return self._transmit(TEXT, payload)
 
     def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
-        """Start the closing handshake without blocking; what waits is not handled."""
+        """Start the closing handshake without blocking.
+
+        Messages that wait are sent; requests that wait are not handled.
+        """
         with self._lock:
-            if self._enter("close"):
+            if self._enter("close", code):
                 self._drop_backlog()
                 self._send_close(code, reason)
 
     def retire(self, code: int, reason: str) -> list[bytes]:
-        """Close, and give back what has not been sent: another link takes over."""
-        self.close(code, reason)
-        return []
+        """Close, as :meth:`close` does, but hand over what waits: another link takes over.
+
+        :returns: the messages that this link has taken and not sent, in order. When it
+            was no longer open, those that ``disconnect`` has not been called with yet,
+            and will not be now: each is handed over once.
+        """
+        with self._lock:
+            if self._enter("close", code):
+                self._drop_backlog()
+                self._unsent = self._outbox.take_unsent()
+                self._send_close(code, reason)
+            unsent, self._unsent = self._unsent, []
+            return unsent
 
     def abandon(self, code: int, reason: str) -> None:
         """Send Close because the process is exiting: no timer or greenlet will run again."""
@@ -237,7 +265,7 @@ class Connection:
             self._inbox = inbox
             if self.state is not OPEN:
                 # Closed while the site was still being told that the peer is online.
-                self._loop.spawn(self._disconnect, inbox, self)
+                self._loop.spawn(self._tell_departure)
             elif self._ping_interval:
                 self._ping_timer = self._loop.call_later(self._ping_interval, self._keep_alive)
 
@@ -280,8 +308,7 @@ class Connection:
             if self.state is OPEN:
                 self._take_message(reader, payload)
         elif opcode == PING:
-            if self.state is OPEN and not self._outbox.send(encode_frame(PONG, payload)):
-                self._fail(FrameError(POLICY_VIOLATION, "slow consumer"))
+            self._transmit(PONG, payload)
         elif opcode == CLOSE:
             self._take_close(payload)
         elif opcode == -1:
@@ -343,6 +370,9 @@ class Connection:
                 room.set()
 
     def _drop_backlog(self) -> None:
+        for request, _ in self._backlog:
+            assert self._inbox is not None
+            self._inbox.forget(request)
         self._backlog.clear()
         self._backlog_size = 0
 
@@ -353,6 +383,16 @@ class Connection:
         self._room = None
         # Nobody was listening; that says nothing about the client.
         self._heard = True
+
+    def _transmit(self, opcode: int, payload: bytes) -> bool:
+        # One step, or another thread's Close frame could come before this message.
+        with self._lock:
+            if self.state is not OPEN:
+                return False
+            if self._outbox.send(opcode, payload):
+                return True
+            self._fail(FrameError(POLICY_VIOLATION, "slow consumer"))
+            return False
 
     # Its end ---------------------------------------------------------------------
 
@@ -366,8 +406,7 @@ class Connection:
                 self._give_up()  # nobody is there to finish a closing handshake with
                 return
             self._heard = False
-            if not self._outbox.send(encode_frame(PING, b"")):
-                self._fail(FrameError(POLICY_VIOLATION, "slow consumer"))
+            if not self._transmit(PING, b""):
                 return
             assert self._ping_interval is not None
             self._ping_timer = self._loop.call_later(self._ping_interval, self._keep_alive)
@@ -380,8 +419,10 @@ class Connection:
             return
         with self._lock:
             was_open = self.state is OPEN
-            if self._enter("received close"):
+            if self._enter("received close", code):
                 if was_open:
+                    if code not in (NORMAL_CLOSURE, NO_STATUS):
+                        self._unsent = self._outbox.take_unsent()
                     self._send_close(code)
                 self._outbox.finish(self._channel.shut_down_writing)
 
@@ -389,14 +430,14 @@ class Connection:
         """Close for a reason of ours, after which nothing more is understood or sent."""
         with self._lock:
             was_open = self.state is OPEN
-            if self._enter("failed"):
+            if self._enter("failed", error.code):
                 if was_open:
-                    self._outbox.discard()
+                    self._unsent = self._outbox.take_unsent()
                     self._send_close(error.code, error.reason)
                 self._outbox.finish(self._channel.shut_down_writing)
 
     def _send_close(self, code: int, reason: str = "") -> None:
-        self._outbox.send(encode_frame(CLOSE, close_payload(code, reason)), bounded=False)
+        self._outbox.send(CLOSE, close_payload(code, reason), bounded=False)
 
     def _give_up(self) -> None:
         """Break the connection; the reader sees its end."""
@@ -406,8 +447,11 @@ class Connection:
     def _end(self) -> None:
         """Give everything back: the connection has ended."""
         with self._lock:
-            if not self._enter("ended"):
+            was_open = self.state is OPEN
+            if not self._enter("ended", ABNORMAL_CLOSURE):
                 return
+            if was_open:
+                self._unsent = self._outbox.take_unsent()
             for timer in (self._ping_timer, self._close_timer):
                 if timer is not None:
                     timer.cancel()
@@ -416,13 +460,17 @@ class Connection:
         if self._ended is not None:
             self._ended.set()
 
-    def _enter(self, event: str) -> bool:
-        """Follow the table, holding the lock; ``False`` when the event means nothing now."""
+    def _enter(self, event: str, code: int) -> bool:
+        """Follow the table, holding the lock; ``False`` when the event means nothing now.
+
+        :param code: why, should this be what ends the open state.
+        """
         old, state = self.state, TRANSITIONS.get((self.state, event))
         if state is None:
             return False
         self.state = state
         if old is OPEN:
+            self._close_code = code
             if state is not CLOSED:
                 self._close_timer = self._loop.call_later(CLOSE_TIMEOUT, self._give_up)
             if self._room is not None:
@@ -430,5 +478,11 @@ class Connection:
             if self._inbox is not None:
                 # Not here: what the site does when a peer goes may block, and a sender
                 # that overflows somebody's outbox must not wait for it.
-                self._loop.spawn(self._disconnect, self._inbox, self)
+                self._loop.spawn(self._tell_departure)
         return True
+
+    def _tell_departure(self) -> None:
+        with self._lock:
+            unsent, self._unsent = self._unsent, []
+        assert self._inbox is not None
+        self._disconnect(self._inbox, self, self._close_code, unsent)

@@ -100,8 +100,10 @@ class DeflateCodec(FrameCodec):
         self._deflater: Any = None
         self._inflater: Any = None
 
-    def encode_text(self, payload: bytes) -> bytes:
-        """Return the frame of a text message, given as UTF-8."""
+    def encode(self, opcode: int, payload: bytes) -> bytes:
+        """Return the frame of a message, or of a control frame, which is never compressed."""
+        if opcode != TEXT:
+            return encode_frame(opcode, payload)
         deflater = self._deflater or zlib.compressobj(wbits=-self._agreement.window_bits)
         if self._agreement.keep_outgoing:
             self._deflater = deflater

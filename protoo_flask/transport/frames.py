@@ -17,10 +17,14 @@ CLOSE, PING, PONG = 0x8, 0x9, 0xA
 
 #: Close codes that this side gives (RFC 6455 section 7.4.1).
 PROTOCOL_ERROR = 1002
-NO_STATUS = 1005
 INVALID_DATA = 1007
 TOO_BIG = 1009
 INTERNAL_ERROR = 1011
+
+#: What stands for a code where there is none (section 7.1.5): an empty Close frame, and
+#: a connection that ended without one. They are never sent.
+NO_STATUS = 1005
+ABNORMAL_CLOSURE = 1006
 
 #: A complete message or control frame: its opcode and its unmasked payload.
 Item = Tuple[int, bytes]
@@ -129,9 +133,9 @@ class FrameCodec:
             del buffer[:start]
         return items
 
-    def encode_text(self, payload: bytes) -> bytes:
-        """Return the frame of a text message, given as UTF-8."""
-        return encode_frame(TEXT, payload)
+    def encode(self, opcode: int, payload: bytes) -> bytes:
+        """Return the frame of a message or control frame; text is given as UTF-8."""
+        return encode_frame(opcode, payload)
 
     def _find_end(self, buffer: bytearray, start: int) -> int:
         """Return where the frame at ``start`` ends, or 0 when it is not all there."""

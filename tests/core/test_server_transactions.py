@@ -208,7 +208,7 @@ def test_a_request_that_was_dropped_before_it_was_handled_is_handled_when_it_is_
     server = Server()
     inbox = server.client.inbox
     request = inbox.receive(b'{"method":"get","path":"/","id":7,"data":{"n":1}}')
-    inbox.discard(request)
+    inbox.forget(request)
     server.come_back()
     server.client.send_raw(b'{"method":"get","path":"/","id":7,"data":{"n":1}}')
     assert len(server.handled) == 1
@@ -220,7 +220,7 @@ def test_a_request_discarded_after_another_took_its_id_takes_nothing_with_it():
     old_inbox = server.client.inbox
     server.come_back()
     server.ask(7)
-    old_inbox.discard(dropped)
+    old_inbox.forget(dropped)
     server.handled[0].reply(200, "second")
     assert server.answers == [(200, "second")]
 

@@ -29,7 +29,7 @@ def signals(site: Site, username: str) -> list[str]:
 
 
 def wait_until_away(site: Site, username: str) -> None:
-    eventually(lambda: signals(site, username)[-1], "protoo-peer-disconnect")
+    eventually(lambda: signals(site, username)[-1:], ["protoo-peer-disconnect"])
 
 
 # Who is there -----------------------------------------------------------------------
@@ -70,7 +70,7 @@ def test_only_who_takes_leave_is_offline_at_once(patient, alice, payload, end):
     with patient.connect_raw(alice) as raw:
         raw.send_frame(CLOSE, payload)
         assert raw.read_frame()[0] == CLOSE
-    eventually(lambda: signals(patient, alice)[-1], end)
+    eventually(lambda: signals(patient, alice)[-1:], [end])
 
 
 def test_who_is_disconnected_by_the_site_while_away_is_offline_at_once(patient, alice):
@@ -78,7 +78,7 @@ def test_who_is_disconnected_by_the_site_while_away_is_offline_at_once(patient, 
         raw.break_off()
     wait_until_away(patient, alice)
     assert patient.post(f"/disconnect/{alice}") == "1"
-    eventually(lambda: signals(patient, alice)[-1], "protoo-user-offline")
+    eventually(lambda: signals(patient, alice)[-1:], ["protoo-user-offline"])
 
 
 # What the client asks ---------------------------------------------------------------

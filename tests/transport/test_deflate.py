@@ -123,7 +123,7 @@ def test_wsproto_and_the_codec_understand_each_other(offer, messages):
         assert codec.receive(client.send(TextMessage(message))) == [(TEXT, message.encode())]
         data = message.encode()
         assert codec.receive(client.send(BytesMessage(data))) == [(BINARY, data)]
-        client.receive_data(codec.encode_text(data))
+        client.receive_data(codec.encode(TEXT, data))
         assert "".join(event.data for event in client.events()) == message
     assert codec.error is None
 
@@ -131,9 +131,9 @@ def test_wsproto_and_the_codec_understand_each_other(offer, messages):
 def test_a_message_that_repeats_an_earlier_one_is_smaller_unless_the_client_forbids_it():
     payload = bytes(range(256)) * 2
     keeping, forgetting = make_codec(), make_codec(OFFERS[2])
-    sizes = [len(codec.encode_text(payload)) for codec in (keeping, keeping, forgetting)]
+    sizes = [len(codec.encode(TEXT, payload)) for codec in (keeping, keeping, forgetting)]
     assert sizes[1] < sizes[0] / 5
-    assert len(forgetting.encode_text(payload)) == sizes[2]
+    assert len(forgetting.encode(TEXT, payload)) == sizes[2]
 
 
 # Frames ----------------------------------------------------------------------------------------

@@ -335,7 +335,7 @@ def test_wsproto_is_of_the_same_opinion(data, sizes):
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 100_000])
 def test_wsproto_reads_what_is_encoded(size):
     client = Connection(ConnectionType.CLIENT)
-    client.receive_data(FrameCodec(100).encode_text(b"x" * size))
+    client.receive_data(FrameCodec(100).encode(TEXT, b"x" * size))
     received = "".join(event.data for event in client.events())
     assert received == "x" * size
 

@@ -97,8 +97,11 @@ class Greenlets:
 
     def __init__(self) -> None:
         self.loop = GreenletLoop()
-        self.errors: Any = gevent.queue.Queue()
+        self.errors = self.make_queue()
         gevent.sleep(0)  # the hub exists, and has opened what it needs
+
+    def make_queue(self) -> Any:
+        return gevent.queue.Queue()
 
     def wrap_client(self, sock: socket.socket) -> Any:
         return gevent.socket.socket(fileno=sock.detach())
@@ -150,8 +153,11 @@ class Threads:
     name = "threads"
 
     def __init__(self) -> None:
-        self.errors: Any = queue.Queue()
+        self.errors = self.make_queue()
         self.loop = WatchedThreadLoop(self.errors)
+
+    def make_queue(self) -> Any:
+        return queue.Queue()
 
     def wrap_client(self, sock: socket.socket) -> Any:
         return sock
@@ -216,6 +222,8 @@ class Site:
         self.router = Router()
         self.host = FakeHost()
         self.clients: list[Client] = []
+        #: For each connection that is no longer open: its code, and what it hands over.
+        self.departures: Any = world.make_queue()
         self._settings: dict[str, Any] = {
             "ping_interval": None,
             "max_outbox": 1024 * 1024,
@@ -273,13 +281,17 @@ class Site:
                     Identity(username, uuid), link, when_reachable=link.open
                 )
             ),
-            disconnect=lambda inbox, link: self.application.registry.disconnect(inbox.peer, link),
+            disconnect=self._disconnect,
             **options,
         )
         client = Client(self.world.wrap_client(sock), connection, channel.closed)
         self.clients.append(client)
         self.world.start(connection, server)
         return client
+
+    def _disconnect(self, inbox: Any, link: Any, code: int, unsent: list[bytes]) -> None:
+        self.application.registry.disconnect(inbox.peer, link)
+        self.departures.put((code, unsent))
 
     def peer(self, username: str = "alice", uuid: str = "a1") -> Any:
         return self.application.registry.get(username, uuid)
