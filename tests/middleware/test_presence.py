@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
+import sys
 import threading
+import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -16,7 +20,7 @@ from protoo_flask.core.router import Router
 from protoo_flask.host import EVENTS
 from protoo_flask.middleware import presence
 from protoo_flask.transport.threads import ThreadLoop
-from tests.fakes import Core, FakeLink
+from tests.fakes import Core, FakeScheduler
 from tests.joining import join, make_app
 
 
@@ -338,8 +342,8 @@ def test_a_subscription_whose_allow_took_too_long_is_none():
 
 
 def test_allow_is_called_without_holding_the_lock():
-    core = Core()
     lock = threading.RLock()
+    core = Core()
     core.scheduler.lock = lambda: lock
     free = []
 
@@ -655,8 +659,137 @@ def test_a_device_that_has_been_closed_publishes_nothing_any_more():
     assert subscribe(alice, "bob") == state_of("bob", since=1000.0)
 
 
-def test_in_many_threads_the_last_thing_told_is_true_and_nothing_is_left():
-    core = Core()
-    core.scheduler.lock = ThreadLoop().lock
-    core = Core(scheduler=core.scheduler) if False else core
-    site = Site(core=core)
+@pytest.fixture
+def threads(monkeypatch):
+    """Locks are those of threads, which switch as often as they can."""
+    monkeypatch.setattr(FakeScheduler, "lock", ThreadLoop.lock)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield run_in_threads
+    sys.setswitchinterval(interval)
+
+
+def run_in_threads(functions):
+    with ThreadPoolExecutor(len(functions)) as pool:
+        for future in [pool.submit(function) for function in functions]:
+            future.result()
+
+
+def test_in_threads_the_last_thing_told_is_true_and_nothing_is_left(threads):
+    site = Site()
+    watcher = site.connect("watcher/w1")
+    for username in ("bob", "carol"):
+        subscribe(watcher, username)
+
+    def come_and_go(username, uuid):
+        for n in range(100):
+            client = site.connect(f"{username}/{uuid}")
+            client.start_request("subscribe", "/presence/bob")
+            client.start_request("publish", "/presence", {"status": f"{uuid} {n}"})
+            client.drop()
+
+    threads(
+        [
+            functools.partial(come_and_go, username, uuid)
+            for username in ("bob", "carol")
+            for uuid in ("d1", "d2", "d3")
+        ]
+    )
+    told = {state["username"]: state for state in take_states(watcher)}
+    for username in ("bob", "carol"):
+        assert told[username] == subscribe(watcher, username) == state_of(username, since=1000.0)
+    assert sizes(site) == [(2, 2, 1)]
+
+
+class ContendedLock:
+    """A re-entrant lock that tells when a thread has to wait for it."""
+
+    def __init__(self, on_wait):
+        self._lock = threading.RLock()
+        self._on_wait = on_wait
+
+    def __enter__(self):
+        if not self._lock.acquire(blocking=False):
+            self._on_wait()
+            self._lock.acquire()
+
+    def __exit__(self, *exc_info):
+        self._lock.release()
+
+
+def test_a_newer_notification_does_not_overtake_an_older_one_in_another_thread():
+    site = Site()
+    newer_has_come = threading.Event()
+    site.core.scheduler.lock = lambda: ContendedLock(on_wait=newer_has_come.set)
+    alice, first, second = (site.connect(name) for name in ("alice/a1", "bob/b1", "bob/b2"))
+    subscribe(alice, "bob")
+    send = alice.link.send
+    newer = threading.Thread(target=publish, args=(second,), kwargs={"status": "newer"})
+
+    def send_slowly(payload):
+        alice.link.send = send_and_tell
+        newer.start()
+        assert newer_has_come.wait(10)
+        return send(payload)
+
+    def send_and_tell(payload):
+        sent = send(payload)
+        newer_has_come.set()
+        return sent
+
+    alice.link.send = send_slowly
+    publish(first, status="older")
+    newer.join()
+    assert [state["status"] for state in take_states(alice)] == ["older", "newer"]
+
+
+def test_in_threads_an_app_has_one_agent(threads):
+    for _ in range(20):
+        site = Site()
+        clients = [site.connect(f"alice/{n}") for n in range(4)]
+        agents_of(site).clear()
+        threads([functools.partial(subscribe, client, "bob") for client in clients])
+        assert sizes(site) == [(4, 1, 4)]
+
+
+# Apps
+
+
+def test_apps_that_share_a_protoo_have_a_presence_each():
+    protoo = Protoo()
+    protoo.use("/presence", presence(protoo, everybody))
+    here, there = make_app("here"), make_app("there")
+    for app in (here, there):
+        protoo.init_app(app)
+    alice, stranger = join(here), join(there)
+    for inbox in (alice, stranger):
+        inbox.handle(
+            inbox.receive(b'{"method": "subscribe", "path": "/presence/bob", "id": 1, "data": {}}')
+        )
+        assert inbox.peer.link.take()["data"] == state_of("bob")
+    bob = join(here, "bob", "b1")
+    [state] = take_states(alice.peer.link)
+    assert (state["username"], state["online"]) == ("bob", True)
+    assert abs(state["since"] - time.time()) < 60
+    assert take_states(stranger.peer.link) == []
+    bob.handle(
+        bob.receive(b'{"method": "publish", "path": "/presence", "data": {"status": "busy"}}')
+    )
+    assert [state["status"] for state in take_states(alice.peer.link)] == ["busy"]
+    assert take_states(stranger.peer.link) == []
+    for app in (here, there):
+        app.extensions["protoo"].close()
+
+
+def test_an_app_that_is_gone_takes_its_presence_with_it():
+    site = Site()
+    alice, bob = site.connect("alice/a1"), site.connect("bob/b1")
+    subscribe(alice, "bob")
+    site.core.application.close()
+    agents = agents_of(site)
+    assert len(agents) == 1
+    registry = weakref.ref(site.core.application.registry)
+    del alice, bob, site
+    gc.collect()
+    assert registry() is None
+    assert len(agents) == 0
