@@ -47,6 +47,7 @@ LAYERS = [
     ("commands", "click flask os"),
     ("serving", "flask gevent signal"),
     ("extension", "flask"),
+    ("middleware.presence", "time"),
     ("middleware", ""),
     ("cli", "flask os"),
     ("__init__", ""),
@@ -72,7 +73,7 @@ DOCUMENTED = {
     *("ClientTransaction", "Peer", "Protoo", "Reject", "Request", "Response", "Router"),
     "signals",
 }
-DOCUMENTED_MIDDLEWARE = {"p2p_messenger"}
+DOCUMENTED_MIDDLEWARE = {"p2p_messenger", "presence"}
 
 
 class Import(NamedTuple):
