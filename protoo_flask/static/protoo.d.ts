@@ -22,6 +22,8 @@ export interface ClientOptions {
    * Default {min: 500, max: 30000}.
    */
   reconnect?: false | { min?: number; max?: number };
+  /** Of requests that have no `repeat` of their own. true: the server has a grace period. */
+  repeat?: boolean;
   /** For tests, and for runtimes that have none. */
   WebSocket?: new (url: string, protocol: string) => any;
   /** For tests. */
@@ -41,7 +43,10 @@ export interface RequestOptions {
   timeout?: number;
   /** Aborting it rejects the promise with the status 487. */
   signal?: AbortSignal;
-  /** Send it again, with the same id, after a reconnection. Default false: rejected with 410. */
+  /**
+   * Send it again, with the same id, if the connection is lost before the final response; false:
+   * it is rejected with 410 then. Default: that of the client.
+   */
   repeat?: boolean;
 }
 

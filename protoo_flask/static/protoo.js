@@ -12,8 +12,10 @@
  *   connecting  handshake, probe     the socket opens                          open
  *                                    handshake fails, HTTP says: refused       closed
  *                                    handshake fails otherwise                 waiting (1)
+ *                                    the browser goes offline                  waiting (1)
  *   open        forget the attempts  the socket closes with 1000, 3000, 3001   closed
  *                                    the socket closes with another code       waiting (1)
+ *                                    the browser goes offline; send() throws   waiting (1)
  *   waiting     backoff              it ends; the page is back; connect()      connecting
  *   closed      -                    connect()                                 connecting
  *   (each)                           close()                                   closed
@@ -21,6 +23,11 @@
  *
  * Every event is emitted in a microtask of its own: a listener never runs inside a half-done
  * change of state, it may call anything, and events arrive in the order in which they happened.
+ *
+ * Nothing lost, nothing done twice: after a reconnection each side sends the requests it has no
+ * final response to again, with the same id (we: those with `repeat`), and answers those it has
+ * seen with the response it remembers (the server: for its grace period). The sender of a request
+ * ignores a second final response.
  */
 "use strict";
 
@@ -40,12 +47,20 @@
     "open", "close", "reconnecting", "refused", "state", "request", "notification", "error",
   ];
   const FINAL_CLOSE_CODES = [1000, 3000, 3001]; // normal, online elsewhere, no longer authorized
+  // To a socket that is given up: 1000 or no code would be a farewell, without grace period.
+  const GIVEN_UP = 3002;
+  const TOO_BIG = 1009;
   const PASSING_STATUSES = [408, 425, 426, 429]; // the 4xx that a later attempt may not meet
   const HANDSHAKE_TIMEOUT = 20000; // browsers may wait minutes for a network that vanished
   const PROBE_TIMEOUT = 10000;
   const STABLE_AFTER = 5000; // a server that accepts and drops at once must not reset the backoff
   const MAX_QUEUE = 1000;
-  const MAX_SEEN = 500;
+  // Of incoming requests. The server repeats one only within its timeout, 10 s by default, so
+  // that 500 answers are those of 50 requests a second; 1 Mi characters are as much as it lets
+  // wait for one peer. Those in progress are few, except in a page that never replies.
+  const MAX_ANSWERED = 500;
+  const MAX_ANSWERED_LENGTH = 2 ** 20;
+  const MAX_IN_PROGRESS = 10000;
   const MAX_TIMER = 2 ** 31 - 1; // beyond it setTimeout fires at once
   const MAX_ID = Number.MAX_SAFE_INTEGER;
   const UUID_KEY = "protoo.uuid";
@@ -241,7 +256,9 @@
     #nextId = randomId();
     #transactions = new Map(); // id -> transaction that has not ended
     #queue = new Set(); // those of them that wait for an open connection, in order
-    #seen = new Map(); // id of an incoming request -> its final response, or null
+    // Apart, so that the many answered ones cannot make us forget those still in progress.
+    #inProgress = new Map(); // id of an incoming request -> its last provisional response, or ""
+    #answered = new Map(); // id of an incoming request -> its final response
 
     /** @param {object} [options] see protoo.d.ts */
     constructor({
@@ -249,16 +266,18 @@
       uuid = tabUuid,
       requestTimeout = 15000,
       reconnect = {},
+      repeat = false,
       WebSocket = globalThis.WebSocket,
       fetch = globalThis.fetch,
     } = {}) {
       expect(isText(uuid), "uuid must be a non-empty string", uuid);
       expect(requestTimeout > 0, "requestTimeout must be milliseconds > 0", requestTimeout);
+      expect(typeof repeat === "boolean", "repeat must be true or false", repeat);
       expect(typeof WebSocket === "function", "WebSocket must be a class", WebSocket);
       const { min = 500, max = 30000 } = reconnect;
       const isRange = min >= 0 && min <= max && max <= MAX_TIMER;
       expect(isRange, "reconnect must be false or {min, max} in ms", `${min}..${max}`);
-      this.#options = { uuid, requestTimeout, WebSocket, fetch };
+      this.#options = { uuid, requestTimeout, repeat, WebSocket, fetch };
       this.#options.url = resolveUrl(url, uuid);
       this.#options.reconnect = reconnect && { min, max };
     }
@@ -304,15 +323,16 @@
     /**
      * Send a request and wait for its final response.
      *
-     * `timeout` is in ms, from this call to the final response. With `repeat` the request is sent
-     * again, with the same id, if the connection was lost before the response came. Resolves with
+     * `timeout` is in ms, from this call to the final response. With `repeat`, by default that of
+     * the client, the request is sent again, with the same id, if the connection was lost before
+     * the response came; a server without a grace period handles it twice then. Resolves with
      * a 2xx response. Rejects with a ProtooError: a response of 300..699; or, locally, 408
      * timeout, 410 connection lost or client closed, 487 aborted by `signal`, 503 queue full.
      *
      * @example const { data } = await client.request("message", "/users/bob", { text: "hi" });
      */
     async request(method, path, data = {}, options = {}) {
-      const { onProvisional, signal, repeat = false } = options;
+      const { onProvisional, signal, repeat = this.#options.repeat } = options;
       const { timeout = this.#options.requestTimeout } = options;
       expect(timeout > 0, "timeout must be milliseconds > 0", timeout);
       const id = this.#takeId();
@@ -413,6 +433,7 @@
 
     #watchPage(addOrRemove) {
       if (!hasPage) return;
+      globalThis[addOrRemove]("offline", this.#onOffline);
       for (const type of ["online", "pageshow"]) globalThis[addOrRemove](type, this.#onPageBack);
       if (globalThis.document) document[addOrRemove]("visibilitychange", this.#onPageBack);
     }
@@ -420,6 +441,11 @@
     #onPageBack = ({ type }) => {
       if (type === "visibilitychange" && document.visibilityState !== "visible") return;
       if (this.#state === "waiting") this.#open();
+    };
+
+    #onOffline = () => {
+      const isConnected = this.#state === "connecting" || this.#state === "open";
+      if (isConnected) this.#giveUp("the browser is offline");
     };
 
     #open() {
@@ -442,7 +468,7 @@
       });
       socket.onerror = () => {}; // it says nothing, and "close" follows
       this.#socket = socket;
-      this.#enter("connecting", HANDSHAKE_TIMEOUT, () => socket.close());
+      this.#enter("connecting", HANDSHAKE_TIMEOUT, () => socket.close(GIVEN_UP));
     }
 
     #opened() {
@@ -451,8 +477,8 @@
       });
       if (this.#opening) this.#opening.resolve();
       this.#opening = null;
+      this.#emit("open", {}); // its listeners run after the flush, which may lose the connection
       this.#flush();
-      this.#emit("open", {});
     }
 
     async #explain() {
@@ -476,6 +502,14 @@
       this.#finish(1006, `refused: ${status} ${reason}`, new ProtooError(status, reason));
     }
 
+    /** Part with the socket at once: its own "close" may take minutes. */
+    #giveUp(reason) {
+      const socket = this.#socket; // null during a probe
+      this.#socket = null;
+      if (socket) socket.close(GIVEN_UP);
+      this.#lose(1006, reason);
+    }
+
     #lose(code, reason) {
       const error = localError(410, `connection lost (${reason ? `${code} ${reason}` : code})`);
       if (!this.#options.reconnect || FINAL_CLOSE_CODES.includes(code)) {
@@ -484,7 +518,9 @@
       }
       for (const transaction of this.#transactions.values()) {
         const wasWaiting = this.#queue.delete(transaction); // to keep the order of the requests
-        if (wasWaiting || transaction.repeat) this.#queue.add(transaction);
+        // One of those that were sent was too big, and would end the next connection as well.
+        const isRepeated = transaction.repeat && code !== TOO_BIG;
+        if (wasWaiting || isRepeated) this.#queue.add(transaction);
         else this.#end(transaction).reject(error);
       }
       const { min, max } = this.#options.reconnect;
@@ -549,9 +585,14 @@
 
     #send(text) {
       // A socket that is closing takes messages and drops them.
-      const canSend = this.#state === "open" && this.#socket.readyState === 1;
-      if (canSend) this.#socket.send(text);
-      return canSend;
+      if (this.#state !== "open" || this.#socket.readyState !== 1) return false;
+      try {
+        this.#socket.send(text);
+        return true;
+      } catch (cause) {
+        this.#giveUp(`cannot send: ${cause}`);
+        return false;
+      }
     }
 
     // -- incoming --
@@ -589,16 +630,19 @@
 
     #receiveRequest(message) {
       const { id } = message;
-      if (this.#seen.has(id)) {
-        // After a reconnection the server repeats what it has no answer to. If we have none
-        // either, the one to come will go over the new connection.
-        const response = this.#seen.get(id);
-        if (response) this.#send(response);
+      const latest = this.#answered.get(id) ?? this.#inProgress.get(id);
+      if (latest !== undefined) {
+        // After a reconnection the server repeats what it has no final response to. The latest
+        // one may be lost, so it is sent again, a provisional one too (RFC 3261, 17.2.1). If
+        // there is none yet, it will go over the new connection.
+        if (latest) this.#send(latest);
         return;
       }
-      this.#remember(id, null);
+      const inProgress = this.#inProgress.set(id, "");
+      if (inProgress.size > MAX_IN_PROGRESS) inProgress.delete(inProgress.keys().next().value);
       const req = new IncomingRequest(message, (text, isFinal) => {
         if (isFinal) this.#remember(id, text);
+        else inProgress.set(id, text);
         this.#send(text); // if it cannot be sent now, the server will repeat the request
       });
       const conclude = (status, reason) => () => req.ended || req.reply(status, reason);
@@ -609,8 +653,16 @@
     }
 
     #remember(id, response) {
-      this.#seen.set(id, response);
-      if (this.#seen.size > MAX_SEEN) this.#seen.delete(this.#seen.keys().next().value);
+      this.#inProgress.delete(id);
+      this.#answered.set(id, response);
+      let length = 0;
+      for (const text of this.#answered.values()) length += text.length;
+      for (const [oldest, text] of this.#answered) {
+        const isTooMuch = this.#answered.size > MAX_ANSWERED || length > MAX_ANSWERED_LENGTH;
+        if (!isTooMuch || oldest === id) return;
+        this.#answered.delete(oldest);
+        length -= text.length;
+      }
     }
   }
 

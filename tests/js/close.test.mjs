@@ -142,7 +142,7 @@ describe("close()", () => {
   test("takes the listeners off the page", async (t) => {
     const { openClient, pageListeners } = world(t);
     const client = await openClient();
-    assert.equal(pageListeners(), 3);
+    assert.equal(pageListeners(), 4);
     client.close();
     assert.equal(pageListeners(), 0);
   });

@@ -67,6 +67,7 @@ describe("new Client()", () => {
     [{ reconnect: { min: 500, max: 100 } }, /reconnect must be false or {min, max} in ms/],
     [{ reconnect: { min: -1 } }, /reconnect must be false or {min, max} in ms/],
     [{ reconnect: { max: Infinity } }, /reconnect must be false or {min, max} in ms/],
+    [{ repeat: "yes" }, /repeat must be true or false, got "yes"/],
     [{ WebSocket: null }, /WebSocket must be a class, got null/],
   ];
   for (const [options, message] of wrong) {

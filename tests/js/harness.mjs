@@ -100,6 +100,7 @@ export function world(t) {
     // What the other end does:
 
     accepts() {
+      assert.equal(this.readyState, 0, "this handshake is over");
       this.readyState = 1;
       this.onopen({});
     }
@@ -162,6 +163,13 @@ export function world(t) {
       if (answer) answers.push(answer);
       here.socket.ends(code, reason);
       await settle();
+    },
+
+    /** The connection is lost and made again at once. */
+    async reconnect(code) {
+      await here.drop(code);
+      await here.page("online");
+      await here.accept();
     },
 
     async say(message) {

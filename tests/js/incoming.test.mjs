@@ -145,18 +145,12 @@ describe("An incoming request", () => {
 });
 
 describe("A duplicate of an incoming request", () => {
-  const reconnect = async (here) => {
-    await here.drop();
-    await here.tick(250);
-    await here.accept();
-  };
-
   test("gets the same final response again, and the listener is not called twice", async (t) => {
     const here = await listening(t);
     await here.say(incoming(7));
     here.requests[0].provisional(180);
     here.requests[0].reply(200, "OK", { n: 5 });
-    await reconnect(here);
+    await here.reconnect();
     await here.say(incoming(7));
     assert.deepEqual(here.sent, [{ status: 200, reason: "OK", id: 7, data: { n: 5 } }]);
     assert.equal(here.requests.length, 1);
@@ -165,13 +159,70 @@ describe("A duplicate of an incoming request", () => {
   test("is ignored while the first, whose reply takes the new connection, goes on", async (t) => {
     const here = await listening(t);
     await here.say(incoming(7));
-    here.requests[0].provisional(180);
-    await reconnect(here);
+    await here.reconnect();
     await here.say(incoming(7));
     assert.equal(here.requests.length, 1);
     assert.deepEqual(here.sent, []);
     here.requests[0].reply(200);
     assert.deepEqual(here.sent.map(({ status, id }) => [status, id]), [[200, 7]]);
+  });
+
+  for (const when of ["before the connection was lost", "while there was no connection"]) {
+    test(`gets the latest provisional response, given ${when}, again`, async (t) => {
+      const here = await listening(t);
+      await here.say(incoming(7));
+      const [req] = here.requests;
+      const progress = () => {
+        req.provisional(180, "ringing");
+        req.provisional(183, "progress", { n: 2 });
+      };
+      if (when.startsWith("before")) progress();
+      await here.drop();
+      if (when.startsWith("while")) progress();
+      await here.tick(250);
+      await here.accept();
+      assert.deepEqual(here.sent, []);
+      await here.say(incoming(7));
+      assert.deepEqual(here.sent, [{ status: 183, reason: "progress", id: 7, data: { n: 2 } }]);
+      req.reply(200);
+      assert.deepEqual(here.sent.map(({ status, id }) => [status, id]), [[183, 7], [200, 7]]);
+      assert.equal(here.requests.length, 1);
+    });
+  }
+
+  test("gets the same response over one connection after the other", async (t) => {
+    const here = await listening(t);
+    await here.say(incoming(7));
+    await here.reconnect();
+    await here.say(incoming(7));
+    await here.reconnect();
+    here.requests[0].reply(200, "OK", { n: 5 });
+    for (let i = 0; i < 3; i += 1) {
+      await here.reconnect();
+      await here.say(incoming(7));
+      assert.deepEqual(here.sent, [{ status: 200, reason: "OK", id: 7, data: { n: 5 } }]);
+    }
+    assert.equal(here.requests.length, 1);
+  });
+
+  test("that comes after its reply went over the new connection is answered too", async (t) => {
+    const here = await listening(t);
+    await here.say(incoming(7));
+    await here.reconnect();
+    here.requests[0].reply(200);
+    await here.say(incoming(7));
+    assert.deepEqual(here.sent.map(({ status, id }) => [status, id]), [[200, 7], [200, 7]]);
+    assert.equal(here.requests.length, 1);
+  });
+
+  test("is none when a server that was restarted sends a request of another id", async (t) => {
+    const here = await listening(t);
+    await here.say(incoming(7));
+    await here.reconnect(1001);
+    await here.say(incoming(4242));
+    here.requests[1].reply(200);
+    assert.deepEqual(here.sent.map(({ status, id }) => [status, id]), [[200, 4242]]);
+    assert.equal(here.requests.length, 2);
   });
 
   test("gets the reply that was given while there was no connection", async (t) => {
@@ -184,6 +235,7 @@ describe("A duplicate of an incoming request", () => {
     assert.deepEqual(here.sent, [], "the server may have forgotten the request");
     await here.say(incoming(7));
     assert.deepEqual(here.sent.map(({ status, id }) => [status, id]), [[202, 7]]);
+    assert.equal(here.requests.length, 1);
   });
 
   test("gets the same 404 or 500 as before", async (t) => {
@@ -196,15 +248,64 @@ describe("A duplicate of an incoming request", () => {
     assert.deepEqual(requests, []);
   });
 
-  test("is recognised among the last 500 requests", async (t) => {
+  /** How often the listener is called for `id`, which it answers with `data`. */
+  async function calls(here, id, data) {
+    const before = here.requests.length;
+    await here.say(incoming(id));
+    const added = here.requests.slice(before);
+    for (const req of added) req.reply(200, "OK", data);
+    return added.length;
+  }
+
+  test("is recognised among the last 500 that were answered", async (t) => {
     const here = await listening(t);
-    for (let id = 1; id <= 500; id += 1) here.socket.says(incoming(id));
-    await settle();
+    for (let id = 1; id <= 500; id += 1) await calls(here, id);
+    assert.equal(await calls(here, 1), 0);
+    await calls(here, 501);
+    assert.equal(await calls(here, 2), 0);
+    assert.equal(await calls(here, 1), 1, "1 was forgotten for 501");
+  });
+
+  test("is recognised among answers of a million characters together", async (t) => {
+    const here = await listening(t);
+    const text = "x".repeat(2 ** 18 - 100); // of which four are just below
+    for (let id = 1; id <= 4; id += 1) await calls(here, id, { text });
+    assert.equal(await calls(here, 1), 0);
+    await calls(here, 5, { text });
+    assert.equal(await calls(here, 2), 0);
+    assert.equal(await calls(here, 1), 1, "1 was forgotten for 5");
+  });
+
+  test("is recognised even if its answer alone is larger than that", async (t) => {
+    const here = await listening(t);
+    await calls(here, 1);
+    await calls(here, 2, { text: "x".repeat(2 ** 21) });
+    assert.equal(await calls(here, 2), 0);
+    assert.equal(await calls(here, 1), 1);
+  });
+
+  test("is recognised while in progress, however many are answered meanwhile", async (t) => {
+    const here = await listening(t);
     await here.say(incoming(1));
-    assert.equal(here.requests.length, 500);
-    await here.say(incoming(501));
+    for (let id = 2; id <= 1002; id += 1) await calls(here, id);
+    const [first] = here.requests;
     await here.say(incoming(1));
-    assert.equal(here.requests.length, 502, "1 was forgotten for 501");
+    assert.equal(here.requests.length, 1002);
+    first.reply(202);
+    assert.equal(await calls(here, 1), 0);
+    assert.equal(here.sent[here.sent.length - 1].status, 202);
+  });
+
+  test("is recognised among 10000 that are in progress; more are beyond a page", async (t) => {
+    const here = await listening(t);
+    for (let id = 1; id <= 10000; id += 1) here.socket.says(incoming(id));
+    await here.say(incoming(1));
+    assert.equal(here.requests.length, 10000);
+    await here.say(incoming(10001));
+    await here.say(incoming(2));
+    assert.equal(here.requests.length, 10001);
+    await here.say(incoming(1));
+    assert.equal(here.requests.length, 10002, "1 was forgotten for 10001");
   });
 });
 

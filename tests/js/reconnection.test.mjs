@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { world } from "./harness.mjs";
+import { assertProtooError, follow, http, settle, world } from "./harness.mjs";
 
 describe("A connection that was lost", () => {
   test("is made again after the delay that \"close\" and \"reconnecting\" tell", async (t) => {
@@ -203,5 +203,247 @@ describe("While waiting", () => {
     await here.drop(1006, "", () => new Promise(() => {}));
     await here.page("online");
     assert.equal(here.sockets.length, 1);
+  });
+});
+
+describe("The browser going offline", () => {
+  const GIVEN_UP = { code: 3002, reason: "" };
+
+  test("ends the connection at once, without saying goodbye to the server", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    const events = here.record(client, "state", "close", "reconnecting");
+    await here.page("offline");
+    assert.deepEqual(here.socket.closedWith, GIVEN_UP, "neither 1000 nor no code");
+    assert.deepEqual(events, [
+      ["state", { state: "waiting", previous: "open" }],
+      [
+        "close",
+        { code: 1006, reason: "the browser is offline", willReconnect: true, delay: 250 },
+      ],
+      ["reconnecting", { attempt: 1, delay: 250 }],
+    ]);
+    await here.tick(250);
+    await here.accept();
+    assert.equal(client.state, "open");
+  });
+
+  test("ends a handshake at once", async (t) => {
+    const here = world(t);
+    const client = here.client();
+    const connected = follow(client.connect());
+    await here.page("offline");
+    assert.equal(client.state, "waiting");
+    assert.deepEqual(here.sockets[0].closedWith, GIVEN_UP);
+    assert.deepEqual(here.probes, [], "there is nothing to be learnt now");
+    await here.tick(250);
+    await here.accept();
+    assert.deepEqual([connected.isSettled, connected.error], [true, undefined]);
+  });
+
+  test("ends a probe at once", async (t) => {
+    const here = world(t);
+    const client = here.client();
+    client.connect();
+    let answer;
+    await here.drop(1006, "", () => new Promise((resolve) => { answer = resolve; }));
+    await here.page("offline");
+    assert.equal(client.state, "waiting");
+    assert.equal(here.probes[0].options.signal.aborted, true);
+    answer(http(403));
+    await settle();
+    assert.equal(client.state, "waiting");
+  });
+
+  test("leaves a socket that is heard no more", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    const call = follow(client.request("get", "/", {}, { repeat: true }));
+    const { id } = here.sent[0];
+    await here.page("offline");
+    await here.page("online");
+    const events = here.record(client, "state", "close", "notification", "request", "error");
+    const [old] = here.sockets;
+    for (const late of [{ method: "m" }, { method: "m", id: 7 }, { status: 200, id }]) {
+      old.says(late);
+    }
+    old.ends(1000);
+    await settle();
+    assert.deepEqual(events, []);
+    assert.equal(client.state, "connecting");
+    await here.accept();
+    old.ends(3000);
+    await settle();
+    assert.equal(client.state, "open");
+    assert.equal(call.isSettled, false);
+    assert.deepEqual(here.sent.map((request) => request.id), [id]);
+  });
+
+  test("leaves a handshake whose late success is not heard", async (t) => {
+    const here = world(t);
+    const client = here.client();
+    client.connect();
+    await here.page("offline");
+    here.sockets[0].onopen({});
+    await settle();
+    assert.equal(client.state, "waiting");
+  });
+
+  test("treats requests as any other loss of the connection does", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    const lost = follow(client.request("get", "/1"));
+    follow(client.request("get", "/2", {}, { repeat: true }));
+    await here.page("offline");
+    follow(client.request("get", "/3"));
+    client.notify("note", "/4");
+    assertProtooError(lost.error, 410, { reason: /1006 the browser is offline/ });
+    await here.page("online");
+    await here.accept();
+    assert.deepEqual(here.sent.map(({ path }) => path), ["/2", "/3", "/4"]);
+  });
+
+  test("and online again makes a new connection at once", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    await here.page("offline");
+    await here.page("online");
+    assert.equal(client.state, "connecting");
+    assert.equal(here.sockets.length, 2);
+  });
+
+  test("changes nothing while waiting", async (t) => {
+    const here = world(t);
+    await here.openClient();
+    await here.drop();
+    await here.page("offline");
+    assert.deepEqual(here.timers.delays(), [250]);
+  });
+
+  test("changes nothing once the client is closed", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    client.close();
+    const events = here.record(client, "state", "close");
+    await settle();
+    events.length = 0;
+    await here.page("offline");
+    assert.equal(client.state, "closed");
+    assert.deepEqual(events, []);
+  });
+
+  test("closes a client with reconnect: false", async (t) => {
+    const here = world(t);
+    const client = await here.openClient({ reconnect: false });
+    await here.page("offline");
+    assert.equal(client.state, "closed");
+    assert.deepEqual(here.socket.closedWith, GIVEN_UP);
+  });
+});
+
+describe("A handshake that takes too long", () => {
+  test("is not ended by a farewell: the server may have let us in already", async (t) => {
+    const here = world(t);
+    here.client().connect();
+    await here.tick(20000);
+    assert.equal(here.sockets[0].closedWith.code, 3002);
+  });
+});
+
+describe("A socket that fails while it is written to", () => {
+  const failing = (socket) => {
+    socket.send = () => {
+      throw new DOMException("no more", "InvalidStateError");
+    };
+  };
+
+  test("is given up, and what it did not take goes over the next", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    failing(here.socket);
+    const call = follow(client.request("get", "/1"));
+    assert.equal(client.state, "waiting");
+    assert.equal(here.socket.closedWith.code, 3002);
+    client.notify("note", "/2");
+    await settle();
+    assert.equal(call.isSettled, false);
+    await here.tick(250);
+    await here.accept();
+    assert.deepEqual(here.sent.map(({ path }) => path), ["/1", "/2"]);
+  });
+
+  test("at the first message tells \"open\" before \"close\"", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    await here.drop();
+    follow(client.request("get", "/"));
+    await here.tick(250);
+    const events = here.record(client, "state", "open", "close", "reconnecting");
+    failing(here.socket);
+    await here.accept();
+    const names = events.map(([name, { state }]) => state ?? name);
+    assert.deepEqual(names, ["open", "open", "waiting", "close", "reconnecting"]);
+    const [, { reason }] = events.find(([name]) => name === "close");
+    assert.equal(reason, "cannot send: InvalidStateError: no more");
+    await here.tick(500);
+    await here.accept();
+    assert.equal(here.sent.length, 1);
+  });
+
+  test("does not lose the reply to a request", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    const requests = [];
+    client.on("request", (req) => requests.push(req));
+    await here.say({ method: "message", id: 7 });
+    failing(here.socket);
+    requests[0].reply(200);
+    assert.equal(client.state, "waiting");
+    await here.tick(250);
+    await here.accept();
+    await here.say({ method: "message", id: 7 });
+    assert.deepEqual(here.sent.map(({ status, id }) => [status, id]), [[200, 7]]);
+    assert.equal(requests.length, 1);
+  });
+
+  test("and closes between two messages gets the rest over the next, in order", async (t) => {
+    const here = world(t);
+    const client = here.client();
+    for (const n of [1, 2, 3]) follow(client.request("get", `/${n}`));
+    client.notify("note", "/4");
+    client.connect();
+    const { socket } = here;
+    const send = socket.send.bind(socket);
+    socket.send = (text) => {
+      send(text);
+      socket.readyState = 2;
+    };
+    await here.accept();
+    assert.deepEqual(here.sent.map(({ path }) => path), ["/1"]);
+    await here.reconnect();
+    assert.deepEqual(here.sent.map(({ path }) => path), ["/2", "/3", "/4"]);
+  });
+});
+
+describe("A server that accepts and drops at once, again and again", () => {
+  test("is met less and less often, and gets a repeated request each time", async (t) => {
+    const here = world(t);
+    const client = here.client({ repeat: true });
+    const events = here.record(client, "open", "reconnecting");
+    const call = follow(client.request("get", "/", {}, { timeout: 60000 }));
+    client.connect();
+    const ids = new Set();
+    for (let n = 0; n < 6; n += 1) {
+      await here.accept();
+      assert.equal(here.sent.length, 1);
+      ids.add(here.sent[0].id);
+      await here.drop();
+      assert.deepEqual(here.timers.delays().sort((a, b) => a - b), [250 * 2 ** n, 60000]);
+      await here.tick(250 * 2 ** n);
+    }
+    assert.equal(ids.size, 1);
+    assert.equal(here.sockets.length, 7);
+    assert.equal(events.filter(([name]) => name === "open").length, 6);
+    assert.equal(call.isSettled, false);
   });
 });

@@ -461,6 +461,157 @@ describe("request() when the connection is lost before the response", () => {
   });
 });
 
+describe("request() with repeat: true", () => {
+  const repeat = true;
+
+  test("goes on over one connection after the other, always the same", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    const call = follow(client.request("message", "/", { n: 1 }, { repeat }));
+    const [first] = here.sent;
+    for (let count = 2; count <= 5; count += 1) {
+      await here.reconnect();
+      assert.equal(here.sockets.length, count);
+      assert.deepEqual(here.sent, [first]);
+    }
+    await here.say(OK(first.id));
+    assert.equal(call.value.status, 200);
+  });
+
+  test("ends with the first response, and ignores that to the repetition", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    const events = here.record(client, "error");
+    const heard = [];
+    const onProvisional = ({ status }) => heard.push(status);
+    const call = follow(client.request("message", "/", {}, { repeat, onProvisional }));
+    await here.reconnect();
+    const { id } = here.sent[0];
+    await here.say(OK(id, { n: 1 }));
+    await here.say({ status: 100, id });
+    await here.say(OK(id, { n: 2 }));
+    assert.deepEqual(call.value.data, { n: 1 });
+    assert.deepEqual([heard, events], [[], []]);
+    await here.reconnect();
+    assert.deepEqual(here.sent, []);
+  });
+
+  test("keeps its place before the notifications and requests that came later", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    follow(client.request("get", "/1", {}, { repeat }));
+    follow(client.request("get", "/2", {}, { repeat }));
+    await here.drop();
+    client.notify("note", "/3");
+    follow(client.request("get", "/4"));
+    client.notify("note", "/5");
+    await here.tick(250);
+    await here.drop();
+    follow(client.request("get", "/6"));
+    await here.tick(500);
+    await here.accept();
+    const paths = here.sent.map(({ path }) => path);
+    assert.deepEqual(paths, ["/1", "/2", "/3", "/4", "/5", "/6"]);
+  });
+
+  test("does not send a notification again that went out between two of them", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    follow(client.request("get", "/1", {}, { repeat }));
+    client.notify("note", "/2");
+    follow(client.request("get", "/3", {}, { repeat }));
+    await here.reconnect();
+    assert.deepEqual(here.sent.map(({ path }) => path), ["/1", "/3"]);
+  });
+
+  test("is not sent again once it has timed out", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    const call = follow(client.request("get", "/", {}, { repeat, timeout: 1000 }));
+    await here.tick(900);
+    await here.drop();
+    await here.tick(100);
+    assertProtooError(call.error, 408, { reason: /nothing within 1000 ms/ });
+    await here.tick(150);
+    await here.accept();
+    assert.deepEqual(here.sent, []);
+  });
+
+  test("that is aborted while there is no connection is not sent again", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    const controller = new AbortController();
+    const { signal } = controller;
+    const call = follow(client.request("get", "/", {}, { repeat, signal }));
+    await here.drop();
+    controller.abort();
+    await here.tick(250);
+    await here.accept();
+    assertProtooError(call.error, 487);
+    assert.deepEqual(here.sent, []);
+  });
+
+  test("rejects with 410 when the client is closed while there is no connection", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    const call = follow(client.request("get", "/", {}, { repeat }));
+    await here.drop();
+    client.close();
+    await settle();
+    assertProtooError(call.error, 410, { reason: /client closed/ });
+    client.connect();
+    await here.accept();
+    assert.deepEqual(here.sent, []);
+  });
+
+  test("rejects with 410 after 1009: it may be what was too big", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    const call = follow(client.request("message", "/", { text: "x" }, { repeat }));
+    await here.reconnect(1009);
+    assertProtooError(call.error, 410, { reason: /connection lost \(1009\)/ });
+    assert.deepEqual(here.sent, []);
+  });
+
+  test("still waits after 1009 if it was not sent yet", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    here.socket.readyState = 2;
+    follow(client.request("get", "/", {}, { repeat }));
+    await here.reconnect(1009);
+    assert.equal(here.sent.length, 1);
+  });
+});
+
+describe("The option repeat of a client", () => {
+  test("is that of every request", async (t) => {
+    const here = world(t);
+    const client = await here.openClient({ repeat: true });
+    const call = follow(client.request("get", "/"));
+    const [first] = here.sent;
+    await here.reconnect();
+    assert.equal(call.isSettled, false);
+    assert.deepEqual(here.sent, [first]);
+  });
+
+  test("is overruled by the request's own", async (t) => {
+    const here = world(t);
+    const client = await here.openClient({ repeat: true });
+    const call = follow(client.request("get", "/", {}, { repeat: false }));
+    await here.reconnect();
+    assertProtooError(call.error, 410);
+    assert.deepEqual(here.sent, []);
+  });
+
+  test("does not repeat notifications", async (t) => {
+    const here = world(t);
+    const client = await here.openClient({ repeat: true });
+    client.notify("note", "/");
+    await here.reconnect();
+    assert.deepEqual(here.sent, []);
+  });
+});
+
 test("The class has no public names but those of the documentation", () => {
   const names = Object.getOwnPropertyNames(Client.prototype).sort();
   assert.deepEqual(names, [

@@ -11,6 +11,7 @@ const client = new Client({
   uuid: "tab-1",
   requestTimeout: 5000,
   reconnect: { max: 10000 },
+  repeat: true,
   WebSocket,
   fetch,
 });
