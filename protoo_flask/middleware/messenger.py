@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, Literal
 
-from ..core.handlers import Next
-from ..core.peers import Peer
+from ..core.errors import UsageError
+from ..core.handlers import Next, check_function
+from ..core.peers import Peer, broadcast
 from ..core.request import Request
+from ..core.response import Response
 from ..core.router import Router
+from .delivery_report import MODES, DeliveryReport, is_gone
 
 if TYPE_CHECKING:
     from ..extension import Protoo
@@ -16,7 +20,12 @@ OnOffline = Callable[[Request, str], Any]
 
 
 def p2p_messenger(
-    protoo: Protoo, path: str = "/:username/:uuid?", *, on_offline: OnOffline | None = None
+    protoo: Protoo,
+    path: str = "/:username/:uuid?",
+    *,
+    report: Literal["first", "all"] | None = None,
+    carbons: bool = False,
+    on_offline: OnOffline | None = None,
 ) -> Router:
     """Return a router that passes ``message`` requests on to the peers they are for.
 
@@ -36,34 +45,122 @@ def p2p_messenger(
     A notification is passed on as a notification.
 
     :param path: where below the mount; its parameters are ``username`` and ``uuid``.
+    :param report: when the sender shall be answered instead: ``"first"``, as soon as one
+        device has accepted, or ``"all"``, when each has answered or failed. In either
+        case the data of the final response has ``delivered`` and ``failed``, lists of
+        uuids; see :mod:`.delivery_report`.
+    :param carbons: whether the sender's other devices get a copy: a notification whose
+        data has also ``carbon`` (true) and ``to`` (``username``, and ``uuid`` if one was
+        addressed).
     :param on_offline: ``fn(req, username)``, called when no device of the user is there;
         it may keep the message and reply (202, say). When it does not reply, 404 does.
+        Also called when the devices that the message went to left without answering and
+        the user has no other; 410 is the reply then. Not for a message to several devices
+        without a report, whose sender has had its answer.
+    :raises UsageError: for any other ``report``, or what is no function.
     """
+    if report is not None and report not in MODES:
+        raise UsageError(f'p2p_messenger(report=...) is None, "first" or "all", not {report!r}')
+    if on_offline is not None:
+        check_function(on_offline)
     router = Router()
-
-    def deliver(req: Request, next: Next) -> None:
-        username, uuid = req.params["username"], req.params.get("uuid")
-        peers = protoo.peers(username, uuid)
-        if uuid is None:
-            peers = [peer for peer in peers if peer is not req.peer]
-        if not peers:
-            if on_offline is not None and not protoo.peers(username):
-                on_offline(req, username)
-            if not req.ended:
-                req.reply(404, "peer not found")
-        elif len(peers) == 1 and not req.is_notification:
-            peers[0].send(req, on_response=req.reply)
-        else:
-            _send_to_each(req, peers)
-
-    router.message(path, deliver)
+    router.message(path, _Messenger(protoo, report, carbons, on_offline).deliver)
     return router
 
 
-def _send_to_each(req: Request, peers: list[Peer]) -> None:
-    for peer in peers:
-        if req.is_notification:
-            peer.notify(req.method, req.data, sender=req.sender)
+class _Messenger:
+    """What stands at the path of a messenger."""
+
+    def __init__(
+        self, protoo: Protoo, report: str | None, carbons: bool, on_offline: OnOffline | None
+    ) -> None:
+        self._protoo = protoo
+        self._report = report
+        self._carbons = carbons
+        self._on_offline = on_offline
+
+    def deliver(self, req: Request, next: Next) -> None:
+        """Pass a message on to those it is for, and to whom else it concerns."""
+        username, uuid = req.params["username"], req.params.get("uuid")
+        peers = self._protoo.peers(username, uuid)
+        if uuid is None:
+            peers = [peer for peer in peers if peer is not req.peer]
+        if not peers:
+            self._offer(req, username)
+            if not req.ended:
+                req.reply(404, "peer not found")
+        elif req.is_notification:
+            broadcast(peers, req.method, req.data, req.sender)
+            req.reply(200, f"message sent to {len(peers)} peers")
         else:
-            peer.send(req)
-    req.reply(200, f"message sent to {len(peers)} peers")
+            self._forward(req, username, peers)
+        if self._carbons and (peers or _is_accepted(req)):
+            self._send_carbons(req, username, uuid, peers)
+
+    def _forward(self, req: Request, username: str, peers: list[Peer]) -> None:
+        if self._report is not None:
+            on_gone = None if self._on_offline is None else partial(self._take_back, req, username)
+            DeliveryReport(req, peers, self._report, on_gone).send()
+        elif len(peers) > 1:
+            for peer in peers:
+                peer.send(req)
+            req.reply(200, f"message sent to {len(peers)} peers")
+        elif self._on_offline is None:
+            peers[0].send(req, on_response=req.reply)
+        else:
+            peers[0].send(req, on_response=partial(self._relay, req, username))
+
+    def _relay(self, req: Request, username: str, response: Response) -> None:
+        if is_gone(response):
+            self._take_back(req, username, response)
+        else:
+            assert response.peer is not None
+            response.peer.call_back(req.reply, response)
+
+    def _take_back(self, req: Request, username: str, answer: Response) -> None:
+        """Offer a message that was sent in vain; ``answer`` is for when nobody takes it."""
+        # What runs here has the contexts of the device that went offline. Those of the
+        # sender, entered from here, would share its g and its teardowns.
+        assert req.peer is not None
+        req.peer.registry.scheduler.spawn(self._offer_or_answer, req, username, answer)
+
+    def _offer_or_answer(self, req: Request, username: str, answer: Response) -> None:
+        def run_in_contexts(answer: Response) -> None:
+            # Ended: the sender was told 504, and takes the message for lost.
+            if not req.ended:
+                self._offer(req, username)
+            if not req.ended:
+                req.reply(answer)
+
+        assert req.peer is not None
+        try:
+            req.peer.registry.call_back(req.peer, run_in_contexts, answer)
+        finally:
+            # It has failed, which is in the log now, and the sender still waits.
+            if not req.ended:
+                req.reply(500, "internal server error")
+
+    def _offer(self, req: Request, username: str) -> None:
+        """Let ``on_offline`` have a message to a user who is not there at all."""
+        if self._on_offline is not None and not self._protoo.peers(username):
+            self._on_offline(req, username)
+
+    def _send_carbons(
+        self, req: Request, username: str, uuid: str | None, recipients: list[Peer]
+    ) -> None:
+        """Send the sender's other devices a copy (XEP-0280 calls it a carbon)."""
+        assert req.peer is not None
+        others = [
+            peer
+            for peer in self._protoo.peers(req.peer.username)
+            if peer is not req.peer and peer not in recipients
+        ]
+        if not others:
+            return
+        # A copy that does not say whom the message went to would be of no use.
+        to = {"username": username} if uuid is None else {"username": username, "uuid": uuid}
+        broadcast(others, req.method, {**req.data, "carbon": True, "to": to}, req.sender)
+
+
+def _is_accepted(req: Request) -> bool:
+    return req.response is not None and req.response.is_accept
