@@ -18,9 +18,9 @@ from .core.errors import Reject
 from .core.peers import AUTHORIZATION_REVOKED, Peer
 from .core.registry import Registry
 
-#: Refusals that are about the server, or how often it was asked, not about the user. Those
-#: from 500 on are, too.
-_TOO_MANY_REQUESTS = 429
+#: Refusals below 500 that are about the moment, not about the user: timeout, too early, too
+#: many requests (a site's rate limit). In a handshake, clients try again after these.
+_NOT_NOW = {408, 425, 429}
 
 
 class Reauthorization:
@@ -102,7 +102,7 @@ class Reauthorization:
             return self._ask()
         except Exception as error:
             status = self._status(error)
-            if status is None or status >= 500 or status == _TOO_MANY_REQUESTS:
+            if status is None or status >= 500 or status in _NOT_NOW:
                 raise
             return None
 

@@ -174,10 +174,12 @@ def test_who_was_disconnected_is_not_asked_about(site):
 
 
 def test_a_closed_app_asks_no_more(site):
-    site.connect()
+    site.connect("alice")
     site.protoo.close()
+    # Whose handshake was accepted just before.
+    site.connect("bob")
     site.scheduler.advance(100)
-    assert site.asked == [("alice", 0)]
+    assert site.asked == [("alice", 0), ("bob", 0)]
     assert site.scheduler.pending_timers == 0
 
 
@@ -249,6 +251,8 @@ def test_the_other_devices_of_a_user_are_asked_about_in_their_turn(site):
         raising(Reject(500)),
         raising(Reject(603, "decline")),
         lambda: abort(503),
+        lambda: abort(408),
+        lambda: abort(Response("too early", 425)),
         lambda: abort(429),
         lambda: abort(Response("later", 503)),
         raising(HTTPException("without a status")),
