@@ -467,9 +467,9 @@ def test_who_goes_meanwhile_goes_once(site, answer):
     site.scheduler.advance(10)
     assert offline == [alice.peer]
     assert alice.closed is None
+    assert site.scheduler.pending_timers == 0
     site.scheduler.advance(100)
     assert site.asked == [("alice", 0), ("alice", 10)]
-    assert site.scheduler.pending_timers == 0
 
 
 def test_the_site_is_told_that_who_is_refused_is_offline(site):
