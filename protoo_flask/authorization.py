@@ -7,7 +7,7 @@ refusal is an ordinary HTTP response with a status and a readable body.
 from __future__ import annotations
 
 import secrets
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 from urllib.parse import urlsplit
 
 from flask import Request, session
@@ -77,7 +77,24 @@ def _parse_origin(origin: str) -> tuple[str, str, int | None] | None:
     return parts.scheme, parts.hostname, port or _DEFAULT_PORTS.get(parts.scheme)
 
 
+class Answer(NamedTuple):
+    """What the site says of who is connecting; ``uuid`` is ``None`` when it names no device."""
+
+    username: str
+    uuid: str | None
+    data: Any
+
+
 def identify(authorizer: Authorizer | None, settings: Settings) -> Identity:
+    """Ask the site who is connecting, and name the device if it does not.
+
+    :raises: as :func:`ask_site`.
+    """
+    username, uuid, data = ask_site(authorizer, settings)
+    return Identity(username, make_uuid() if uuid is None else uuid, data)
+
+
+def ask_site(authorizer: Authorizer | None, settings: Settings) -> Answer:
     """Ask the site who is connecting.
 
     :raises Reject: when the authorizer returns ``None``, or raises it.
@@ -98,14 +115,10 @@ def identify(authorizer: Authorizer | None, settings: Settings) -> Identity:
             f"the function given to @protoo.authorize returned {answer!r}, which has no "
             "username; return None to refuse"
         )
-    uuid = make_uuid() if uuid is None or uuid == "" else str(uuid)
-    if len(uuid) > MAX_UUID_LENGTH:
+    uuid = None if uuid is None or uuid == "" else str(uuid)
+    if uuid is not None and len(uuid) > MAX_UUID_LENGTH:
         raise Reject(400, f"a uuid has at most {MAX_UUID_LENGTH} characters")
-    return Identity(
-        str(username),
-        uuid,
-        answer[2] if len(answer) == 3 else None,
-    )
+    return Answer(str(username), uuid, answer[2] if len(answer) == 3 else None)
 
 
 def _authorize_by_session(settings: Settings) -> tuple[str, str | None] | None:

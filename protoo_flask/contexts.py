@@ -10,6 +10,7 @@ This is the only module that knows how Flask's contexts are made.
 
 from __future__ import annotations
 
+import contextlib
 import io
 from typing import Any, Callable, Mapping
 
@@ -45,9 +46,7 @@ class HandshakeContext:
     def __init__(self, app: Flask, request: Request, session: Any) -> None:
         self._app = app
         self._session = session
-        self._request = app.request_class(_strip_environ(request.environ))
-        self._request.url_rule = request.url_rule
-        self._request.view_args = request.view_args
+        self._request = _repeat_request(app, request)
 
     def run(self, function: Callable[..., Any], *args: Any) -> None:
         """Call ``function(*args)`` in contexts of its own, then run the teardowns."""
@@ -55,6 +54,30 @@ class HandshakeContext:
             self._app, self._request.environ, request=self._request, session=self._session
         ):
             function(*args)
+
+    def run_anew(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call ``function(*args)`` as if the handshake came now, then run the teardowns.
+
+        The session is opened again, from the cookies of the handshake: with what a store
+        on the server holds now, and empty when it has expired. It is a request of its own,
+        too, lest the site find what it has kept in the other.
+        """
+        request = _repeat_request(self._app, self._request)
+        context = MessageContext(self._app, request.environ, request=request)
+        with contextlib.ExitStack() as stack:
+            # Opening the session may fail (its store is down) when the contexts are active
+            # already; ``with context`` would leave them so.
+            stack.push(context)
+            context.push()
+            function(*args)
+
+
+def _repeat_request(app: Flask, request: Request) -> Request:
+    """Return a request that equals one whose server may have finished with it."""
+    repeated = app.request_class(_strip_environ(request.environ))
+    repeated.url_rule = request.url_rule
+    repeated.view_args = request.view_args
+    return repeated
 
 
 def _strip_environ(environ: Mapping[str, Any]) -> dict[str, Any]:

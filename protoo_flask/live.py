@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from flask import Flask, Response, after_this_request, request, session
 
-from .authorization import check_origin, identify, is_allowed_origin
+from .authorization import ask_site, check_origin, identify, is_allowed_origin
 from .contexts import HandshakeContext
 from .core.application import Application
 from .core.errors import Reject
@@ -24,6 +24,7 @@ from .core.messages import MAX_ID
 from .core.peers import AUTHORIZATION_REVOKED, GOING_AWAY, Identity, Peer
 from .core.registry import TooManyPeers
 from .host import FlaskHost
+from .reauthorization import Reauthorization
 from .settings import Settings
 from .transport.connection import Connection
 from .transport.handshake import HandshakeError, negotiate_handshake
@@ -62,6 +63,7 @@ class LiveApp:
         self._lock = threading.Lock()
         self._loop: Loop | None = None
         self._application: Application | None = None
+        self._reauthorization: Reauthorization | None = None
 
     # What the application asks for ---------------------------------------------------
 
@@ -88,6 +90,8 @@ class LiveApp:
     def close(self) -> None:
         """See :meth:`Protoo.close`."""
         self._closed = True
+        if self._reauthorization is not None:
+            self._reauthorization.close()
         if self._application is not None:
             self._application.close()
 
@@ -112,10 +116,11 @@ class LiveApp:
             RoutingOptions(settings.case_sensitive_routing, settings.strict_routing)
         )
         self._loop = loop
-        return Application(
+        host = FlaskHost(self.app, self.protoo.listeners)
+        application = Application(
             self.protoo,
             self.protoo.router,
-            FlaskHost(self.app, self.protoo.listeners),
+            host,
             loop,
             first_id=lambda: secrets.randbelow(MAX_ID // 2) + 1,
             request_timeout=settings.request_timeout,
@@ -125,6 +130,13 @@ class LiveApp:
             detection_time=2 * (settings.ping_interval or NO_PING_DETECTION),
             max_waiting=settings.max_outbox,
         )
+        self._reauthorization = Reauthorization(
+            application.registry,
+            host,
+            settings.reauthorize_interval,
+            ask=lambda: ask_site(self.protoo.authorizer, settings),
+        )
+        return application
 
     def _say_goodbye(self) -> None:
         """Tell the clients that the process ends: they come back to the next one."""
@@ -213,13 +225,18 @@ class LiveApp:
     ) -> Callable[[Channel, bytes], Connection]:
         def connect(connection: Connection) -> Inbox:
             assert self._application is not None
-            return self._application.connect(identity, connection, context, connection.open)
+            assert self._reauthorization is not None
+            inbox = self._application.connect(identity, connection, context, connection.open)
+            self._reauthorization.watch(inbox.peer)
+            return inbox
 
         def disconnect(
             inbox: Inbox, connection: Connection, code: int, unsent: list[bytes]
         ) -> None:
             assert self._application is not None
+            assert self._reauthorization is not None
             self._application.registry.disconnect(inbox.peer, connection, code, unsent)
+            self._reauthorization.note_departure(inbox.peer)
 
         def start(channel: Channel, handshake: bytes) -> Connection:
             assert self._loop is not None

@@ -39,6 +39,9 @@ class Settings:
     #: is closed with 1008 and counts as offline.
     max_outbox: int = 1048576
     max_peers_per_user: int = 16
+    #: Seconds after which the authorizer is asked again whether a peer may stay. None: it is
+    #: asked when the peer connects, and never again.
+    reauthorize_interval: float | None = None
     #: permessage-deflate, at some 300 KiB of memory for each connection.
     compression: bool = False
     #: How many requests of one connection are handled at a time.
@@ -114,6 +117,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "max_message_size": _is_count,
     "max_outbox": _is_count,
     "max_peers_per_user": _is_count,
+    "reauthorize_interval": lambda value: value is None or _is_positive(value),
     "parallel_requests": _is_count,
 }
 
@@ -133,5 +137,6 @@ _EXPECTED = {
     "max_message_size": f"{_COUNT} of bytes",
     "max_outbox": f"{_COUNT} of bytes",
     "max_peers_per_user": _COUNT,
+    "reauthorize_interval": f"{_SECONDS}, or None for never",
     "parallel_requests": _COUNT,
 }

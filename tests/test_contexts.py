@@ -15,6 +15,7 @@ from flask import (
     session,
     url_for,
 )
+from flask.sessions import SecureCookieSession, SessionInterface
 
 from protoo_flask.contexts import HandshakeContext
 
@@ -40,10 +41,24 @@ def app():
     return app
 
 
+class Store(SessionInterface):
+    """Sessions that the server keeps, by the id in a cookie."""
+
+    def __init__(self, **sessions):
+        self.sessions = sessions
+
+    def open_session(self, app, request):
+        return SecureCookieSession(self.sessions[request.cookies["sid"]])
+
+    def save_session(self, app, session, response):
+        raise AssertionError("there is no response to save a session with")
+
+
 def make_context(app, **environ):
     """Return the context of a handshake that is over."""
+    headers = {"X-Agent": "tests", "Cookie": "sid=1a2b"}
     with app.test_request_context(
-        "/protoo?uuid=a1", headers={"X-Agent": "tests"}, environ_overrides=environ
+        "/protoo?uuid=a1", headers=headers, environ_overrides=environ
     ) as context:
         session["username"] = "alice"
         kept = HandshakeContext(app, context.request, context.session)
@@ -134,3 +149,73 @@ def test_what_belongs_to_the_server_is_not_kept(app):
     assert environ["site.own"] == 4
     assert environ["wsgi.input"].read() == b""
     assert "wsgi.input_terminated" not in environ
+
+
+# As if the handshake came now
+
+
+def test_a_session_is_opened_anew_and_the_old_one_stays_what_it_was(app):
+    app.session_interface = store = Store(**{"1a2b": {}})
+    context = make_context(app)
+    seen = []
+
+    store.sessions["1a2b"] = {"username": "bob"}
+    context.run_anew(lambda: seen.append(dict(session)))
+    store.sessions["1a2b"] = {}
+    context.run_anew(lambda: seen.append(dict(session)))
+    context.run(lambda: seen.append(dict(session)))
+
+    assert seen == [{"username": "bob"}, {}, {"username": "alice"}]
+
+
+def test_the_request_equals_that_of_the_handshake_and_is_another(app):
+    context = make_context(app, **{"site.own": 4})
+    seen = []
+
+    def look(*args):
+        request.user = "cached by the site"
+        seen.append((args, request.path, request.args["uuid"], request.headers["X-Agent"]))
+        seen.append((request.endpoint, request.environ["site.own"], request.get_data()))
+
+    with app.test_request_context("/page") as page:
+        HandshakeContext(app, page.request, page.session).run_anew(
+            lambda: seen.append((request.endpoint, request.view_args))
+        )
+    context.run_anew(look, 1, 2)
+    context.run(lambda: seen.append(hasattr(request, "user")))
+
+    assert seen == [
+        ("page", {}),
+        ((1, 2), "/protoo", "a1", "tests"),
+        (None, 4, b""),
+        False,
+    ]
+
+
+def test_teardown_functions_run_once_after_each_time_anew(app):
+    context = make_context(app)
+    context.run_anew(lambda: None)
+    assert app.torn_down == [("request", None), ("app", None)]
+
+    error = ValueError("no")
+
+    def fail():
+        raise error
+
+    with pytest.raises(ValueError, match="no"):
+        context.run_anew(fail)
+    assert app.torn_down[2:] == [("request", error), ("app", error)]
+    assert not has_request_context()
+
+
+def test_a_session_that_cannot_be_opened_leaves_nothing_active(app):
+    app.session_interface = store = Store(**{"1a2b": {}})
+    context = make_context(app)
+    store.sessions.clear()
+
+    with pytest.raises(KeyError, match="1a2b"):
+        context.run_anew(lambda: None)
+
+    assert [what for what, _ in app.torn_down] == ["request", "app"]
+    assert not has_request_context()
+    assert not has_app_context()

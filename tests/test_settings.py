@@ -30,6 +30,7 @@ def test_the_defaults_are_those_that_the_documentation_names():
         "PROTOO_MAX_MESSAGE_SIZE": 65536,
         "PROTOO_MAX_OUTBOX": 1048576,
         "PROTOO_MAX_PEERS_PER_USER": 16,
+        "PROTOO_REAUTHORIZE_INTERVAL": None,
         "PROTOO_COMPRESSION": False,
         "PROTOO_PARALLEL_REQUESTS": 1,
     }
@@ -74,6 +75,7 @@ def test_the_config_shows_the_settings_in_effect():
         ("max_message_size", [1, 10**6], [0, 1.5, None, "1", True]),
         ("max_outbox", [1, 10**6], [0, -1, None]),
         ("max_peers_per_user", [1], [0, 2.0, None]),
+        ("reauthorize_interval", [None, 0.2, 60], [0, -1, "60", True]),
         ("parallel_requests", [1, 50], [0, None, "1"]),
     ],
 )

@@ -42,6 +42,7 @@ LAYERS = [
     ("contexts", "flask"),
     ("authorization", "flask secrets"),
     ("host", "flask werkzeug"),
+    ("reauthorization", "flask"),
     ("upgrade", "flask gevent"),
     ("live", "flask atexit secrets threading"),
     ("commands", "click flask os"),

@@ -36,10 +36,12 @@ class Deadlines(Generic[T]):
         return len(self._deadlines)
 
     def add(self, item: T) -> None:
-        """Begin to wait."""
+        """Begin to wait; from the beginning, when it was waited for already."""
         if self._seconds is None:
             return
         with self._lock:
+            # First out: a dict keeps the place of a key that it has.
+            self._deadlines.pop(item, None)
             self._deadlines[item] = self._scheduler.now() + self._seconds
             if self._timer is None:
                 self._timer = self._scheduler.call_later(self._seconds, self._look)
@@ -49,6 +51,14 @@ class Deadlines(Generic[T]):
         # The timer stays: it finds somebody else, or nobody, when it fires.
         with self._lock:
             self._deadlines.pop(item, None)
+
+    def clear(self) -> None:
+        """Wait for nothing any more."""
+        with self._lock:
+            self._deadlines.clear()
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
 
     def _look(self) -> None:
         """Expire what is due, and come back for the next."""

@@ -67,7 +67,8 @@ class Peer:
 
     :ivar username: the site's account.
     :ivar uuid: the device.
-    :ivar data: what the authorizer returned as third value; free for the application.
+    :ivar data: what the authorizer returned as third value, at the last handshake or when it
+        was asked again (``PROTOO_REAUTHORIZE_INTERVAL``).
     :ivar state: connected; disconnected: its connection has dropped, and it may come
         back within the grace period; offline: it has gone for good.
     :ivar transactions: the requests sent to it that have not been answered.

@@ -183,7 +183,8 @@ class Registry:
                     self._resume(peer, identity)
                 unsent = peer.link.retire(ONLINE_ELSEWHERE, "online elsewhere") if peer.link else ()
                 waiting = _undelivered(peer, unsent)
-                peer.link, peer.mailbox, peer.context = link, None, context
+                # In this order: who has seen the link sees the context that belongs to it.
+                peer.context, peer.link, peer.mailbox = context, link, None
                 if when_reachable is not None:
                     when_reachable()
                 for _, payload in waiting:
@@ -216,10 +217,15 @@ class Registry:
                 self._take_off(peer, "leave")
         self._tell(peer)
 
-    def remove(self, peer: Peer, code: int, reason: str) -> bool:
-        """Close a peer's link; ``False`` when the peer was gone already."""
+    def remove(self, peer: Peer, code: int, reason: str, only: Link | None = None) -> bool:
+        """Close a peer's link; ``False`` when the peer was gone already.
+
+        :param only: unless it has another link by now than this one.
+        """
         with self._lock:
             link = peer.link
+            if only is not None and link is not only:
+                return False
             if not self._take_off(peer, "remove"):
                 return False
         # The link comes first: what the site does about a departure may block, and

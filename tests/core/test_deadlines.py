@@ -1,4 +1,4 @@
-"""Requests that nobody answers: a 504 in the end, and who it was."""
+"""Deadlines, and what they are for: a request that nobody answers ends with a 504."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import logging
 
 import pytest
 
+from protoo_flask.core.deadlines import Deadlines
 from protoo_flask.core.router import Router
-from tests.fakes import Core
+from tests.fakes import Core, FakeScheduler
 
 
 def forget(req, next):
@@ -149,3 +150,44 @@ def test_after_the_504_the_id_is_free_and_the_connection_lives():
     alice.send({"method": "get", "path": "/", "id": 7})
     assert alice.take()["status"] == 200
     assert alice.link.closed is None
+
+
+def test_what_is_added_again_waits_from_the_beginning_and_delays_nobody():
+    scheduler, expired = FakeScheduler(), []
+    deadlines = Deadlines(scheduler, 10, lambda item: expired.append((item, scheduler.now())))
+    start = scheduler.now()
+    for item in ("a", "b", "c"):
+        deadlines.add(item)
+        scheduler.advance(1)
+    deadlines.add("a")
+    scheduler.advance(100)
+    assert expired == [("b", start + 11), ("c", start + 12), ("a", start + 13)]
+    assert len(deadlines) == scheduler.pending_timers == 0
+
+
+def test_what_has_expired_may_be_added_again_at_once():
+    scheduler, expired = FakeScheduler(), []
+
+    def expire(item):
+        expired.append(scheduler.now())
+        deadlines.add(item)
+
+    deadlines = Deadlines(scheduler, 10, expire)
+    start = scheduler.now()
+    deadlines.add("a")
+    scheduler.advance(30)
+    assert expired == [start + 10, start + 20, start + 30]
+    assert len(deadlines) == scheduler.pending_timers == 1
+
+
+def test_cleared_deadlines_wait_for_nothing_and_can_be_used_again():
+    scheduler, expired = FakeScheduler(), []
+    deadlines = Deadlines(scheduler, 10, expired.append)
+    deadlines.clear()
+    deadlines.add("a")
+    deadlines.add("b")
+    deadlines.clear()
+    assert len(deadlines) == scheduler.pending_timers == 0
+    deadlines.add("c")
+    scheduler.advance(100)
+    assert expired == ["c"]

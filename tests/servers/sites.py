@@ -14,7 +14,15 @@ from collections import defaultdict
 from typing import Any
 
 from flask import Flask, Response, abort, current_app, g, jsonify, request, session, url_for
-from flask_login import LoginManager, UserMixin, current_user, login_user
+from flask_login import (
+    LoginManager,
+    UserMixin,
+    current_user,
+    login_user,
+    logout_user,
+    user_logged_out,
+)
+from flask_session import Session
 from flask_sock import Sock
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import text
@@ -55,6 +63,8 @@ def create_app() -> Flask:
         "/any": create_site("any", PROTOO_ALLOWED_ORIGINS="*"),
         "/brisk": create_site("brisk", PROTOO_PING_INTERVAL=0.3, PROTOO_MAX_MESSAGE_SIZE=1000),
         "/closing": create_closing_site(),
+        "/club": create_club(),
+        "/library": create_library(),
         "/members": create_members_site(),
         "/hasty": create_site("hasty", PROTOO_DISCONNECT_GRACE_PERIOD=0.2),
         "/narrow": create_site("narrow", PROTOO_MAX_OUTBOX=50_000),
@@ -423,6 +433,80 @@ def create_members_site() -> Flask:
     def flask_login(username):
         login_user(User(username))
         return "welcome"
+
+    return app
+
+
+def create_club() -> Flask:
+    """Make a site that asks Flask-Login again and again whether its members may stay."""
+    protoo = Protoo()
+    add_messages(protoo)
+    banned, suspended = set(), set()
+
+    class Member(UserMixin):
+        def __init__(self, id):
+            self.id = id
+
+        @property
+        def is_active(self):
+            return self.id not in suspended
+
+    @protoo.authorize
+    def authorize():
+        if not current_user.is_authenticated:
+            raise Reject(401, "log in first")
+        current_app.extensions["journal"].add(current_user.get_id(), "authorized")
+        return current_user.get_id(), request.args.get("uuid")
+
+    app = create_site("club", protoo, PROTOO_REAUTHORIZE_INTERVAL=0.1)
+    login_manager = LoginManager(app)
+
+    @login_manager.user_loader
+    def load_user(id):
+        return None if id in banned else Member(id)
+
+    @user_logged_out.connect_via(app)
+    def disconnect(app, user):
+        protoo.disconnect(user.get_id())
+
+    @app.get("/flask-login/<username>")
+    def flask_login(username):
+        login_user(Member(username))
+        return "welcome"
+
+    @app.get("/logout")
+    def logout():
+        logout_user()
+        return "goodbye"
+
+    @app.post("/ban/<username>")
+    def ban(username):
+        banned.add(username)
+        return ""
+
+    @app.post("/suspend/<username>")
+    def suspend(username):
+        suspended.add(username)
+        return ""
+
+    return app
+
+
+def create_library() -> Flask:
+    """Make a site whose sessions are kept on the server, by Flask-Session."""
+    app = create_site(
+        "library",
+        PROTOO_REAUTHORIZE_INTERVAL=0.1,
+        # What the last Flask-Session for Flask 2.0 has, and the newest still has.
+        SESSION_TYPE="filesystem",
+        SESSION_FILE_DIR=os.environ[DATABASE] + ".sessions",
+    )
+    Session(app)
+
+    @app.get("/logout")
+    def logout():
+        session.clear()
+        return "goodbye"
 
     return app
 
