@@ -163,7 +163,7 @@ def act(messenger, requests, uuid, do):
     do(messenger, messenger[f"bob/{uuid}"], requests.get(uuid))
 
 
-@pytest.mark.parametrize(("mode", "actions", "answer", "after"), cases())
+@pytest.mark.parametrize(("mode", "actions", "answer", "after"), list(cases()))
 def test_the_sender_is_told_once_what_became_of_the_message(mode, actions, answer, after):
     messenger, requests = start(mode, [uuid for uuid, _ in actions])
     assert [request["data"] for request in requests.values()] == [{"text": "hi"}] * len(actions)
@@ -294,7 +294,9 @@ def test_a_message_to_nobody_is_answered_404_as_without_a_report(mode):
 
 
 @pytest.mark.parametrize("mode", ["first", "all"])
-@pytest.mark.parametrize("last", [accept(), reject(486), leave, time_out], ids=str)
+@pytest.mark.parametrize(
+    "last", [accept(), reject(486), leave, time_out], ids=["200", "486", "410", "408"]
+)
 def test_nothing_is_left_of_a_report_when_all_transactions_have_ended(mode, last):
     def reports():
         gc.collect()
