@@ -11,6 +11,7 @@ import gevent
 import pytest
 
 from protoo_flask.core.request import Request
+from protoo_flask.transport import backlog
 from protoo_flask.transport import connection as connection_module
 from protoo_flask.transport.connection import Connection
 
@@ -234,7 +235,7 @@ def test_two_requests_are_handled_at_once_when_the_site_says_so(make_site):
 
 
 def test_a_full_backlog_stops_reading_and_all_is_answered_in_the_end(site, gate, monkeypatch):
-    monkeypatch.setattr(connection_module, "MAX_BACKLOG", 20_000)
+    monkeypatch.setattr(backlog, "MAX_BACKLOG", 20_000)
     client = site.connect()
     client.send_request("wait")
     gate.wait()
@@ -242,17 +243,17 @@ def test_a_full_backlog_stops_reading_and_all_is_answered_in_the_end(site, gate,
     client.send_bytes(frame(PING))
     client.hear_nothing(MOMENT)
     # One read may go beyond the limit.
-    assert 20_000 < client.connection._backlog_size < 20_000 + 2 * 16 * 1024
+    assert 20_000 < client.connection._backlog.size < 20_000 + 2 * 16 * 1024
     gate.open()
     received = [client.receive() for _ in range(100)]
     assert received.count(Frame(PONG, b"")) == 1
     answered = [json.loads(one.payload)["id"] for one in received if one.opcode == TEXT]
     assert answered == list(range(1, 100))
-    assert client.connection._backlog_size == 0
+    assert client.connection._backlog.size == 0
 
 
 def test_a_client_slowed_down_by_a_full_backlog_is_not_timed_out(make_site, monkeypatch):
-    monkeypatch.setattr(connection_module, "MAX_BACKLOG", 10)
+    monkeypatch.setattr(backlog, "MAX_BACKLOG", 10)
     site = make_site(ping_interval=0.03)
     gate = Gate(site)
     site.router.method("wait", gate)
@@ -915,7 +916,7 @@ def test_a_fatal_error_while_the_site_is_being_told_ends_the_connection(site):
 
 
 def test_a_fatal_error_while_the_backlog_is_full_leaves_nothing_behind(site, gate, monkeypatch):
-    monkeypatch.setattr(connection_module, "MAX_BACKLOG", 100)
+    monkeypatch.setattr(backlog, "MAX_BACKLOG", 100)
 
     def fail(req, next):
         gate.block()
