@@ -32,7 +32,7 @@ LAYERS = [
     ("signals", "blinker"),
     ("settings", ""),
     ("transport.channel", "socket"),
-    ("transport.frames transport.outbox", ""),
+    ("transport.frames transport.backlog transport.closing transport.outbox", ""),
     ("transport.deflate", "wsproto"),
     ("transport.handshake", "wsproto gevent ssl"),
     ("transport.connection", ""),

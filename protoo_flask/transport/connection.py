@@ -1,7 +1,5 @@
-"""One WebSocket connection: reader, keep-alive, close.
+"""One WebSocket connection: reading and handling, keep-alive; closing is in ``closing``.
 
-Reading and handling
---------------------
 The greenlet that reads also handles the requests it reads: handing each to another
 greenlet would cost more than all the rest. But a handler may block (a database,
 ``transaction.wait()``), and while it does, the responses of the same client must be
@@ -14,36 +12,6 @@ Requests are handled one at a time (``PROTOO_PARALLEL_REQUESTS``), in the order 
 which they came: those that come while one is being handled wait in the backlog.
 When the backlog is full, nothing more is read, and TCP slows the client down. What a
 client sent before it left is handled; what waits when the site closes is not.
-
-Closing
--------
-========  =======================  ==========  =========================================
-state     event                    next state  what is done
-========  =======================  ==========  =========================================
-open      we close                 closing     send Close, start the close timer
-open      we retire                closing     as above, but hand over what waits
-open      Close received,          draining    send Close back, then FIN
-          1000 or without code
-open      Close received, another  draining    as above, but hand over what waits
-open      violation, overflow,     draining    hand over what waits, send Close with
-          fatal error in handler               its code, then FIN
-open      end of the connection    closed      hand over what waits
-closing   Close received           draining    FIN
-closing   violation and so on      draining    FIN
-any       end of the connection    closed      give everything back
-any       close timer              (same)      break the connection; its end follows
-========  =======================  ==========  =========================================
-
-The FIN is sent when the outbox is empty, and then the client's end is awaited:
-closing a socket that still has unread bytes would make the kernel send a reset,
-which may destroy the Close frame before the client has read it.
-
-What waits in the outbox is still sent, before the Close frame, when nobody means to
-come back. Else it is handed over, to be sent on the link that comes next: a page that
-goes away (1001) reads no more, and a client that is slow, or silent, or that we cannot
-understand, had better get it from the beginning. It is taken out of the outbox in the
-step that leaves the open state, and handed over once: to ``disconnect``, or to
-:meth:`Connection.retire` when the next link is there before ``disconnect`` has run.
 """
 
 from __future__ import annotations
@@ -56,7 +24,9 @@ from ..core.peers import NORMAL_CLOSURE, POLICY_VIOLATION
 from ..core.registry import TooManyPeers
 from ..core.request import Request
 from ..core.scheduling import Timer
+from .backlog import Backlog
 from .channel import Channel, Loop
+from .closing import CLOSE_TIMEOUT, CLOSED, CLOSING, DRAINING, OPEN, TRANSITIONS
 from .frames import (
     ABNORMAL_CLOSURE,
     CLOSE,
@@ -70,33 +40,6 @@ from .frames import (
     decode_close,
 )
 from .outbox import Outbox
-
-OPEN = "open"
-CLOSING = "closing"
-DRAINING = "draining"
-CLOSED = "closed"
-
-#: (state, event) -> state; the table above.
-TRANSITIONS = {
-    (OPEN, "close"): CLOSING,
-    (OPEN, "received close"): DRAINING,
-    (OPEN, "failed"): DRAINING,
-    (CLOSING, "received close"): DRAINING,
-    (CLOSING, "failed"): DRAINING,
-    (OPEN, "ended"): CLOSED,
-    (CLOSING, "ended"): CLOSED,
-    (DRAINING, "ended"): CLOSED,
-}
-
-#: Seconds that a client has to finish the closing handshake.
-CLOSE_TIMEOUT = 5.0
-
-#: Bytes of requests that may wait for the one being handled.
-MAX_BACKLOG = 1024 * 1024
-
-#: Bytes that a waiting request takes besides its payload. Without them, a backlog of
-#: tiny requests would be thirty times as large as it says.
-REQUEST_SIZE = 700
 
 
 class Connection:
@@ -114,9 +57,7 @@ class Connection:
     """
 
     __slots__ = (
-        "_active",
         "_backlog",
-        "_backlog_size",
         "_channel",
         "_close_code",
         "_close_timer",
@@ -131,7 +72,6 @@ class Connection:
         "_lock",
         "_loop",
         "_outbox",
-        "_parallel",
         "_ping_interval",
         "_ping_timer",
         "_reader",
@@ -160,15 +100,12 @@ class Connection:
         self._connect = connect
         self._disconnect = disconnect
         self._ping_interval = ping_interval
-        self._parallel = parallel_requests
         self._lock = loop.lock()
         self._outbox = Outbox(channel, codec.encode, max_outbox, channel.abort, self._lock)
         self._outbox.hold(handshake)
         self._inbox: Inbox | None = None
         self._items: deque[tuple[int, bytes]] = deque()
-        self._backlog: deque[tuple[Request, int]] = deque()
-        self._backlog_size = 0
-        self._active = 0
+        self._backlog = Backlog(parallel_requests)
         self._reader: object = None
         self._room: Any = None
         self._ended: Any = None
@@ -275,7 +212,7 @@ class Connection:
             while self._reader is reader:
                 if self._items:
                     self._take_item(reader, *self._items.popleft())
-                elif self._backlog_size > MAX_BACKLOG and self.state is OPEN:
+                elif self._backlog.is_full and self.state is OPEN:
                     self._wait_for_room()
                 elif not self._receive():
                     self._end()
@@ -321,7 +258,7 @@ class Connection:
         try:
             assert self._inbox is not None
             request = self._inbox.receive(payload)
-            if request is None or not self._claim(request, len(payload) + REQUEST_SIZE):
+            if request is None or not self._claim(request, len(payload)):
                 return
             if blocked is None:
                 self._loop.spawn(self._work, request)
@@ -337,48 +274,36 @@ class Connection:
             self._reader = successor = object()
             self._loop.spawn(self._read, successor)
 
-    def _claim(self, request: Request, size: int) -> bool:
-        """Take a place among those being handled, or put the request into the backlog."""
+    def _claim(self, request: Request, length: int) -> bool:
         with self._lock:
-            if self._active < self._parallel:
-                self._active += 1
-                return True
-            self._backlog.append((request, size))
-            self._backlog_size += size
-            return False
+            return self._backlog.claim(request, length)
 
-    def _work(self, request: Request) -> None:
+    def _work(self, request: Request | None) -> None:
         """Handle a request, then those that have come meanwhile."""
         assert self._inbox is not None
-        while True:
+        while request is not None:
             try:
                 self._inbox.handle(request)
             except BaseException:
                 with self._lock:
-                    self._active -= 1
                     self._drop_backlog()
+                    self._backlog.pass_on()
                     self._fail(FrameError(INTERNAL_ERROR, "internal error"))
                 raise
             with self._lock:
-                if not self._backlog:
-                    self._active -= 1
-                    return
-                request, size = self._backlog.popleft()
-                self._backlog_size -= size
+                request = self._backlog.pass_on()
                 room = self._room
             if room is not None:
                 room.set()
 
     def _drop_backlog(self) -> None:
-        for request, _ in self._backlog:
+        for request in self._backlog.drop():
             assert self._inbox is not None
             self._inbox.forget(request)
-        self._backlog.clear()
-        self._backlog_size = 0
 
     def _wait_for_room(self) -> None:
         self._room = room = self._loop.event()
-        if self._backlog_size > MAX_BACKLOG and self.state is OPEN:
+        if self._backlog.is_full and self.state is OPEN:
             room.wait()
         self._room = None
         # Nobody was listening; that says nothing about the client.

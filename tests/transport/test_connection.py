@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import itertools
 import json
+import socket
 from typing import Any
 
 import gevent
 import pytest
 
 from protoo_flask.core.request import Request
+from protoo_flask.transport import backlog
 from protoo_flask.transport import connection as connection_module
 from protoo_flask.transport.connection import Connection
 
@@ -73,6 +75,11 @@ def gate(site: Any) -> Any:
     site.router.method("wait", gate)
     yield gate
     gate.open()
+
+
+def take_departure(site: Any) -> Any:
+    """Wait until a connection is no longer open, and the site has been told."""
+    return site.departures.get(timeout=PATIENCE)
 
 
 # Requests and replies --------------------------------------------------------------------
@@ -234,7 +241,7 @@ def test_two_requests_are_handled_at_once_when_the_site_says_so(make_site):
 
 
 def test_a_full_backlog_stops_reading_and_all_is_answered_in_the_end(site, gate, monkeypatch):
-    monkeypatch.setattr(connection_module, "MAX_BACKLOG", 20_000)
+    monkeypatch.setattr(backlog, "MAX_BACKLOG", 20_000)
     client = site.connect()
     client.send_request("wait")
     gate.wait()
@@ -242,17 +249,17 @@ def test_a_full_backlog_stops_reading_and_all_is_answered_in_the_end(site, gate,
     client.send_bytes(frame(PING))
     client.hear_nothing(MOMENT)
     # One read may go beyond the limit.
-    assert 20_000 < client.connection._backlog_size < 20_000 + 2 * 16 * 1024
+    assert 20_000 < client.connection._backlog.size < 20_000 + 2 * 16 * 1024
     gate.open()
     received = [client.receive() for _ in range(100)]
     assert received.count(Frame(PONG, b"")) == 1
     answered = [json.loads(one.payload)["id"] for one in received if one.opcode == TEXT]
     assert answered == list(range(1, 100))
-    assert client.connection._backlog_size == 0
+    assert client.connection._backlog.size == 0
 
 
 def test_a_client_slowed_down_by_a_full_backlog_is_not_timed_out(make_site, monkeypatch):
-    monkeypatch.setattr(connection_module, "MAX_BACKLOG", 10)
+    monkeypatch.setattr(backlog, "MAX_BACKLOG", 10)
     site = make_site(ping_interval=0.03)
     gate = Gate(site)
     site.router.method("wait", gate)
@@ -449,6 +456,7 @@ def test_a_client_that_has_vanished_is_closed_with_1008(make_site):
     client = site.connect()
     assert client.receive() == Frame(PING, b"")
     client.wait_for_end()
+    take_departure(site)
     assert site.peer() is None
     assert client.take_close() == (1008, "ping timeout")
 
@@ -493,6 +501,7 @@ def test_the_clients_close_is_echoed_and_the_end_follows(site, sent):
     client.take_end()
     client.close()
     client.wait_for_end()
+    take_departure(site)
     assert site.peer() is None
 
 
@@ -670,6 +679,248 @@ def test_a_process_that_exits_says_so(site):
     assert client.take_close() == (1001, "shutting down")
 
 
+# What a link hands over when it ends -----------------------------------------------------------
+
+#: More than any socket keeps: the first of these is partly sent, and the others wait.
+WAITING = [b'"' + b"x" * 3_000_000 + b'"', b'"second"', b'"third"']
+
+
+def stall(site: Any, **settings: Any) -> Any:
+    """Connect a client that does not read, and send it :data:`WAITING`."""
+    client = site.connect(buffers=8192, **{"max_outbox": 4_000_000, **settings})
+    for payload in WAITING:
+        assert client.connection.send(payload)
+    return client
+
+
+def read_to_close(client: Any) -> tuple[list[bytes], tuple[int, str] | None]:
+    """Read messages until Close comes; returns them, and what it says if anything."""
+    payloads = []
+    received = client.receive()
+    while received.opcode == TEXT:
+        payloads.append(received.payload)
+        received = client.receive()
+    return payloads, received.close if received.payload else None
+
+
+GONE = [
+    pytest.param(close_frame(1001), 1001, id="1001"),
+    pytest.param(close_frame(4999), 4999, id="4999"),
+    pytest.param(frame(3), 1002, id="violation"),
+]
+
+
+@pytest.mark.parametrize(("sent", "code"), GONE)
+def test_a_client_that_goes_away_leaves_what_waits(site, sent, code):
+    client = stall(site)
+    client.send_bytes(sent)
+    assert take_departure(site) == (code, WAITING)
+    payloads, closed = read_to_close(client)
+    assert payloads == WAITING[:1]  # it was begun
+    assert closed is not None
+    assert closed[0] == code
+    client.take_end()
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [(close_frame(1000), 1000), (close_frame(1000, "bye"), 1000), (close_frame(), 1005)],
+    ids=["1000", "with a reason", "empty"],
+)
+def test_a_client_that_says_goodbye_gets_what_waits(site, sent, code):
+    client = stall(site)
+    client.send_bytes(sent)
+    assert take_departure(site) == (code, [])
+    assert read_to_close(client) == (WAITING, (1000, "") if code == 1000 else None)
+    client.take_end()
+
+
+@pytest.mark.parametrize("how", ["end", "close", "reset"])
+def test_a_connection_that_drops_leaves_what_waits(site, how):
+    client = stall(site)
+    if how == "end":
+        client.sock.shutdown(socket.SHUT_WR)
+    else:
+        getattr(client, how)()
+    assert take_departure(site) == (1006, WAITING)
+
+
+def test_what_is_sent_when_the_client_has_vanished_is_left(site):
+    client = site.connect()
+    taken = []
+    assert client.connection.send(b'"first"')
+    assert client.receive() == Frame(TEXT, b'"first"')
+    client.reset()
+    for payload in (b'"second"', b'"third"'):
+        # A thread may see the end before; then the message is not taken.
+        if client.connection.send(payload):
+            taken.append(payload)
+    assert taken or site.world.name == "threads"
+    assert take_departure(site) == (1006, taken)
+
+
+def test_a_slow_consumer_leaves_what_waits_and_not_what_was_too_much(site):
+    client = stall(site, max_outbox=3_000_100)
+    too_much = b'"' + b"x" * 3_000_000 + b'"'
+    assert not client.connection.send(too_much)
+    assert take_departure(site) == (1008, WAITING)
+    assert read_to_close(client) == (WAITING[:1], (1008, "slow consumer"))
+
+
+def test_a_client_that_is_timed_out_leaves_what_waits(make_site):
+    site = make_site(ping_interval=0.02)
+    stall(site)
+    assert take_departure(site) == (1008, WAITING)
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 3001])
+def test_a_client_that_the_site_closes_gets_what_waits(site, code):
+    client = stall(site)
+    client.connection.close(code, "bye")
+    assert take_departure(site) == (code, [])
+    assert read_to_close(client) == (WAITING, (code, "bye"))
+
+
+def test_a_fatal_error_in_a_handler_leaves_what_waits(site):
+    def fail(req, next):
+        raise Fatal("stop")
+
+    site.router.method("fail", fail)
+    client = stall(site)
+    client.send(request(1, "fail"))
+    code, unsent = take_departure(site)
+    assert (code, unsent[:3]) == (1011, WAITING)
+    assert [json.loads(payload)["status"] for payload in unsent[3:]] == [500]
+    assert str(site.world.errors.get(timeout=PATIENCE)) == "stop"
+
+
+@pytest.mark.parametrize(
+    ("leave", "code"),
+    [
+        (lambda client: client.send_bytes(close_frame(1001)), 1001),
+        (lambda client: client.send_bytes(close_frame()), 1005),
+        (lambda client: client.send_bytes(frame(3)), 1002),
+        (lambda client: client.close(), 1006),
+        (lambda client: client.connection.close(3001, "revoked"), 3001),
+    ],
+    ids=["1001", "empty", "violation", "drop", "ours"],
+)
+def test_when_nothing_waits_nothing_is_left(site, leave, code):
+    client = site.connect()
+    assert client.request("get")["status"] == 404
+    leave(client)
+    assert take_departure(site) == (code, [])
+    client.close()
+    client.wait_for_end()
+    site.world.settle()
+    assert site.departures.empty()
+
+
+def test_the_code_is_that_of_the_first_close(site):
+    client = site.connect()
+    client.connection.close(3001, "revoked")
+    client.send_bytes(close_frame(1001))
+    assert client.take_close() == (3001, "revoked")
+    client.close()
+    client.wait_for_end()
+    assert take_departure(site) == (3001, [])
+
+
+# A link that another takes over ------------------------------------------------------------------
+
+
+def test_a_link_that_retires_gives_back_what_waits_and_closes(site):
+    client = stall(site)
+    assert client.connection.retire(3000, "online elsewhere") == WAITING
+    assert not client.connection.send(b'"late"')
+    assert client.connection.retire(3000, "online elsewhere") == []
+    assert take_departure(site) == (3000, [])
+    assert read_to_close(client) == (WAITING[:1], (3000, "online elsewhere"))
+    client.send_bytes(close_frame(3000))
+    client.take_end()
+
+
+@pytest.mark.parametrize("way_out", ["drop", "1001", "overflow"])
+def test_what_was_left_is_handed_over_once(site, monkeypatch, way_out):
+    client = stall(site, max_outbox=3_000_100)
+    tell = client.connection._tell_departure
+    spawn, left = site.world.loop.spawn, site.world.loop.event()
+
+    def spawn_others(function: Any, *args: Any) -> None:
+        if function == tell:
+            left.set()
+        else:
+            spawn(function, *args)
+
+    monkeypatch.setattr(site.world.loop, "spawn", spawn_others)
+    if way_out == "drop":
+        client.reset()
+    elif way_out == "1001":
+        client.send_bytes(close_frame(1001))
+    else:
+        assert not client.connection.send(b"x" * 3_000_000)
+    assert left.wait(PATIENCE)
+    assert client.connection.retire(3000, "online elsewhere") == WAITING
+    spawn(tell)
+    code, unsent = take_departure(site)
+    assert unsent == []
+    assert code == {"drop": 1006, "1001": 1001, "overflow": 1008}[way_out]
+
+
+def test_what_the_site_has_been_given_is_not_given_again(site):
+    client = stall(site)
+    client.reset()
+    assert take_departure(site) == (1006, WAITING)
+    assert client.connection.retire(3000, "online elsewhere") == []
+
+
+def test_a_link_may_retire_before_the_site_knows_of_it(site):
+    told = site.world.loop.event()
+    go_on = site.world.loop.event()
+
+    def listen(event: Any) -> None:
+        if event.name == "peer_online":
+            told.set()
+            assert go_on.wait(PATIENCE)
+
+    site.host.on_event.append(listen)
+    client = stall(site)
+    assert told.wait(PATIENCE)
+    assert client.connection.retire(3000, "online elsewhere") == WAITING
+    go_on.set()
+    assert take_departure(site) == (3000, [])
+
+
+@pytest.mark.parametrize("how", ["close", "retire"])
+def test_requests_that_wait_when_the_site_closes_are_forgotten(site, gate, how):
+    client = site.connect()
+    client.send(
+        request(1, "wait"), request(2), {"method": "note", "path": "/", "data": {}}, request(3)
+    )
+    gate.wait()
+    client.send_bytes(frame(PING))
+    assert client.receive() == Frame(PONG, b"")
+    inbox = client.connection._inbox
+    assert inbox._in_progress == {1, 2, 3}
+    getattr(client.connection, how)(3001, "revoked")
+    assert inbox._in_progress == {1}
+
+
+def test_requests_that_wait_when_the_client_drops_are_not_forgotten(site, gate):
+    handled = site.world.loop.event()
+    site.router.get(lambda req, next: handled.set())
+    client = site.connect()
+    client.send(request(1, "wait"), request(2))
+    gate.wait()
+    client.send_bytes(frame(PING))
+    assert client.receive() == Frame(PONG, b"")
+    client.close()
+    client.wait_for_end()
+    assert client.connection._inbox._in_progress == {1, 2}
+    gate.open()
+    assert handled.wait(PATIENCE)
+
+
 # Violations --------------------------------------------------------------------------------
 
 VIOLATIONS = [
@@ -700,6 +951,7 @@ def test_the_client_reads_why_it_is_closed_though_it_is_still_sending(site, sent
     wait()
     client.close()
     client.wait_for_end()
+    take_departure(site)
     assert site.peer() is None
 
 
@@ -915,7 +1167,7 @@ def test_a_fatal_error_while_the_site_is_being_told_ends_the_connection(site):
 
 
 def test_a_fatal_error_while_the_backlog_is_full_leaves_nothing_behind(site, gate, monkeypatch):
-    monkeypatch.setattr(connection_module, "MAX_BACKLOG", 100)
+    monkeypatch.setattr(backlog, "MAX_BACKLOG", 100)
 
     def fail(req, next):
         gate.block()

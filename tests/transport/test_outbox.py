@@ -6,8 +6,22 @@ import contextlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import CloseConnection, Ping, TextMessage
+from wsproto.extensions import PerMessageDeflate
 
-from protoo_flask.transport.outbox import WRITE_SIZE, Outbox
+from protoo_flask.transport.deflate import negotiate
+from protoo_flask.transport.frames import FrameCodec, close_payload
+from protoo_flask.transport.outbox import HEADER_SIZE, WRITE_SIZE, Outbox
+
+from .wire import CLOSE, PING, TEXT
+
+
+def encode(opcode: int, payload: bytes) -> bytes:
+    """Write a frame that a reader of these tests can read: ``b"<text>"``."""
+    return b"<" + payload + b">"
 
 
 class FakeChannel:
@@ -56,144 +70,225 @@ def channel() -> FakeChannel:
 
 @pytest.fixture
 def outbox(channel: FakeChannel) -> Outbox:
-    return Outbox(channel, 100, channel.abort, contextlib.nullcontext())
+    return make_outbox(channel)
 
 
-def test_a_frame_is_sent_at_once_when_nothing_waits(channel, outbox):
+def make_outbox(channel: FakeChannel, encode: Any = encode, limit: int = 100) -> Outbox:
+    return Outbox(channel, encode, limit, channel.abort, contextlib.nullcontext())
+
+
+def send_texts(outbox: Outbox, *payloads: bytes) -> None:
+    for payload in payloads:
+        assert outbox.send(TEXT, payload)
+
+
+def test_a_message_is_sent_at_once_when_nothing_waits(channel, outbox):
     channel.room = 10
-    assert outbox.send(b"frame")
-    assert channel.received == b"frame"
+    send_texts(outbox, b"message")
+    assert channel.received == b"<message>"
     assert outbox.size == 0
     assert not channel.is_watched
 
 
 def test_what_the_socket_does_not_take_is_sent_later_and_in_order(channel, outbox):
-    channel.room = 3
-    for frame in (b"first", b"second", b"third"):
-        assert outbox.send(frame)
-    assert channel.received == b"fir"
-    assert outbox.size == len(b"st" + b"second" + b"third")
-    channel.make_room(4)
-    assert channel.received == b"firstse"
+    channel.room = 4
+    send_texts(outbox, b"first", b"second", b"third")
+    assert channel.received == b"<fir"
+    assert outbox.size == len(b"st>") + len(b"second" + b"third") + 2 * HEADER_SIZE
+    channel.make_room(6)
+    assert channel.received == b"<first><se"
+    assert outbox.size == len(b"cond>" + b"<third>")
     channel.make_room(100)
-    assert channel.received == b"firstsecondthird"
+    assert channel.received == b"<first><second><third>"
     assert outbox.size == 0
     assert not channel.is_watched
 
 
 def test_it_may_become_writable_for_nothing(channel, outbox):
-    outbox.send(b"frame")
+    send_texts(outbox, b"text")
     channel.make_room(0)
     assert channel.is_watched
-    assert outbox.size == 5
-    channel.make_room(5)
-    assert channel.received == b"frame"
+    assert outbox.size == len(b"<text>")
+    channel.make_room(6)
+    assert channel.received == b"<text>"
 
 
-def test_after_it_was_flushed_frames_are_sent_at_once_again(channel, outbox):
-    outbox.send(b"first")
+def test_after_it_was_flushed_messages_are_sent_at_once_again(channel, outbox):
+    send_texts(outbox, b"first")
     channel.make_room(100)
-    outbox.send(b"second")
-    assert channel.received == b"firstsecond"
+    send_texts(outbox, b"second")
+    assert channel.received == b"<first><second>"
 
 
-def test_many_small_frames_are_written_together(channel, outbox):
-    for _ in range(10):
-        outbox.send(b"0123456789")
+def test_many_small_messages_are_written_together(channel):
+    outbox = make_outbox(channel, limit=1000)
+    send_texts(outbox, *[b"01234567"] * 11)
     channel.make_room(1000)
-    assert channel.writes == [0, 100]
+    assert channel.writes == [0, 10, 100]
 
 
-def test_not_more_is_joined_than_a_socket_takes(channel):
-    outbox = Outbox(channel, 10 * WRITE_SIZE, channel.abort, contextlib.nullcontext())
-    frames = [bytes((n,)) * (WRITE_SIZE // 2 - 1) for n in range(5)] + [b"large" * WRITE_SIZE]
-    for frame in frames:
-        outbox.send(frame)
+def test_not_more_is_joined_than_one_write_may_have(channel):
+    outbox = make_outbox(channel, limit=100 * WRITE_SIZE)
+    payloads = [bytes((n,)) * (WRITE_SIZE // 2 - HEADER_SIZE) for n in range(5)]
+    payloads.append(b"large" * WRITE_SIZE)
+    send_texts(outbox, *payloads)
     channel.make_room(100 * WRITE_SIZE)
-    assert channel.received == b"".join(frames)
-    assert max(channel.writes[1:-1]) < WRITE_SIZE
+    assert channel.received == b"".join(encode(TEXT, payload) for payload in payloads)
+    assert len(channel.writes) == 1 + 1 + 2 + 1
+    assert max(channel.writes[:-1]) <= WRITE_SIZE
 
 
-def test_a_large_frame_is_not_copied_for_each_write(channel, outbox):
+def test_a_large_frame_is_not_copied_for_each_write(channel):
+    seen = []
+
+    def send(data):
+        seen.append(data)
+        return 1000
+
     frame = b"x" * 10_000_000
-    outbox.send(frame)
+    channel.send = send
+    outbox = make_outbox(channel, lambda opcode, payload: frame)
+    send_texts(outbox, b"")
     channel.make_room(1000)
-    (rest,) = outbox._queue
-    assert isinstance(rest, memoryview)
-    assert rest.obj is frame
+    channel.make_room(1000)
+    assert [len(data) for data in seen] == [10_000_000, 9_999_000, 9_998_000]
+    assert all(isinstance(data, memoryview) and data.obj is frame for data in seen[1:])
+
+
+def test_what_waits_is_not_encoded_before_its_turn(channel):
+    encoded = []
+
+    def encode(opcode, payload):
+        encoded.append((opcode, payload))
+        return payload
+
+    outbox = make_outbox(channel, encode)
+    send_texts(outbox, b"first")
+    outbox.send(PING, b"second")
+    assert encoded == [(TEXT, b"first")]
+    channel.make_room(3)
+    assert encoded == [(TEXT, b"first")]
+    channel.make_room(3)
+    assert encoded == [(TEXT, b"first"), (PING, b"second")]
+
+
+def test_nothing_is_kept_of_what_was_sent(channel, outbox):
+    send_texts(outbox, b"first", b"second")
+    channel.make_room(100)
+    assert (outbox._buffer, outbox._batch, len(outbox._queue)) == (b"", [], 0)
 
 
 # The bound -----------------------------------------------------------------------------------
 
 
-def test_a_frame_beyond_the_bound_is_not_kept(channel, outbox):
-    outbox.send(b"x" * 60)
-    assert outbox.send(b"y" * 40)
-    assert not outbox.send(b"z")
+def test_a_message_beyond_the_bound_is_not_kept(channel, outbox):
+    send_texts(outbox, b"x" * 58, b"y" * 30)
+    assert outbox.size == 60 + 30 + HEADER_SIZE == 100
+    assert not outbox.send(TEXT, b"")
     assert outbox.size == 100
     channel.make_room(1000)
-    assert channel.received == b"x" * 60 + b"y" * 40
+    assert channel.received == b"<" + b"x" * 58 + b"><" + b"y" * 30 + b">"
 
 
 def test_there_is_room_again_when_some_was_sent(channel, outbox):
-    outbox.send(b"x" * 100)
-    assert not outbox.send(b"yy")
-    channel.make_room(2)
-    assert outbox.send(b"yy")
+    send_texts(outbox, b"x" * 98)
+    assert not outbox.send(TEXT, b"y")
+    channel.make_room(1 + HEADER_SIZE)
+    send_texts(outbox, b"y")
+    assert not outbox.send(TEXT, b"")
 
 
-def test_a_single_frame_may_be_larger_than_the_bound(channel, outbox):
-    assert outbox.send(b"x" * 1000)
-    assert not outbox.send(b"y")
-    channel.make_room(1000)
-    assert outbox.send(b"y")
+def test_a_single_message_may_be_larger_than_the_bound(channel, outbox):
+    send_texts(outbox, b"x" * 1000)
+    assert not outbox.send(TEXT, b"")
+    channel.make_room(2000)
+    send_texts(outbox, b"y")
+
+
+def test_also_when_all_that_waited_has_been_taken_back(channel, outbox):
+    send_texts(outbox, b"first")
+    outbox.take_unsent()
+    assert channel.is_watched
+    assert outbox.send(CLOSE, b"x" * 1000)
 
 
 def test_a_close_frame_always_finds_a_place(channel, outbox):
-    outbox.send(b"x" * 100)
-    assert outbox.send(b"close", bounded=False)
+    send_texts(outbox, b"x" * 98)
+    assert outbox.send(CLOSE, b"close", bounded=False)
     channel.make_room(1000)
-    assert channel.received == b"x" * 100 + b"close"
+    assert channel.received == b"<" + b"x" * 98 + b"><close>"
 
 
-# Discarding, finishing, closing ----------------------------------------------------------------
+# Taking back, finishing, closing ---------------------------------------------------------------
 
 
-def test_what_waits_is_discarded_but_not_the_rest_of_a_frame(channel, outbox):
+def test_what_waits_is_taken_back_but_a_frame_that_was_begun_is_finished(channel, outbox):
     channel.room = 2
-    for frame in (b"first", b"second", b"third"):
-        outbox.send(frame)
-    outbox.discard()
-    assert outbox.size == 3
-    outbox.send(b"close", bounded=False)
+    send_texts(outbox, b"first", b"second", b"third")
+    assert outbox.take_unsent() == [b"first", b"second", b"third"]
+    assert outbox.size == len(b"irst>")
+    outbox.send(CLOSE, b"close", bounded=False)
     channel.make_room(100)
-    assert channel.received == b"firstclose"
+    assert channel.received == b"<first><close>"
 
 
-def test_frames_of_which_nothing_was_sent_are_discarded_whole(channel, outbox):
-    outbox.send(b"first")
-    outbox.send(b"second")
-    outbox.discard()
+def test_frames_of_which_nothing_was_sent_are_taken_back_whole(channel, outbox):
+    send_texts(outbox, b"first", b"second")
+    assert outbox.take_unsent() == [b"first", b"second"]
     assert outbox.size == 0
+    outbox.send(CLOSE, b"close", bounded=False)
+    channel.make_room(100)
+    assert channel.received == b"<close>"
+
+
+@pytest.mark.parametrize(
+    ("room", "unsent", "wire"),
+    [
+        (7, [b"second", b"third", b"fourth"], b"<first>"),
+        (8, [b"second", b"third", b"fourth"], b"<first><second>"),
+        (14, [b"second", b"third", b"fourth"], b"<first><second>"),
+        (15, [b"third", b"fourth"], b"<first><second>"),
+        (16, [b"third", b"fourth"], b"<first><second><third>"),
+        (22, [b"fourth"], b"<first><second><third>"),
+        (29, [b"fourth"], b"<first><second><third><fourth>"),
+        (30, [], b"<first><second><third><fourth>"),
+    ],
+)
+def test_of_what_was_joined_only_what_was_not_sent_is_taken_back(
+    channel, outbox, room, unsent, wire
+):
+    send_texts(outbox, b"first", b"second", b"third", b"fourth")
+    channel.make_room(room)
+    assert outbox.take_unsent() == unsent
+    outbox.send(CLOSE, b"close", bounded=False)
+    channel.make_room(100)
+    assert channel.received == wire + b"<close>"
+
+
+def test_control_frames_are_not_given_back_and_not_sent(channel, outbox):
+    outbox.send(PING, b"first")
+    send_texts(outbox, b"second")
+    outbox.send(PING, b"third")
+    assert outbox.take_unsent() == [b"second"]
+    channel.make_room(100)
+    assert channel.received == b""
+
+
+def test_nothing_is_given_back_twice(channel, outbox):
     channel.room = 2
-    # It is still waited for the socket, from before.
-    channel._when_writable = None
-    outbox.send(b"close", bounded=False)
+    send_texts(outbox, b"first", b"second")
+    assert outbox.take_unsent() == [b"first", b"second"]
+    assert outbox.take_unsent() == []
+    channel.make_room(2)
+    assert outbox.take_unsent() == []
     channel.make_room(100)
-    assert channel.received == b"close"
+    assert channel.received == b"<first>"
 
 
-def test_after_it_was_flushed_in_part_the_stream_stays_whole(channel, outbox):
-    for frame in (b"first", b"second", b"third"):
-        outbox.send(frame)
-    channel.make_room(7)
-    outbox.discard()
-    outbox.send(b"close", bounded=False)
-    channel.make_room(100)
-    whole = b"firstsecondthird"
-    received = channel.received
-    assert received.endswith(b"close")
-    assert received[:-5] in (b"firstsecond", whole)
+def test_what_is_given_back_are_the_objects_that_were_sent(channel, outbox):
+    payloads = [bytes((n,)) * 5 for n in range(3)]
+    send_texts(outbox, *payloads)
+    assert [id(payload) for payload in outbox.take_unsent()] == [id(one) for one in payloads]
 
 
 def test_the_end_is_told_at_once_when_nothing_waits(outbox):
@@ -204,43 +299,47 @@ def test_the_end_is_told_at_once_when_nothing_waits(outbox):
 
 def test_the_end_is_told_once_when_everything_was_sent(channel, outbox):
     told = []
-    outbox.send(b"first")
+    send_texts(outbox, b"first")
     outbox.finish(lambda: told.append(channel.received))
     channel.make_room(3)
     assert told == []
-    channel.make_room(3)
-    assert told == [b"first"]
-    outbox.send(b"!")
+    channel.make_room(4)
+    assert told == [b"<first>"]
+    send_texts(outbox, b"!")
     channel.make_room(10)
-    assert told == [b"first"]
+    assert told == [b"<first>"]
 
 
 def test_nothing_is_told_or_sent_after_the_socket_is_gone(channel, outbox):
     told = []
-    outbox.send(b"first")
+    send_texts(outbox, b"first", b"second")
     outbox.finish(lambda: told.append(1))
     outbox.close()
     channel.make_room(100)
     assert (told, channel.received, outbox.size) == ([], b"", 0)
 
 
-def test_a_socket_that_cannot_be_written_is_reported(channel, outbox):
+def test_what_a_broken_socket_did_not_take_is_given_back(channel, outbox):
     channel.broken = True
-    assert outbox.send(b"frame")
+    send_texts(outbox, b"first", b"second")
     assert channel.aborted == 1
-    assert outbox.size == 0
+    assert not channel.is_watched
+    assert outbox.take_unsent() == [b"first", b"second"]
 
 
-def test_a_socket_that_breaks_while_frames_wait_is_reported_and_ends(channel, outbox):
+def test_a_socket_that_breaks_while_messages_wait_is_reported_and_ends(channel, outbox):
     told = []
-    outbox.send(b"first")
-    outbox.send(b"second")
+    channel.room = 7
+    send_texts(outbox, b"first", b"second")
     outbox.finish(lambda: told.append(1))
     channel.broken = True
     channel.make_room(100)
-    assert channel.aborted
-    assert outbox.size == 0
+    assert channel.aborted == 1
+    assert not channel.is_watched
     assert told == [1]
+    outbox.finish(lambda: told.append(2))
+    assert told == [1, 2]
+    assert outbox.take_unsent() == [b"second"]
 
 
 # Holding back ----------------------------------------------------------------------------------
@@ -249,12 +348,12 @@ def test_a_socket_that_breaks_while_frames_wait_is_reported_and_ends(channel, ou
 def test_what_is_held_comes_first_when_it_is_released(channel, outbox):
     channel.room = 100
     outbox.hold(b"handshake")
-    outbox.send(b"early")
+    send_texts(outbox, b"early")
     assert channel.received == b""
     outbox.release()
-    assert channel.received == b"handshakeearly"
-    outbox.send(b"!")
-    assert channel.received == b"handshakeearly!"
+    assert channel.received == b"handshake<early>"
+    send_texts(outbox, b"!")
+    assert channel.received == b"handshake<early><!>"
 
 
 def test_releasing_twice_sends_it_once(channel, outbox):
@@ -267,11 +366,105 @@ def test_releasing_twice_sends_it_once(channel, outbox):
     assert channel.received == b"handshake"
 
 
-def test_what_is_held_is_not_discarded(channel, outbox):
-    channel.room = 100
+@pytest.mark.parametrize("room", [0, 4, 9, 10])
+def test_what_is_held_is_neither_given_back_nor_dropped(channel, outbox, room):
     outbox.hold(b"handshake")
-    outbox.send(b"early")
-    outbox.discard()
-    outbox.send(b"close", bounded=False)
+    send_texts(outbox, b"early")
+    channel.room = room
+    if room:
+        outbox.release()
+    assert outbox.take_unsent() == [b"early"]
+    outbox.send(CLOSE, b"close", bounded=False)
     outbox.release()
-    assert channel.received == b"handshakeclose"
+    channel.make_room(100)
+    begun = b"<early>" if room == 10 else b""
+    assert channel.received == b"handshake" + begun + b"<close>"
+
+
+# Whatever happens --------------------------------------------------------------------------------
+
+WORDS = [b"", b"x", b"{}", b"a message " * 3, b"a longer message " * 12, b"z" * WRITE_SIZE]
+
+STEPS = st.one_of(
+    st.tuples(st.just("send"), st.sampled_from(WORDS)),
+    st.tuples(st.just("ping"), st.just(b"ping")),
+    st.tuples(st.just("make room"), st.integers(0, 300) | st.just(WRITE_SIZE)),
+)
+
+
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "compressed"])
+@given(
+    room=st.integers(0, 300),
+    steps=st.lists(STEPS, max_size=30),
+    broken=st.booleans(),
+    read=st.integers(0, 10),
+)
+def test_each_message_is_sent_or_given_back(compressed, room, steps, broken, read):
+    codec, reader = make_pair(compressed)
+    channel = FakeChannel(room)
+    outbox = make_outbox(channel, codec.encode, limit=1 << 30)
+    accepted = []
+    for number, (step, value) in enumerate(steps):
+        if step == "send":
+            accepted.append(b"%d " % number + value)
+            send_texts(outbox, accepted[-1])
+        elif step == "ping":
+            outbox.send(PING, value)
+        else:
+            channel.make_room(value)
+    if broken:
+        channel.broken = True
+        channel.make_room(1)
+    got_before = reader.read(channel.received)
+    written = len(channel.received)
+    unsent = outbox.take_unsent()
+    assert got_before == accepted[: len(got_before)]
+    assert got_before + unsent == accepted
+    # A frame that was begun is finished; then Close comes, and nothing else.
+    if not channel.broken:
+        outbox.send(CLOSE, close_payload(1000), bounded=False)
+        channel.make_room(read)
+        channel.make_room(1 << 30)
+        got_after = reader.read(channel.received[written:])
+        assert reader.closed
+        assert got_after == unsent[: len(got_after)]
+        assert len(got_after) <= 1
+        assert outbox.size == 0
+
+
+def make_pair(compressed: bool) -> tuple[Any, Reader]:
+    """Return a server's codec, and a client written by others."""
+    if not compressed:
+        return FrameCodec(100), Reader([])
+    extension = PerMessageDeflate()
+    agreed = negotiate(f"permessage-deflate; {extension.offer()}", 100)
+    assert agreed is not None
+    header, codec = agreed
+    extension.finalize(header)
+    return codec, Reader([extension])
+
+
+class Reader:
+    """A client that reads, and keeps what it has of a message that is not all there."""
+
+    def __init__(self, extensions: list[Any]) -> None:
+        self._connection = Connection(ConnectionType.CLIENT, extensions)
+        self._begun = ""
+        self.closed = False
+
+    def read(self, data: bytes) -> list[bytes]:
+        """Return the messages that are whole now."""
+        messages = []
+        self._connection.receive_data(data)
+        for event in self._connection.events():
+            assert not self.closed
+            if isinstance(event, TextMessage):
+                self._begun += event.data
+                if event.message_finished:
+                    messages.append(self._begun.encode())
+                    self._begun = ""
+            elif isinstance(event, CloseConnection):
+                self.closed = True
+            else:
+                assert isinstance(event, Ping), event
+        return messages

@@ -1,0 +1,63 @@
+"""The requests of one client: how many are handled at once, and which wait for that."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ..core.request import Request
+
+#: Bytes of requests that may wait for the one being handled.
+MAX_BACKLOG = 1024 * 1024
+
+#: Bytes that a waiting request takes besides its payload. Without them, a backlog of
+#: tiny requests would be thirty times as large as it says.
+REQUEST_SIZE = 700
+
+
+class Backlog:
+    """Requests that wait, in order of arrival. The caller holds the connection's lock.
+
+    :param parallel: how many requests may be handled at once.
+    :ivar size: bytes that wait.
+    """
+
+    __slots__ = ("_active", "_parallel", "_waiting", "size")
+
+    def __init__(self, parallel: int) -> None:
+        self._parallel = parallel
+        self._active = 0
+        self._waiting: deque[tuple[Request, int]] = deque()
+        self.size = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more should be read. What has been read always finds a place."""
+        return self.size > MAX_BACKLOG
+
+    def claim(self, request: Request, length: int) -> bool:
+        """Take a place among those being handled; ``False`` when the request has to wait.
+
+        :param length: bytes of its message.
+        """
+        if self._active < self._parallel:
+            self._active += 1
+            return True
+        self._waiting.append((request, length + REQUEST_SIZE))
+        self.size += length + REQUEST_SIZE
+        return False
+
+    def pass_on(self) -> Request | None:
+        """Pass a place on to the request that has waited longest, or give it back."""
+        if not self._waiting:
+            self._active -= 1
+            return None
+        request, size = self._waiting.popleft()
+        self.size -= size
+        return request
+
+    def drop(self) -> list[Request]:
+        """Return what waits, and forget it: it will not be handled."""
+        dropped = [request for request, _ in self._waiting]
+        self._waiting.clear()
+        self.size = 0
+        return dropped
