@@ -205,7 +205,7 @@ def test_a_single_message_may_be_larger_than_the_bound(channel, outbox):
     send_texts(outbox, b"y")
 
 
-def test_also_when_all_that_waited_has_been_taken_back(channel, outbox):
+def test_and_so_may_one_that_is_sent_when_everything_was_taken_back(channel, outbox):
     send_texts(outbox, b"first")
     outbox.take_unsent()
     assert channel.is_watched
