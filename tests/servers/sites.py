@@ -336,7 +336,7 @@ def create_main_site() -> Flask:
 
 def _note_peer(journal: Journal, name: str, peer: Any) -> None:
     mark(peer.username, name)
-    journal.add(peer.username, f"{name} {peer.uuid} {session['username']}")
+    journal.add(peer.username, f"{name} {peer.uuid} {session.get('username')}")
 
 
 def create_strict_site() -> Flask:
