@@ -353,8 +353,9 @@ def test_a_ping_flood_from_a_client_that_does_not_read_closes_with_1008(site):
     client = site.connect(max_outbox=20_000, buffers=8192)
     # Many times what the sockets keep: the pongs cannot all wait there.
     sent = site.world.spawn(client.send_bytes, frame(PING, b"x" * 125) * 6_000)
-    # Only when all was sent does the client begin to read.
-    sent()
+    # Only when the server has had enough does the client begin to read. That it has sent
+    # all is not enough: its own socket may keep what the server has not seen yet.
+    assert take_departure(site)[0] == 1008
     received = client.receive()
     count = 0
     while received == Frame(PONG, b"x" * 125):
@@ -362,6 +363,7 @@ def test_a_ping_flood_from_a_client_that_does_not_read_closes_with_1008(site):
         received = client.receive()
     assert received.close == (1008, "slow consumer")
     assert 0 < count < 6_000
+    sent()
     client.take_end()
 
 
