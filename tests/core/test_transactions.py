@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from protoo_flask.core.errors import UsageError, WaitTimeout
@@ -399,3 +402,28 @@ def test_a_response_that_comes_between_looking_and_waiting_is_not_slept_through(
 
     call.core.scheduler.event = respond_and_make_event
     assert describe(call.transaction.wait()) == FINAL
+
+
+# Many
+
+
+def test_thousands_in_flight_that_nobody_remembers_leave_nothing():
+    core = Core()
+    bob = core.connect("bob", "b1")
+
+    def ask(n):
+        transaction = bob.peer.send(Request("get", {"n": n}), on_response=lambda response: None)
+        return weakref.ref(transaction)
+
+    forgotten = [ask(n) for n in range(3000)]
+    assert len(bob.peer.transactions) == 3000
+    sent = bob.take_all()
+    assert len({request["id"] for request in sent}) == 3000
+    for request in sent[:1000]:
+        bob.respond(request, 200)
+    for request in sent[1000:2000]:
+        bob.respond(request, 180)
+    core.scheduler.advance(10)
+    assert len(bob.peer.transactions) == core.scheduler.pending_timers == 0
+    gc.collect()
+    assert [transaction for transaction in forgotten if transaction() is not None] == []
