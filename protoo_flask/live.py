@@ -228,14 +228,15 @@ class LiveApp:
             assert self._reauthorization is not None
             inbox = self._application.connect(identity, connection, context, connection.open)
             self._reauthorization.watch(inbox.peer)
+            if self._closed:
+                # Since the handshake was answered; nobody else would close this one.
+                self._application.registry.remove(inbox.peer, GOING_AWAY, "shutting down")
             return inbox
 
-        def disconnect(
-            inbox: Inbox, connection: Connection, code: int, unsent: list[bytes]
-        ) -> None:
+        def disconnect(inbox: Inbox, connection: Connection, code: int) -> None:
             assert self._application is not None
             assert self._reauthorization is not None
-            self._application.registry.disconnect(inbox.peer, connection, code, unsent)
+            self._application.registry.disconnect(inbox.peer, connection, code)
             self._reauthorization.note_departure(inbox.peer)
 
         def start(channel: Channel, handshake: bytes) -> Connection:

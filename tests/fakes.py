@@ -116,9 +116,12 @@ class FakeLink:
         (self.unsent if self.is_stuck else self.payloads).append(payload)
         return True
 
-    def retire(self, code: int, reason: str) -> list[bytes]:
+    def retire(self, code: int, reason: str) -> None:
         self.close(code, reason)
-        return self.unsent
+
+    def take_unsent(self) -> list[bytes]:
+        unsent, self.unsent = self.unsent, []
+        return unsent
 
     def close(self, code: int, reason: str) -> None:
         if self.closed is None:
@@ -168,6 +171,7 @@ class FakeClient:
         self._registry = core.application.registry
         self.inbox: Inbox = core.application.connect(Identity(username, uuid, data), self.link)
         self.peer = self.inbox.peer
+        self.inbox.introduce()
         self._ids = itertools.count(1)
 
     def send_raw(self, payload: bytes) -> None:
@@ -206,7 +210,7 @@ class FakeClient:
         """Lose the connection, as its transport tells the core."""
         if self.link.closed is None:
             self.link.closed = (code, "")
-        self._registry.disconnect(self.peer, self.link, code, self.link.unsent)
+        self._registry.disconnect(self.peer, self.link, code)
 
     def leave(self) -> None:
         """Close the connection with 1000."""

@@ -23,4 +23,6 @@ def join(app: Flask, username: str = "alice", uuid: str = "a1") -> Inbox:
     with app.test_request_context(f"/protoo?uuid={uuid}") as context:
         session["username"] = username
         kept = HandshakeContext(app, context.request, context.session)
-    return application.connect(Identity(username, uuid), FakeLink(), kept)
+    inbox = application.connect(Identity(username, uuid), FakeLink(), kept)
+    inbox.introduce()
+    return inbox

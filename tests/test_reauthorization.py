@@ -33,7 +33,7 @@ class MemoryConnection(FakeLink):
         """Nothing was held back."""
 
     def drop(self):
-        self._disconnect(self.inbox, self, 1006, [])
+        self._disconnect(self.inbox, self, 1006)
 
 
 class Site:

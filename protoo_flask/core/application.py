@@ -104,6 +104,8 @@ class Application:
     ) -> Inbox:
         """Take a new link in: its peer comes online, or moves over to it.
 
+        The site is told of it by the inbox's ``introduce()``.
+
         :param context: becomes ``peer.context``, for :meth:`Host.run`.
         :param when_reachable: called when others find the peer, before the site is told.
 

@@ -45,6 +45,10 @@ class Inbox:
         self._origin = object()
         self._violations: deque[float] | None = None
 
+    def introduce(self) -> None:
+        """Tell the site who has come; before the first request is handled."""
+        self._application.registry.tell(self.peer)
+
     def receive(self, payload: bytes) -> Request | None:
         """Take one text message, untrusted.
 
@@ -86,9 +90,8 @@ class Inbox:
         if seen is DUPLICATE:
             self.refuse(f"id {id} is that of a request still in progress", id)
             return
-        answer = self.peer.requests.answer_to(request)
-        if answer is not None:
-            self._link.send(answer)
+        if request.latest is not None:
+            self._link.send(request.latest)
 
     def forget(self, request: Request) -> None:
         """Take note that a request will not be handled: if repeated, it is to be heard."""
@@ -111,7 +114,7 @@ class Inbox:
         self._violations.append(now)
         many = len(self._violations) == MAX_VIOLATIONS
         if many and now - self._violations[0] <= VIOLATION_PERIOD:
-            self._link.close(POLICY_VIOLATION, "too many bad messages")
+            self._link.retire(POLICY_VIOLATION, "too many bad messages")
 
     def _respond(self, request: Request, response: Response) -> None:
         if request.id is None:
@@ -122,6 +125,6 @@ class Inbox:
             self._application.unanswered.remove(request)
             is_awaited = requests.complete(request, payload)
         else:
-            is_awaited = requests.is_open(request)
+            is_awaited = requests.proceed(request, payload)
         if is_awaited:
             self.peer.transmit(payload)

@@ -29,16 +29,24 @@ class Mailbox:
 
     def put(self, payload: bytes, id: int | None = None) -> bool:
         """Keep a message; ``False`` when the limit is exceeded (it is not kept then)."""
-        size = len(payload) + MESSAGE_SIZE
         # A single message may be larger: what a message may measure is not ours to say.
-        if self._payloads and self.size + size > self._limit:
+        if self._payloads and self.size + len(payload) + MESSAGE_SIZE > self._limit:
             return False
+        self.add(payload, id)
+        return True
+
+    def add(self, payload: bytes, id: int | None = None) -> None:
+        """Keep a message whatever the limit."""
         if id is None:
             self._unnamed -= 1
             id = self._unnamed
         self._payloads[id] = payload
-        self.size += size
-        return True
+        self.size += len(payload) + MESSAGE_SIZE
+
+    @property
+    def is_too_full(self) -> bool:
+        """Whether more waits than may."""
+        return len(self._payloads) > 1 and self.size > self._limit
 
     def discard(self, id: int) -> None:
         """Forget the request of a transaction that has ended."""

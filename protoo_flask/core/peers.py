@@ -9,9 +9,10 @@ grace period), what is sent to the peer waits in a mailbox.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Protocol
 
-from .errors import Unsendable, UsageError
+from .errors import AlreadyReplied, Unsendable, UsageError
 from .handlers import check_function
 from .mailbox import Mailbox
 from .messages import serialize_request
@@ -58,8 +59,14 @@ class Link(Protocol):
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake without blocking."""
 
-    def retire(self, code: int, reason: str) -> list[bytes]:
-        """Close, and give back the messages that it took and has not sent, in order."""
+    def retire(self, code: int, reason: str) -> None:
+        """Close, leaving what waits to the next link, which takes it."""
+
+    def take_unsent(self) -> list[bytes]:
+        """Give back the messages that it took and has not sent, in order, once.
+
+        For a link that is retired, or that ended when nobody had taken leave.
+        """
 
 
 class Peer:
@@ -91,7 +98,7 @@ class Peer:
         self.transactions = ClientTransactions(
             self, registry.scheduler, first_id=registry.first_id()
         )
-        self.requests = ServerTransactions(self.lock, registry.answers)
+        self.requests = ServerTransactions(registry.scheduler.lock(), registry.answers)
         self.registry = registry
         self._listeners: dict[str, list[Callable[[Peer], Any]]] = {}
 
@@ -189,32 +196,37 @@ class Peer:
         :returns: ``False`` when the peer is not there.
         """
         with self.lock:
-            if self.link is not None and self.link.send(payload):
-                return True
-            # A link may be closing without the registry knowing yet.
-            if self.state is OFFLINE or not self.registry.grace_period:
-                return False
-            if self.mailbox is None:
-                self.mailbox = self.registry.make_mailbox()
-            if self.mailbox.put(payload, id):
-                return True
-        # Like somebody who reads too slowly; the difference is only that nobody reads.
-        self.registry.remove(self, POLICY_VIOLATION, "slow consumer")
-        return False
+            is_taken, full = self.place(payload, id)
+        if full is not None:
+            # Not while holding the peer's lock: the registry takes its own before that.
+            self.registry.give_up(self, full)
+        return is_taken
+
+    def place(self, payload: bytes, id: int | None = None) -> tuple[bool, Mailbox | None]:
+        """Put a message where it belongs, holding the lock: into the link or the mailbox.
+
+        :returns: whether it was taken; and, if there was no room for it, the full mailbox,
+            with which the registry is to give the peer up.
+        """
+        if self.link is not None and self.link.send(payload):
+            return True, None
+        # A link may be closing without the registry knowing yet.
+        if self.state is OFFLINE or not self.registry.grace_period:
+            return False, None
+        if self.mailbox is None:
+            self.mailbox = self.registry.make_mailbox()
+        is_taken = self.mailbox.put(payload, id)
+        return is_taken, None if is_taken else self.mailbox
 
     def call_back(self, function: OnResponse, response: Response) -> None:
         """Run a function of the application for a response from this peer."""
         # Relaying needs nothing of the site, and is most of what a messenger does.
-        if getattr(function, "__func__", None) is Request.reply:
-            request = function.__self__  # type: ignore[attr-defined]
+        request = getattr(function, "__self__", None)
+        is_relay = getattr(function, "__func__", None) is Request.reply
+        if is_relay and isinstance(request, Request) and request.is_received:
             if not request.ended:
-                try:
-                    function(response)
-                except Unsendable as error:
-                    # Nested so deeply that it could just be read, and not be written here.
-                    request.reply(500, str(error))
-            return
-        if response.is_local:
+                _relay(request, response)
+        elif response.is_local:
             # Made wherever somebody gave up: in the middle of a handler that called
             # cancel(), say, whose Flask contexts are not those of this peer.
             self.registry.scheduler.spawn(self.registry.call_back, self, function, response)
@@ -256,3 +268,13 @@ def _serialize_notification(
 ) -> bytes:
     request = Request(method, data)
     return serialize_request(request.method, None, request.data, sender)
+
+
+def _relay(request: Request, response: Response) -> None:
+    # Where there are threads, somebody else may answer first, at any point of this.
+    with contextlib.suppress(AlreadyReplied):
+        try:
+            request.reply(response)
+        except Unsendable as error:
+            # Nested so deeply that it could just be read, and not be written here.
+            request.reply(500, str(error))

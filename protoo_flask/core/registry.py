@@ -26,7 +26,7 @@ Who comes back after having been offline is a new peer, from whom nothing is exp
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Callable
 
 from .errors import ProtooError
 from .events import Event, EventQueues
@@ -164,6 +164,8 @@ class Registry:
     ) -> Peer:
         """Give a peer its link: a new peer, or one that was away, or is taken over.
 
+        What happened is told by :meth:`tell`, which is the next thing to call.
+
         :param when_reachable: called when others find the peer, before the site is told.
             It must not block.
 
@@ -173,49 +175,42 @@ class Registry:
             peer = self.get(identity.username, identity.uuid)
             if peer is None:
                 self.check_room(identity)
-                self._make_room(identity.username)
                 peer = Peer(identity, self)
             # One step, or what is sent to the peer now would overtake what has waited.
             with peer.lock:
+                # First, as another thread may be telling what is posted below; and who has
+                # seen the new link sees the context that belongs to it.
+                peer.context = context
                 if peer.state is OFFLINE:
                     self._list(peer)
                 else:
                     self._resume(peer, identity)
-                unsent = peer.link.retire(ONLINE_ELSEWHERE, "online elsewhere") if peer.link else ()
-                waiting = _undelivered(peer, unsent)
-                # In this order: who has seen the link sees the context that belongs to it.
-                peer.context, peer.link, peer.mailbox = context, link, None
+                if peer.link is not None:
+                    peer.link.retire(ONLINE_ELSEWHERE, "online elsewhere")
+                waiting = _undelivered(peer)
+                peer.link, peer.mailbox = link, None
                 if when_reachable is not None:
                     when_reachable()
-                for _, payload in waiting:
-                    link.send(payload)
-        try:
-            self._events.drain(peer.username)
-        except BaseException:
-            # What ended this greenlet ended it before anybody serves the link.
-            self.disconnect(peer, link)
-            raise
+                for index, (_, payload) in enumerate(waiting):
+                    if not link.send(payload):
+                        # Too slow even for this. Its end comes next, and finds the rest.
+                        peer.mailbox = self._keep(waiting[index:])
+                        break
+            self._make_room(peer.username)
         return peer
 
-    def disconnect(
-        self,
-        peer: Peer,
-        link: Link,
-        code: int = ABNORMAL_CLOSURE,
-        unsent: Sequence[bytes] = (),
-    ) -> None:
+    def disconnect(self, peer: Peer, link: Link, code: int = ABNORMAL_CLOSURE) -> None:
         """Take note that a link is gone; nothing happens when another took over.
 
         :param code: that of the client's Close; 1005 if it had none, 1006 without Close.
-        :param unsent: the messages that the link took and has not sent.
         """
         with self._lock:
             if peer.link is not link:
                 return
             is_coming_back = self.grace_period and code not in LEAVING
-            if not (is_coming_back and self._wait_for(peer, unsent)):
+            if not (is_coming_back and self._wait_for(peer)):
                 self._take_off(peer, "leave")
-        self._tell(peer)
+        self.tell(peer)
 
     def remove(self, peer: Peer, code: int, reason: str, only: Link | None = None) -> bool:
         """Close a peer's link; ``False`` when the peer was gone already.
@@ -234,8 +229,23 @@ class Registry:
             link.close(code, reason)
         # In a greenlet of its own: this one may be in the middle of a view, whose Flask
         # contexts and database session are nobody else's.
-        self.scheduler.spawn(self._tell, peer)
+        self.scheduler.spawn(self.tell, peer)
         return True
+
+    def give_up(self, peer: Peer, mailbox: Mailbox) -> None:
+        """Wait no longer for a peer for whom too much waits, unless it is back just now.
+
+        It is like somebody who reads too slowly; only that nobody reads.
+        """
+        with self._lock:
+            if peer.mailbox is mailbox:
+                self.remove(peer, POLICY_VIOLATION, "slow consumer")
+
+    def tell(self, peer: Peer) -> None:
+        """Tell the site what has been posted; first, whoever waits for a peer that has gone."""
+        if peer.state is OFFLINE:
+            peer.transactions.finish_all(410, "peer offline")
+        self._events.drain(peer.username)
 
     def _list(self, peer: Peer) -> None:
         devices = self._users.setdefault(peer.username, {})
@@ -251,20 +261,19 @@ class Registry:
         peer.requests.let_repeat(self.scheduler.now() + self.grace_period)
 
     def _make_room(self, username: str) -> None:
-        """Give up the device that has been away longest, if there is no room without."""
-        devices = self._users.get(username, {})
-        if len(devices) < self._max_peers_per_user:
+        """Give up the device that has been away longest, if there are too many now."""
+        if len(self._users[username]) <= self._max_peers_per_user:
             return
         for peer in self._timers:
             if peer.username == username:
                 self.remove(peer, POLICY_VIOLATION, "gave way to another device")
                 return
 
-    def _wait_for(self, peer: Peer, unsent: Sequence[bytes]) -> bool:
+    def _wait_for(self, peer: Peer) -> bool:
         """Begin a grace period; ``False`` when there is too much to be kept for it."""
-        mailbox = self.make_mailbox()
         with peer.lock:
-            if not all(mailbox.put(payload, id) for id, payload in _undelivered(peer, unsent)):
+            mailbox = self._keep(_undelivered(peer))
+            if mailbox.is_too_full:
                 return False
             peer.link, peer.mailbox = None, mailbox
         self._enter(peer, "drop")
@@ -278,7 +287,13 @@ class Registry:
         with self._lock:
             if peer.mailbox is not mailbox or not self._take_off(peer, "expire"):
                 return
-        self._tell(peer)
+        self.tell(peer)
+
+    def _keep(self, messages: list[tuple[int | None, bytes]]) -> Mailbox:
+        mailbox = self.make_mailbox()
+        for id, payload in messages:
+            mailbox.add(payload, id)
+        return mailbox
 
     def _take_off(self, peer: Peer, event: str) -> bool:
         if (peer.state, event) not in TRANSITIONS:
@@ -313,14 +328,8 @@ class Registry:
             self._events.post(peer.username, Event(signal, peer))
         return True
 
-    def _tell(self, peer: Peer) -> None:
-        """Tell the site what has been posted; first, whoever waits for a peer that has gone."""
-        if peer.state is OFFLINE:
-            peer.transactions.finish_all(410, "peer offline")
-        self._events.drain(peer.username)
 
-
-def _undelivered(peer: Peer, unsent: Sequence[bytes]) -> list[tuple[int | None, bytes]]:
+def _undelivered(peer: Peer) -> list[tuple[int | None, bytes]]:
     """Return what its next link has to send, in order, with the ids of requests.
 
     First what was sent and has not been answered, then what the old link did not come
@@ -329,6 +338,7 @@ def _undelivered(peer: Peer, unsent: Sequence[bytes]) -> list[tuple[int | None, 
     """
     unanswered = peer.transactions.unanswered()
     ids = {id(payload): number for number, payload in unanswered.items()}
+    unsent = [] if peer.link is None else peer.link.take_unsent()
     later = [(ids.get(id(payload)), payload) for payload in unsent]
     if peer.mailbox is not None:
         later += peer.mailbox.items()

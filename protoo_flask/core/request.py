@@ -43,6 +43,7 @@ class Request:
         "fingerprint",
         "id",
         "last_handler",
+        "latest",
         "method",
         "origin",
         "original_path",
@@ -71,9 +72,11 @@ class Request:
         self.route: Any = None
         self.ended = False
         self.response: Response | None = None
-        #: Of what connection it came, and a hash of its text: see server_transactions.py.
+        #: Of what connection it came, a hash of its text, and its latest provisional
+        #: response, written: see server_transactions.py.
         self.origin: object = None
         self.fingerprint = 0
+        self.latest: bytes | None = None
         self._attributes: dict[str, Any] | None = None
         self._wait_longer: Callable[[Request], None] | None = None
         #: The function that was called last, for the log when nobody answers.
@@ -103,6 +106,11 @@ class Request:
     def is_notification(self) -> bool:
         """Whether nobody waits for an answer."""
         return self.id is None
+
+    @property
+    def is_received(self) -> bool:
+        """Whether it came from a peer, and may be answered."""
+        return self._respond is not None
 
     def set(self, name: str, value: Any) -> None:
         """Keep a value for the middleware further down the chain."""

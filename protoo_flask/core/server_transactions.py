@@ -9,10 +9,11 @@ state        event                                  next state   what is done
 ===========  =====================================  ===========  ======================
 (unknown)    a request                              proceeding   it is handled
 proceeding   one with its id, same connection       proceeding   a violation
-proceeding   the same again, newer connection       proceeding   nothing: wait for the answer
+proceeding   the same again, newer connection       proceeding   the latest response is sent
+                                                                 again, if there is one
 proceeding   another with its id, newer connection  proceeding   handled in its place
 proceeding   dropped before it was handled          (unknown)    a repetition is news
-proceeding   provisional response                   proceeding   sent
+proceeding   provisional response                   proceeding   sent, and remembered
 proceeding   final response                         completed    sent, and remembered
 completed    one with its id, same connection       proceeding   handled: the id was free
 completed    the same again, newer connection       completed    the answer is sent again
@@ -30,7 +31,10 @@ as the same one that left.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, ContextManager
+
+from .messages import serialize_response
 
 if TYPE_CHECKING:
     from .deadlines import Deadlines
@@ -41,9 +45,12 @@ NEW = "new"
 DUPLICATE = "duplicate"
 REPEATED = "repeated"
 
-#: Bytes of answers remembered for one peer. A client repeats what it had in flight, which
-#: a connection limits to about as much (its backlog); the oldest answers go first.
+#: Bytes of answers remembered for one peer. Of more, the oldest lose their text first: that
+#: they were given is remembered longer, so that nothing is done twice.
 MAX_REMEMBERED = 256 * 1024
+
+#: The reason of the 409 that a repetition gets when what was answered is forgotten.
+FORGOTTEN = "answered before; the answer is not kept any more"
 
 #: Bytes that a remembered answer takes besides its payload.
 ANSWER_SIZE = 300
@@ -70,11 +77,20 @@ class Answer:
 class ServerTransactions:
     """The requests of one peer.
 
-    :param lock: the peer's.
+    :param lock: one of its own, inside of which nobody else's is taken: a connection that
+        drops its backlog holds its lock, and whoever sends to the peer holds the peer's.
     :param memory: forgets answers when their time has come; ``None``: none is remembered.
     """
 
-    __slots__ = ("_completed", "_lock", "_memory", "_proceeding", "_repeat_until", "_size")
+    __slots__ = (
+        "_completed",
+        "_lock",
+        "_memory",
+        "_proceeding",
+        "_repeat_until",
+        "_size",
+        "_with_text",
+    )
 
     def __init__(self, lock: ContextManager[Any], memory: Deadlines[Answer] | None) -> None:
         self._lock = lock
@@ -82,6 +98,8 @@ class ServerTransactions:
         self._proceeding: dict[int, Request] = {}
         #: {id: Answer}, oldest first.
         self._completed: dict[int, Answer] = {}
+        #: Those that have not lost their text, oldest first; some may be forgotten altogether.
+        self._with_text: deque[Answer] = deque()
         self._size = 0
         self._repeat_until = 0.0
 
@@ -92,7 +110,7 @@ class ServerTransactions:
         """Take a request; says whether it is ``NEW`` and to be handled.
 
         ``DUPLICATE``: its id is that of one in progress on the same connection.
-        ``REPEATED``: it is known; :meth:`answer_to` has the answer, if there is one yet.
+        ``REPEATED``: it is known, and its ``latest`` is the latest response, if there is one.
         """
         assert request.id is not None
         with self._lock:
@@ -101,25 +119,22 @@ class ServerTransactions:
                 if other.origin is request.origin:
                     return DUPLICATE
                 if other.fingerprint == request.fingerprint:
+                    request.latest = other.latest
                     return REPEATED
             elif self._completed:
                 answer = self._completed.get(request.id)
                 if answer is not None:
                     if self._is_repeated(request, answer, now):
+                        request.latest = answer.payload
                         return REPEATED
                     self.forget_answer(answer)
             self._proceeding[request.id] = request
             return NEW
 
-    def answer_to(self, request: Request) -> bytes | None:
-        """Return the serialized answer to a request that is repeated."""
+    def proceed(self, request: Request, payload: bytes) -> bool:
+        """Take note of a provisional response; ``False`` when nobody waits for it any more."""
         assert request.id is not None
-        answer = self._completed.get(request.id)
-        return None if answer is None else answer.payload
-
-    def is_open(self, request: Request) -> bool:
-        """Whether a response to it has somebody to go to."""
-        assert request.id is not None
+        request.latest = payload
         return self._proceeding.get(request.id) is request
 
     def complete(self, request: Request, payload: bytes) -> bool:
@@ -146,16 +161,24 @@ class ServerTransactions:
     def forget_answer(self, answer: Answer) -> None:
         """Forget an answer; harmless when it is forgotten already."""
         with self._lock:
-            if self._completed.get(answer.id) is answer:
+            if self._is_remembered(answer):
                 del self._completed[answer.id]
                 self._size -= len(answer.payload) + ANSWER_SIZE
-                assert self._memory is not None
-                self._memory.remove(answer)
+                if self._memory is not None:
+                    self._memory.remove(answer)
+                while self._with_text and not self._is_remembered(self._with_text[0]):
+                    self._with_text.popleft()
 
     def forget_answers(self) -> None:
-        """Forget all answers: the peer has gone."""
-        for answer in list(self._completed.values()):
-            self.forget_answer(answer)
+        """Forget all answers, and remember none that are still to come: the peer has gone."""
+        with self._lock:
+            for answer in list(self._completed.values()):
+                self.forget_answer(answer)
+            self._with_text.clear()
+            self._memory = None
+
+    def _is_remembered(self, answer: Answer) -> bool:
+        return self._completed.get(answer.id) is answer
 
     def _is_repeated(self, request: Request, answer: Answer, now: float) -> bool:
         return (
@@ -168,5 +191,16 @@ class ServerTransactions:
         self._completed[answer.id] = answer
         self._size += len(answer.payload) + ANSWER_SIZE
         memory.add(answer)
+        self._with_text.append(answer)
+        while self._size > MAX_REMEMBERED and len(self._with_text) > 1:
+            self._forget_text(self._with_text.popleft())
         while self._size > MAX_REMEMBERED and len(self._completed) > 1:
             self.forget_answer(next(iter(self._completed.values())))
+
+    def _forget_text(self, answer: Answer) -> None:
+        if not self._is_remembered(answer):
+            return
+        forgotten = serialize_response(409, FORGOTTEN, answer.id, {})
+        if len(answer.payload) > len(forgotten):
+            self._size -= len(answer.payload) - len(forgotten)
+            answer.payload = forgotten

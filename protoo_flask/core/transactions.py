@@ -15,6 +15,7 @@ either        timeout                     terminated, a local 408
 either        peer offline                terminated, a local 410
 either        cancel                      terminated, a local 487
 calling       data cannot be sent         terminated, a local 400
+calling       too much is unanswered      terminated, a local 503
 terminated    anything                    terminated, nothing: it came too late
 ============  ==========================  =======================================
 
@@ -45,6 +46,11 @@ TRANSITIONS = {
     (PROCEEDING, "provisional"): PROCEEDING,
     (PROCEEDING, "final"): TERMINATED,
 }
+
+#: Bytes of requests that one peer may leave unanswered. What is sent to it is kept until it
+#: answers or the time is up, so somebody who reads and never answers could make the
+#: server keep whatever another sends.
+MAX_UNANSWERED = 8 * 1024 * 1024
 
 OnResponse = Callable[[Response], Any]
 
@@ -180,6 +186,7 @@ class ClientTransactions:
         self.lock = peer.lock
         self.late = 0
         self._pending: dict[int, ClientTransaction] = {}
+        self._size = 0
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -198,12 +205,20 @@ class ClientTransactions:
             transaction.finish(400, str(error))
             return transaction
         transaction.payload = payload
-        # One step, or a peer that goes offline just now would leave the timer behind.
+        # One step, or a peer that goes offline just now would leave the timer behind, and
+        # a link that takes over just now would send it as unanswered, and then as new.
         with self.lock:
+            if self._size + len(payload) > MAX_UNANSWERED:
+                transaction.finish(503, "too much is unanswered")
+                return transaction
             self._pending[id] = transaction
+            self._size += len(payload)
             if timeout is not None:
                 transaction.start_timer(timeout)
-        if not self._peer.transmit(payload, id):
+            is_taken, full = self._peer.place(payload, id)
+        if full is not None:
+            self._peer.registry.give_up(self._peer, full)
+        if not is_taken:
             transaction.finish(410, "peer offline")
         return transaction
 
@@ -225,7 +240,8 @@ class ClientTransactions:
 
     def forget(self, transaction: ClientTransaction) -> None:
         """Drop a transaction that has ended."""
-        self._pending.pop(transaction.id, None)
+        if self._pending.pop(transaction.id, None) is not None:
+            self._size -= len(transaction.payload)
         mailbox = self._peer.mailbox
         if mailbox is not None:
             mailbox.discard(transaction.id)

@@ -21,10 +21,10 @@ class Backlog:
     :ivar size: bytes that wait.
     """
 
-    __slots__ = ("_active", "_parallel", "_waiting", "size")
+    __slots__ = ("_active", "_waiting", "parallel", "size")
 
     def __init__(self, parallel: int) -> None:
-        self._parallel = parallel
+        self.parallel = parallel
         self._active = 0
         self._waiting: deque[tuple[Request, int]] = deque()
         self.size = 0
@@ -39,12 +39,16 @@ class Backlog:
 
         :param length: bytes of its message.
         """
-        if self._active < self._parallel:
+        if self._active < self.parallel:
             self._active += 1
             return True
         self._waiting.append((request, length + REQUEST_SIZE))
         self.size += length + REQUEST_SIZE
         return False
+
+    def claim_all(self) -> None:
+        """Take all places: nothing is to be handled yet."""
+        self._active = self.parallel
 
     def pass_on(self) -> Request | None:
         """Pass a place on to the request that has waited longest, or give it back."""

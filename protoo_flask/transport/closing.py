@@ -25,8 +25,8 @@ What waits in the outbox is still sent, before the Close frame, when nobody mean
 come back. Else it is handed over, to be sent over the link that comes next: a page that
 goes away (1001) reads no more, and a client that is slow, or silent, or that we cannot
 understand, had better get it from the beginning. It is taken out of the outbox in the
-step that leaves the open state, and handed over once: to the connection's
-``disconnect``, or to ``retire()`` when the next link comes before that has run.
+step that leaves the open state, and handed over once, when somebody asks for it: the
+registry does, in the step in which it takes note of the end, or of the next link.
 """
 
 from __future__ import annotations

@@ -11,7 +11,9 @@ Under threads blocking cannot be noticed, and every request gets a thread.
 Requests are handled one at a time (``PROTOO_PARALLEL_REQUESTS``), in the order in
 which they came: those that come while one is being handled wait in the backlog.
 When the backlog is full, nothing more is read, and TCP slows the client down. What a
-client sent before it left is handled; what waits when the site closes is not.
+client sent before it left is handled; what waits when the site closes is not. That the
+site is told who has come is the first task of all: it may block too, and may wait for
+what the client answers.
 """
 
 from __future__ import annotations
@@ -41,6 +43,10 @@ from .frames import (
 )
 from .outbox import Outbox
 
+#: What is to be done besides the messages that were read, in its place among them: take
+#: note that no more can be understood; have the site told who has come.
+ERROR, ARRIVAL = -1, -2
+
 
 class Connection:
     """A link (see :class:`~protoo_flask.core.peers.Link`) over a WebSocket.
@@ -50,10 +56,10 @@ class Connection:
     :param codec: for the frames, as agreed on in the handshake.
     :param connect: called with this link when it is live; returns its inbox. It may
         call :meth:`open` before it has finished.
-    :param disconnect: called as ``disconnect(inbox, link, code, unsent)`` when it is no
-        longer open. ``code``: that of the Close frame which ended the open state, the
-        client's or ours; 1005 when it had none, 1006 when the connection ended without
-        (RFC 6455 section 7.1.5). ``unsent``: the messages it has taken, and hands over.
+    :param disconnect: called as ``disconnect(inbox, link, code)`` when it is no longer
+        open. ``code``: that of the Close frame which ended the open state, the client's
+        or ours; 1005 when it had none, 1006 when the connection ended without (RFC 6455
+        section 7.1.5).
     """
 
     __slots__ = (
@@ -88,7 +94,7 @@ class Connection:
         handshake: bytes,
         *,
         connect: Callable[[Connection], Inbox],
-        disconnect: Callable[[Inbox, Connection, int, list[bytes]], None],
+        disconnect: Callable[[Inbox, Connection, int], None],
         ping_interval: float | None,
         max_outbox: int,
         parallel_requests: int = 1,
@@ -104,7 +110,7 @@ class Connection:
         self._outbox = Outbox(channel, codec.encode, max_outbox, channel.abort, self._lock)
         self._outbox.hold(handshake)
         self._inbox: Inbox | None = None
-        self._items: deque[tuple[int, bytes]] = deque()
+        self._items: deque[tuple[int, bytes]] = deque([(ARRIVAL, b"")])
         self._backlog = Backlog(parallel_requests)
         self._reader: object = None
         self._room: Any = None
@@ -144,18 +150,19 @@ class Connection:
                 self._drop_backlog()
                 self._send_close(code, reason)
 
-    def retire(self, code: int, reason: str) -> list[bytes]:
-        """Close, as :meth:`close` does, but hand over what waits: another link takes over.
+    def retire(self, code: int, reason: str) -> None:
+        """Close, leaving what waits to be sent to the next link, which may be there already.
 
-        :returns: the messages that this link has taken and not sent, in order. When it
-            was no longer open, those that ``disconnect`` has not been called with yet,
-            and will not be now: each is handed over once.
+        The requests that wait are handled: who sent them is not gone.
         """
         with self._lock:
             if self._enter("close", code):
-                self._drop_backlog()
                 self._unsent = self._outbox.take_unsent()
                 self._send_close(code, reason)
+
+    def take_unsent(self) -> list[bytes]:
+        """Hand over the messages that it has taken and not sent, in order, once."""
+        with self._lock:
             unsent, self._unsent = self._unsent, []
             return unsent
 
@@ -201,10 +208,32 @@ class Connection:
         with self._lock:
             self._inbox = inbox
             if self.state is not OPEN:
-                # Closed while the site was still being told that the peer is online.
+                # Closed by another that found the peer before this greenlet came here.
                 self._loop.spawn(self._tell_departure)
             elif self._ping_interval:
                 self._ping_timer = self._loop.call_later(self._ping_interval, self._keep_alive)
+
+    def _introduce(self, reader: object) -> None:
+        """Have the site told who has come: a task like a request, and before the first."""
+        if self._inbox is None:
+            return  # was not let in
+        with self._lock:
+            self._backlog.claim_all()
+        blocked = self._loop.when_blocked(self._hand_over, reader)
+        try:
+            self._start(blocked, self._tell_arrival)
+        finally:
+            if blocked is not None:
+                blocked.stop()
+
+    def _tell_arrival(self) -> None:
+        assert self._inbox is not None
+        self._inbox.introduce()
+        with self._lock:
+            waiting = [self._backlog.pass_on() for _ in range(self._backlog.parallel - 1)]
+        for request in waiting:
+            if request is not None:
+                self._loop.spawn(self._work, self._inbox.handle, request)
 
     def _read(self, reader: object) -> None:
         """Read and handle until the connection ends, or another greenlet is the reader."""
@@ -237,7 +266,7 @@ class Connection:
             return True
         self._items.extend(self._codec.receive(data))
         if self._codec.error is not None:
-            self._items.append((-1, b""))
+            self._items.append((ERROR, b""))
         return True
 
     def _take_item(self, reader: object, opcode: int, payload: bytes) -> None:
@@ -248,8 +277,10 @@ class Connection:
             self._transmit(PONG, payload)
         elif opcode == CLOSE:
             self._take_close(payload)
-        elif opcode == -1:
+        elif opcode == ERROR:
             self._fail(self._codec.error)
+        elif opcode == ARRIVAL:
+            self._introduce(reader)
         elif opcode != PONG and self.state is OPEN and self._inbox is not None:
             self._inbox.receive_binary()
 
@@ -260,10 +291,7 @@ class Connection:
             request = self._inbox.receive(payload)
             if request is None or not self._claim(request, len(payload)):
                 return
-            if blocked is None:
-                self._loop.spawn(self._work, request)
-            else:
-                self._work(request)
+            self._start(blocked, self._inbox.handle, request)
         finally:
             if blocked is not None:
                 blocked.stop()
@@ -278,23 +306,43 @@ class Connection:
         with self._lock:
             return self._backlog.claim(request, length)
 
-    def _work(self, request: Request | None) -> None:
-        """Handle a request, then those that have come meanwhile."""
+    def _start(self, blocked: Any, task: Callable[..., None], *args: Any) -> None:
+        """Do a task here, if it is noticed when it blocks, or else in a thread of its own."""
+        if blocked is None:
+            self._loop.spawn(self._work, task, *args)
+        else:
+            self._work(task, *args)
+
+    def _work(self, task: Callable[..., None], *args: Any) -> None:
+        """Do a task, then handle the requests that have come meanwhile."""
         assert self._inbox is not None
-        while request is not None:
+        while True:
             try:
-                self._inbox.handle(request)
+                task(*args)
             except BaseException:
-                with self._lock:
-                    self._drop_backlog()
-                    self._backlog.pass_on()
-                    self._fail(FrameError(INTERNAL_ERROR, "internal error"))
+                self._recover()
                 raise
             with self._lock:
                 request = self._backlog.pass_on()
                 room = self._room
             if room is not None:
                 room.set()
+            if request is None:
+                return
+            task, args = self._inbox.handle, (request,)
+
+    def _recover(self) -> None:
+        """Go on after something that ends this greenlet; the connection ends with it."""
+        assert self._inbox is not None
+        with self._lock:
+            if self.state is OPEN:
+                self._drop_backlog()
+                self._fail(FrameError(INTERNAL_ERROR, "internal error"))
+            # A client that had left already does not learn of this, and may have come back
+            # to wait for the answers to what it had sent before.
+            request = self._backlog.pass_on()
+        if request is not None:
+            self._loop.spawn(self._work, self._inbox.handle, request)
 
     def _drop_backlog(self) -> None:
         for request in self._backlog.drop():
@@ -407,7 +455,5 @@ class Connection:
         return True
 
     def _tell_departure(self) -> None:
-        with self._lock:
-            unsent, self._unsent = self._unsent, []
         assert self._inbox is not None
-        self._disconnect(self._inbox, self, self._close_code, unsent)
+        self._disconnect(self._inbox, self, self._close_code)

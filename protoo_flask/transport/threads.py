@@ -19,6 +19,10 @@ _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
+#: Seconds until a timer is tried again for which there was no thread.
+RETRY = 1.0
+
+
 class ThreadTimer:
     """A call that is due at a time."""
 
@@ -70,10 +74,18 @@ class ThreadLoop:
                 if timer.function is None or left <= 0:
                     heapq.heappop(self._timers)
                     if timer.function is not None:
-                        self.spawn(timer.function, *timer.args)
+                        self._fire(timer)
                 else:
                     self._changed.wait(left)
             self._running = False
+
+    def _fire(self, timer: ThreadTimer) -> None:
+        assert timer.function is not None
+        try:
+            self.spawn(timer.function, *timer.args)
+        except RuntimeError:
+            # No more threads just now; a timer must not be lost for that, nor its thread.
+            heapq.heappush(self._timers, (self.now() + RETRY, next(self._order), timer))
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> None:
         threading.Thread(target=function, args=args, name="protoo", daemon=True).start()

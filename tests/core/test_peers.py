@@ -117,8 +117,10 @@ def test_a_link_is_told_when_others_find_its_peer_and_before_the_site_is():
     def reachable():
         seen.append((names(registry.find()), list(core.host.told)))
 
-    registry.connect(Identity("alice", "a1"), FakeLink(), None, reachable)
+    peer = registry.connect(Identity("alice", "a1"), FakeLink(), None, reachable)
     assert seen == [(["alice/a1"], [])]
+    assert core.host.told == []
+    registry.tell(peer)
     assert core.host.told
 
 
@@ -177,26 +179,6 @@ def test_a_listener_may_disconnect_the_peer_that_has_just_come_online():
     )
     alice = core.connect("alice", "a1")
     assert alice.link.closed == (3001, "no")
-    assert [name for name, _ in core.host.told] == [
-        *("peer_online", "user_online"),
-        *("peer_offline", "user_offline"),
-    ]
-
-
-def test_who_is_stopped_while_an_online_is_told_leaves_no_peer_behind():
-    class Timeout(BaseException):
-        """What gevent.Timeout is."""
-
-    core = Core()
-
-    def stop(event):
-        if event.name == "peer_online":
-            raise Timeout
-
-    core.host.on_event.append(stop)
-    with pytest.raises(Timeout):
-        core.connect("alice", "a1")
-    assert core.application.registry.find() == []
     assert [name for name, _ in core.host.told] == [
         *("peer_online", "user_online"),
         *("peer_offline", "user_offline"),

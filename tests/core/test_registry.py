@@ -456,23 +456,77 @@ def test_a_link_is_reachable_before_it_gets_what_has_waited():
     device.peer.close()
 
 
-def test_a_greenlet_that_is_ended_by_a_listener_leaves_the_peer_waiting_to_come_back():
-    class Timeout(BaseException):
-        pass
+# What happens at the same moment, where there are threads
 
-    def stop(event):
-        if event.name == "peer_reconnect":
-            raise Timeout
 
-    device = Device()
-    device.core.host.on_event.append(stop)
+def test_who_is_back_when_their_mailbox_overflows_is_not_closed_for_it():
+    device = Device(max_waiting=LIMIT)
     device.drop()
-    with pytest.raises(Timeout):
+    while device.peer.mailbox.put(b"x" * 100):
+        pass
+    give_up = device.registry.give_up
+
+    def come_back_first(*args):
         device.connect()
-    assert device.peer.state == DISCONNECTED
-    device.expire()
-    assert device.told == [
-        *(*ONLINE, "peer_disconnect"),
-        *("peer_reconnect", "peer_disconnect"),
-        *OFF,
+        give_up(*args)
+
+    device.registry.give_up = come_back_first
+    device.peer.notify("x")
+    assert device.peer.state == CONNECTED
+    assert device.client.link.closed is None
+
+
+def test_what_a_link_is_too_slow_to_take_at_the_return_waits_for_the_next():
+    device = Device()
+    device.drop()
+    for n in range(5):
+        device.peer.notify("n", {"n": n})
+
+    class SlowLink(FakeLink):
+        def send(self, payload):
+            return len(self.payloads) < 2 and super().send(payload)
+
+    slow = SlowLink()
+    device.registry.connect(Identity("alice", "a1"), slow)
+    device.peer.notify("n", {"n": 5})
+    assert len(slow.payloads) == 2
+    device.registry.disconnect(device.peer, slow, 1008)
+    device.connect()
+    assert [message["data"]["n"] for message in device.client.take_all()] == [2, 3, 4, 5]
+
+
+def test_who_comes_while_the_end_of_the_old_link_is_about_to_be_noticed_loses_nothing():
+    device = Device()
+    old = device.client.link
+    old.is_stuck = True
+    device.peer.notify("a")
+    old.closed = (1006, "")  # and then, before disconnect() is called:
+    device.connect()
+    device.registry.disconnect(device.peer, old, 1006)
+    assert [message["method"] for message in device.client.take_all()] == ["a"]
+    assert device.peer.state == CONNECTED
+
+
+def test_an_event_that_is_told_at_once_finds_a_peer_with_its_context_and_its_place():
+    core = Core(grace_period=GRACE)
+    registry = core.application.registry
+    post = registry._events.post
+    seen = []
+
+    def tell_at_once(username, event):
+        peer = event.subject
+        if event.name.startswith("peer"):
+            seen.append((event.name, peer.context, peer in registry.find(), peer.state))
+        post(username, event)
+
+    registry._events.post = tell_at_once
+    peer = registry.connect(Identity("alice", "a1"), FakeLink(), "handshake 1")
+    registry.disconnect(peer, peer.link)
+    registry.connect(Identity("alice", "a1"), FakeLink(), "handshake 2")
+    registry.remove(peer, 1000, "")
+    assert seen == [
+        ("peer_online", "handshake 1", True, CONNECTED),
+        ("peer_disconnect", "handshake 1", True, DISCONNECTED),
+        ("peer_reconnect", "handshake 2", True, CONNECTED),
+        ("peer_offline", "handshake 2", False, OFFLINE),
     ]

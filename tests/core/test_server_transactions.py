@@ -87,6 +87,19 @@ def test_a_request_in_progress_is_answered_once_when_its_answer_is_there(come_ag
     assert server.answers == [(200, "first")]
 
 
+@pytest.mark.parametrize("come_again", RETURNS)
+def test_a_repeated_request_hears_the_latest_provisional_response_again(come_again):
+    server = Server()
+    server.ask()
+    server.handled[0].reply(100, "working")
+    server.handled[0].reply(182, "queued")
+    come_again(server)
+    server.ask()
+    assert server.answers == [(182, "queued")]
+    server.handled[0].reply(200, "first")
+    assert server.answers == [(200, "first")]
+
+
 def test_an_answer_that_comes_while_the_client_is_away_waits_for_it():
     server = Server()
     server.ask()
@@ -253,23 +266,46 @@ def test_answers_are_forgotten_in_time_and_all_at_once_when_the_peer_goes():
     assert server.core.scheduler.pending_timers == 0
 
 
-def test_what_is_remembered_of_one_peer_is_bounded_and_the_oldest_goes_first():
-    server = Server()
-    requests = server.client.peer.requests
-    size = 10_000
-    for id in range(1, 100):
+def answer_many(server, numbers, size):
+    for id in numbers:
         server.ask(id)
         server.handled[-1].reply(200, "x" * size)
-        assert requests._size <= MAX_REMEMBERED
-    remembered = sorted(requests._completed)
-    assert remembered == list(range(100 - len(remembered), 100))
-    assert len(remembered) == MAX_REMEMBERED // (size + ANSWER_SIZE + 50)
+        assert server.client.peer.requests._size <= MAX_REMEMBERED
+
+
+def test_what_is_remembered_of_one_peer_is_bounded_and_the_oldest_lose_their_text_first():
+    server = Server()
+    answer_many(server, range(1, 100), 10_000)
     server.come_back()
     server.client.take_all()
-    server.ask(1)
-    server.ask(99)
-    assert len(server.handled) == 100
-    assert [reason for _, reason in server.answers] == ["x" * size]
+    for id in (1, 99, 50):
+        server.ask(id)
+    assert len(server.handled) == 99
+    assert server.answers == [
+        (409, "answered before; the answer is not kept any more"),
+        (200, "x" * 10_000),
+        (409, "answered before; the answer is not kept any more"),
+    ]
+
+
+def test_of_too_many_small_answers_the_oldest_are_forgotten():
+    server = Server()
+    answer_many(server, range(1, 2001), 1)
+    requests = server.client.peer.requests
+    remembered = list(requests._completed)
+    assert remembered == list(range(2001 - len(remembered), 2001))
+    assert 300 < len(remembered) < 1000
+    assert len(requests._with_text) <= len(remembered)
+    server.core.scheduler.advance(GRACE + DETECTION)
+    assert len(requests._completed) == len(requests._with_text) == requests._size == 0
+
+
+def test_a_peer_that_has_gone_remembers_no_answers():
+    server = Server()
+    server.ask()
+    server.client.leave()
+    server.handled[0].reply(200, "too late")
+    assert len(server.core.application.registry.answers) == 0
 
 
 def test_the_last_answer_is_remembered_however_large_it_is():

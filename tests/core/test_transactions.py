@@ -427,3 +427,52 @@ def test_thousands_in_flight_that_nobody_remembers_leave_nothing():
     assert len(bob.peer.transactions) == core.scheduler.pending_timers == 0
     gc.collect()
     assert [transaction for transaction in forgotten if transaction() is not None] == []
+
+
+def test_what_a_peer_leaves_unanswered_is_bounded():
+    core = Core()
+    bob = core.connect("bob", "b1")
+    told = []
+
+    def send():
+        return bob.peer.send(Request("get", {"x": "x" * 65_000}), on_response=told.append)
+
+    while not told:
+        send()
+    (refused,) = told
+    assert (refused.status, refused.reason) == (503, "too much is unanswered")
+    assert refused.is_local
+    assert 100 < len(bob.peer.transactions) < 130
+    bob.respond(bob.take(), 200)
+    assert send().response is None
+    core.scheduler.advance(10)
+    assert len(bob.peer.transactions) == bob.peer.transactions._size == 0
+
+
+def test_a_relay_that_cannot_be_leaves_the_others_and_is_logged(caplog):
+    core = Core()
+    bob = core.connect("bob", "b1")
+    to_be_sent = Request("made here, so nobody waits for an answer to it")
+    bob.peer.send(Request("one"), on_response=to_be_sent.reply)
+    other = bob.peer.send(Request("two"))
+    bob.leave()
+    assert other.response.status == 410
+    assert core.host.told[-1] == ("user_offline", "bob")
+    assert "was made here to be sent" in caplog.text
+
+
+def test_a_relay_to_somebody_who_is_answered_by_another_just_then_harms_nobody():
+    core = Core()
+    alice, bob = core.connect("alice", "a1"), core.connect("bob", "b1")
+    inbox_request = alice.inbox.receive(b'{"method":"get","path":"/","id":1}')
+    respond = inbox_request._respond
+
+    def answered_by_another(request, response):
+        inbox_request._respond = respond
+        request.reply(504, "no answer")
+        return request.reply(response)
+
+    inbox_request._respond = answered_by_another
+    bob.peer.send(Request("one"), on_response=inbox_request.reply)
+    bob.respond(bob.take(), 200)
+    assert [answer["status"] for answer in alice.take_all()] == [504]

@@ -831,11 +831,17 @@ def test_the_code_is_that_of_the_first_close(site):
 # A link that another takes over ------------------------------------------------------------------
 
 
+def retire(client):
+    """Have another link take over; returns what is left for it."""
+    client.connection.retire(3000, "online elsewhere")
+    return client.connection.take_unsent()
+
+
 def test_a_link_that_retires_gives_back_what_waits_and_closes(site):
     client = stall(site)
-    assert client.connection.retire(3000, "online elsewhere") == WAITING
+    assert retire(client) == WAITING
     assert not client.connection.send(b'"late"')
-    assert client.connection.retire(3000, "online elsewhere") == []
+    assert retire(client) == []
     assert take_departure(site) == (3000, [])
     assert read_to_close(client) == (WAITING[:1], (3000, "online elsewhere"))
     client.send_bytes(close_frame(3000))
@@ -862,7 +868,7 @@ def test_what_was_left_is_handed_over_once(site, monkeypatch, way_out):
     else:
         assert not client.connection.send(b"x" * 3_000_000)
     assert left.wait(PATIENCE)
-    assert client.connection.retire(3000, "online elsewhere") == WAITING
+    assert retire(client) == WAITING
     spawn(tell)
     code, unsent = take_departure(site)
     assert unsent == []
@@ -873,7 +879,7 @@ def test_what_the_site_has_been_given_is_not_given_again(site):
     client = stall(site)
     client.reset()
     assert take_departure(site) == (1006, WAITING)
-    assert client.connection.retire(3000, "online elsewhere") == []
+    assert retire(client) == []
 
 
 def test_a_link_may_retire_before_the_site_knows_of_it(site):
@@ -888,7 +894,7 @@ def test_a_link_may_retire_before_the_site_knows_of_it(site):
     site.host.on_event.append(listen)
     client = stall(site)
     assert told.wait(PATIENCE)
-    assert client.connection.retire(3000, "online elsewhere") == WAITING
+    assert retire(client) == WAITING
     go_on.set()
     assert take_departure(site) == (3000, [])
 
@@ -898,8 +904,7 @@ def in_progress(client):
     return set(client.connection._inbox.peer.requests._proceeding)
 
 
-@pytest.mark.parametrize("how", ["close", "retire"])
-def test_requests_that_wait_when_the_site_closes_are_forgotten(site, gate, how):
+def test_requests_that_wait_when_the_site_closes_are_forgotten(site, gate):
     client = site.connect()
     client.send(
         request(1, "wait"), request(2), {"method": "note", "path": "/", "data": {}}, request(3)
@@ -908,11 +913,12 @@ def test_requests_that_wait_when_the_site_closes_are_forgotten(site, gate, how):
     client.send_bytes(frame(PING))
     assert client.receive() == Frame(PONG, b"")
     assert in_progress(client) == {1, 2, 3}
-    getattr(client.connection, how)(3001, "revoked")
+    client.connection.close(3001, "revoked")
     assert in_progress(client) == {1}
 
 
-def test_requests_that_wait_when_the_client_drops_are_not_forgotten(site, gate):
+@pytest.mark.parametrize("how", ["drop", "retire"])
+def test_requests_that_wait_when_the_link_is_lost_are_not_forgotten(site, gate, how):
     handled = site.world.loop.event()
     site.router.get(lambda req, next: handled.set())
     client = site.connect()
@@ -920,6 +926,8 @@ def test_requests_that_wait_when_the_client_drops_are_not_forgotten(site, gate):
     gate.wait()
     client.send_bytes(frame(PING))
     assert client.receive() == Frame(PONG, b"")
+    if how == "retire":
+        client.connection.retire(3000, "online elsewhere")
     client.close()
     client.wait_for_end()
     assert in_progress(client) == {1, 2}
@@ -1156,6 +1164,46 @@ def test_after_a_fatal_error_what_waits_is_not_handled(make_site):
     assert str(site.world.errors.get(timeout=PATIENCE)) == "stop"
 
 
+def test_a_listener_may_wait_for_what_the_new_peer_answers_and_requests_wait_for_it(site):
+    answers, order = [], []
+
+    def ask(event: Any) -> None:
+        if event.name == "peer_online":
+            answers.append(event.subject.request("hello", timeout=PATIENCE).status)
+            order.append("told")
+
+    site.host.on_event.append(ask)
+    site.router.get(lambda req, next: (order.append(req.id), req.reply(200)))
+    client = site.connect(parallel_requests=3)
+    hello = client.take()
+    client.send(request(1), request(2), request(3))
+    client.send({"status": 200, "id": hello["id"]})
+    assert sorted(client.take()["id"] for _ in range(3)) == [1, 2, 3]
+    assert answers == [200]
+    assert order[0] == "told"
+
+
+def test_a_fatal_error_in_a_handler_leaves_the_others_of_a_client_that_has_left(site, gate):
+    handled = site.world.loop.event()
+
+    def stop(req: Any, next: Any) -> None:
+        gate.block()
+        raise Fatal("stop")
+
+    site.router.method("stop", stop)
+    site.router.get(lambda req, next: handled.set())
+    client = site.connect()
+    client.send(request(1, "stop"), request(2))
+    gate.wait()
+    client.send_bytes(frame(PING))
+    assert client.receive() == Frame(PONG, b"")
+    client.close()
+    client.wait_for_end()
+    gate.open()
+    assert handled.wait(PATIENCE)
+    assert str(site.world.errors.get(timeout=PATIENCE)) == "stop"
+
+
 def test_a_fatal_error_while_the_site_is_being_told_ends_the_connection(site):
     def listen(event: Any) -> None:
         if event.name == "peer_online":
@@ -1163,7 +1211,7 @@ def test_a_fatal_error_while_the_site_is_being_told_ends_the_connection(site):
 
     site.host.on_event.append(listen)
     client = site.connect()
-    client.take_end()
+    assert client.take_close() == (1011, "internal error")
     client.close()
     client.wait_for_end()
     assert str(site.world.errors.get(timeout=PATIENCE)) == "stop"

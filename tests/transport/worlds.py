@@ -289,9 +289,10 @@ class Site:
         self.world.start(connection, server)
         return client
 
-    def _disconnect(self, inbox: Any, link: Any, code: int, unsent: list[bytes]) -> None:
-        self.application.registry.disconnect(inbox.peer, link)
-        self.departures.put((code, unsent))
+    def _disconnect(self, inbox: Any, link: Any, code: int) -> None:
+        self.application.registry.disconnect(inbox.peer, link, code)
+        # Without a grace period, nobody else has asked for it.
+        self.departures.put((code, link.take_unsent()))
 
     def peer(self, username: str = "alice", uuid: str = "a1") -> Any:
         return self.application.registry.get(username, uuid)
