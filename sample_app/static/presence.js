@@ -15,11 +15,12 @@ export function presenceOf({ online, status }) {
   return STATUSES.includes(status) ? status : STATUSES[0];
 }
 
-/** "away · back at 3 pm", "online on 2 devices", "last seen yesterday 14:32" */
+/** "online on 2 devices", "away · back at 3 pm", "last seen yesterday 14:32" */
 export function describe(state) {
   const presence = presenceOf(state);
   if (presence === "unknown") return "";
   if (presence === "offline") return state.since ? `last seen ${pastTime(state.since)}` : "offline";
-  const where = state.devices > 1 ? ` on ${state.devices} devices` : "";
+  const many = presence === "online" && state.devices > 1;
+  const where = many ? ` on ${state.devices} devices` : "";
   return presence + where + (state.note ? ` · ${state.note}` : "");
 }

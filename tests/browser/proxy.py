@@ -18,8 +18,9 @@ class Proxy:
 
         proxy = Proxy(server.port)
         ...                 # the browser opens proxy.url
+        proxy.reset()       # every connection is reset, new ones come through
         proxy.cut()         # every connection is reset, new ones are refused
-        proxy.restore()     # new connections come through
+        proxy.restore()     # new ones come through again
         proxy.close()
     """
 
@@ -51,6 +52,9 @@ class Proxy:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._listener = None
+        self.reset()
+
+    def reset(self) -> None:
         with self._lock:
             cut, self._sockets = self._sockets, set()
         for sock in cut:
