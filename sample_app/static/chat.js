@@ -8,14 +8,16 @@ const page = document.body.dataset;
 const { Client, ProtooError } = await import(page.protooModule);
 
 const USERNAME = /^[a-z0-9._-]{1,30}$/;
-const REQUEST_TIMEOUT_MS = 30000; // longer than the server's grace period: what is repeated needs it
+const REQUEST_TIMEOUT_MS = 30000; // longer than an absence that the server waits for, 15 s
 const NOTICE_AFTER_MS = 1000;
 const RETRY_MS = 5000;
+// Too many requests; or stored, but the page has not heard of it, and its way ended somewhere else.
+const PASSING_STATUSES = [408, 410, 429];
 const TYPING_EVERY_MS = 3000;
 const TYPING_SHOWN_MS = 5000;
 
 const me = page.username;
-// The server has a grace period, within which nothing that is repeated is done twice.
+// The server has a grace period: what is sent again within it is not done twice.
 const client = new Client({
   url: page.protooUrl,
   repeat: true,
@@ -27,7 +29,7 @@ const ownStatus = new OwnStatus(me, localStorage, publish);
 
 let open = null; // the username whose conversation is open
 let synchronized = false;
-let away = false; // without connection, for so long that the user should know
+let isCutOff = false; // without connection for so long that the user should know
 let farewell = null; // {text, action}: why the connection will not come back by itself
 let trouble = null; // {text, action}: connected, but something went wrong
 const typing = new Map(); // username -> timer
@@ -55,7 +57,7 @@ function drawConnection() {
 function connectionNotice() {
   if (client.state === "open") return trouble;
   if (client.state === "closed" && farewell) return farewell;
-  if (!away) return null;
+  if (!isCutOff) return null;
   return { text: synchronized ? "Reconnecting…" : "Connecting…", action: tryNow };
 }
 
@@ -76,7 +78,7 @@ let noticeTimer = null;
 
 function expectConnection() {
   noticeTimer ??= setTimeout(() => {
-    away = true;
+    isCutOff = true;
     draw();
   }, NOTICE_AFTER_MS);
 }
@@ -85,7 +87,7 @@ client.on("state", ({ state }) => {
   if (state === "open") {
     clearTimeout(noticeTimer);
     noticeTimer = null;
-    away = false;
+    isCutOff = false;
   } else {
     expectConnection();
   }
@@ -140,7 +142,7 @@ async function synchronize() {
   }
 }
 
-/** Ask for what is asked again at every "open"; so an answer that is late would be outdated. */
+/** Ask for what is asked anew at every "open"; the answer to a repetition would be outdated. */
 function ask(method, path, data) {
   return client.request(method, path, data, { repeat: false });
 }
@@ -279,7 +281,8 @@ async function send(message) {
 }
 
 function notStored(message, error) {
-  if (error.isLocal || error.status === 429) setTimeout(sendUnsent, RETRY_MS);
+  const isPassing = error.isLocal || PASSING_STATUSES.includes(error.status);
+  if (isPassing) setTimeout(sendUnsent, RETRY_MS);
   else conversations.setError(message, error.reason);
 }
 

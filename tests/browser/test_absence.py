@@ -126,6 +126,40 @@ def test_a_notice_comes_only_when_the_absence_is_longer_than_a_second(open_brows
     expect(notice).to_contain_text("Reconnecting…")
 
 
+def test_the_conversation_on_the_screen_stays_as_it_is_when_the_page_is_back(open_browser, proxy):
+    alice = open_browser("alice")
+    bob = open_browser("bob", base_url=proxy.url)
+    open_conversation(alice, "bob")
+    texts = [f"message {number:02}" for number in range(35)]
+    for text in texts:
+        write(alice, text)
+    expect_mark(alice, texts[-1], "delivered")
+    bob.reload()
+    open_conversation(bob, "alice")
+    expect(bob.get_by_test_id("message")).to_have_count(30)
+    bob.get_by_test_id("earlier").click()
+    expect_texts(bob, texts)
+    bob.evaluate(
+        """() => {
+          window.removed = 0;
+          new MutationObserver((changes) => {
+            for (const { removedNodes } of changes) window.removed += removedNodes.length;
+          }).observe(document.getElementById("messages"), { childList: true });
+        }"""
+    )
+
+    proxy.cut()
+    write(alice, "the 36th")
+    expect(bob.get_by_test_id("connection")).to_be_visible()
+    proxy.restore()
+    come_back(bob)
+    expect(message(bob, "the 36th")).to_be_visible()
+    # It is marked as read when the end of the conversation has been loaded again.
+    expect(contact(bob, "alice")).to_have_attribute("data-unread", "0")
+    expect_texts(bob, [*texts, "the 36th"])
+    assert bob.evaluate("window.removed") == 0
+
+
 def test_a_browser_that_goes_offline_and_comes_back_is_in_step(open_browser):
     alice = open_browser("alice")
     bob = open_browser("bob")
