@@ -190,8 +190,8 @@ function setPresence(state) {
 function publish({ status, note }) {
   setPresence({ username: me, status, note });
   draw();
-  // However long there is no connection: it is what the user wants.
-  client.request("publish", "/presence", { status, note }, { timeout: Infinity }).catch(unlessProtoo);
+  const options = { timeout: Infinity }; // however long there is no connection, the user wants it
+  client.request("publish", "/presence", { status, note }, options).catch(unlessProtoo);
 }
 
 // What the server says
@@ -259,13 +259,14 @@ function sendUnsent() {
 
 async function send(message) {
   const { uuid, text, recipient } = message;
+  const path = `/users/${recipient}`;
   const options = {
     timeout: Infinity, // to give up one and send it later would put it behind the next
     onProvisional: ({ data }) => receive(data), // stored
   };
   inFlight.add(uuid);
   try {
-    const { data } = await client.request("message", `/users/${recipient}`, { uuid, text }, options);
+    const { data } = await client.request("message", path, { uuid, text }, options);
     conversations.setReport(message, data);
   } catch (error) {
     if (!(error instanceof ProtooError)) throw error;

@@ -22,6 +22,7 @@ export class OwnStatus {
       form.elements.status.value = presenceOf({ ...this.#state, online: true });
       form.elements.note.value = this.#state.note ?? "";
       dialog.showModal(); // Escape closes it, and the focus returns to the button
+      form.querySelector(":checked").focus();
     });
     form.addEventListener("submit", (event) => {
       event.preventDefault();

@@ -107,6 +107,8 @@ def test_the_status_is_chosen_by_keyboard_and_escape_leaves_it(open_browser):
     bob.keyboard.press("Enter")
     expect(bob.get_by_test_id("own-presence")).to_have_text("away · in a meeting")
     expect(own).to_be_focused()
+    bob.keyboard.press("Enter")
+    expect(dialog.get_by_label("Away")).to_be_focused()
 
 
 def test_a_note_is_shown_as_text(open_browser):
