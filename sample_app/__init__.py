@@ -25,6 +25,15 @@ def create_app(config=None):
     """
     app = Flask(__name__)
     app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
+    # A page that reloads, or a phone in a tunnel, comes back within seconds. Nobody need be told
+    # that it was gone, and what is sent to it meanwhile waits.
+    app.config["PROTOO_DISCONNECT_GRACE_PERIOD"] = 15
+    # A message waits for an absent device no longer than for an answer. Longer than the grace
+    # period, so that it is known in the end whether the device came back.
+    app.config["PROTOO_REQUEST_TIMEOUT"] = 20
+    # Logging in lasts 31 days, PERMANENT_SESSION_LIFETIME, but a page may stay open for longer. So
+    # authorize() is asked again, and would see a ban as well if this site had any.
+    app.config["PROTOO_REAUTHORIZE_INTERVAL"] = 60
     # Flask-SQLAlchemy 2 warns when this is not said.
     app.config["SQLALCHEMY_TRACK_MODIFICATIONS"] = False
     app.config.update(config or {})

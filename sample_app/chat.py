@@ -1,16 +1,18 @@
 """The chat: everything that protoo_flask adds to the site.
 
 A page sends            and is answered
-`get /contacts`         everybody else, with presence, unread count and last message
+`get /contacts`         everybody else, with unread count and last message
 `get /history/bob`      the last messages, or those before `data.before`
 `put /history/bob`      marks as read what bob sent, up to `data.read`
-`message /users/bob`    stores `data.text` and delivers it to bob's devices
-`get /waiting`          what came while no device was online
+`message /users/bob`    100 with the stored message, then what became of it at bob's devices
+`get /waiting`          what no device of this user has confirmed yet
 `put /received`         confirms that this device has the messages `data.ids`
 `typing /users/bob`     nothing: tells bob's devices
+`subscribe`, `publish`  to /presence/bob and /presence: see docs/presence.md
 
-and is told by the server: `message` (a request when it comes from somebody else, a notification
-when another tab of the same user wrote it), `delivered`, `read`, `typing` and `presence`.
+and is told by the server: `message` (a request when somebody else wrote it, a notification when
+another page of the same user did), `delivered`, `read`, `typing`, `presence`, and `contact` when
+somebody logs in for the first time.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from flask import request, session
 from sqlalchemy.exc import IntegrityError
 
 from protoo_flask import Protoo, Reject
-from protoo_flask.middleware import p2p_messenger
+from protoo_flask.middleware import p2p_messenger, presence
 
 from .models import Message, User, db
 
@@ -52,31 +54,29 @@ def close_devices_of_login(username, login):
 
 def notify(username, method, data):
     """Tell every device of a user."""
-    for peer in protoo.peers(username):
-        peer.notify(method, data)
+    protoo.broadcast(protoo.peers(username), method, data)
 
 
 # Presence
 
 
-@protoo.on("online")
-@protoo.on("offline")
-def announce(peer):
-    """Tell everybody how many devices a user has now."""
-    presence = presence_of(peer.username)
-    for other in protoo.peers():
-        other.notify("presence", presence)
+def may_watch(peer, username):
+    """Let everybody see who is online: whoever has logged in is in everybody's contacts."""
+    return True
 
 
-def presence_of(username):
-    devices = len(protoo.peers(username))
-    return {"username": username, "online": devices > 0, "devices": devices}
+protoo.use("/presence", presence(protoo, may_watch))
+
+
+def introduce(username):
+    """Tell everybody who is online of a new user, for their pages to watch."""
+    protoo.broadcast(protoo.peers(), "contact", {"username": username})
 
 
 # Messages
 
 
-@protoo.message("/users/:username/:uuid?")
+@protoo.message("/users/:username")
 def store(req, next):
     """Store the message before it travels, so that nothing is lost on the way.
 
@@ -97,18 +97,19 @@ def store(req, next):
     try:
         db.session.commit()
     except IntegrityError:
-        # The page sent it before and lost the connection before it heard of that.
+        # The page has sent it before, and was away for longer than the grace period or reloaded
+        # before it heard of that. Within the grace period protoo_flask sees to it.
         db.session.rollback()
         stored = db.select(Message).filter_by(sender=sender, uuid=uuid)
-        req.peer.notify("message", db.session.execute(stored).scalar_one().to_dict())
+        req.reply(100, "stored", db.session.execute(stored).scalar_one().to_dict())
         req.reply(200, "already stored")
         return
 
     req.data.clear()
     req.data.update(message.to_dict())
-    # The page that sent it, too: this is how it learns that the message is stored, and its place in
-    # the history. It cannot learn that from the response, which is the recipient's to write.
-    notify(sender, "message", req.data)
+    # The page need not wait for the recipient to know that the message is safe, and its place in
+    # the history. The final response is the messenger's, when each device has answered.
+    req.reply(100, "stored", req.data)
     next()
 
 
@@ -117,7 +118,10 @@ def keep_for_later(req, username):
     req.reply(202, "stored until the recipient comes online")
 
 
-protoo.use("/users", p2p_messenger(protoo, on_offline=keep_for_later))
+protoo.use(
+    "/users",
+    p2p_messenger(protoo, "/:username", report="all", carbons=True, on_offline=keep_for_later),
+)
 
 
 @protoo.get("/waiting")
@@ -129,7 +133,12 @@ def waiting(req, next):
 
 @protoo.put("/received")
 def received(req, next):
-    """Mark messages as delivered and tell those who sent them."""
+    """Mark messages as delivered and tell those who sent them.
+
+    The messenger's report cannot stand in for this. It knows nothing of messages that were fetched
+    from /waiting, and comes only when the last device has answered: nobody should wait for a phone
+    that is away to see that the message is on the laptop.
+    """
     ids = req.data.get("ids")
     if not isinstance(ids, list) or len(ids) > 100 or not all(is_id(item) for item in ids):
         raise Reject(400, "data.ids must be a list of at most 100 message ids")
@@ -152,7 +161,9 @@ def received(req, next):
 
 @protoo.method("typing", "/users/:username")
 def typing(req, next):
-    notify(req.params["username"], "typing", {"username": req.peer.username})
+    # For a device that is away it would wait, and be wrong when it arrives.
+    present = [peer for peer in protoo.peers(req.params["username"]) if peer.online]
+    protoo.broadcast(present, "typing", {"username": req.peer.username})
     req.reply(200, "OK")
 
 
@@ -169,7 +180,7 @@ def contacts(req, next):
         {
             "contacts": [
                 {
-                    **presence_of(username),
+                    "username": username,
                     "unread": unread.get(username, 0),
                     "last": preview(latest.get(username)),
                 }

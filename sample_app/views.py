@@ -17,7 +17,7 @@ from flask import (
     url_for,
 )
 
-from .chat import MAX_TEXT_LENGTH, close_devices_of_login
+from .chat import MAX_TEXT_LENGTH, close_devices_of_login, introduce
 from .models import User, db
 
 USERNAME = re.compile(r"[A-Za-z0-9._-]{1,30}")
@@ -82,6 +82,7 @@ def remember(username):
     if User.named(username) is None:
         db.session.add(User(username=username))
         db.session.commit()
+        introduce(username)
 
 
 def forget_login():

@@ -1,23 +1,35 @@
 /** Joins the protoo client, what the page knows (conversations.js) and the page (view.js). */
 
 import { Conversations } from "./conversations.js";
+import { OwnStatus } from "./status.js";
 import { View } from "./view.js";
 
 const page = document.body.dataset;
 const { Client, ProtooError } = await import(page.protooModule);
 
 const USERNAME = /^[a-z0-9._-]{1,30}$/;
+const REQUEST_TIMEOUT_MS = 30000; // longer than an absence that the server waits for, 15 s
+const NOTICE_AFTER_MS = 1000;
 const RETRY_MS = 5000;
+// Too many requests; or stored, but the page has not heard of it, and its way ended somewhere else.
+const PASSING_STATUSES = [408, 410, 429];
 const TYPING_EVERY_MS = 3000;
 const TYPING_SHOWN_MS = 5000;
 
 const me = page.username;
-const client = new Client({ url: page.protooUrl });
+// The server has a grace period: what is sent again within it is not done twice.
+const client = new Client({
+  url: page.protooUrl,
+  repeat: true,
+  requestTimeout: REQUEST_TIMEOUT_MS,
+});
 const conversations = new Conversations(me, sessionStorage);
 const view = new View(me, { onRetry: retry });
+const ownStatus = new OwnStatus(me, localStorage, publish);
 
 let open = null; // the username whose conversation is open
 let synchronized = false;
+let isCutOff = false; // without connection for so long that the user should know
 let farewell = null; // {text, action}: why the connection will not come back by itself
 let trouble = null; // {text, action}: connected, but something went wrong
 const typing = new Map(); // username -> timer
@@ -39,14 +51,14 @@ function draw() {
 }
 
 function drawConnection() {
-  const { text, action } = connectionNotice();
-  view.drawConnection(client.state, text, action);
+  view.drawConnection(client.state, connectionNotice());
 }
 
 function connectionNotice() {
-  if (client.state === "open") return trouble ?? { text: "" };
+  if (client.state === "open") return trouble;
   if (client.state === "closed" && farewell) return farewell;
-  return { text: synchronized ? "Reconnecting…" : "Connecting…" };
+  if (!isCutOff) return null;
+  return { text: synchronized ? "Reconnecting…" : "Connecting…", action: tryNow };
 }
 
 // The connection
@@ -54,19 +66,43 @@ function connectionNotice() {
 const logInAgain = { label: "Log in again", run: () => location.reload() };
 const useHere = { label: "Use here", run: connect };
 const connectAgain = { label: "Connect again", run: connect };
+const tryNow = { label: "Try now", run: connect };
 
 function connect() {
   farewell = null;
   client.connect(); // how it ends is told by the events below
 }
 
-client.on("state", draw);
-client.on("open", synchronize);
+// Most absences are over before anybody notices. A notice for each would only flicker.
+let noticeTimer = null;
+
+function expectConnection() {
+  noticeTimer ??= setTimeout(() => {
+    isCutOff = true;
+    draw();
+  }, NOTICE_AFTER_MS);
+}
+
+client.on("state", ({ state }) => {
+  if (state === "open") {
+    clearTimeout(noticeTimer);
+    noticeTimer = null;
+    isCutOff = false;
+  } else {
+    expectConnection();
+  }
+  draw();
+});
+
+client.on("open", () => {
+  conversations.outdate();
+  synchronize();
+});
 
 client.on("refused", ({ status, reason }) => {
   farewell =
     status === 401
-      ? { text: "You are logged out.", action: logInAgain }
+      ? { text: "You have been logged out.", action: logInAgain }
       : { text: `The server refused: ${reason}.`, action: connectAgain };
   draw();
 });
@@ -81,15 +117,19 @@ client.on("close", ({ code, reason, willReconnect }) => {
 
 client.on("error", (error) => console.error(error));
 
-/** Bring everything up to date after the connection was opened, for the first time or again. */
+/**
+ * Bring everything up to date after the connection was opened, for the first time or again. An
+ * absence that was longer than the grace period, or a restart of the server, leaves no trace here.
+ */
 async function synchronize() {
   trouble = null;
+  sendUnsent();
   try {
-    const { data } = await client.request("get", "/contacts");
+    const { data } = await ask("get", "/contacts");
     conversations.setContacts(data.contacts);
     synchronized = true;
     draw();
-    sendUnsent();
+    watchEverybody();
     if (open) await loadHistory(open);
     await fetchWaiting();
   } catch (error) {
@@ -102,9 +142,14 @@ async function synchronize() {
   }
 }
 
+/** Ask for what is asked anew at every "open"; the answer to a repetition would be outdated. */
+function ask(method, path, data) {
+  return client.request(method, path, data, { repeat: false });
+}
+
 async function fetchWaiting() {
   for (;;) {
-    const { data } = await client.request("get", "/waiting");
+    const { data } = await ask("get", "/waiting");
     if (data.messages.length === 0) return;
     for (const message of data.messages) conversations.addWaiting(message);
     draw();
@@ -118,11 +163,42 @@ function unlessProtoo(error) {
   console.warn(error);
 }
 
+// Presence
+
+/** All at once: the requests travel together, and the page is drawn when all are answered. */
+async function watchEverybody() {
+  await Promise.all([me, ...conversations.contacts.keys()].map(watch));
+  draw();
+  // The server was restarted, or this is the first page for a while.
+  if (conversations.own.status === null && ownStatus.remembered) publish(ownStatus.remembered);
+}
+
+async function watch(username) {
+  try {
+    const { data } = await ask("subscribe", `/presence/${username}`);
+    setPresence(data);
+  } catch (error) {
+    unlessProtoo(error);
+  }
+}
+
+function setPresence(state) {
+  conversations.setPresence(state);
+  if (state.username === me) ownStatus.set(conversations.own);
+}
+
+function publish({ status, note }) {
+  setPresence({ username: me, status, note });
+  draw();
+  const options = { timeout: Infinity }; // however long there is no connection, the user wants it
+  client.request("publish", "/presence", { status, note }, options).catch(unlessProtoo);
+}
+
 // What the server says
 
 client.on("request", (req) => {
   if (req.method === "message") {
-    receive(req.data);
+    receive(req.data); // first: what has been confirmed must not be lost
     req.reply(200, "OK");
   } else {
     req.reply(405, "method not allowed");
@@ -131,8 +207,12 @@ client.on("request", (req) => {
 
 const notifications = {
   message: receive,
+  contact: ({ username }) => {
+    conversations.contact(username);
+    watch(username).then(draw);
+  },
   delivered: (data) => conversations.setDelivered(data),
-  presence: (data) => conversations.setPresence(data),
+  presence: setPresence,
   read: (data) => conversations.setUnread(data),
   typing: ({ username }) => showTyping(username),
 };
@@ -165,9 +245,13 @@ function stopTyping(username) {
 
 // Sending
 
-/** Send whatever the server does not have yet. The uuid keeps it from storing one twice. */
+/**
+ * Send whatever the server does not have yet, in the order of writing. While there is no connection
+ * the client keeps the requests. What it cannot know, because the page was reloaded or the absence
+ * too long, is whether they were handled: the uuid keeps the server from storing one twice.
+ */
 function sendUnsent() {
-  if (client.state !== "open") return;
+  if (client.state === "closed") return;
   for (const message of conversations.unsent()) {
     if (!inFlight.has(message.uuid)) send(message);
   }
@@ -175,21 +259,31 @@ function sendUnsent() {
 
 async function send(message) {
   const { uuid, text, recipient } = message;
+  const path = `/users/${recipient}`;
+  const options = {
+    timeout: Infinity, // to give up one and send it later would put it behind the next
+    onProvisional: ({ data }) => receive(data), // stored
+  };
   inFlight.add(uuid);
   try {
-    await client.request("message", `/users/${recipient}`, { uuid, text });
+    const { data } = await client.request("message", path, { uuid, text }, options);
+    conversations.setReport(message, data);
   } catch (error) {
     if (!(error instanceof ProtooError)) throw error;
     // Once the server has stored it, a failed delivery is no failure: the recipient fetches it.
     if (conversations.isUnsent(message)) notStored(message, error);
+    return;
   } finally {
     inFlight.delete(uuid);
     draw();
   }
+  // The provisional response was lost with a connection. Asked again, the server tells it again.
+  if (conversations.isUnsent(message)) sendUnsent();
 }
 
 function notStored(message, error) {
-  if (error.isLocal || error.status === 429) setTimeout(sendUnsent, RETRY_MS);
+  const isPassing = error.isLocal || PASSING_STATUSES.includes(error.status);
+  if (isPassing) setTimeout(sendUnsent, RETRY_MS);
   else conversations.setError(message, error.reason);
 }
 
@@ -207,7 +301,7 @@ function newUuid() {
 // Reading
 
 async function loadHistory(username) {
-  const { data } = await client.request("get", `/history/${username}`);
+  const { data } = await ask("get", `/history/${username}`);
   conversations.setHistory(username, data);
   markRead();
   draw();
@@ -222,7 +316,7 @@ async function loadEarlier() {
   const username = open;
   try {
     const before = conversations.oldestId(username);
-    const { data } = await client.request("get", `/history/${username}`, { before });
+    const { data } = await ask("get", `/history/${username}`, { before });
     conversations.addEarlier(username, data);
   } catch (error) {
     unlessProtoo(error);
@@ -308,4 +402,5 @@ function followHash() {
 
 addEventListener("hashchange", followHash);
 followHash();
+expectConnection();
 connect();

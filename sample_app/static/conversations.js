@@ -1,6 +1,6 @@
 /**
- * What this page knows: contacts, conversations, and what is still to be sent. No network and no
- * document here; whoever changes something draws the page afterwards.
+ * What this page knows: contacts with their presence, conversations, and what is still to be sent.
+ * No network and no document here; whoever changes something draws the page afterwards.
  *
  * A message is what the server stores, {id, uuid, sender, recipient, text, sent_at, delivered_at}.
  * One that the server does not have yet has no id. `error` says why the server refused it.
@@ -22,13 +22,15 @@ function byPlace(a, b) {
 export class Conversations {
   #storage;
   #outbox = new Map(); // key -> message without id, in the order of writing
-  #threads = new Map(); // username -> {messages: Map key -> message, loaded, more}
+  #threads = new Map(); // username -> {messages: Map key -> message, loaded, more, until}
+  #reports = new Map(); // key -> {delivered, devices}: how many devices have the message
   #drafts; // {username: text}
 
   /** `storage` is a Storage; unsent messages and drafts survive a reload in it. */
   constructor(me, storage) {
     this.me = me;
-    this.contacts = new Map(); // username -> {username, online, devices, unread, last}
+    this.contacts = new Map(); // username -> {username, unread, last, and what presence tells}
+    this.own = { username: me }; // and what presence tells
     this.#storage = storage;
     this.#drafts = this.#read("drafts") ?? {};
     for (const message of this.#read("outbox") ?? []) this.#outbox.set(keyOf(message), message);
@@ -54,22 +56,20 @@ export class Conversations {
 
   // Contacts
 
-  /** Take the server's list. What was read of conversations may have gaps now: to be read anew. */
+  /** Take the server's list. Somebody who is not in it was introduced while it was on its way. */
   setContacts(contacts) {
-    this.contacts = new Map(contacts.map((contact) => [contact.username, contact]));
-    for (const thread of this.#threads.values()) thread.loaded = false;
+    for (const contact of contacts) Object.assign(this.contact(contact.username), contact);
   }
 
   contact(username) {
     if (!this.contacts.has(username)) {
-      const contact = { username, online: false, devices: 0, unread: 0, last: null };
-      this.contacts.set(username, contact);
+      this.contacts.set(username, { username, unread: 0, last: null });
     }
     return this.contacts.get(username);
   }
 
-  setPresence({ username, online, devices }) {
-    if (username !== this.me) Object.assign(this.contact(username), { online, devices });
+  setPresence(state) {
+    Object.assign(state.username === this.me ? this.own : this.contact(state.username), state);
   }
 
   setUnread({ username, unread }) {
@@ -92,7 +92,8 @@ export class Conversations {
 
   thread(username) {
     if (!this.#threads.has(username)) {
-      this.#threads.set(username, { messages: new Map(), loaded: false, more: false });
+      const thread = { messages: new Map(), loaded: false, more: false, until: 0 };
+      this.#threads.set(username, thread);
     }
     return this.#threads.get(username);
   }
@@ -107,9 +108,15 @@ export class Conversations {
     return message.sender === this.me ? message.recipient : message.sender;
   }
 
-  /** Take a message from the server; one that is known already is brought up to date. */
+  /**
+   * Take a message from the server; one that is known already is brought up to date. What was on
+   * its way for long does not take back that the message has been delivered since.
+   */
   add(message) {
-    this.thread(this.other(message)).messages.set(keyOf(message), message);
+    const { messages } = this.thread(this.other(message));
+    const known = messages.get(keyOf(message));
+    const delivered_at = message.delivered_at ?? known?.delivered_at ?? null;
+    messages.set(keyOf(message), { ...message, delivered_at });
     if (this.#outbox.delete(keyOf(message))) this.#saveOutbox();
   }
 
@@ -135,13 +142,27 @@ export class Conversations {
     if (!loaded || !more || message.id > this.oldestId(username)) this.add(message);
   }
 
-  /** Take the end of a conversation; of what is known keep only what is newer. */
+  /** Take note that of what comes after what is known now, something may have been missed. */
+  outdate() {
+    for (const [username, thread] of this.#threads) {
+      if (thread.loaded) thread.until = this.newestId(username);
+      thread.loaded = false;
+    }
+  }
+
+  /**
+   * Take the end of a conversation. If something is missing between it and what is known, keep of
+   * that only what is newer, and let the rest be loaded again.
+   */
   setHistory(username, { messages, more }) {
-    const newest = messages.at(-1)?.id ?? 0;
-    const known = this.thread(username).messages;
-    for (const [key, message] of known) if (message.id <= newest) known.delete(key);
-    this.addEarlier(username, { messages, more });
-    this.thread(username).loaded = true;
+    const thread = this.thread(username);
+    if (messages.length > 0 && messages[0].id > thread.until) {
+      const newest = messages.at(-1).id;
+      for (const [key, { id }] of thread.messages) if (id <= newest) thread.messages.delete(key);
+      thread.more = more;
+    }
+    for (const message of messages) this.add(message);
+    thread.loaded = true;
   }
 
   addEarlier(username, { messages, more }) {
@@ -165,6 +186,20 @@ export class Conversations {
     for (const message of this.thread(username).messages.values()) {
       if (ids.includes(message.id)) message.delivered_at ??= Date.now() / 1000;
     }
+  }
+
+  /** Take the report on a message; `delivered` and `failed` are uuids of devices. */
+  setReport(message, { delivered = [], failed = [] }) {
+    if (delivered.length === 0) return;
+    const devices = delivered.length + failed.length;
+    this.#reports.set(keyOf(message), { delivered: delivered.length, devices });
+    const known = this.thread(message.recipient).messages.get(keyOf(message));
+    if (known) known.delivered_at ??= Date.now() / 1000;
+  }
+
+  /** Return {delivered, devices}, or nothing unless this page has sent the message. */
+  report(message) {
+    return this.#reports.get(keyOf(message));
   }
 
   // What is still to be sent

@@ -47,3 +47,10 @@ export function shortWhen(time) {
   const near = nearDay(time);
   return near === "Today" ? clockTime(time) : near ?? shortDate.format(time * 1000);
 }
+
+/** As in "last seen 14:32", "yesterday 14:32", "3 Nov". */
+export function pastTime(time) {
+  const near = nearDay(time);
+  if (near === "Today") return clockTime(time);
+  return near ? `yesterday ${clockTime(time)}` : shortDate.format(time * 1000);
+}

@@ -1,7 +1,8 @@
 /** Draws what `Conversations` knows. Text of users goes in by textContent only. */
 
-import { clockTime, dayLabel, dayOf, hue, initials, shortWhen } from "./format.js";
+import { clockTime, dayLabel, dayOf, hue, initials, pastTime, shortWhen } from "./format.js";
 import { markOf } from "./conversations.js";
+import { describe, presenceOf } from "./presence.js";
 
 const GROUP_SECONDS = 300;
 const MARKS = {
@@ -10,6 +11,7 @@ const MARKS = {
   delivered: "Delivered",
   failed: "Refused",
 };
+let details = 0; // numbers the elements that aria-controls refers to
 
 const byId = (id) => document.getElementById(id);
 
@@ -46,11 +48,6 @@ export function showAvatar(node, username) {
   node.style.setProperty("--hue", hue(username));
 }
 
-function devicesLabel({ online, devices }) {
-  if (!online) return "offline";
-  return devices > 1 ? `online on ${devices} devices` : "online";
-}
-
 // Contacts
 
 function createContact({ username }) {
@@ -78,15 +75,15 @@ function createContact({ username }) {
 function updateContact(row, contact, { open, me, typing }) {
   const link = row.firstElementChild;
   const part = (name) => link.querySelector(`.contact-${name}`);
-  link.dataset.online = contact.online;
-  link.dataset.devices = contact.devices;
+  link.dataset.presence = presenceOf(contact);
+  link.dataset.devices = contact.devices ?? 0;
   link.dataset.unread = contact.unread;
   if (contact.username === open) link.setAttribute("aria-current", "true");
   else link.removeAttribute("aria-current");
 
-  part("presence").textContent = devicesLabel(contact);
+  link.querySelector(".avatar").dataset.presence = presenceOf(contact);
+  part("presence").textContent = describe(contact);
   part("devices").textContent = contact.devices > 1 ? `×${contact.devices}` : "";
-  part("devices").title = devicesLabel(contact);
   part("when").textContent = contact.last ? shortWhen(contact.last.sent_at) : "";
   part("preview").classList.toggle("typing", typing.has(contact.username));
   part("preview").textContent = previewOf(contact, me, typing);
@@ -96,7 +93,7 @@ function updateContact(row, contact, { open, me, typing }) {
 
 function previewOf(contact, me, typing) {
   if (typing.has(contact.username)) return "typing…";
-  if (!contact.last) return contact.online ? "online" : "offline";
+  if (!contact.last) return describe(contact);
   return (contact.last.sender === me ? "You: " : "") + contact.last.text;
 }
 
@@ -139,13 +136,41 @@ function createItem({ message }, me, onRetry) {
   const bubble = element("div", "bubble");
   const text = element("p", "text", { dir: "auto" });
   text.textContent = message.text;
-  const foot = element("span", "foot");
+  const foot = element(own ? "button" : "span", "foot");
   foot.append(element("time", "when"));
-  if (own) foot.append(markIcon());
   bubble.append(text, foot);
   row.append(bubble);
-  if (own) row.append(createFailure(message, onRetry));
+  if (own) {
+    foot.append(markIcon());
+    row.append(createDetail(foot), createFailure(message, onRetry));
+  }
   return row;
+}
+
+/** The line about the delivery, which `button` shows and hides. */
+function createDetail(button) {
+  const id = `detail-${++details}`;
+  const detail = element("p", "detail", { id, "data-testid": "detail" });
+  detail.hidden = true;
+  button.type = "button";
+  button.dataset.testid = "mark";
+  button.setAttribute("aria-controls", id);
+  button.setAttribute("aria-expanded", false);
+  button.addEventListener("click", () => {
+    detail.hidden = !detail.hidden;
+    button.setAttribute("aria-expanded", !detail.hidden);
+    if (!detail.hidden) detail.scrollIntoView({ block: "nearest" });
+  });
+  return detail;
+}
+
+function detailOf(message, report) {
+  const mark = markOf(message);
+  if (mark === "sent") return "Sent, not delivered yet";
+  if (mark !== "delivered") return MARKS[mark];
+  if (!report) return `Delivered ${pastTime(message.delivered_at)}`;
+  const { delivered, devices } = report;
+  return devices > 1 ? `Delivered to ${delivered} of ${devices} devices` : "Delivered to 1 device";
 }
 
 function createFailure(message, onRetry) {
@@ -157,7 +182,7 @@ function createFailure(message, onRetry) {
   return failure;
 }
 
-function updateItem(row, { day, message, follows }, me) {
+function updateItem(row, { day, message, follows }, me, report) {
   if (!message) {
     row.textContent = dayLabel(day);
     return;
@@ -167,13 +192,17 @@ function updateItem(row, { day, message, follows }, me) {
   const time = row.querySelector(".when");
   time.textContent = clockTime(message.sent_at);
   time.dateTime = new Date(message.sent_at * 1000).toISOString();
-  time.title = new Date(message.sent_at * 1000).toLocaleString();
-  if (message.sender !== me) return;
+  if (message.sender !== me) {
+    time.title = new Date(message.sent_at * 1000).toLocaleString();
+    return;
+  }
 
   const mark = markOf(message);
   row.dataset.mark = mark;
   row.querySelector(".mark").setAttribute("aria-label", MARKS[mark]);
   row.querySelector("use").setAttribute("href", `#mark-${mark}`);
+  row.querySelector(".foot").title = detailOf(message, report);
+  row.querySelector(".detail").textContent = detailOf(message, report);
   row.querySelector(".failure").hidden = !message.error;
   row.querySelector(".reason").textContent = message.error ? `Not sent: ${message.error}.` : "";
 }
@@ -197,10 +226,17 @@ export class View {
 
   /** `state` is {conversations, open, typing: Set of usernames, synchronized} */
   draw(state) {
+    this.#drawOwn(state.conversations.own);
     this.#drawContacts(state);
     this.#drawThread(state);
     const { unread } = state.conversations;
     document.title = (unread ? `(${unread}) ` : "") + (state.open ?? "Chat");
+  }
+
+  #drawOwn(own) {
+    byId("own-avatar").dataset.presence = presenceOf(own);
+    // How many devices there are is nothing to tell the user at each of them.
+    byId("own-presence").textContent = describe({ ...own, devices: 1 });
   }
 
   #drawContacts(state) {
@@ -236,7 +272,8 @@ export class View {
       withSeparators(messages),
       itemKey,
       (item) => createItem(item, this.me, this.onRetry),
-      (row, item) => updateItem(row, item, this.me),
+      (row, item) =>
+        updateItem(row, item, this.me, item.message && conversations.report(item.message)),
     );
     byId("earlier").hidden = !more;
     byId("no-messages").hidden = messages.length > 0 || !loaded;
@@ -251,9 +288,10 @@ export class View {
     byId("thread-name").textContent = username;
     const presence = byId("thread-presence");
     presence.classList.toggle("typing", typing.has(username));
-    presence.dataset.online = Boolean(contact?.online);
+    presence.dataset.presence = contact ? presenceOf(contact) : "unknown";
+    byId("thread-avatar").dataset.presence = presence.dataset.presence;
     if (typing.has(username)) presence.textContent = "typing…";
-    else if (contact) presence.textContent = devicesLabel(contact);
+    else if (contact) presence.textContent = describe(contact);
     else presence.textContent = synchronized ? "has never been here" : "";
   }
 
@@ -282,18 +320,18 @@ export class View {
     byId("announcer").textContent = `${message.sender}: ${message.text}`;
   }
 
-  /** `action` is {label, run} or absent. */
-  drawConnection(state, text, action) {
+  /** `notice` is {text, action: {label, run} or absent}, or null when there is nothing to say. */
+  drawConnection(state, notice) {
     const bar = byId("connection");
     const button = byId("connection-button");
     bar.dataset.state = state;
-    bar.hidden = !text;
+    bar.hidden = !notice;
     // Without the attribute: not connected so far. Once false, what is shown may be out of date.
     if (state === "open") document.body.dataset.connected = true;
-    else if (document.body.dataset.connected) document.body.dataset.connected = false;
-    byId("connection-text").textContent = text;
-    button.hidden = !action;
-    button.textContent = action?.label ?? "";
-    button.onclick = action?.run ?? null;
+    else if (notice && document.body.dataset.connected) document.body.dataset.connected = false;
+    byId("connection-text").textContent = notice?.text ?? "";
+    button.hidden = !notice?.action;
+    button.textContent = notice?.action?.label ?? "";
+    button.onclick = notice?.action?.run ?? null;
   }
 }

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from .proxy import Proxy
+
 ROOT = Path(__file__).resolve().parents[2]
 
 #: What keeps Chromium from looking for the outside world, which a test has no use for.
@@ -49,10 +51,14 @@ def browser():
 
 
 class Server:
-    """gunicorn with the sample app, as `dev.py sample` starts it; can be started again."""
+    """gunicorn with the sample app, as `dev.py sample` starts it; can be started again.
 
-    def __init__(self, folder: Path) -> None:
+    :param config: what `create_app()` is given.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, object]) -> None:
         self._folder = folder
+        self._app = f"sample_app:create_app({config!r})"
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
 
@@ -70,7 +76,7 @@ class Server:
         }
         command = [sys.executable, "-m", "gunicorn", "-c", "sample_app/gunicorn.conf.py"]
         self._process = subprocess.Popen(
-            [*command, "--bind", f"127.0.0.1:{self.port}"],
+            [*command, "--bind", f"127.0.0.1:{self.port}", self._app],
             cwd=ROOT,
             env=environ,
             stderr=subprocess.PIPE,
@@ -94,21 +100,36 @@ class Server:
 
 
 @pytest.fixture
-def server(tmp_path):
-    server = Server(tmp_path)
+def server(tmp_path, request):
+    """The sample app; `@with_config(NAME=value)` before a test changes its settings."""
+    server = Server(tmp_path, getattr(request, "param", {}))
     server.start()
     yield server
     assert "Traceback" not in server.stop()
 
 
+def with_config(**config):
+    return pytest.mark.parametrize("server", [config], indirect=True, ids=[""])
+
+
+@pytest.fixture
+def proxy(server):
+    proxy = Proxy(server.port)
+    yield proxy
+    proxy.close()
+
+
 @pytest.fixture
 def open_browser(browser, server):
-    """A function that opens a browser of its own, logged in, and returns its page."""
+    """A function that opens a browser of its own, logged in, and returns its page.
+
+    `base_url=proxy.url` puts the proxy between that browser and the server.
+    """
     contexts = []
     problems = []
 
     def open_browser(username, **options):
-        context = browser.new_context(base_url=server.url, **options)
+        context = browser.new_context(**{"base_url": server.url, **options})
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: problems.append(f"{username}: {error}"))

@@ -6,34 +6,23 @@ import re
 
 from playwright.sync_api import expect
 
-
-def contact(page, username):
-    return page.locator(f'[data-testid=contact][data-username="{username}"]')
-
-
-def open_conversation(page, username):
-    contact(page, username).click()
-    expect(page.get_by_test_id("thread-name")).to_have_text(username)
-
-
-def write(page, text):
-    page.get_by_test_id("composer").fill(text)
-    page.get_by_test_id("composer").press("Enter")
-
-
-def message(page, text):
-    return page.get_by_test_id("message").filter(has_text=text)
-
-
-def expect_mark(page, text, mark):
-    expect(message(page, text)).to_have_attribute("data-mark", mark)
+from .conftest import with_config
+from .pages import (
+    contact,
+    expect_mark,
+    expect_presence,
+    message,
+    open_conversation,
+    open_tab,
+    write,
+)
 
 
 def test_two_users_see_each_other_come_online_and_write_both_ways(open_browser):
     alice = open_browser("alice")
     bob = open_browser("bob")
-    expect(contact(alice, "bob")).to_have_attribute("data-online", "true")
-    expect(contact(bob, "alice")).to_have_attribute("data-online", "true")
+    expect_presence(alice, "bob", "online")
+    expect_presence(bob, "alice", "online")
 
     open_conversation(alice, "bob")
     write(alice, "hi Bob!")
@@ -47,11 +36,11 @@ def test_two_users_see_each_other_come_online_and_write_both_ways(open_browser):
     expect_mark(bob, "hi Alice!", "delivered")
 
 
+@with_config(PROTOO_DISCONNECT_GRACE_PERIOD=1)
 def test_the_tabs_of_one_user_are_devices_in_step(open_browser):
     alice = open_browser("alice")
     bob = open_browser("bob")
-    second = bob.context.new_page()
-    second.goto("/")
+    second = open_tab(bob)
     expect(contact(alice, "bob")).to_have_attribute("data-devices", "2")
 
     open_conversation(alice, "bob")
@@ -73,7 +62,7 @@ def test_who_was_away_finds_what_was_sent_on_return(open_browser):
     bob = open_browser("bob")
     bob.get_by_test_id("logout").click()
     expect(bob.get_by_test_id("login-name")).to_be_visible()
-    expect(contact(alice, "bob")).to_have_attribute("data-online", "false")
+    expect_presence(alice, "bob", "offline")
 
     open_conversation(alice, "bob")
     write(alice, "read this later")
@@ -105,11 +94,12 @@ def test_a_restart_of_the_server_loses_nothing_that_was_written(open_browser, se
 
 def test_a_page_whose_login_has_ended_says_so_and_does_not_come_back(open_browser):
     bob = open_browser("bob")
-    second = bob.context.new_page()
-    second.goto("/")
-    expect(second.locator("body[data-connected=true]")).to_be_attached()
+    second = open_tab(bob)
     bob.get_by_test_id("logout").click()
-    expect(second.get_by_test_id("connection")).to_have_attribute("data-state", "closed")
+    notice = second.get_by_test_id("connection")
+    expect(notice).to_have_attribute("data-state", "closed")
+    expect(notice).to_contain_text("You have been logged out.")
+    expect(second.get_by_test_id("connection-button")).to_have_text("Log in again")
     second.get_by_test_id("connection-button").click()
     expect(second.get_by_test_id("login-name")).to_be_visible()
 

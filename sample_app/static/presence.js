@@ -1,0 +1,26 @@
+/**
+ * How presence is shown. A state is what the server tells, {username, online, devices, status,
+ * note, since}; as long as it has told nothing, there is only the username.
+ */
+
+import { pastTime } from "./format.js";
+
+/** What can be chosen. Other clients may publish others; those look like the first. */
+export const STATUSES = ["online", "away", "busy"];
+
+/** "online", "away", "busy" or "offline"; "unknown" before the server has told. */
+export function presenceOf({ online, status }) {
+  if (online === undefined) return "unknown";
+  if (!online) return "offline";
+  return STATUSES.includes(status) ? status : STATUSES[0];
+}
+
+/** "online on 2 devices", "away · back at 3 pm", "last seen yesterday 14:32" */
+export function describe(state) {
+  const presence = presenceOf(state);
+  if (presence === "unknown") return "";
+  if (presence === "offline") return state.since ? `last seen ${pastTime(state.since)}` : "offline";
+  const many = presence === "online" && state.devices > 1;
+  const where = many ? ` on ${state.devices} devices` : "";
+  return presence + where + (state.note ? ` · ${state.note}` : "");
+}

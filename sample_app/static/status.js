@@ -1,0 +1,51 @@
+/**
+ * The user's own status: the dialog to choose it, and the choice that this browser remembers. The
+ * server keeps a status only while the user is online.
+ */
+
+import { STATUSES, presenceOf } from "./presence.js";
+
+const byId = (id) => document.getElementById(id);
+
+export class OwnStatus {
+  #key;
+  #storage;
+  #state = {};
+
+  /** `storage` is a Storage; `onChoose({status, note})` is called when the user has chosen. */
+  constructor(me, storage, onChoose) {
+    this.#key = `status of ${me}`;
+    this.#storage = storage;
+    const [dialog, form] = [byId("status"), byId("status-form")];
+
+    byId("own").addEventListener("click", () => {
+      form.elements.status.value = presenceOf({ ...this.#state, online: true });
+      form.elements.note.value = this.#state.note ?? "";
+      dialog.showModal(); // Escape closes it, and the focus returns to the button
+      form.querySelector(":checked").focus();
+    });
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const note = form.elements.note.value.trim() || null;
+      dialog.close();
+      onChoose({ status: form.elements.status.value, note });
+    });
+    byId("status-cancel").addEventListener("click", () => dialog.close());
+    dialog.addEventListener("pointerdown", (event) => {
+      if (event.target === dialog) dialog.close(); // beside it
+    });
+  }
+
+  /** Take what the server says. A status that was chosen elsewhere is this browser's now, too. */
+  set(state) {
+    this.#state = state;
+    if (!STATUSES.includes(state.status)) return;
+    const { status, note } = state;
+    this.#storage.setItem(this.#key, JSON.stringify({ status, note }));
+  }
+
+  /** What was chosen last, {status, note}; null: nothing. */
+  get remembered() {
+    return JSON.parse(this.#storage.getItem(this.#key));
+  }
+}

@@ -1,0 +1,71 @@
+"""What one does on a page of the sample app, and looks for."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+#: ms. A device that left without a word counts as offline when its grace period is over.
+PATIENCE = 30_000
+
+
+def contact(page, username):
+    return page.locator(f'[data-testid=contact][data-username="{username}"]')
+
+
+def expect_presence(page, username, presence, **options):
+    expect(contact(page, username)).to_have_attribute("data-presence", presence, **options)
+
+
+def open_conversation(page, username):
+    contact(page, username).click()
+    expect(page.get_by_test_id("thread-name")).to_have_text(username)
+
+
+def open_tab(page):
+    """Open one more page of the same login: another device."""
+    tab = page.context.new_page()
+    tab.goto("/")
+    expect(tab.locator("body[data-connected=true]")).to_be_attached()
+    return tab
+
+
+def write(page, text):
+    page.get_by_test_id("composer").fill(text)
+    page.get_by_test_id("composer").press("Enter")
+
+
+def message(page, text):
+    return page.get_by_test_id("message").filter(has_text=text)
+
+
+def expect_mark(page, text, mark, **options):
+    expect(message(page, text)).to_have_attribute("data-mark", mark, **options)
+
+
+def expect_texts(page, texts):
+    """The whole conversation: each once, and in this order."""
+    expect(page.get_by_test_id("message").locator(".text")).to_have_text(texts)
+
+
+def choose_status(page, status, note=""):
+    page.get_by_test_id("own").click()
+    dialog = page.get_by_test_id("status")
+    dialog.get_by_label(status).check()
+    dialog.get_by_label("Note").fill(note)
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_be_hidden()
+
+
+def come_back(page):
+    """Tell the page that the network is back, until it has noticed.
+
+    An attempt that began before, and is about to fail, would not be made again at once.
+    """
+    page.wait_for_function(
+        """() => {
+          if (document.getElementById("connection").hidden) return true;
+          dispatchEvent(new Event("online"));
+          return false;
+        }""",
+        polling=100,
+    )

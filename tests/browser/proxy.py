@@ -1,0 +1,104 @@
+"""A TCP proxy between a browser and the server: the network, which a test can cut."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+
+#: Makes close() send RST instead of FIN: whoever reads gets an error, as when a network vanishes.
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Proxy:
+    """Passes bytes on, a thread for each direction.
+
+    ::
+
+        proxy = Proxy(server.port)
+        ...                 # the browser opens proxy.url
+        proxy.reset()       # every connection is reset, new ones come through
+        proxy.cut()         # every connection is reset, new ones are refused
+        proxy.restore()     # new ones come through again
+        proxy.close()
+    """
+
+    def __init__(self, target_port: int) -> None:
+        self._target_port = target_port
+        self._lock = threading.Lock()
+        self._sockets: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._listener: socket.socket | None = None
+        self.port = 0
+        self.restore()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def restore(self) -> None:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self.port))
+        listener.listen()
+        self.port = listener.getsockname()[1]
+        self._listener = listener
+        self._start(self._accept, listener)
+
+    def cut(self) -> None:
+        assert self._listener is not None
+        # Wakes up accept(), which close() would not.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._listener = None
+        self.reset()
+
+    def reset(self) -> None:
+        with self._lock:
+            cut, self._sockets = self._sockets, set()
+        for sock in cut:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            # Wakes up recv() in its thread. A peer that has left already is no failure.
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RD)
+            sock.close()
+
+    def close(self) -> None:
+        if self._listener is not None:
+            self.cut()
+        for thread in self._threads:
+            thread.join(10)
+            assert not thread.is_alive()
+
+    def _start(self, function, *args) -> None:
+        thread = threading.Thread(target=function, args=args)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                browser, _ = listener.accept()
+            except OSError:
+                return  # cut
+            server = socket.create_connection(("127.0.0.1", self._target_port))
+            with self._lock:
+                if self._listener is not listener:
+                    browser.close()
+                    server.close()
+                    return
+                self._sockets |= {browser, server}
+            self._start(self._pass_on, browser, server)
+            self._start(self._pass_on, server, browser)
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        try:
+            while True:
+                data = source.recv(65536)
+                if not data:
+                    break
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            return  # cut, or reset by one of the two
