@@ -119,6 +119,7 @@ def test_a_request_that_is_being_handled_is_answered_over_the_new_connection(pat
     wait_until_away(patient, alice)
     with patient.connect_raw(alice) as raw, patient.connect(bob) as b:
         raw.send_request("get", f"/gate/{alice}/wait", 7)
+        assert raw.read_message()["status"] == 100
         assert b.request("get", f"/gate/{alice}/open")["status"] == 200
         assert raw.read_message() == {"status": 200, "reason": "", "id": 7, "data": {}}
     assert patient.get(f"/journal/{alice}").count("at the gate") == 1
