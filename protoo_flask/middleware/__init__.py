@@ -2,5 +2,6 @@
 
 from .messenger import p2p_messenger
 from .presence import presence
+from .rooms import room_handler
 
-__all__ = ["p2p_messenger", "presence"]
+__all__ = ["p2p_messenger", "presence", "room_handler"]
