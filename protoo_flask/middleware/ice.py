@@ -37,8 +37,7 @@ def ice_servers(protoo: Protoo, ttl: int = TTL, *, now: Callable[[], float] = ti
     TURN servers that have no credential in the settings get one made of the secret; see
     :func:`~protoo_flask.core.ice.make_credentials`.
 
-    :param ttl: seconds for which credentials are good. It limits when a relay can be
-        asked for and, as that has to be renewed, how long it lasts.
+    :param ttl: seconds within which the TURN server can be asked for a relay.
     :param now: the time in seconds since the epoch.
     :raises UsageError: for a time that cannot be.
     """
