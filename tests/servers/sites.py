@@ -479,7 +479,7 @@ def create_meeting() -> Flask:
     return create_site(
         "meeting",
         protoo,
-        PROTOO_DISCONNECT_GRACE_PERIOD=0.2,
+        PROTOO_DISCONNECT_GRACE_PERIOD=60,
         PROTOO_ICE_SERVERS=[{"urls": "turn:turn.example.org"}],
         PROTOO_TURN_SECRET="north",
     )
