@@ -202,6 +202,7 @@ def test_whom_the_application_has_answered_is_not_in(refuse, expected, where):
         assert status(site[ALICE].request("end", ROOM)) == (404, "room not found")
         assert len(site.made) == count
     assert site.sizes() == EMPTY
+    assert all(isinstance(error, Reject) for error in site.core.host.errors)
 
 
 def test_each_who_wants_to_join_is_asked_about():
@@ -633,6 +634,7 @@ def test_a_request_that_has_timed_out_meanwhile_lets_nobody_in():
     site._on_room = listen(join_request=lambda room, req: core.scheduler.advance(60))
     assert status(site[ALICE].request("session", ROOM)) == (504, "no answer")
     assert (site[ALICE].take_all(), site.sizes()) == ([], EMPTY)
+    assert core.host.errors == []
 
 
 @pytest.mark.parametrize("is_refused", [False, True])
