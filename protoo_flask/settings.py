@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Callable, Mapping
 
 from .core.errors import UsageError
+from .core.ice import check_ice_servers
 
 PREFIX = "PROTOO_"
 
@@ -46,6 +47,11 @@ class Settings:
     compression: bool = False
     #: How many requests of one connection are handled at a time.
     parallel_requests: int = 1
+    #: What clients are told of STUN and TURN: RTCIceServer dictionaries.
+    ice_servers: list[dict[str, Any]] = field(default_factory=list)
+    #: The secret that is shared with the TURN servers (coturn: static-auth-secret), to make
+    #: credentials of for those above that have none.
+    turn_secret: str | None = None
 
     @classmethod
     def load(cls, config: Mapping[str, Any], options: Mapping[str, Any]) -> Settings:
@@ -63,7 +69,9 @@ class Settings:
             check = _CHECKS.get(name)
             if check is not None and not check(value):
                 raise UsageError(f"{PREFIX}{name.upper()} is {_EXPECTED[name]}, not {value!r}")
-        return cls(**values)
+        settings = cls(**values)
+        check_ice_servers(settings.ice_servers, settings.turn_secret)
+        return settings
 
     def to_config(self) -> dict[str, Any]:
         """Return them as they are written in ``app.config``."""
@@ -119,6 +127,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "max_peers_per_user": _is_count,
     "reauthorize_interval": lambda value: value is None or _is_positive(value),
     "parallel_requests": _is_count,
+    "turn_secret": lambda value: value is None or (isinstance(value, str) and bool(value)),
 }
 
 _BOOLEAN = "True or False"
@@ -139,4 +148,5 @@ _EXPECTED = {
     "max_peers_per_user": _COUNT,
     "reauthorize_interval": f"{_SECONDS}, or None for never",
     "parallel_requests": _COUNT,
+    "turn_secret": "the secret that is shared with the TURN server, or None",
 }

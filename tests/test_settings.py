@@ -33,6 +33,8 @@ def test_the_defaults_are_those_that_the_documentation_names():
         "PROTOO_REAUTHORIZE_INTERVAL": None,
         "PROTOO_COMPRESSION": False,
         "PROTOO_PARALLEL_REQUESTS": 1,
+        "PROTOO_ICE_SERVERS": [],
+        "PROTOO_TURN_SECRET": None,
     }
 
 
@@ -77,6 +79,7 @@ def test_the_config_shows_the_settings_in_effect():
         ("max_peers_per_user", [1], [0, 2.0, None]),
         ("reauthorize_interval", [None, 0.2, 60], [0, -1, "60", True]),
         ("parallel_requests", [1, 50], [0, None, "1"]),
+        ("turn_secret", [None, "north"], ["", 5, b"north", True]),
     ],
 )
 def test_a_value_that_cannot_work_is_rejected_at_once(name, good, bad):

@@ -28,6 +28,7 @@ LAYERS = [
     ("core.linear", ""),
     ("core.ambiguity", ""),
     ("core.patterns", ""),
+    ("core.ice", "hashlib hmac"),
     ("core", "msgspec typing_extensions"),
     ("signals", "blinker"),
     ("settings", ""),
@@ -49,6 +50,7 @@ LAYERS = [
     ("serving", "flask gevent signal"),
     ("extension", "flask"),
     ("middleware.presence", "time"),
+    ("middleware.ice", "flask time"),
     ("middleware", ""),
     ("cli", "flask os"),
     ("__init__", ""),
@@ -74,7 +76,7 @@ DOCUMENTED = {
     *("ClientTransaction", "Peer", "Protoo", "Reject", "Request", "Response", "Router"),
     "signals",
 }
-DOCUMENTED_MIDDLEWARE = {"p2p_messenger", "presence"}
+DOCUMENTED_MIDDLEWARE = {"ice_servers", "p2p_messenger", "presence", "room_handler"}
 
 
 class Import(NamedTuple):

@@ -1,6 +1,8 @@
 """Ready-made middleware: each takes the Protoo and returns a Router to mount."""
 
+from .ice import ice_servers
 from .messenger import p2p_messenger
 from .presence import presence
+from .rooms import room_handler
 
-__all__ = ["p2p_messenger", "presence"]
+__all__ = ["ice_servers", "p2p_messenger", "presence", "room_handler"]

@@ -31,7 +31,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from protoo_flask import Protoo, Reject, Request, signals
-from protoo_flask.middleware import p2p_messenger
+from protoo_flask.middleware import ice_servers, p2p_messenger, room_handler
 
 #: Where the database of the site below /shop is.
 DATABASE = "TEST_DATABASE"
@@ -65,6 +65,7 @@ def create_app() -> Flask:
         "/closing": create_closing_site(),
         "/club": create_club(),
         "/library": create_library(),
+        "/meeting": create_meeting(),
         "/members": create_members_site(),
         "/hasty": create_site("hasty", PROTOO_DISCONNECT_GRACE_PERIOD=0.2),
         "/narrow": create_site("narrow", PROTOO_MAX_OUTBOX=50_000),
@@ -435,6 +436,53 @@ def create_members_site() -> Flask:
         return "welcome"
 
     return app
+
+
+def create_meeting() -> Flask:
+    """Make a site with rooms, which keeps books and lets those in that its session knows."""
+    protoo = Protoo()
+    add_messages(protoo)
+
+    def on_room(room, req):
+        journal = current_app.extensions["journal"]
+        owner = req.peer.username
+
+        @room.on("join_request")
+        def check(room, req):
+            if session["username"].startswith("stranger"):
+                raise Reject(403, "members only")
+
+        @room.on("request")
+        def kick(room, req):
+            if req.method != "kick" or req.peer.username != owner:
+                raise Reject(405, "method not allowed")
+            (peer,) = protoo.peers(req.data["username"])
+            req.reply(200, "OK", {"removed": room.remove(peer, "be polite")})
+
+        @room.on("join")
+        def note_join(room, peer):
+            mark(owner, f"join {peer.username}")
+            journal.add(owner, f"join {peer.username} {session['username']}")
+
+        @room.on("leave")
+        def note_leave(room, peer):
+            mark(owner, f"leave {peer.username}")
+            journal.add(owner, f"leave {peer.username} {session['username']}")
+
+        @room.on("close")
+        def note_close(room):
+            mark(owner, "close")
+            journal.add(owner, f"close {room.id}")
+
+    protoo.use("/chat", room_handler(protoo, on_room))
+    protoo.use("/ice", ice_servers(protoo))
+    return create_site(
+        "meeting",
+        protoo,
+        PROTOO_DISCONNECT_GRACE_PERIOD=60,
+        PROTOO_ICE_SERVERS=[{"urls": "turn:turn.example.org"}],
+        PROTOO_TURN_SECRET="north",
+    )
 
 
 def create_club() -> Flask:

@@ -1,0 +1,109 @@
+"""The call of three of docs/rooms.md, pasted into a page, connects three browsers."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from .conftest import ARGUMENTS, ROOT, find_chromium
+
+SITE = """
+from flask import Flask, session
+from protoo_flask import Protoo
+from protoo_flask.middleware import ice_servers, room_handler
+
+app = Flask(__name__)
+app.secret_key = "of the tests"
+protoo = Protoo(app)
+protoo.use("/chat", room_handler(protoo))
+protoo.use("/ice", ice_servers(protoo))
+
+
+@app.get("/as/<username>")
+def page(username):
+    session["username"] = username
+    return '<canvas></canvas><script src="/protoo/protoo.js"></script>'
+"""
+
+#: What the snippet takes for granted; a canvas is its camera.
+PRELUDE = """
+const client = new protoo.Client();
+const iceServers = [];
+const canvas = document.querySelector("canvas");
+canvas.getContext("2d");
+const localStream = canvas.captureStream();
+const shown = new Set();
+const show = (peer, stream) => shown.add(peer.username);
+let endedBecause;
+const hangUp = (reason) => (endedBecause = reason);
+"""
+
+#: Whose pictures have come, over connections that are there.
+CONNECTED = """(count) => links.size === count && shown.size === count &&
+    [...links.values()].every((link) => link.connectionState === "connected")"""
+
+
+@pytest.fixture
+def url(tmp_path):
+    (tmp_path / "meeting.py").write_text(SITE, encoding="utf-8")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "protoo_flask", "meeting:app", "--port", "0"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines = []
+    for line in server.stdout:
+        lines.append(line)
+        found = re.search(r"http://127\.0\.0\.1:\d+", line)
+        if found:
+            break
+    else:
+        pytest.fail("".join(lines))
+    yield found.group()
+    server.terminate()
+    output, _ = server.communicate(timeout=30)
+    assert "Traceback" not in output
+
+
+@pytest.fixture
+def chromium(browser):
+    # There may be no other network than the machine itself.
+    arguments = ["--allow-loopback-in-peer-connection"]
+    features = ["--disable-features=WebRtcHideLocalIpsWithMdns"]
+    chromium = browser.browser_type.launch(
+        executable_path=find_chromium(), args=[*ARGUMENTS, *arguments, *features]
+    )
+    yield chromium
+    chromium.close()
+
+
+def test_three_who_join_see_each_other_and_who_goes_is_gone(chromium, url):
+    text = (ROOT / "docs" / "rooms.md").read_text(encoding="utf-8")
+    [snippet] = re.findall(r"```js\n(.*?)```", text, re.S)
+    pages, problems = [], []
+
+    def note(message):
+        if message.type == "warning":  # not that there is no favicon
+            problems.append(message.text)
+
+    for username in ("alice", "bob", "carol"):
+        page = chromium.new_context().new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", note)
+        page.goto(f"{url}/as/{username}")
+        page.add_script_tag(content=PRELUDE + snippet + "\nclient.connect();")
+        pages.append(page)
+        page.wait_for_function("client.state === 'open'")
+    for page in pages:
+        page.wait_for_function(CONNECTED, arg=2, timeout=20_000)
+    pages.pop().close()
+    for page in pages:
+        page.wait_for_function("links.size === 1")
+    assert problems == []
