@@ -209,4 +209,6 @@ class Application:
         try:
             self._host.run(peer, function, response)
         except Exception:
-            self._host.logger.exception("error in on_response(%r) of %r", response, peer)
+            self._host.logger.exception(
+                "error in %s, called with %r for %r", describe(function), response, peer
+            )

@@ -10,6 +10,7 @@ import pytest
 from protoo_flask.core.errors import UsageError, WaitTimeout
 from protoo_flask.core.messages import MAX_ID
 from protoo_flask.core.request import Request
+from protoo_flask.core.response import Response
 from protoo_flask.core.transactions import CALLING, PROCEEDING, TERMINATED, TRANSITIONS
 from tests.fakes import Core
 
@@ -242,9 +243,10 @@ def test_an_on_response_that_fails_is_logged_and_called_again(caplog):
     bob.respond(sent, 200)
     assert told == [180, 200]
     assert transaction.state == TERMINATED
-    assert [record.message.split("(")[0] for record in caplog.records] == [
-        "error in on_response"
-    ] * 2
+    assert [record.message for record in caplog.records] == [
+        f"error in {__name__}.{on_response.__qualname__}, called with {response!r} for {bob.peer!r}"
+        for response in (Response(180), Response(200))
+    ]
     assert bob.request("get", "/")["status"] == 404
 
 
