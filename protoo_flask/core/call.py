@@ -93,7 +93,8 @@ class Call:
         self.legs: dict[Peer, Leg] = {}
         self._calls = calls
         self._req: Request | None = req
-        self._offer = {**req.data, "sessionPath": session.path}
+        #: What the devices are rung with, also those that join.
+        self._offer: dict[str, Any] = {}
         self._early = EarlyMessages()
         #: The rejection of the lowest status so far, and the devices that have rejected.
         self._rejection: Response | None = None
@@ -121,6 +122,8 @@ class Call:
         if not answer(self._req, Response(100, "connecting", {"sessionPath": self.session.path})):
             self.close("failed")
             return
+        # Only now, for the site may have added to it.
+        self._offer = {**self._req.data, "sessionPath": self.session.path}
         registry = self.caller.registry
         self._timer = registry.scheduler.call_later(
             registry.session_timeout, self._calls.expire, self
