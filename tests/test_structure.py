@@ -51,6 +51,7 @@ LAYERS = [
     ("extension", "flask"),
     ("middleware.presence", "time"),
     ("middleware.ice", "flask time"),
+    ("middleware.sessions", "secrets time"),
     ("middleware", ""),
     ("cli", "flask os"),
     ("__init__", ""),
@@ -76,7 +77,10 @@ DOCUMENTED = {
     *("ClientTransaction", "Peer", "Protoo", "Reject", "Request", "Response", "Router"),
     "signals",
 }
-DOCUMENTED_MIDDLEWARE = {"ice_servers", "p2p_messenger", "presence", "room_handler"}
+DOCUMENTED_MIDDLEWARE = {
+    *("ice_servers", "p2p_messenger", "presence", "room_handler"),
+    "session_handler",
+}
 
 
 class Import(NamedTuple):

@@ -478,3 +478,31 @@ def test_a_relay_to_somebody_who_is_answered_by_another_just_then_harms_nobody()
     bob.peer.send(Request("one"), on_response=inbox_request.reply)
     bob.respond(bob.take(), 200)
     assert [answer["status"] for answer in alice.take_all()] == [504]
+
+
+# Of the core
+
+
+def test_a_transaction_of_the_core_needs_no_contexts_and_keeps_no_responses():
+    core = Core()
+    core.host.run = None  # would be called
+    client = core.connect()
+    told = []
+    transaction = client.peer.transactions.start(
+        Request("session"), lambda response: told.append(response.status), None, of_core=True
+    )
+    request = client.take()
+    for status in (180, 180, 200):
+        client.respond(request, status)
+    assert told == [180, 180, 200]
+    assert transaction._responses == []
+    assert transaction.response.status == 200
+
+
+def test_a_transaction_without_a_timeout_has_no_timer():
+    core = Core()
+    client = core.connect()
+    transaction = client.peer.transactions.start(Request("session"), None, None)
+    assert core.scheduler.pending_timers == 0
+    core.scheduler.advance(100_000)
+    assert transaction.state == "calling"
