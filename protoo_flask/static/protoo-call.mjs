@@ -27,6 +27,9 @@
  * pair; what belongs to a pair that is over is dropped.
  */
 import { Connection, refusal } from "./protoo-connection.mjs";
+import { CallError, Devices, KINDS } from "./protoo-devices.mjs";
+
+export { CallError };
 
 const NEXT_STATES = {
   connecting: ["progress", "open", "closed"],
@@ -36,42 +39,15 @@ const NEXT_STATES = {
   open: ["closed"],
   closed: [],
 };
-const KINDS = ["audio", "video"];
 const METHODS = ["icecandidate", "update", "hold", "unhold", "end"];
 const RING_TIMEOUT = 130000; // longer than the server's PROTOO_SESSION_TIMEOUT, 120 s
 const MAX_EARLY = 1000; // batches of candidates that wait in a ringing device
 
-/** What went wrong, in a sentence for people. `cause` is what was thrown, if anything was. */
-export class CallError extends Error {
-  constructor(message, cause) {
-    super(message);
-    this.name = "CallError";
-    if (cause !== undefined) this.cause = cause;
-  }
-}
-
 const isSame = (one, other) => one.username === other.username && one.uuid === other.uuid;
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
-function expectKind(kind) {
-  if (!KINDS.includes(kind)) throw new TypeError(`kind must be "audio" or "video", got "${kind}"`);
-}
-
 function randomId() {
   const bytes = crypto.getRandomValues(new Uint8Array(8));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/** The CallError for what getUserMedia() or getDisplayMedia() threw. */
-function mediaError(devices, cause) {
-  const sentences = {
-    NotAllowedError: `You have not allowed this page to use the ${devices}.`,
-    SecurityError: `You have not allowed this page to use the ${devices}.`,
-    NotFoundError: `No ${devices} was found.`,
-    OverconstrainedError: `The ${devices} that was chosen is not there.`,
-    NotReadableError: `The ${devices} does not work, or another program is using it.`,
-    AbortError: `The ${devices} does not work, or another program is using it.`,
-  };
-  return new CallError(sentences[cause.name] || `The ${devices} cannot be used: ${cause}`, cause);
 }
 
 /** Listeners as those of Client: called in a microtask, in order; one that throws harms nobody. */
@@ -122,10 +98,8 @@ export class Call extends Emitter {
   #req = null; // the `session` request, of an incoming call
   #dialing = new AbortController();
   #connection = null;
+  #devices;
   #early = []; // data of `icecandidate` requests for a connection that is not there yet
-  #devices = { audio: null, video: null }; // tracks
-  #screen = null; // a track
-  #muted = { audio: false, video: false };
   #isHeld = false;
   #remote = { held: false, muted: { audio: false, video: false }, screen: false };
 
@@ -133,7 +107,11 @@ export class Call extends Emitter {
     super(["state", "track", "connection", "local", "remote", "error", "close"]);
     this.#world = world;
     this.#state = state;
-    this.localStream = new world.MediaStream();
+    this.#devices = new Devices(world, {
+      onTrack: (kind, track) => this.#send(kind, track),
+      onError: this.#report,
+    });
+    this.localStream = this.#devices.stream;
     this.remoteStream = new world.MediaStream();
     world.calls.set(this, {
       receive: (req) => this.#receive(req),
@@ -194,7 +172,7 @@ export class Call extends Emitter {
 
   /** {held, muted: {audio, video}, screen} of this side. */
   get local() {
-    return { held: this.#isHeld, muted: { ...this.#muted }, screen: this.#screen !== null };
+    return { held: this.#isHeld, muted: this.#devices.muted, screen: this.#devices.isSharing };
   }
 
   /** {held, muted: {audio, video}, screen} as the other side says. */
@@ -209,17 +187,19 @@ export class Call extends Emitter {
 
   /** Take an incoming call. Rejects with a CallError, and the call goes on ringing. */
   async accept(media = {}) {
-    this.#expect("ringing");
+    this.#expectAlive();
+    if (this.#state !== "ringing") throw new CallError("The call is not ringing.");
     this.#enter("answering");
     try {
-      await this.#open(media);
+      await this.#devices.open(media);
       const { connection, description } = this.#req.data;
       const answer = await this.#connect(connection).answer(description, true);
-      this.#expect("answering");
+      this.#expectAlive();
       this.#req.reply(200, "OK", this.#sign({ description: answer }));
     } catch (error) {
+      this.#expectAlive();
       this.#release();
-      if (this.#state === "answering") this.#enter("ringing");
+      this.#enter("ringing");
       throw error instanceof CallError ? error : new CallError("The call is unusable.", error);
     }
     this.#enter("open");
@@ -252,45 +232,27 @@ export class Call extends Emitter {
 
   /** Stop or go on sending sound ("audio") or the camera's picture ("video"). */
   setMuted(kind, isMuted) {
-    expectKind(kind);
-    this.#muted[kind] = isMuted;
-    if (this.#devices[kind]) this.#devices[kind].enabled = !isMuted;
+    this.#devices.setMuted(kind, isMuted);
     this.#changed("update");
   }
 
   /** Use another microphone ("audio") or camera ("video"), or add one to the call. */
   async useDevice(kind, deviceId) {
-    expectKind(kind);
-    const device = deviceId === undefined ? true : { deviceId: { exact: deviceId } };
-    const constraints = { audio: false, video: false, [kind]: device };
-    try {
-      await this.#open(constraints);
-    } catch (error) {
-      if (error.cause?.name !== "NotReadableError" || !this.#devices[kind]) throw error;
-      this.#devices[kind].stop(); // phones have only one camera open at a time
-      await this.#open(constraints);
-    }
-    await this.#publish();
+    this.#expectAlive();
+    await this.#devices.use(kind, deviceId);
   }
 
   /** Let the user choose a screen or window, and send it instead of the camera's picture. */
   async shareScreen(options = { video: true }) {
-    const tracks = await this.#getTracks("screen", (it) => it.getDisplayMedia(options));
-    const track = tracks.find(({ kind }) => kind === "video");
-    for (const other of tracks) if (other !== track) other.stop(); // sound is the microphone's
-    this.#screen?.stop();
-    this.#screen = track;
-    track.addEventListener("ended", () => track === this.#screen && this.stopSharing());
-    await this.#publish();
+    this.#expectAlive();
+    await this.#devices.share(options, () => this.stopSharing());
     this.#changed("update");
   }
 
   /** Send the camera's picture again, if there is one. */
-  async stopSharing() {
-    if (!this.#screen) return;
-    this.#screen.stop();
-    this.#screen = null;
-    await this.#publish();
+  stopSharing() {
+    if (!this.#devices.isSharing) return;
+    this.#devices.unshare();
     this.#changed("update");
   }
 
@@ -303,9 +265,8 @@ export class Call extends Emitter {
     this.emitTo("state", { state, previous });
   }
 
-  #expect(state) {
-    if (this.#state === state) return;
-    throw new CallError(this.#state === "closed" ? "The call is over." : `The call is not ${state}.`);
+  #expectAlive() {
+    if (this.#state === "closed") throw new CallError("The call is over.");
   }
 
   #close(cause, status, reason) {
@@ -321,12 +282,8 @@ export class Call extends Emitter {
   #release() {
     this.#connection?.close();
     this.#connection = null;
-    for (const track of [...Object.values(this.#devices), this.#screen]) track?.stop();
-    this.#devices = { audio: null, video: null };
-    this.#screen = null;
-    for (const stream of [this.localStream, this.remoteStream]) {
-      for (const track of stream.getTracks()) stream.removeTrack(track);
-    }
+    this.#devices.stop();
+    for (const track of this.remoteStream.getTracks()) this.remoteStream.removeTrack(track);
   }
 
   #report = (error) => {
@@ -345,10 +302,10 @@ export class Call extends Emitter {
       if (sessionPath) this.#connection?.flush();
     };
     try {
-      await this.#open(media);
+      await this.#devices.open(media);
       const connection = this.#connect(randomId());
       const description = await connection.offer();
-      const kinds = KINDS.filter((kind) => this.#devices[kind]);
+      const { kinds } = this.#devices;
       const told = this.#sign({ media: kinds, info, description });
       const options = { onProvisional, timeout, signal: this.#dialing.signal };
       const response = await this.#world.client.request("session", path, told, options);
@@ -369,62 +326,20 @@ export class Call extends Emitter {
 
   async #rejoin(media) {
     try {
-      await this.#open(media);
+      await this.#devices.open(media);
     } catch (error) {
       if (this.#state === "closed") return;
       this.#report(error); // but the other side can be heard
     }
-    if (this.#connection) this.#publish(); // the other page was reloaded as well, and was first
-    else this.#connect(randomId()).negotiate();
+    // If the other page was reloaded as well, and was first, then it has our tracks already.
+    if (!this.#connection) this.#connect(randomId()).negotiate();
   }
 
   // -- media --
 
-  /** Open devices. */
-  async #open({ audio = true, video = false }) {
-    const wanted = KINDS.filter((kind) => ({ audio, video })[kind]);
-    if (wanted.length === 0) return;
-    const names = { audio: "microphone", video: "camera" };
-    const devices = wanted.map((kind) => names[kind]).join(" or the ");
-    const tracks = await this.#getTracks(devices, (it) => it.getUserMedia({ audio, video }));
-    for (const track of tracks) {
-      const { kind } = track;
-      this.#devices[kind]?.stop();
-      this.#devices[kind] = track;
-      track.enabled = !this.#muted[kind];
-      track.addEventListener("ended", () => {
-        if (this.#devices[kind] === track) this.#report(new CallError(`The ${names[kind]} has gone.`));
-      });
-    }
-  }
-
-  async #getTracks(devices, get) {
-    this.#expect(this.#state === "closed" ? "open" : this.#state);
-    const { mediaDevices } = this.#world;
-    if (!mediaDevices) throw new CallError(`The ${devices} can be used on https: pages only.`);
-    const stream = await get(mediaDevices).catch((cause) => {
-      throw mediaError(devices, cause);
-    });
-    const tracks = stream.getTracks();
-    if (this.#state !== "closed") return tracks;
-    for (const track of tracks) track.stop(); // the user has thought about it for too long
-    throw new CallError("The call is over.");
-  }
-
-  /** Send what there is now. */
-  #publish() {
-    const { localStream } = this;
-    const work = KINDS.map((kind) => {
-      const track = (kind === "video" && this.#screen) || this.#devices[kind];
-      const isNew = track && !localStream.getTracks().includes(track);
-      for (const old of localStream.getTracks()) {
-        if (old.kind === kind && old !== track) localStream.removeTrack(old);
-      }
-      if (isNew) localStream.addTrack(track);
-      if (isNew) this.emitTo("track", { track, stream: localStream });
-      return this.#connection?.carry(kind, track, localStream);
-    });
-    return Promise.all(work);
+  #send(kind, track) {
+    if (track) this.emitTo("track", { track, stream: this.localStream });
+    this.#connection?.carry(kind, track, this.localStream).catch(this.#report);
   }
 
   #setHeld(isHeld) {
@@ -465,7 +380,9 @@ export class Call extends Emitter {
       },
     });
     this.#connection = connection;
-    this.#publish();
+    for (const track of this.localStream.getTracks()) {
+      connection.carry(track.kind, track, this.localStream).catch(this.#report);
+    }
     const early = this.#early.filter((data) => data.connection === id);
     connection.addCandidates(early.flatMap(({ candidates }) => candidates)).catch(() => {});
     return connection;
@@ -500,7 +417,8 @@ export class Call extends Emitter {
   async #receive(req) {
     const { method, sender } = req;
     try {
-      if (sender && this.#peer && !isSame(sender, this.#peer)) throw refusal(403, "not in the call");
+      const isStranger = sender && this.#peer && !isSame(sender, this.#peer);
+      if (isStranger) throw refusal(403, "not in the call");
       if (this.#state === "open") this.#peer ??= sender;
       const data = await this.#perform(req);
       if (!req.ended) req.reply(200, "OK", data);
@@ -511,7 +429,8 @@ export class Call extends Emitter {
   }
 
   async #perform({ method, data, sender }) {
-    if (method === "hold" || method === "unhold") this.#take({ ...data.status, held: method === "hold" });
+    const isHeld = { hold: true, unhold: false }[method];
+    if (isHeld !== undefined) this.#take({ ...data.status, held: isHeld });
     else if (data.status !== undefined) this.#take(data.status);
     if (method === "icecandidate") this.#takeCandidates(data);
     if (method !== "update" || data.description === undefined) return {};

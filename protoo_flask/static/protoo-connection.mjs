@@ -70,6 +70,9 @@ export class Connection {
   /** Make an offer and do no more than that. */
   offer() {
     this.#turn += 1;
+    const pc = this.#pc;
+    // An offer of nothing at all would connect nothing.
+    if (pc.getTransceivers().length === 0) pc.addTransceiver("audio", { direction: "recvonly" });
     return this.#serial(() => this.#describe());
   }
 
