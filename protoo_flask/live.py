@@ -124,6 +124,7 @@ class LiveApp:
             loop,
             first_id=lambda: secrets.randbelow(MAX_ID // 2) + 1,
             request_timeout=settings.request_timeout,
+            session_timeout=settings.session_timeout,
             response_timeout=settings.response_timeout,
             max_peers_per_user=settings.max_peers_per_user,
             grace_period=settings.disconnect_grace_period,

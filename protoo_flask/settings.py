@@ -27,6 +27,9 @@ class Settings:
     disconnect_grace_period: float = 0
     #: Seconds that a peer has for its final response; then the server makes a 408.
     request_timeout: float = 10
+    #: Seconds that a call may ring; then its caller gets a 408. Nobody lets a telephone ring
+    #: for two minutes (RFC 3261 section 16.6 gives a proxy three).
+    session_timeout: float = 120
     #: Seconds that handlers have to answer a request of a peer; then it gets a 504. None:
     #: for ever. It is the last resort against a handler that forgets to reply.
     response_timeout: float | None = 60
@@ -112,6 +115,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "allowed_origins": _is_list_of_origins,
     "disconnect_grace_period": lambda value: _is_number(value) and value >= 0,
     "request_timeout": _is_positive,
+    "session_timeout": _is_positive,
     "response_timeout": lambda value: value is None or _is_positive(value),
     "ping_interval": lambda value: value is None or _is_positive(value),
     "max_message_size": _is_count,
@@ -132,6 +136,7 @@ _EXPECTED = {
     "allowed_origins": 'None, "*", or a list of origins like "https://example.org"',
     "disconnect_grace_period": "a number of seconds, or 0 for no grace period",
     "request_timeout": _SECONDS,
+    "session_timeout": _SECONDS,
     "response_timeout": f"{_SECONDS}, or None for ever",
     "ping_interval": f"{_SECONDS}, or None for no pings",
     "max_message_size": f"{_COUNT} of bytes",

@@ -234,6 +234,7 @@ class Core:
         self.router = Router() if router is None else router
         self.owner = object()
         options.setdefault("request_timeout", 10)
+        options.setdefault("session_timeout", 120)
         options.setdefault("response_timeout", None)
         options.setdefault("max_peers_per_user", 16)
         options.setdefault("first_id", lambda: 100)

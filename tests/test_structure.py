@@ -49,6 +49,7 @@ LAYERS = [
     ("serving", "flask gevent signal"),
     ("extension", "flask"),
     ("middleware.presence", "time"),
+    ("middleware.sessions", "secrets time"),
     ("middleware", ""),
     ("cli", "flask os"),
     ("__init__", ""),
@@ -74,7 +75,7 @@ DOCUMENTED = {
     *("ClientTransaction", "Peer", "Protoo", "Reject", "Request", "Response", "Router"),
     "signals",
 }
-DOCUMENTED_MIDDLEWARE = {"p2p_messenger", "presence"}
+DOCUMENTED_MIDDLEWARE = {"p2p_messenger", "presence", "session_handler"}
 
 
 class Import(NamedTuple):

@@ -18,13 +18,12 @@ from .inbox import Inbox
 from .peers import GOING_AWAY, Identity, Link, Peer
 from .registry import Registry
 from .request import Request
+from .response import Response
 from .server_transactions import Answer
 
 if TYPE_CHECKING:
-    from .response import Response
     from .router import Router
     from .scheduling import Scheduler
-    from .transactions import OnResponse
 
 
 class Host(Protocol):
@@ -50,6 +49,7 @@ class Host(Protocol):
 class Application:
     """The live state of one Flask app.
 
+    :param session_timeout: seconds that a call may ring.
     :param grace_period: seconds that a peer whose connection dropped may take to come back.
     :param detection_time: seconds after which a dead connection is noticed at the latest.
     :param max_waiting: bytes that may wait for a peer that is away.
@@ -66,6 +66,7 @@ class Application:
         *,
         first_id: Callable[[], int],
         request_timeout: float,
+        session_timeout: float = 120,
         max_peers_per_user: int,
         response_timeout: float | None = None,
         grace_period: float = 0,
@@ -85,6 +86,7 @@ class Application:
             call_back=self._call_back,
             first_id=first_id,
             request_timeout=request_timeout,
+            session_timeout=session_timeout,
             max_peers_per_user=max_peers_per_user,
             grace_period=grace_period,
             max_waiting=max_waiting,
@@ -203,8 +205,9 @@ class Application:
             return status, reason
         return 500, "internal server error"
 
-    def _call_back(self, peer: Peer, function: OnResponse, response: Response) -> None:
+    def _call_back(self, peer: Peer, function: Callable[[Any], Any], subject: Any) -> None:
         try:
-            self._host.run(peer, function, response)
+            self._host.run(peer, function, subject)
         except Exception:
-            self._host.logger.exception("error in on_response(%r) of %r", response, peer)
+            name = "on_response" if isinstance(subject, Response) else describe(function)
+            self._host.logger.exception("error in %s(%r) of %r", name, subject, peer)

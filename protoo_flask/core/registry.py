@@ -47,10 +47,8 @@ from .peers import (
 
 if TYPE_CHECKING:
     from .deadlines import Deadlines
-    from .response import Response
     from .scheduling import Scheduler, Timer
     from .server_transactions import Answer
-    from .transactions import OnResponse
 
 #: (state, event) -> state; the table above. What is not here is ignored.
 TRANSITIONS = {
@@ -91,8 +89,11 @@ class Registry:
     """Which peers are there: ``{username: {uuid: Peer}}``.
 
     :param events: where arrivals and departures are told.
-    :param call_back: runs an application's function for a response, errors reported.
+    :param call_back: runs an application's function for a response (or for whatever else it
+        takes), errors reported.
     :param first_id: gives the first id of the requests to a new peer.
+    :param request_timeout: seconds that a peer has for its final response.
+    :param session_timeout: seconds that a call may ring.
     :param grace_period: seconds that a peer whose link dropped may take to come back.
     :param max_waiting: bytes that may wait for one that is away.
     :param answers: forgets the answers that peers remember; ``None``: they remember none.
@@ -103,9 +104,10 @@ class Registry:
         *,
         scheduler: Scheduler,
         events: EventQueues,
-        call_back: Callable[[Peer, OnResponse, Response], None],
+        call_back: Callable[[Peer, Callable[[Any], Any], Any], None],
         first_id: Callable[[], int],
         request_timeout: float,
+        session_timeout: float,
         max_peers_per_user: int,
         grace_period: float,
         max_waiting: int,
@@ -115,6 +117,7 @@ class Registry:
         self.call_back = call_back
         self.first_id = first_id
         self.request_timeout = request_timeout
+        self.session_timeout = session_timeout
         self.grace_period = grace_period
         self.answers = answers
         self._max_peers_per_user = max_peers_per_user

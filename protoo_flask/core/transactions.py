@@ -71,6 +71,7 @@ class ClientTransaction:
         id: int,
         on_response: OnResponse | None,
         scheduler: Scheduler,
+        of_core: bool = False,
     ) -> None:
         self.request = request
         self.peer = peer
@@ -81,6 +82,7 @@ class ClientTransaction:
         self.payload = b""
         self._responses: list[Response] = []
         self._on_response = on_response
+        self._of_core = of_core
         self._scheduler = scheduler
         self._timer: Timer | None = None
         self._waiting: list[Event] = []
@@ -137,11 +139,18 @@ class ClientTransaction:
                 if self._timer is not None:
                     self._timer.cancel()
                     self._timer = None
-            self._responses.append(response)
+            # A peer may send provisional responses for as long as a call rings, and nobody
+            # waits for these, or iterates over them.
+            if not self._of_core:
+                self._responses.append(response)
             waiting = list(self._waiting)
         for event in waiting:
             event.set()
-        if self._on_response is not None:
+        if self._on_response is None:
+            return
+        if self._of_core:
+            self._on_response(response)
+        else:
             self.peer.call_back(self._on_response, response)
 
     def start_timer(self, seconds: float) -> None:
@@ -185,13 +194,25 @@ class ClientTransactions:
         return len(self._pending)
 
     def start(
-        self, request: Request, on_response: OnResponse | None, timeout: float | None
+        self,
+        request: Request,
+        on_response: OnResponse | None,
+        timeout: float | None,
+        *,
+        of_core: bool = False,
     ) -> ClientTransaction:
-        """Send ``request``; never blocks. Failures come as local responses."""
+        """Send ``request``; never blocks. Failures come as local responses.
+
+        :param timeout: seconds until it ends with a local 408; ``None``: never by itself.
+        :param of_core: ``on_response`` is not the application's: it needs no contexts, may
+            be called before this returns, and must neither block nor raise.
+        """
         with self.lock:
             id = self._next_id
             self._next_id = id + 1 if id < MAX_ID else 1
-        transaction = ClientTransaction(request, self._peer, id, on_response, self._scheduler)
+        transaction = ClientTransaction(
+            request, self._peer, id, on_response, self._scheduler, of_core
+        )
         try:
             payload = serialize_request(request.method, id, request.data, request.sender)
         except Unsendable as error:

@@ -2,5 +2,6 @@
 
 from .messenger import p2p_messenger
 from .presence import presence
+from .sessions import session_handler
 
-__all__ = ["p2p_messenger", "presence"]
+__all__ = ["p2p_messenger", "presence", "session_handler"]

@@ -1,0 +1,68 @@
+"""Relaying: what the answers of others make of a request.
+
+A request to one device is answered with its responses as they are. One that went to
+several, while they all ring, is answered once: with the first 2xx, or with the failure of
+the lowest status when each of them has failed (RFC 3261 section 16.7).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ContextManager, Sequence
+
+from .errors import AlreadyReplied, Unsendable
+from .response import Response
+
+if TYPE_CHECKING:
+    from .peers import Peer
+    from .request import Request
+
+
+def answer(req: Request, response: Response) -> bool:
+    """Answer a request, whatever has become of it; ``False`` when it got another answer."""
+    if req.ended:
+        return False
+    try:
+        req.reply(response)
+    except AlreadyReplied:
+        return False  # by the time limit, in another thread
+    except Unsendable as error:
+        # Nested so deeply that it could just be read, and not be written here.
+        return answer(req, Response(500, str(error))) and False
+    return True
+
+
+class Relay:
+    """The answer to a request, made of what one or several peers answer.
+
+    Only their transactions refer to it, so it is gone when the last of them has ended.
+    """
+
+    __slots__ = ("_failure", "_lock", "_missing", "_req")
+
+    def __init__(self, req: Request, lock: ContextManager[Any]) -> None:
+        self._req = req
+        self._lock = lock
+        self._missing = 0
+        self._failure: Response | None = None
+
+    def send(self, message: Request, peers: Sequence[Peer]) -> None:
+        """Send a message to all of them; never blocks."""
+        self._missing = len(peers)
+        for peer in peers:
+            timeout = peer.registry.request_timeout
+            peer.transactions.start(message, self.receive, timeout, of_core=True)
+
+    def receive(self, response: Response) -> None:
+        """Take a response of one of them."""
+        # Each device has a thread of its own where there are threads. Of two that fail at
+        # the same moment, each could find that the other is still missing, and nobody
+        # would answer; of two that accept, both would.
+        with self._lock:
+            if response.is_reject:
+                self._missing -= 1
+                if self._failure is None or response.status < self._failure.status:
+                    self._failure = response
+                if self._missing:
+                    return
+                response = self._failure
+            answer(self._req, response)
