@@ -41,7 +41,7 @@ const NEXT_STATES = {
 };
 const METHODS = ["icecandidate", "update", "hold", "unhold", "end"];
 const RING_TIMEOUT = 130000; // longer than the server's PROTOO_SESSION_TIMEOUT, 120 s
-const MAX_EARLY = 1000; // batches of candidates that wait in a ringing device
+const MAX_EARLY = 100; // batches of candidates that wait in a device that rings
 
 const isSame = (one, other) => one.username === other.username && one.uuid === other.uuid;
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -74,7 +74,7 @@ class Emitter {
     this.#listeners.get(event)?.delete(fn);
   }
 
-  emitTo(event, payload, ifUnheard = () => {}) {
+  emit(event, payload, ifUnheard = () => {}) {
     queueMicrotask(() => {
       const listeners = this.#listeners.get(event);
       if (listeners.size === 0) ifUnheard();
@@ -262,7 +262,7 @@ export class Call extends Emitter {
     const previous = this.#state;
     if (!NEXT_STATES[previous].includes(state)) throw new Error(`${previous} to ${state}`);
     this.#state = state;
-    this.emitTo("state", { state, previous });
+    this.emit("state", { state, previous });
   }
 
   #expectAlive() {
@@ -276,7 +276,7 @@ export class Call extends Emitter {
     // The server has withdrawn the request; for the client it is in progress until it is answered.
     if (this.#req && !this.#req.ended) this.#req.reply(487, "canceled");
     this.#release();
-    this.emitTo("close", { cause, status, reason });
+    this.emit("close", { cause, status, reason });
   }
 
   #release() {
@@ -289,7 +289,7 @@ export class Call extends Emitter {
   #report = (error) => {
     const isKnown = error instanceof CallError;
     const told = isKnown ? error : new CallError(`The call has a problem: ${error}`, error);
-    this.emitTo("error", told, () => console.error("protoo:", told));
+    this.emit("error", told, () => console.error("protoo:", told));
   };
 
   // -- beginning --
@@ -304,7 +304,7 @@ export class Call extends Emitter {
     try {
       await this.#devices.open(media);
       const connection = this.#connect(randomId());
-      const description = await connection.offer();
+      const { description } = await connection.offer();
       const { kinds } = this.#devices;
       const told = this.#sign({ media: kinds, info, description });
       const options = { onProvisional, timeout, signal: this.#dialing.signal };
@@ -338,7 +338,7 @@ export class Call extends Emitter {
   // -- media --
 
   #send(kind, track) {
-    if (track) this.emitTo("track", { track, stream: this.localStream });
+    if (track) this.emit("track", { track, stream: this.localStream });
     this.#connection?.carry(kind, track, this.localStream).catch(this.#report);
   }
 
@@ -350,7 +350,7 @@ export class Call extends Emitter {
   }
 
   #changed(method) {
-    this.emitTo("local", this.local);
+    this.emit("local", this.local);
     // What is not told now, or is lost, is told by the next description.
     if (this.#state === "open") this.#request(method, {}).catch(() => {});
   }
@@ -373,10 +373,10 @@ export class Call extends Emitter {
       isReachable: () => this.#path !== null,
       request: (method, data) => this.#request(method, { connection: id, ...data }),
       onError: this.#report,
-      onState: (state) => this.emitTo("connection", { state }),
+      onState: (state) => this.emit("connection", { state }),
       onTrack: (track) => {
         this.remoteStream.addTrack(track);
-        this.emitTo("track", { track, stream: this.remoteStream });
+        this.emit("track", { track, stream: this.remoteStream });
       },
     });
     this.#connection = connection;
@@ -444,7 +444,7 @@ export class Call extends Emitter {
     const remote = { held: held === true, muted: kinds, screen: screen === true };
     if (JSON.stringify(remote) === JSON.stringify(this.#remote)) return;
     this.#remote = remote;
-    this.emitTo("remote", this.remote);
+    this.emit("remote", this.remote);
   }
 
   #takeCandidates(data) {
@@ -492,7 +492,7 @@ export class Calls extends Emitter {
     this.#world = { client, calls, configuration, mediaDevices, ...Object.fromEntries(lent) };
     this.#mount = `${mount.replace(/\/$/, "")}/sessions`;
     this.#unlisten = [
-      client.on("open", () => this.#check().catch(() => {})), // there will be another "open"
+      client.on("open", () => this.#check()),
       client.on("close", ({ code, reason, willReconnect }) => {
         if (!willReconnect) this.#lose(this.list, "failed", 410, `${code} ${reason}`.trim());
       }),
@@ -547,7 +547,7 @@ export class Calls extends Emitter {
 
   #ring(req) {
     const call = Call.incoming(this.#world, req);
-    this.emitTo("call", call, () => call.reject(480, "nobody answers calls here"));
+    this.emit("call", call, () => call.reject(480, "nobody answers calls here"));
     // The listeners come first: who is busy does not ring.
     queueMicrotask(() => call.state === "ringing" && req.provisional(180, "ringing"));
   }
@@ -574,10 +574,11 @@ export class Calls extends Emitter {
   async #check() {
     const calls = this.list.filter(({ path }) => path !== null);
     if (calls.length === 0) return;
-    for (const call of calls) this.#world.calls.get(call).wake();
-    const paths = (await this.#listOnServer()).map(({ path }) => path);
-    const lost = calls.filter(({ path }) => !paths.includes(path));
+    const listed = await this.#listOnServer().catch(() => null);
+    const paths = listed && listed.map(({ path }) => path);
+    const lost = calls.filter(({ path }) => paths && !paths.includes(path));
     this.#lose(lost, "end", null, "offline");
+    for (const call of calls) this.#world.calls.get(call)?.wake();
   }
 
   #lose(calls, ...how) {

@@ -14,6 +14,7 @@
  *   (have-remote-offer lasts only within #serial)
  */
 
+const MAX_EARLY = 1000; // candidates that wait; a browser has some dozens
 const CANDIDATE_DELAY = 100; // candidates come in bursts: one request for each burst
 // ICE is often "disconnected" for a moment and recovers by itself (W3C WebRTC, 5.6.3).
 const RESTART_AFTER = 3000;
@@ -28,8 +29,8 @@ export const refusal = (status, reason) => Object.assign(new Error(reason), { st
  *
  * What is done to it is done one thing at a time (#serial), so that the signaling state is
  * certain when the next thing begins, and no flags are needed to tell what is under way.
- * `link` is the way to the Call: `isReachable()`, `request(method, data)`, `tracks()`,
- * `onTrack(track)`, `onState(state)`, `onError(error)`, `configuration()`.
+ * The rest of the second argument is the way to the Call: `isReachable()`, `request(method,
+ * data)`, `onTrack(track)`, `onState(state)`, `onError(error)`, `configuration()`.
  */
 export class Connection {
   #pc;
@@ -55,7 +56,7 @@ export class Connection {
     pc.ontrack = ({ track }) => link.onTrack(track);
     // The first offer is made without being asked for.
     pc.onnegotiationneeded = () => pc.remoteDescription && this.negotiate();
-    this.#serial(() => this.#configure()).catch(link.onError);
+    this.#configure();
   }
 
   get pc() {
@@ -67,28 +68,30 @@ export class Connection {
     return this.#pc.remoteDescription !== null;
   }
 
-  /** Make an offer and do no more than that. */
+  /** Make an offer, {description, turn}, and do no more than that. */
   offer() {
-    this.#turn += 1;
     const pc = this.#pc;
     // An offer of nothing at all would connect nothing.
     if (pc.getTransceivers().length === 0) pc.addTransceiver("audio", { direction: "recvonly" });
-    return this.#serial(() => this.#describe());
+    return this.#serial(async () => {
+      this.#turn += 1;
+      return { turn: this.#turn, description: await this.#describe() };
+    });
   }
 
   /** Make an offer and send it, until the other side has answered or made one itself. */
   async negotiate() {
     this.#setTimer("retry");
-    const offering = this.offer();
-    const turn = this.#turn;
+    let offer;
     try {
-      const description = await offering;
+      offer = await this.offer();
+      const { description, turn } = offer;
       if (this.#isClosed) return;
       const isNew = !this.isPaired;
       const { data } = await this.#link.request("update", { isNew, description });
       await this.takeAnswer(data.description, turn);
     } catch (error) {
-      if (this.#isClosed || turn !== this.#turn) return;
+      if (this.#isClosed || (offer && offer.turn !== this.#turn)) return;
       if (error.status === undefined) return this.#link.onError(error);
       // The other side has an offer of its own under way, which gets here before the time is up,
       // or it is away. Setting the description again replaces the offer.
@@ -122,7 +125,7 @@ export class Connection {
   /** Take candidates of the other side. */
   addCandidates(candidates) {
     return this.#serial(async () => {
-      this.#early.push(...candidates);
+      this.#early.push(...candidates.slice(0, MAX_EARLY - this.#early.length));
       if (this.isPaired) await this.#addEarly();
     });
   }
@@ -191,9 +194,13 @@ export class Connection {
     this.#timers[name] = fn ? setTimeout(fire, delay) : null;
   }
 
-  async #configure() {
-    const configuration = await this.#link.configuration();
-    if (!this.#isClosed) this.#pc.setConfiguration(configuration);
+  /** Take fresh ICE servers; without them it may still work. */
+  #configure() {
+    const configure = async () => {
+      const configuration = await this.#link.configuration();
+      if (!this.#isClosed) this.#pc.setConfiguration(configuration);
+    };
+    return this.#serial(configure).catch((error) => this.#isClosed || this.#link.onError(error));
   }
 
   async #describe() {
@@ -228,10 +235,8 @@ export class Connection {
     if (state === "disconnected") this.#setTimer("restart", RESTART_AFTER, () => this.#restart());
   }
 
-  #restart() {
-    // Credentials for a TURN server may have expired since.
-    this.#serial(() => this.#configure())
-      .catch((error) => this.#isClosed || this.#link.onError(error))
-      .then(() => this.#isClosed || this.#pc.restartIce()); // negotiation is needed then
+  async #restart() {
+    await this.#configure(); // credentials for a TURN server may have expired since
+    if (!this.#isClosed) this.#pc.restartIce(); // and negotiation is needed
   }
 }
