@@ -63,7 +63,7 @@ export class Devices {
   async open({ audio = true, video = false }) {
     const kinds = KINDS.filter((kind) => ({ audio, video })[kind]);
     if (kinds.length === 0) return;
-    const device = kinds.map((kind) => NAMES[kind]).join(" or the ");
+    const device = kinds.map((kind) => NAMES[kind]).join(" or ");
     for (const track of await this.#ask(device, (it) => it.getUserMedia({ audio, video }))) {
       const { kind } = track;
       this.#opened[kind]?.stop();
