@@ -38,7 +38,7 @@ export class Connection {
   #isHeld;
   #isClosed = false;
   #chain = Promise.resolve();
-  #turn = 0; // of the latest offer, whichever side made it: the answer to an older one is void
+  #turn = 0; // counts our offers: only the answer to the latest is of use
   #early = []; // candidates of the other side that came before its description
   #candidates = []; // ours
   #sent = 0; // how many of them were sent
@@ -114,7 +114,6 @@ export class Connection {
     return this.#serial(async () => {
       if (this.#pc.signalingState !== "stable" && !isPolite) throw refusal(491, "offers collided");
       this.#setTimer("retry");
-      this.#turn += 1;
       await this.#pc.setRemoteDescription(description); // an offer of ours is rolled back
       await this.#addEarly();
       this.#direct();

@@ -202,7 +202,7 @@ def test_of_two_devices_that_ring_the_one_that_accepts_has_the_call(open_page):
     assert is_clean(bob)
 
 
-def test_on_hold_no_pictures_flow_until_it_ends(open_page):
+def test_on_hold_nothing_is_sent_either_way_until_it_ends(open_page):
     alice, bob = open_call(open_page)
     alice.evaluate("call.hold()")
     wait_for(bob, "call.remote.held")
@@ -216,7 +216,7 @@ def test_on_hold_no_pictures_flow_until_it_ends(open_page):
     wait_for_media(alice, bob)
 
 
-def test_who_is_muted_is_told_and_sends_silence(open_page):
+def test_the_other_side_is_told_who_is_muted(open_page):
     alice, bob = open_call(open_page)
     alice.evaluate("call.setMuted('audio', true)")
     wait_for(bob, "call.remote.muted.audio && !call.remote.muted.video")
@@ -235,6 +235,33 @@ def test_video_can_be_added_to_a_call_without(open_page):
     wait_for_media(alice)
     alice.evaluate("call.useDevice('video')")
     wait_for_media(alice, bob)
+
+
+def test_another_camera_takes_the_place_of_the_first(open_page):
+    alice, bob = open_call(open_page)
+    alice.evaluate("""async () => {
+        const [camera] = call.localStream.getVideoTracks();
+        const ids = (await navigator.mediaDevices.enumerateDevices())
+            .filter(({ kind }) => kind === "videoinput").map(({ deviceId }) => deviceId);
+        window.first = camera;
+        await call.useDevice("video", ids.at(-1));
+    }""")
+    assert alice.evaluate("[first.readyState, call.localStream.getVideoTracks().length]") == [
+        "ended",
+        1,
+    ]
+    wait_for_media(alice, bob)
+
+
+def test_the_screen_takes_the_place_of_the_camera_until_that_is_stopped(open_page):
+    alice, bob = open_call(open_page)
+    before = bob.evaluate("document.getElementById('remote').videoWidth")
+    alice.evaluate("call.shareScreen()")
+    wait_for(bob, "call.remote.screen")
+    wait_for(bob, f"document.getElementById('remote').videoWidth !== {before}")
+    alice.evaluate("call.stopSharing()")
+    wait_for(bob, "!call.remote.screen")
+    wait_for(bob, f"document.getElementById('remote').videoWidth === {before}")
 
 
 def test_both_add_video_at_once_and_the_offers_collide(open_page):

@@ -240,6 +240,29 @@ describe("A call that is made", () => {
     call.hangUp();
   });
 
+  test("sends candidates again that were lost", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    at.pc.finds("one");
+    await at.tick(100);
+    await at.answers(at.last("icecandidate"), 408);
+    at.pc.finds("two");
+    await at.tick(100);
+    const { candidates } = at.last("icecandidate").data;
+    assert.deepEqual(candidates, [{ candidate: "one" }, { candidate: "two" }]);
+    assert.equal(call.state, "open");
+  });
+
+  test("goes on when one of the devices that ring takes no candidates", async (t) => {
+    const at = await site(t);
+    const call = await at.dial();
+    await at.answers(at.last("session"), 100, { sessionPath: PATH });
+    at.pc.finds("one");
+    await at.tick(100);
+    await at.answers(at.last("icecandidate"), 404);
+    assert.equal(call.state, "connecting");
+  });
+
   test("tells what has changed since the offer", async (t) => {
     const at = await site(t);
     const call = await at.dial();
@@ -338,6 +361,7 @@ describe("A call that comes in", () => {
     assert.equal(answer.status, 200);
     const how = { cause: "end", status: null, reason: "answered elsewhere" };
     assert.deepEqual(events.at(-1), ["close", how]);
+    assert.equal(at.sent.at(-1).status, 487, "the session request is not left in progress");
     await assert.rejects(call.accept(), { name: "CallError", message: "The call is over." });
   });
 
@@ -551,6 +575,18 @@ describe("Inside a call", () => {
     assert.equal(at.last("unhold").data.status.held, false);
   });
 
+  test("what the other side adds while we hold waits, too", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    call.hold();
+    await settle();
+    await at.answers(at.last("update"), 200, answerOf(call.id));
+    const description = { type: "offer", sdp: "with video", kinds: ["video"] };
+    await at.asks("update", { connection: call.id, description });
+    const directions = at.pc.getTransceivers().map(({ direction }) => direction);
+    assert.deepEqual(directions, ["inactive", "inactive"]);
+  });
+
   test("what the other side says of itself is told once", async (t) => {
     const at = await site(t);
     const call = await at.opened();
@@ -596,6 +632,14 @@ describe("Inside a call", () => {
     assert.deepEqual(call.localStream.getTracks().at(-1), track);
   });
 
+  test("a phone closes the first camera before it opens the second", async (t) => {
+    const at = await site(t);
+    const call = await at.opened({ audio: false, video: true });
+    at.media.isPhone = true;
+    await call.useDevice("video", "back");
+    assert.deepEqual(at.media.tracks.map(({ readyState }) => readyState), ["ended", "live"]);
+  });
+
   test("the screen takes the place of the camera until the user ends it", async (t) => {
     const at = await site(t);
     const call = await at.opened({ video: true });
@@ -631,6 +675,28 @@ describe("Inside a call", () => {
     await at.answers(at.last("update"), 404, {}, "session not found");
     const how = { cause: "end", status: 404, reason: "session not found" };
     assert.deepEqual(events.at(-1), ["close", how]);
+  });
+
+  test("nothing is left of one that is over: no timer, no listener, no track", async (t) => {
+    const at = await site(t);
+    const timers = at.timers.delays().length;
+    const call = await at.opened({ video: true });
+    const { pc } = at;
+    await call.shareScreen();
+    at.pc.restartIce();
+    await settle();
+    await at.answers(at.last("update"), 491);
+    at.pc.finds("one");
+    at.pc.iceIs("disconnected");
+    assert.ok(at.timers.delays().length > timers + 2);
+    call.hangUp();
+    for (const request of [...at.requests("end"), ...at.requests("update")]) {
+      await at.answers(request, 200);
+    }
+    assert.equal(at.timers.delays().length, timers);
+    assert.deepEqual([at.media.open(), pc.signalingState], [0, "closed"]);
+    assert.deepEqual([pc.ontrack, pc.onicecandidate, call.peerConnection], [null, null, null]);
+    assert.deepEqual(call.localStream.getTracks(), []);
   });
 
   test("a listener that throws is logged, and harms nobody", async (t) => {

@@ -31,12 +31,16 @@ export class FakeMediaStream {
   removeTrack = (track) => this.#tracks.delete(track);
 }
 
-/** Devices that are there; a test may have `fail` be a DOMException, or `wait` a promise. */
+/**
+ * Devices that are there. A test may have `fail` be a DOMException, `wait` a promise, and
+ * `isPhone` true: it opens only one camera at a time.
+ */
 export class FakeMediaDevices {
   tracks = [];
   asked = [];
   fail = null;
   wait = null;
+  isPhone = false;
 
   getUserMedia = ({ audio, video }) =>
     this.#give({ audio, video }, [audio && "audio", video && "video"]);
@@ -47,6 +51,7 @@ export class FakeMediaDevices {
     this.asked.push(asked);
     await this.wait;
     if (this.fail) throw this.fail;
+    if (this.isPhone && this.open()) throw new DOMException("in use", "NotReadableError");
     const stream = new FakeMediaStream();
     for (const kind of kinds.filter(Boolean)) {
       const track = new FakeTrack(kind);
@@ -142,7 +147,8 @@ class FakePeerConnection {
     this.#becomes(type === "offer" ? "have-local-offer" : "stable");
   }
 
-  async setRemoteDescription({ type, sdp }) {
+  /** `kinds` stands for the media in the description that need a transceiver of ours. */
+  async setRemoteDescription({ type, sdp, kinds = [] }) {
     if (this.signalingState === "closed") throw invalidState("closed");
     if (type !== "offer" && type !== "answer") throw new TypeError(`not a type: ${type}`);
     if (type === "answer" && this.signalingState !== "have-local-offer") {
@@ -151,6 +157,7 @@ class FakePeerConnection {
     await null;
     if (type === "offer" && this.signalingState === "have-local-offer") this.#isNeeded = true;
     this.remoteDescription = { type, sdp };
+    for (const kind of kinds) this.#add(kind, "recvonly", null);
     this.#becomes(type === "offer" ? "have-remote-offer" : "stable");
   }
 
