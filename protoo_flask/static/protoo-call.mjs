@@ -9,17 +9,17 @@
  *   ----------  -------------------------------------------------------  ----------
  *   connecting  a device rings (180)                                     progress
  *               a device has answered (2xx)                              open
- *               rejected; no microphone; network; hangUp()               closed
+ *               rejected; no microphone; network                         closed
  *   progress    a device has answered (2xx)                              open
- *               rejected; network; hangUp()                              closed
+ *               rejected; network                                        closed
  *   ringing     accept()                                                 answering
- *               reject(); hangUp(); `end`                                closed
+ *               reject()                                                 closed
  *   answering   the answer is made and sent                              open
  *               no microphone, an unusable offer                         ringing
- *               reject(); hangUp(); `end`                                closed
- *   open        hangUp(); `end`; the call is unknown to the others       closed
+ *               reject()                                                 closed
+ *   open        the call is unknown to the server or the other page      closed
  *   closed      -
- *   (each)      the client is closed for good                            closed
+ *   (each)      hangUp(); `end`; the client is closed for good           closed
  *
  * A page that was reloaded has a new RTCPeerConnection, with other keys, which cannot take the
  * place of the old one at the other side. So each pair of RTCPeerConnections has an id, which

@@ -715,6 +715,78 @@ describe("Inside a call", () => {
   });
 });
 
+describe("The state", () => {
+  const states = {
+    async connecting(at) {
+      const call = await at.dial();
+      await at.answers(at.last("session"), 100, { sessionPath: PATH });
+      return call;
+    },
+    async progress(at) {
+      const call = await states.connecting(at);
+      await at.answers(at.last("session"), 180);
+      return call;
+    },
+    ringing: (at) => at.rung(),
+    async answering(at) {
+      const call = await at.rung();
+      at.media.wait = new Promise((resolve) => {
+        at.allow = resolve;
+      });
+      call.accept().catch(() => {});
+      return call;
+    },
+    open: (at) => at.opened(),
+    async closed(at) {
+      const call = await at.opened();
+      call.hangUp();
+      return call;
+    },
+  };
+  const answer = (status) => (at, call) => {
+    const request = at.last("session");
+    const data = request && answerOf(request.data.connection);
+    return request && call.state !== "closed" && at.answers(request, status, data);
+  };
+  const happenings = {
+    "accept()": (at, call) => call.accept().catch((error) => assert.ok(error instanceof CallError)),
+    "reject()": (at, call) => call.reject(),
+    "hangUp()": (at, call) => call.hangUp(),
+    "end": (at) => at.asks("end"),
+    "180": answer(180),
+    "200": answer(200),
+    "486": answer(486),
+    "allowed": (at) => at.allow?.(),
+    "the client is closed": (at) => at.theClient.close(),
+  };
+  // What is not here changes nothing.
+  const next = {
+    connecting: { "180": "progress", "200": "open", "486": "closed" },
+    progress: { "200": "open", "486": "closed" },
+    ringing: { "accept()": "open", "reject()": "closed" },
+    answering: { "allowed": "open", "reject()": "closed" },
+    open: {},
+    closed: {},
+  };
+  const always = { "hangUp()": "closed", "end": "closed", "the client is closed": "closed" };
+
+  for (const [state, enter] of Object.entries(states)) {
+    for (const [name, happen] of Object.entries(happenings)) {
+      const expected = { ...always, ...next[state] }[name] ?? state;
+      test(`${state}, ${name}: ${expected}`, async (t) => {
+        const at = await site(t);
+        const call = await enter(at);
+        assert.equal(call.state, state);
+        await happen(at, call);
+        await settle();
+        assert.equal(call.state, expected);
+        at.allow?.();
+        await settle();
+      });
+    }
+  }
+});
+
 describe("ICE", () => {
   test("is restarted at once when it has failed, with fresh servers", async (t) => {
     let count = 0;
