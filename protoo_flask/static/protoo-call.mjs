@@ -161,12 +161,13 @@ export class Call extends Emitter {
 
   /** The `info` that the caller has started an incoming call with, untrusted. */
   get info() {
-    return this.#req?.data.info ?? {};
+    const info = this.#req?.data.info;
+    return isObject(info) ? info : {};
   }
 
   /** {audio, video} of an incoming call: what the caller wants to send. */
   get offered() {
-    const kinds = this.#req?.data.media ?? [];
+    const kinds = [this.#req?.data.media].flat();
     return { audio: kinds.includes("audio"), video: kinds.includes("video") };
   }
 
@@ -345,6 +346,7 @@ export class Call extends Emitter {
   #setHeld(isHeld) {
     if (this.#isHeld === isHeld) return;
     this.#isHeld = isHeld;
+    this.#devices.hold(isHeld);
     this.#connection?.hold(isHeld);
     this.#changed(isHeld ? "hold" : "unhold");
   }

@@ -37,6 +37,7 @@ export class Devices {
   #opened = { audio: null, video: null }; // tracks
   #screen = null; // a track
   #muted = { audio: false, video: false };
+  #isHeld = false;
   #uses = 0; // how often stop() was called: what was asked for before it is not wanted any more
 
   /** `onTrack(kind, track)`: another track is to be sent, or none; `onError(CallError)`. */
@@ -68,7 +69,6 @@ export class Devices {
       const { kind } = track;
       this.#opened[kind]?.stop();
       this.#opened[kind] = track;
-      track.enabled = !this.#muted[kind];
       const error = new CallError(`The ${NAMES[kind]} has gone.`);
       track.addEventListener("ended", () => this.#opened[kind] === track && this.#onError(error));
     }
@@ -109,7 +109,13 @@ export class Devices {
   setMuted(kind, isMuted) {
     expectKind(kind);
     this.#muted[kind] = isMuted;
-    if (this.#opened[kind]) this.#opened[kind].enabled = !isMuted;
+    this.#update();
+  }
+
+  /** Send silence and black: at once, however long the negotiation of a hold may take. */
+  hold(isHeld) {
+    this.#isHeld = isHeld;
+    this.#update();
   }
 
   /** Leave all devices. */
@@ -138,8 +144,11 @@ export class Devices {
   }
 
   #update() {
+    if (this.#screen) this.#screen.enabled = !this.#isHeld;
     for (const kind of KINDS) {
-      const track = (kind === "video" && this.#screen) || this.#opened[kind];
+      const opened = this.#opened[kind];
+      if (opened) opened.enabled = !this.#isHeld && !this.#muted[kind];
+      const track = (kind === "video" && this.#screen) || opened;
       const previous = this.stream.getTracks().find((it) => it.kind === kind) ?? null;
       if (track === previous) continue;
       if (previous) this.stream.removeTrack(previous);

@@ -294,6 +294,12 @@ describe("A call that comes in", () => {
     assert.deepEqual(at.sent.map(({ status }) => status), [180]);
   });
 
+  test("may have an info and media that make no sense", async (t) => {
+    const at = await site(t);
+    const { info, offered } = await at.rung(offerOf("c1", { media: 5, info: "tea" }));
+    assert.deepEqual({ info, offered }, { info: {}, offered: { audio: false, video: false } });
+  });
+
   test("makes no answer and asks for no device before it is accepted", async (t) => {
     const at = await site(t);
     await at.rung();
@@ -573,6 +579,27 @@ describe("Inside a call", () => {
     await settle();
     assert.deepEqual(directions(), ["sendrecv", "sendrecv"]);
     assert.equal(at.last("unhold").data.status.held, false);
+  });
+
+  test("hold sends silence and black before anybody has agreed to it", async (t) => {
+    const at = await site(t);
+    const call = await at.opened({ video: true });
+    const enabled = () => at.media.tracks.map((track) => track.enabled);
+    call.setMuted("video", true);
+    call.hold();
+    assert.deepEqual(enabled(), [false, false]);
+    call.setMuted("audio", false);
+    assert.deepEqual(enabled(), [false, false]);
+    call.unhold();
+    assert.deepEqual(enabled(), [true, false]);
+  });
+
+  test("the screen is not shown while we hold", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    await call.shareScreen();
+    call.hold();
+    assert.equal(at.media.tracks.at(-1).enabled, false);
   });
 
   test("what the other side adds while we hold waits, too", async (t) => {
