@@ -45,6 +45,7 @@ const MAX_EARLY = 100; // batches of candidates that wait in a device that rings
 
 const isSame = (one, other) => one.username === other.username && one.uuid === other.uuid;
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
 function randomId() {
   const bytes = crypto.getRandomValues(new Uint8Array(8));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -139,7 +140,10 @@ export class Call extends Emitter {
     const call = new Call(world, "open");
     call.#path = path;
     call.#caller = caller;
-    call.#peer = caller.uuid === world.client.uuid ? callee : caller;
+    // A client does not know its user's name. On sites where all devices have one uuid, the
+    // first request tells who the other is.
+    const other = caller.uuid === world.client.uuid ? callee : caller;
+    call.#peer = caller.uuid === callee.uuid ? null : other;
     call.#rejoin(media);
     return call;
   }

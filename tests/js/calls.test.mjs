@@ -947,6 +947,16 @@ describe("A page that was reloaded", () => {
     assert.deepEqual(at.requests("end").map(({ path }) => path), [PATH]);
   });
 
+  test("learns who the other is where all devices have one uuid", async (t) => {
+    const twin = { username: "bob", uuid: "a1" };
+    const at = await resuming(t, [{ ...session, callee: twin }]);
+    await at.answer();
+    const [call] = await at.resumed;
+    assert.equal(call.peer, null);
+    assert.equal((await at.asks("hold", {}, twin)).status, 200);
+    assert.deepEqual(call.peer, twin);
+  });
+
   test("lets what comes meanwhile wait", async (t) => {
     const at = await resuming(t, [session]);
     await at.asks("hold");
