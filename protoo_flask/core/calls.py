@@ -30,13 +30,14 @@ from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterator
 from .call import Call
 from .errors import Reject
 from .events import Event, EventQueues
+from .relay import answer
+from .response import Response
 from .session import EVENTS, Session
 
 if TYPE_CHECKING:
     from .leg import Leg
     from .peers import Peer
     from .request import Request
-    from .response import Response
 
 
 class Calls:
@@ -73,25 +74,31 @@ class Calls:
 
     # What peers ask for -----------------------------------------------------------------
 
-    def make(self, req: Request, base_path: str, callee: dict[str, str]) -> Call:
-        """Make a call of a ``session`` request; nobody knows of it yet.
+    def admit(self, req: Request) -> bool:
+        """Answer 403 when the peer has too many calls; ``False`` then."""
+        with self.lock:
+            calls = self._engaged.get(_peer_of(req), {}).values()
+            number = sum(call.caller is req.peer for call in calls)
+        if number < self._max_sessions:
+            return True
+        reason = f"you have made {number} calls that go on, which is the limit"
+        answer(req, Response(403, reason))
+        return False
 
-        :raises Reject: 403 when the peer has too many.
-        """
-        assert req.peer is not None
-        self._check_number(req.peer)
+    def make(self, req: Request, callee: dict[str, str]) -> Call:
+        """Make a call of a ``session`` request; nobody knows of it yet."""
         id = self._new_id()
-        session = Session(f"{base_path}/sessions/{id}", req.peer.address, callee, self._now)
+        path = f"{req.base_path}/sessions/{id}"
+        session = Session(path, _peer_of(req).address, callee, self._now)
         return Call(self, id, session, req)
 
-    def start(self, call: Call) -> None:
-        """Let a call ring.
-
-        :raises Reject: 403 when the peer has too many.
-        """
+    def start(self, call: Call, req: Request) -> None:
+        """Let a call ring, if there is anybody."""
         with self._changing():
             # Again: the site may have been asked about several at the same time.
-            self._check_number(call.caller)
+            if not self.admit(req):
+                call.session.enter("refused")
+                return
             peers = call.find_peers()
             if not peers:
                 call.close("unavailable")
@@ -123,23 +130,14 @@ class Calls:
             return [call.session.describe() for call in calls]
 
     def forward(self, call: Call, req: Request) -> None:
-        """Pass a request inside a call on.
-
-        :raises Reject: 404 when it has ended, 403 for a stranger.
-        """
+        """Pass a request inside a call on; a stranger's is answered 403."""
         with self._changing():
-            self._check_alive(call)
-            call.forward(req)
+            self._take(call, call.forward, req)
 
     def hang_up(self, call: Call, req: Request) -> None:
-        """Take an ``end``.
-
-        :raises Reject: 404 when it has ended, 403 for a stranger, 400 for a device that
-            is being rung.
-        """
+        """Take an ``end``; a stranger is answered 403, a device that rings 400."""
         with self._changing():
-            self._check_alive(call)
-            call.hang_up(req)
+            self._take(call, call.hang_up, req)
 
     # What happens to them -----------------------------------------------------------------
 
@@ -216,16 +214,16 @@ class Calls:
             for call in dict.fromkeys(told):
                 call.caller.registry.scheduler.spawn(self._events.drain, call.id)
 
-    def _check_number(self, caller: Peer) -> None:
-        with self.lock:
-            calls = self._engaged.get(caller, {}).values()
-            number = sum(call.caller is caller for call in calls)
-        if number >= self._max_sessions:
-            raise Reject(403, f"you have made {number} calls that go on, which is the limit")
-
-    def _check_alive(self, call: Call) -> None:
-        if self._calls.get(call.id) is not call:
-            raise Reject(404, "session not found")
+    def _take(self, call: Call, function: Callable[[Request], None], req: Request) -> None:
+        try:
+            if self._calls.get(call.id) is not call:
+                # It has ended since it was found.
+                raise Reject(404, "session not found")
+            function(req)
+        except Reject as refusal:
+            # Not left to the router, which would tell the site of an error: who hangs up
+            # when the other does so too has done nothing wrong.
+            answer(req, Response(refusal.code, refusal.reason))
 
     def _find_rivals(self, call: Call, peers: list[Peer]) -> list[Call]:
         """Return the calls from one of ``peers`` that ring at the caller of this one."""
@@ -239,6 +237,11 @@ def _discard(table: dict[Any, dict[str, Call]], key: Any, id: str) -> None:
         calls.pop(id, None)
         if not calls:
             del table[key]
+
+
+def _peer_of(req: Request) -> Peer:
+    assert req.peer is not None
+    return req.peer
 
 
 def _is_listed(peer: Peer) -> bool:

@@ -26,8 +26,11 @@ def answer(req: Request, response: Response) -> bool:
     except AlreadyReplied:
         return False  # by the time limit, in another thread
     except Unsendable as error:
-        # Nested so deeply that it could just be read, and not be written here.
-        return answer(req, Response(500, str(error))) and False
+        # Nested so deeply that it could just be read, and not be written here. Of a
+        # provisional response nobody has to know; the final one is still to come.
+        if response.is_final:
+            answer(req, Response(500, str(error)))
+        return False
     return True
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from weakref import WeakKeyDictionary
 
 from ..core.calls import Calls
-from ..core.errors import Reject, UsageError
+from ..core.errors import UsageError
 from ..core.handlers import Next, check_function
 from ..core.peers import Peer
 from ..core.registry import Registry
@@ -103,16 +103,19 @@ def session_handler(
         peer, callee = _peer_of(req), _callee_of(req)
         if callee == peer.address:
             # RFC 3261 section 21.4.20.
-            raise Reject(482, "loop detected: this is the device that calls")
+            req.reply(482, "loop detected: this is the device that calls")
+            return
         calls = calls_of(peer)
-        call = calls.make(req, req.base_path, callee)
+        if not calls.admit(req):
+            return
+        call = calls.make(req, callee)
         if on_session is not None:
             on_session(call.session, req)
         req.keep_open()
         if req.ended:
             call.session.enter("refused")
         else:
-            calls.start(call)
+            calls.start(call, req)
 
     def list_calls(req: Request, next: Next) -> None:
         peer = _peer_of(req)
@@ -124,8 +127,9 @@ def session_handler(
         call = calls.find(id)
         if call is None:
             if peer.registry.get("sessions", id) is None:
-                raise Reject(404, "session not found")
-            next()
+                req.reply(404, "session not found")
+            else:
+                next()
         elif req.method == "end":
             calls.hang_up(call, req)
         else:

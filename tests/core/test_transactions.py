@@ -399,3 +399,31 @@ def test_a_response_that_comes_between_looking_and_waiting_is_not_slept_through(
 
     call.core.scheduler.event = respond_and_make_event
     assert describe(call.transaction.wait()) == FINAL
+
+
+# Of the core
+
+
+def test_a_transaction_of_the_core_needs_no_contexts_and_keeps_no_responses():
+    core = Core()
+    core.host.run = None  # would be called
+    client = core.connect()
+    told = []
+    transaction = client.peer.transactions.start(
+        Request("session"), lambda response: told.append(response.status), None, of_core=True
+    )
+    request = client.take()
+    for status in (180, 180, 200):
+        client.respond(request, status)
+    assert told == [180, 180, 200]
+    assert transaction._responses == []
+    assert transaction.response.status == 200
+
+
+def test_a_transaction_without_a_timeout_has_no_timer():
+    core = Core()
+    client = core.connect()
+    transaction = client.peer.transactions.start(Request("session"), None, None)
+    assert core.scheduler.pending_timers == 0
+    core.scheduler.advance(100_000)
+    assert transaction.state == "calling"

@@ -8,7 +8,9 @@ from protoo_flask.host import EVENTS
 from protoo_flask.middleware import session_handler
 from tests.fakes import Core
 
-#: Where the first call is.
+ALICE = {"username": "alice", "uuid": "a1"}
+
+#: Where the first call is, and the second.
 S1 = "/users/sessions/s1"
 S2 = "/users/sessions/s2"
 
@@ -100,7 +102,14 @@ class Switchboard:
         }
 
 
+#: What is kept when there is no call.
 NOTHING = [0, 0, 0, 0, 0]
+
+
+class Deaf:
+    """Stands for a Protoo that tells nothing."""
+
+    def on(self, event, function): ...
 
 
 def end(path=S1, **data):
@@ -110,6 +119,14 @@ def end(path=S1, **data):
 
 def without_id(message):
     return {key: value for key, value in message.items() if key != "id"}
+
+
+def take_end(client):
+    """Take the ``end`` that must have come, without its id, and accept it."""
+    message = client.take()
+    assert message["method"] == "end", message
+    client.respond(message, 200)
+    return without_id(message)
 
 
 def summary(message):

@@ -31,7 +31,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from protoo_flask import Protoo, Reject, Request, signals
-from protoo_flask.middleware import p2p_messenger
+from protoo_flask.middleware import p2p_messenger, session_handler
 
 #: Where the database of the site below /shop is.
 DATABASE = "TEST_DATABASE"
@@ -67,12 +67,14 @@ def create_app() -> Flask:
         "/library": create_library(),
         "/members": create_members_site(),
         "/hasty": create_site("hasty", PROTOO_DISCONNECT_GRACE_PERIOD=0.2),
+        "/impatient": create_phone_site("impatient", PROTOO_SESSION_TIMEOUT=0.3),
         "/narrow": create_site("narrow", PROTOO_MAX_OUTBOX=50_000),
         "/parallel": create_site("parallel", PROTOO_PARALLEL_REQUESTS=3),
         "/partners": create_partners_site(),
         "/patient": create_site(
             "patient", PROTOO_DISCONNECT_GRACE_PERIOD=60, PROTOO_REQUEST_TIMEOUT=60
         ),
+        "/phone": create_phone_site("phone", PROTOO_DISCONNECT_GRACE_PERIOD=60),
         "/proxied": create_proxied_site(),
         "/shop": create_shop(),
         "/squeezed": create_site("squeezed", PROTOO_COMPRESSION=True),
@@ -311,6 +313,26 @@ def add_messages(protoo: Protoo) -> None:
             req.reply(202, "stored")
 
     protoo.use("/users", p2p_messenger(protoo, on_offline=store))
+
+
+def create_phone_site(name: str, **config: Any) -> Flask:
+    """Make a site with calls, which are in the journal of who has made them."""
+    protoo = Protoo()
+
+    def keep_journal_of_call(call, req):
+        journal = current_app.extensions["journal"]
+        journal.add(session["username"], f"calls {call.callee['username']}")
+        for event in ("progress", "open", "close"):
+
+            @call.on(event)
+            def note(call, event=event):
+                # In the contexts of the caller's, whoever has brought it about.
+                mark(session["username"], f"call {event}")
+                journal.add(session["username"], f"call {event} {call.cause}")
+
+    protoo.use("/users", session_handler(protoo, on_session=keep_journal_of_call))
+    add_messages(protoo)
+    return create_site(name, protoo, **config)
 
 
 def create_main_site() -> Flask:

@@ -1,0 +1,145 @@
+"""docs/calls.md tells the truth: its transcript is replayed, its recipes work."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from protoo_flask.core.call import ENDINGS
+from protoo_flask.core.early_messages import MAX_MESSAGES, MAX_SIZE
+from protoo_flask.core.session import ANSWERED_ENDINGS, UNANSWERED_ENDINGS
+from protoo_flask.middleware.sessions import ID_BYTES, MAX_SESSIONS
+from protoo_flask.settings import Settings
+
+from .middleware.switchboards import NOTHING, Switchboard, summary
+
+PAGE = (Path(__file__).parent.parent / "docs" / "calls.md").read_text(encoding="utf-8")
+
+
+def blocks(kind):
+    return re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def recipe(name, **names):
+    """Return a function that the page defines, which finds these names around it."""
+    (source,) = (source for source in blocks("python") if f"def {name}(" in source)
+    exec(compile(source, "calls.md", "exec"), names)
+    return names[name]
+
+
+def test_the_transcript_is_what_happens():
+    board = Switchboard(
+        *("alice/a1", "bob/b1", "bob/b2"),
+        ids=iter(["Vq3nTkLx"]),
+        core_options={"first_id": lambda: 7001},
+    )
+    lines = "".join(blocks("text")).splitlines()
+    assert len(lines) == 23
+    for line in lines:
+        name, direction, message = line.split(" ", 2)
+        if direction == ">":
+            board[name].send(json.loads(message))
+        else:
+            assert board[name].take() == json.loads(message)
+    assert all(client.take_all() == [] for client in board.clients.values())
+    assert (board.left_behind(), board.unfinished()) == (NOTHING, {})
+
+
+def test_what_the_server_says_for_an_end_is_on_the_page():
+    for cause, ending in ENDINGS.items():
+        if cause not in ("rejected", "gone", "unavailable"):  # nobody rings then
+            assert f"`{ending.told}`" in PAGE
+        if cause not in ("rejected", "declined", "offline", "failed"):
+            assert f"{ending.status} " in PAGE
+            assert ending.reason in PAGE
+
+
+@pytest.mark.parametrize("cause", [*UNANSWERED_ENDINGS, *ANSWERED_ENDINGS])
+def test_the_causes_are_on_the_page(cause):
+    assert f'`"{cause}"`' in PAGE
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        f"| {MAX_SESSIONS}, then 403",
+        f"the last {MAX_MESSAGES} messages of the caller, {MAX_SIZE // 1024} KiB",
+        f"`PROTOO_SESSION_TIMEOUT`, {Settings.session_timeout} seconds",
+        f"random, {ID_BYTES * 8} bits",
+    ],
+)
+def test_the_limits_of_the_page_are_those_of_the_code(limit):
+    assert limit in PAGE
+
+
+@pytest.mark.parametrize("source", blocks("python"), ids=lambda source: source.split("\n")[0])
+def test_the_python_of_the_page_compiles(source):
+    compile(source, "calls.md", "exec")
+
+
+class Database:
+    """Stands for a site's: its user is Bob."""
+
+    def __init__(self):
+        self.kept = []
+        self.session = SimpleNamespace(add=self.kept.append, commit=lambda: None)
+        self.query = self
+
+    def filter_by(self, name):
+        return SimpleNamespace(first=lambda: name if name == "bob" else None)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "kept"),
+    [
+        ("/users/bob", 200, []),
+        ("/users/bob", 486, [("bob", "alice", 1000.0, "rejected")]),
+        ("/users/bob/b9", None, [("bob", "alice", 1000.0, "unavailable")]),
+        ("/users/nobody", None, []),
+    ],
+)
+def test_missed_calls_are_kept(path, status, kept):
+    db = Database()
+
+    def make(user, caller, at, cause):
+        return (user, caller, at, cause)
+
+    on_session = recipe("keep_missed_calls", db=db, User=db, MissedCall=make)
+    board = Switchboard("alice/a1", "bob/b1", on_session=on_session)
+    answer = board["alice/a1"].request("session", path)
+    if status:
+        board["bob/b1"].respond(board["bob/b1"].take(), status)
+        board["alice/a1"].take()
+    if status == 200:
+        board["alice/a1"].request("end", answer["data"]["sessionPath"])
+    assert db.kept == kept
+    assert board.left_behind() == NOTHING
+
+
+def test_who_is_in_a_call_is_busy_until_it_ends():
+    board = Switchboard("alice/a1", "bob/b1", "carol/c1", on_session=recipe("refuse_if_busy"))
+    path = board.open_call()
+    for name in ("alice", "bob"):
+        assert summary(board["carol/c1"].request("session", f"/users/{name}")) == (486, "busy here")
+    board["bob/b1"].request("end", path)
+    board["alice/a1"].take()
+    board.call("carol/c1")
+
+
+def test_who_only_rings_is_not_busy():
+    board = Switchboard("alice/a1", "bob/b1", "carol/c1", on_session=recipe("refuse_if_busy"))
+    _, rung = board.call()
+    board["bob/b1"].respond(rung["b1"], 486)
+    board["alice/a1"].take()
+    board.call("carol/c1")
+
+
+def test_the_site_refuses_calls_at_night():
+    names = {"night": lambda: True, "protoo": SimpleNamespace(use=lambda *args: None, on=print)}
+    names["session_handler"] = lambda *args, **options: None
+    board = Switchboard("alice/a1", "bob/b1", on_session=recipe("on_session", **names))
+    assert summary(board["alice/a1"].request("session", "/users/bob")) == (480, "not at night")
