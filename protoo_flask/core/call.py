@@ -119,11 +119,13 @@ class Call:
     def begin(self, peers: Sequence[Peer]) -> None:
         """Tell the caller where its call is, and let it ring."""
         assert self._req is not None
-        if not answer(self._req, Response(100, "connecting", {"sessionPath": self.session.path})):
-            self.close("failed")
-            return
         # Only now, for the site may have added to it.
         self._offer = {**self._req.data, "sessionPath": self.session.path}
+        if not answer(self._req, Response(100, "connecting", {"sessionPath": self.session.path})):
+            self.close("failed")
+        # Sending may be what makes it known that the caller has gone.
+        if not self.session.is_ringing:
+            return
         registry = self.caller.registry
         self._timer = registry.scheduler.call_later(
             registry.session_timeout, self._calls.expire, self

@@ -299,6 +299,29 @@ def test_a_device_whose_connection_is_closing_has_gone_at_once(closing):
         assert got(board["bob/b2"]) == [SESSION]
 
 
+def test_a_caller_that_is_found_to_have_gone_when_it_is_told_of_its_call_rings_nowhere():
+    board = make_board("alice/a1", "bob/b1")
+    hook(board["alice/a1"].link, board["alice/a1"].drop)
+    board["alice/a1"].start_request("session", "/users/bob")
+    assert board["bob/b1"].take_all() == []
+    assert (board.left_behind(), board.unfinished()) == (NOTHING, {})
+    assert board.core.scheduler.pending_timers == 0
+
+
+@pytest.mark.parametrize("first", ["b1", "b2"])
+def test_a_device_that_is_found_to_have_gone_when_it_is_rung_does_not_ring(first):
+    board = make_board("alice/a1", "bob/b1", "bob/b2")
+    gone = board[f"bob/{first}"]
+    hook(gone.link, gone.drop)
+    board["alice/a1"].start_request("session", "/users/bob")
+    assert got(board["alice/a1"]) == [100]
+    assert board.states("alice/a1") == {S1: "connecting"}
+    other = board["bob/b2" if first == "b1" else "bob/b1"]
+    other.respond(other.take(), 486)
+    assert got(board["alice/a1"]) == [486]
+    assert (board.left_behind(), board.unfinished()) == (NOTHING, {})
+
+
 def test_an_answer_that_cannot_be_written_ends_the_call():
     board = make_board("alice/a1", "bob/b1", "bob/b2")
     board.call()

@@ -1,0 +1,340 @@
+"""protoo-call.mjs between two Chromiums: fake cameras, but media that really flows."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from .conftest import ARGUMENTS, ROOT, find_chromium
+
+CALL_ARGUMENTS = [
+    *ARGUMENTS,
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--auto-select-desktop-capture-source=Entire screen",
+    # Where nothing answers multicast DNS, the names that hide local addresses lead nowhere.
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
+]
+
+
+NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    path = find_chromium()
+    if path is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("Chromium is missing; under CI=true nothing is skipped")
+        pytest.skip("Chromium is not installed")
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=path, args=CALL_ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def site():
+    """The URL of the site of call_site.py."""
+    target = "tests.browser.call_site:create_app"
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "protoo_flask", target, "--port", "0"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        found = re.search(r"http://127.0.0.1:\d+", line)
+        if found:
+            break
+    else:
+        raise AssertionError("the site did not start")
+    yield found.group(0)
+    process.terminate()
+    log, _ = process.communicate(timeout=30)
+    assert "Traceback" not in log
+
+
+@pytest.fixture
+def open_page(chromium, site):
+    """A function that opens a browser of its own, logged in, and returns its page."""
+    contexts = []
+    problems = []
+    number = next(NUMBERS)
+
+    def open_page(name, context=None):
+        # Those of an earlier test are in their grace period, and would still ring.
+        username = f"{name}{number}"
+        if context is None:
+            context = chromium.new_context(base_url=site, permissions=["camera", "microphone"])
+            contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: problems.append(f"{username}: {error}"))
+        page.goto(f"/login/{username}")
+        expect(page.locator("body[data-ready=true]")).to_be_attached()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def wait_for(page, expression):
+    """Wait until an expression in the page is true; it may be a promise."""
+    # wait_for_function() takes a promise for something true.
+    met = page.evaluate(f"""async () => {{
+        const deadline = Date.now() + 15000;
+        while (!(await ({expression}))) {{
+            if (Date.now() > deadline) return false;
+            await new Promise((resolve) => setTimeout(resolve, 20));
+        }}
+        return true;
+    }}""")
+    assert met, f"never became true: {expression}; log: {page.evaluate('log')}"
+
+
+def wait_for_state(page, state):
+    wait_for(page, f"window.call && call.state === '{state}'")
+
+
+def wait_for_media(*pages):
+    """Wait until each page shows more frames of the other's camera than now."""
+    for page in pages:
+        wait_for(page, "call.peerConnection?.connectionState === 'connected'")
+        before = page.evaluate("framesDecoded()")
+        wait_for(page, f"framesDecoded().then((count) => count > {before} + 2)")
+
+
+def start_call(page, callee, media="{ audio: true, video: true }"):
+    path = f"/users/{callee.evaluate('username')}"
+    page.evaluate(f"void show(calls.start('{path}', {media}))")
+
+
+def open_call(open_page):
+    """Return the pages of a caller and a callee in an open call with pictures."""
+    alice, bob = open_page("alice"), open_page("bob")
+    start_call(alice, bob)
+    wait_for_state(bob, "ringing")
+    bob.evaluate("call.accept({ audio: true, video: true })")
+    wait_for_media(alice, bob)
+    return alice, bob
+
+
+def closed_with(page):
+    wait_for_state(page, "closed")
+    wait_for(page, "log.some(([event]) => event === 'close')")
+    return page.evaluate("log.find(([event]) => event === 'close')[1]")
+
+
+def is_clean(page):
+    """Nothing is sent any more, and nothing is open."""
+    return page.evaluate(
+        "call.peerConnection === null && calls.list.length === 0"
+        " && call.localStream.getTracks().length === 0"
+    )
+
+
+def test_both_see_each_other(open_page):
+    alice, bob = open_call(open_page)
+    for page in (alice, bob):
+        assert page.evaluate("call.state") == "open"
+        wait_for(page, "document.getElementById('remote').videoWidth > 0")
+        assert page.evaluate("call.remoteStream.getTracks().length") == 2
+    assert bob.evaluate("call.peer.username") == alice.evaluate("username")
+    assert [e[1]["state"] for e in alice.evaluate("log") if e[0] == "state"] == ["progress", "open"]
+
+
+def test_a_caller_that_hangs_up_ends_the_call_for_both(open_page):
+    alice, bob = open_call(open_page)
+    alice.evaluate("call.hangUp('bye')")
+    assert closed_with(alice) == {"cause": "hangup", "status": None, "reason": "bye"}
+    assert closed_with(bob) == {"cause": "end", "status": None, "reason": "bye"}
+    assert is_clean(alice)
+    assert is_clean(bob)
+
+
+def test_a_call_that_is_rejected(open_page):
+    alice, bob = open_page("alice"), open_page("bob")
+    start_call(alice, bob)
+    wait_for_state(bob, "ringing")
+    assert bob.evaluate("call.offered") == {"audio": True, "video": True}
+    bob.evaluate("call.reject(486, 'busy')")
+    assert closed_with(alice) == {"cause": "rejected", "status": 486, "reason": "busy"}
+    assert closed_with(bob) == {"cause": "hangup", "status": 486, "reason": "busy"}
+    assert is_clean(alice)
+    assert is_clean(bob)
+
+
+def test_a_call_that_is_canceled_stops_ringing(open_page):
+    alice, bob = open_page("alice"), open_page("bob")
+    start_call(alice, bob)
+    wait_for_state(bob, "ringing")
+    alice.evaluate("call.hangUp()")
+    assert closed_with(bob)["reason"] == "canceled"
+    assert is_clean(bob)
+
+
+def test_a_call_to_nobody(open_page):
+    alice = open_page("alice")
+    alice.evaluate("void show(calls.start('/users/carol'))")
+    assert closed_with(alice) == {"cause": "rejected", "status": 404, "reason": "peer not found"}
+
+
+def test_of_two_devices_that_ring_the_one_that_accepts_has_the_call(open_page):
+    alice, bob = open_page("alice"), open_page("bob")
+    tablet = open_page("bob", bob.context)
+    start_call(alice, bob)
+    wait_for_state(bob, "ringing")
+    wait_for_state(tablet, "ringing")
+    tablet.evaluate("call.accept({ audio: true, video: true })")
+    wait_for_media(alice, tablet)
+    assert closed_with(bob)["reason"] == "answered elsewhere"
+    assert is_clean(bob)
+
+
+def test_on_hold_nothing_is_sent_either_way_until_it_ends(open_page):
+    alice, bob = open_call(open_page)
+    alice.evaluate("call.hold()")
+    wait_for(bob, "call.remote.held")
+    directions = "call.peerConnection.getTransceivers().every(it => it.currentDirection === '{}')"
+    for page in (alice, bob):
+        wait_for(page, directions.format("inactive"))
+    alice.evaluate("call.unhold()")
+    wait_for(bob, "!call.remote.held")
+    for page in (alice, bob):
+        wait_for(page, directions.format("sendrecv"))
+    wait_for_media(alice, bob)
+
+
+def test_the_other_side_is_told_who_is_muted(open_page):
+    alice, bob = open_call(open_page)
+    alice.evaluate("call.setMuted('audio', true)")
+    wait_for(bob, "call.remote.muted.audio && !call.remote.muted.video")
+    assert alice.evaluate("call.localStream.getAudioTracks().map((it) => it.enabled)") == [False]
+    alice.evaluate("call.setMuted('audio', false)")
+    wait_for(bob, "!call.remote.muted.audio")
+
+
+def test_video_can_be_added_to_a_call_without(open_page):
+    alice, bob = open_page("alice"), open_page("bob")
+    start_call(alice, bob, "{}")
+    wait_for_state(bob, "ringing")
+    bob.evaluate("call.accept()")
+    wait_for(alice, "call.peerConnection?.connectionState === 'connected'")
+    bob.evaluate("call.useDevice('video')")
+    wait_for_media(alice)
+    alice.evaluate("call.useDevice('video')")
+    wait_for_media(alice, bob)
+
+
+def test_another_camera_takes_the_place_of_the_first(open_page):
+    alice, bob = open_call(open_page)
+    alice.evaluate("""async () => {
+        const [camera] = call.localStream.getVideoTracks();
+        const ids = (await navigator.mediaDevices.enumerateDevices())
+            .filter(({ kind }) => kind === "videoinput").map(({ deviceId }) => deviceId);
+        window.first = camera;
+        await call.useDevice("video", ids.at(-1));
+    }""")
+    assert alice.evaluate("[first.readyState, call.localStream.getVideoTracks().length]") == [
+        "ended",
+        1,
+    ]
+    wait_for_media(alice, bob)
+
+
+def test_the_screen_takes_the_place_of_the_camera_until_that_is_stopped(open_page):
+    alice, bob = open_call(open_page)
+    before = bob.evaluate("document.getElementById('remote').videoWidth")
+    alice.evaluate("call.shareScreen()")
+    wait_for(bob, "call.remote.screen")
+    wait_for(bob, f"document.getElementById('remote').videoWidth !== {before}")
+    alice.evaluate("call.stopSharing()")
+    wait_for(bob, "!call.remote.screen")
+    wait_for(bob, f"document.getElementById('remote').videoWidth === {before}")
+
+
+def test_both_add_video_at_once_and_the_offers_collide(open_page):
+    alice, bob = open_page("alice"), open_page("bob")
+    start_call(alice, bob, "{}")
+    wait_for_state(bob, "ringing")
+    bob.evaluate("call.accept()")
+    wait_for(alice, "call.peerConnection?.connectionState === 'connected'")
+    for page in (alice, bob):
+        page.evaluate("void call.useDevice('video')")
+    wait_for_media(alice, bob)
+
+
+@pytest.mark.parametrize("who", ["caller", "callee"])
+def test_a_page_that_is_reloaded_takes_the_call_up_again(open_page, who):
+    alice, bob = open_call(open_page)
+    page = alice if who == "caller" else bob
+    page.evaluate("sessionStorage.resume = 'true'")
+    page.reload()
+    wait_for_state(page, "open")
+    wait_for_media(alice, bob)
+    page.evaluate("call.hangUp()")
+    assert closed_with(alice if page is bob else bob)["cause"] == "end"
+
+
+def test_both_pages_are_reloaded_and_the_call_goes_on(open_page):
+    alice, bob = open_call(open_page)
+    for page in (alice, bob):
+        page.evaluate("sessionStorage.resume = 'true'")
+        page.evaluate("setTimeout(() => location.reload())")
+    for page in (alice, bob):
+        wait_for_state(page, "open")
+    wait_for_media(alice, bob)
+
+
+def test_a_page_that_was_reloaded_and_does_not_resume_ends_the_call(open_page):
+    alice, bob = open_call(open_page)
+    bob.reload()
+    alice.evaluate("call.hold()")
+    assert closed_with(alice)["status"] == 404
+
+
+def test_ice_is_restarted_by_both_after_the_connection_was_cut(open_page):
+    alice, bob = open_call(open_page)
+    ufrag = "call.peerConnection.localDescription.sdp.match(/a=ice-ufrag:(\\S+)/)[1]"
+    before = alice.evaluate(ufrag), bob.evaluate(ufrag)
+    for page in (alice, bob):
+        # What happens when ICE has failed; no sandbox lets a test cut a wire.
+        page.evaluate("""
+            Object.defineProperty(
+                call.peerConnection, "iceConnectionState", { value: "failed", configurable: true }
+            );
+            window.dispatchEvent(new Event("offline"));
+            window.dispatchEvent(new Event("online"));
+        """)
+    for page, old in ((alice, before[0]), (bob, before[1])):
+        wait_for(page, f"{ufrag} !== '{old}'")
+        page.evaluate("delete call.peerConnection.iceConnectionState")
+        wait_for(page, "call.peerConnection.signalingState === 'stable'")
+    wait_for_media(alice, bob)
+
+
+def test_who_does_not_allow_the_microphone_reads_so_and_can_still_reject(open_page):
+    alice, bob = open_page("alice"), open_page("bob")
+    start_call(alice, bob)
+    wait_for_state(bob, "ringing")
+    bob.evaluate("""() => {
+        navigator.mediaDevices.getUserMedia = async () => {
+            throw new DOMException("Permission denied", "NotAllowedError");
+        };
+    }""")
+    message = bob.evaluate("call.accept().catch((error) => error.message)")
+    assert message == "You have not allowed this page to use the microphone."
+    assert bob.evaluate("call.state") == "ringing"
+    bob.evaluate("call.reject()")
+    assert closed_with(alice)["status"] == 603

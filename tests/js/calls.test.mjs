@@ -1,0 +1,1044 @@
+/* Calls, of whom the server is the test: what they say, and what becomes of what they are told. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { settle, world } from "./harness.mjs";
+import { fakePeerConnections, FakeMediaDevices, FakeMediaStream, FakeTrack } from "./media.mjs";
+
+const { Call, CallError, Calls } = await import("../../protoo_flask/static/protoo-call.mjs");
+
+const PATH = "/users/sessions/s1";
+const bob = { username: "bob", uuid: "b1" };
+const alice = { username: "alice", uuid: "a1" };
+const quiet = { held: false, muted: { audio: false, video: false }, screen: false };
+const offerOf = (connection, extra = {}) => ({
+  connection,
+  description: { type: "offer", sdp: "their offer" },
+  ...extra,
+});
+const answerOf = (connection) => ({ connection, description: { type: "answer", sdp: "theirs" } });
+
+/** A client that is open, with calls. */
+async function site(t, options = {}) {
+  const here = world(t);
+  const media = new FakeMediaDevices();
+  const { made, RTCPeerConnection } = fakePeerConnections();
+  const client = await here.openClient({ uuid: "a1", requestTimeout: 1e6 });
+  const lent = { RTCPeerConnection, MediaStream: FakeMediaStream, mediaDevices: media };
+  const calls = new Calls(client, { ...lent, ...options });
+  client.on("request", (req) => calls.handle(req) || req.reply(404, "unknown method"));
+  let ids = 0;
+  const at = Object.assign(here, {
+    media,
+    made,
+    calls,
+    theClient: client,
+    incoming: [],
+    /** What was sent with this method; without the ids, that is [path, data]. */
+    requests: (method) => here.sent.filter((it) => it.method === method),
+    last: (method) => at.requests(method).at(-1),
+    async answers(request, status, data = {}, reason = "") {
+      assert.ok(request, "there was no such request");
+      await here.say({ status, reason, id: request.id, data });
+    },
+    /** Send a request inside a call; returns its answer, if it has one. */
+    async asks(method, data = {}, sender = bob) {
+      ids += 1;
+      const id = ids;
+      await here.say({ method, id, data: { sessionPath: PATH, ...data }, sender });
+      return here.sent.find((it) => it.id === id && it.status >= 200);
+    },
+    watch(call) {
+      return here.record(call, "state", "remote", "error", "close");
+    },
+    async dial(media) {
+      const call = calls.start("/users/bob", media);
+      await settle();
+      return call;
+    },
+    /** A call that bob has answered. */
+    async opened(media) {
+      const call = await at.dial(media);
+      const request = at.last("session");
+      await at.answers(request, 100, { sessionPath: PATH });
+      await at.answers(request, 200, answerOf(request.data.connection));
+      assert.equal(call.state, "open");
+      return Object.assign(call, { id: request.data.connection });
+    },
+    /** A call of bob's that rings. */
+    async rung(data = offerOf("c1", { media: ["audio"] })) {
+      let call;
+      const stop = calls.on("call", (it) => {
+        call = it;
+      });
+      await at.asks("session", data);
+      stop();
+      return call;
+    },
+    async accepted() {
+      const call = await at.rung();
+      await call.accept();
+      await settle();
+      return call;
+    },
+  });
+  Object.defineProperty(at, "pc", { get: () => made.at(-1) }); // the latest
+  t.after(() => {
+    calls.close();
+    assert.equal(media.open(), 0, "a device was left open");
+    assert.ok(made.every(({ signalingState }) => signalingState === "closed"), "left open");
+  });
+  return at;
+}
+
+describe("A call that is made", () => {
+  test("begins with an offer of what is sent", async (t) => {
+    const at = await site(t);
+    const call = await at.dial({ audio: true, video: true, info: { topic: "tea" } });
+    const { path, data } = at.last("session");
+    assert.equal(path, "/users/bob");
+    assert.match(data.connection, /^[0-9a-f]{16}$/);
+    const { connection, ...rest } = data;
+    const description = { type: "offer", sdp: "offer 1 of pc1" };
+    const told = { media: ["audio", "video"], info: { topic: "tea" }, description, status: quiet };
+    assert.deepEqual(rest, told);
+    assert.equal(call.state, "connecting");
+    assert.deepEqual(call.localStream.getTracks(), at.media.tracks);
+  });
+
+  test("sends only sound unless video is asked for", async (t) => {
+    const at = await site(t);
+    await at.dial();
+    assert.deepEqual(at.media.asked, [{ audio: true, video: false }]);
+  });
+
+  test("without any device still has something to offer", async (t) => {
+    const at = await site(t);
+    await at.dial({ audio: false });
+    const [{ direction, receiver }] = at.pc.getTransceivers();
+    assert.deepEqual([direction, receiver.track.kind], ["recvonly", "audio"]);
+  });
+
+  test("rings, and is open when it is answered", async (t) => {
+    const at = await site(t);
+    const call = await at.dial();
+    const events = at.watch(call);
+    const request = at.last("session");
+    await at.answers(request, 100, { sessionPath: PATH });
+    assert.deepEqual([call.state, call.path], ["connecting", PATH]);
+    await at.answers(request, 180);
+    await at.answers(request, 180);
+    assert.equal(call.state, "progress");
+    await at.answers(request, 200, answerOf(request.data.connection));
+    assert.deepEqual(at.pc.remoteDescription, { type: "answer", sdp: "theirs" });
+    assert.deepEqual(events, [
+      ["state", { state: "progress", previous: "connecting" }],
+      ["state", { state: "open", previous: "progress" }],
+    ]);
+  });
+
+  test("is closed when it is rejected", async (t) => {
+    const at = await site(t);
+    const call = await at.dial();
+    const events = at.watch(call);
+    await at.answers(at.last("session"), 486, {}, "busy");
+    assert.deepEqual(events.at(-1), ["close", { cause: "rejected", status: 486, reason: "busy" }]);
+    assert.deepEqual([call.state, at.calls.list], ["closed", []]);
+    assert.equal(at.last("end"), undefined);
+  });
+
+  test("is closed when the microphone is not allowed, and says why", async (t) => {
+    const at = await site(t);
+    at.media.fail = new DOMException("no", "NotAllowedError");
+    const call = at.calls.start("/users/bob");
+    const events = at.watch(call);
+    await settle();
+    const reason = "You have not allowed this page to use the microphone.";
+    assert.deepEqual(events.at(-1), ["close", { cause: "failed", status: null, reason }]);
+    const [, error] = events.find(([name]) => name === "error");
+    assert.ok(error instanceof CallError);
+    assert.deepEqual([error.message, error.cause], [reason, at.media.fail]);
+    assert.equal(at.last("session"), undefined);
+  });
+
+  test("is closed when its answer is of no use, and the other side is told", async (t) => {
+    const at = await site(t);
+    const call = await at.dial();
+    call.on("error", () => {});
+    const request = at.last("session");
+    await at.answers(request, 100, { sessionPath: PATH });
+    await at.answers(request, 200, {});
+    assert.equal(call.state, "closed");
+    assert.equal(at.last("end").path, PATH);
+  });
+
+  test("that is hung up is ended on the server", async (t) => {
+    const at = await site(t);
+    const call = await at.dial();
+    await at.answers(at.last("session"), 100, { sessionPath: PATH });
+    const events = at.watch(call);
+    call.hangUp();
+    await settle();
+    assert.equal(at.last("end").path, PATH);
+    assert.deepEqual(events.at(-1), ["close", { cause: "hangup", status: null, reason: "" }]);
+    await at.answers(at.last("session"), 487, {}, "canceled");
+    assert.equal(events.length, 2);
+  });
+
+  test("that is hung up before it has a path is ended once it has one", async (t) => {
+    const at = await site(t);
+    const call = await at.dial();
+    call.hangUp();
+    assert.equal(at.last("end"), undefined);
+    await at.answers(at.last("session"), 100, { sessionPath: PATH });
+    assert.equal(at.last("end").path, PATH);
+  });
+
+  test("that is hung up while there is no connection is never made", async (t) => {
+    const at = await site(t);
+    await at.drop();
+    const call = await at.dial();
+    call.hangUp();
+    await at.page("online");
+    await at.accept();
+    assert.equal(at.last("session"), undefined);
+  });
+
+  test("that is hung up while the user is asked for the microphone leaves it again", async (t) => {
+    const at = await site(t);
+    let allow;
+    at.media.wait = new Promise((resolve) => {
+      allow = resolve;
+    });
+    const call = await at.dial();
+    call.hangUp();
+    allow();
+    await settle();
+    assert.deepEqual([at.media.tracks.length, at.media.open()], [1, 0]);
+    assert.equal(at.last("session"), undefined);
+  });
+
+  test("sends its candidates in bursts, once it has a path", async (t) => {
+    const at = await site(t);
+    const call = await at.dial();
+    at.pc.finds("one");
+    at.pc.finds("two");
+    await at.tick(100);
+    assert.equal(at.last("icecandidate"), undefined);
+    const request = at.last("session");
+    await at.answers(request, 100, { sessionPath: PATH });
+    at.pc.finds("three");
+    await at.tick(99);
+    const sent = () => at.requests("icecandidate").map(({ data }) =>
+      data.candidates.map(({ candidate }) => candidate));
+    assert.deepEqual(sent(), [["one", "two"]]);
+    await at.tick(1);
+    assert.deepEqual(sent(), [["one", "two"], ["three"]]);
+    assert.equal(at.last("icecandidate").data.connection, request.data.connection);
+    // The device that answers may have been reloaded, or have come, after the first burst.
+    await at.answers(request, 200, answerOf(request.data.connection));
+    assert.deepEqual(sent().at(-1), ["one", "two", "three"]);
+    call.hangUp();
+  });
+
+  test("sends candidates again that were lost", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    at.pc.finds("one");
+    await at.tick(100);
+    await at.answers(at.last("icecandidate"), 408);
+    at.pc.finds("two");
+    await at.tick(100);
+    const { candidates } = at.last("icecandidate").data;
+    assert.deepEqual(candidates, [{ candidate: "one" }, { candidate: "two" }]);
+    assert.equal(call.state, "open");
+  });
+
+  test("goes on when one of the devices that ring takes no candidates", async (t) => {
+    const at = await site(t);
+    const call = await at.dial();
+    await at.answers(at.last("session"), 100, { sessionPath: PATH });
+    at.pc.finds("one");
+    await at.tick(100);
+    await at.answers(at.last("icecandidate"), 404);
+    assert.equal(call.state, "connecting");
+  });
+
+  test("tells what has changed since the offer", async (t) => {
+    const at = await site(t);
+    const call = await at.dial();
+    call.setMuted("audio", true);
+    assert.equal(at.last("update"), undefined);
+    const request = at.last("session");
+    await at.answers(request, 100, { sessionPath: PATH });
+    await at.answers(request, 200, answerOf(request.data.connection));
+    assert.equal(at.last("update").data.status.muted.audio, true);
+  });
+});
+
+describe("A call that comes in", () => {
+  test("rings, and tells who calls and what for", async (t) => {
+    const at = await site(t);
+    const call = await at.rung(offerOf("c1", { media: ["audio"], info: { topic: "tea" } }));
+    assert.ok(call instanceof Call);
+    const { state, peer, path, info, offered } = call;
+    assert.deepEqual(
+      { state, peer, path, info, offered },
+      {
+        state: "ringing",
+        peer: bob,
+        path: PATH,
+        info: { topic: "tea" },
+        offered: { audio: true, video: false },
+      },
+    );
+    assert.deepEqual(at.sent.map(({ status }) => status), [180]);
+  });
+
+  test("may have an info and media that make no sense", async (t) => {
+    const at = await site(t);
+    const { info, offered } = await at.rung(offerOf("c1", { media: 5, info: "tea" }));
+    assert.deepEqual({ info, offered }, { info: {}, offered: { audio: false, video: false } });
+  });
+
+  test("makes no answer and asks for no device before it is accepted", async (t) => {
+    const at = await site(t);
+    await at.rung();
+    assert.deepEqual([at.made, at.media.asked], [[], []]);
+  });
+
+  test("is answered with a description when it is accepted", async (t) => {
+    const at = await site(t);
+    const call = await at.rung();
+    const events = at.watch(call);
+    await call.accept();
+    await settle();
+    assert.deepEqual(at.pc.remoteDescription.sdp, "their offer");
+    const { status, data } = at.sent.at(-1);
+    const description = { type: "answer", sdp: "answer 1 of pc1" };
+    assert.deepEqual([status, data], [200, { connection: "c1", description, status: quiet }]);
+    assert.deepEqual(events.map(([, { state }]) => state), ["answering", "open"]);
+  });
+
+  test("keeps the candidates that come before", async (t) => {
+    const at = await site(t);
+    const call = await at.rung();
+    const candidates = [{ candidate: "one" }, { fails: true }, { candidate: "two" }];
+    const answer = await at.asks("icecandidate", { connection: "c1", candidates });
+    assert.equal(answer.status, 200);
+    await call.accept();
+    await settle();
+    assert.deepEqual(at.pc.candidates, ["one", "two"]);
+  });
+
+  test("is rejected for all devices of the user", async (t) => {
+    const at = await site(t);
+    const call = await at.rung();
+    const events = at.watch(call);
+    call.reject();
+    await settle();
+    assert.deepEqual([at.sent.at(-1).status, at.sent.at(-1).reason], [603, "declined"]);
+    const how = { cause: "hangup", status: 603, reason: "declined" };
+    assert.deepEqual(events.at(-1), ["close", how]);
+    call.reject();
+    call.hangUp();
+    await settle();
+    assert.equal(events.length, 2);
+  });
+
+  test("does not ring where the listener rejects it at once", async (t) => {
+    const at = await site(t);
+    at.calls.on("call", (call) => call.reject(486, "busy"));
+    await at.asks("session", offerOf("c1"));
+    assert.deepEqual(at.sent.map(({ status }) => status), [486]);
+  });
+
+  test("is rejected where nobody listens for calls", async (t) => {
+    const at = await site(t);
+    await at.asks("session", offerOf("c1"));
+    assert.equal(at.sent.at(-1).status, 480);
+    assert.deepEqual(at.calls.list, []);
+  });
+
+  test("is over when the server says so: another device has answered", async (t) => {
+    const at = await site(t);
+    const call = await at.rung();
+    const events = at.watch(call);
+    const answer = await at.asks("end", { reason: "answered elsewhere" }, null);
+    assert.equal(answer.status, 200);
+    const how = { cause: "end", status: null, reason: "answered elsewhere" };
+    assert.deepEqual(events.at(-1), ["close", how]);
+    assert.equal(at.sent.at(-1).status, 487, "the session request is not left in progress");
+    await assert.rejects(call.accept(), { name: "CallError", message: "The call is over." });
+  });
+
+  test("that ends while it is being accepted leaves the microphone", async (t) => {
+    const at = await site(t);
+    const call = await at.rung();
+    let allow;
+    at.media.wait = new Promise((resolve) => {
+      allow = resolve;
+    });
+    const accepting = call.accept();
+    await at.asks("end", { reason: "canceled" }, null);
+    allow();
+    await assert.rejects(accepting, { message: "The call is over." });
+    assert.equal(at.media.open(), 0);
+    assert.equal(call.state, "closed");
+  });
+
+  test("goes on ringing when the microphone is not allowed, and can be accepted then", async (t) => {
+    const at = await site(t);
+    const call = await at.rung();
+    at.media.fail = new DOMException("no", "NotFoundError");
+    const message = "No microphone or camera was found.";
+    await assert.rejects(call.accept({ video: true }), { name: "CallError", message });
+    assert.equal(call.state, "ringing");
+    at.media.fail = null;
+    await call.accept();
+    assert.equal(call.state, "open");
+    await assert.rejects(call.accept(), { message: "The call is not ringing." });
+  });
+
+  test("goes on ringing when its offer is of no use", async (t) => {
+    const at = await site(t);
+    const call = await at.rung({ connection: "c1", description: { type: "nonsense" } });
+    await assert.rejects(call.accept(), { name: "CallError", message: "The call is unusable." });
+    assert.deepEqual([call.state, at.media.open()], ["ringing", 0]);
+  });
+
+  test("that the server rings once more is the same call", async (t) => {
+    const at = await site(t);
+    const call = await at.rung();
+    const again = await at.rung();
+    assert.equal(again, undefined);
+    await call.accept();
+    await settle();
+    const answers = at.sent.filter(({ status }) => status === 200);
+    assert.deepEqual(answers.map(({ id }) => id), [2], "the request that still waits");
+    assert.equal((await at.asks("session", offerOf("c1"))).status, 482);
+  });
+});
+
+describe("Inside a call", () => {
+  test("an offer is answered in the response", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    const { status, data } = await at.asks("update", offerOf(call.id));
+    const description = { type: "answer", sdp: "answer 2 of pc1" };
+    assert.deepEqual([status, data], [200, { connection: call.id, description, status: quiet }]);
+  });
+
+  test("what needs negotiation is offered, and the answer taken", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    await call.useDevice("video");
+    await settle();
+    const { data, path } = at.last("update");
+    assert.deepEqual([path, data.isNew, data.description.type], [PATH, false, "offer"]);
+    await at.answers(at.last("update"), 200, answerOf(call.id));
+    assert.equal(at.pc.signalingState, "stable");
+  });
+
+  test("the caller refuses an offer that meets its own", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    await call.useDevice("video");
+    await settle();
+    assert.equal((await at.asks("update", offerOf(call.id))).status, 491);
+    assert.equal(at.pc.signalingState, "have-local-offer");
+    await at.answers(at.last("update"), 200, answerOf(call.id));
+    assert.equal(at.pc.signalingState, "stable");
+  });
+
+  test("the callee rolls its own offer back, and makes it again afterwards", async (t) => {
+    const at = await site(t);
+    const call = await at.accepted();
+    await call.useDevice("video");
+    await settle();
+    const mine = at.last("update");
+    assert.equal((await at.asks("update", offerOf("c1"))).status, 200);
+    await at.answers(mine, 491);
+    const again = at.last("update");
+    assert.notEqual(again.id, mine.id);
+    await at.answers(again, 200, answerOf("c1"));
+    assert.equal(at.pc.signalingState, "stable");
+    await at.tick(5000);
+    assert.equal(at.last("update").id, again.id);
+  });
+
+  test("the answer to an offer that was rolled back is void", async (t) => {
+    const at = await site(t);
+    const call = await at.accepted();
+    await call.useDevice("video");
+    await settle();
+    const mine = at.last("update");
+    await at.asks("update", offerOf("c1"));
+    const before = at.pc.remoteDescription;
+    await at.answers(mine, 200, answerOf("c1"));
+    assert.equal(at.pc.remoteDescription, before);
+  });
+
+  test("an offer that waited behind that of the other side is still answered", async (t) => {
+    const at = await site(t);
+    const call = await at.accepted();
+    // Both within one moment: ours waits until theirs was answered.
+    const theirs = at.asks("update", offerOf("c1"));
+    at.pc.restartIce();
+    assert.equal((await theirs).status, 200);
+    await settle();
+    await at.answers(at.last("update"), 200, answerOf("c1"));
+    assert.equal(at.pc.signalingState, "stable");
+    assert.equal(call.state, "open");
+  });
+
+  for (const status of [408, 491]) {
+    test(`an offer that got ${status} is made again after 2.1 to 4 s`, async (t) => {
+      const at = await site(t);
+      const call = await at.opened();
+      at.random.mock.mockImplementation(() => 0.5);
+      await call.useDevice("video");
+      await settle();
+      await at.answers(at.last("update"), status);
+      await at.tick(3049);
+      assert.equal(at.requests("update").length, 1);
+      await at.tick(1);
+      assert.equal(at.requests("update").length, 2);
+      await at.answers(at.last("update"), 200, answerOf(call.id));
+      assert.equal(at.pc.signalingState, "stable");
+    });
+  }
+
+  test("candidates of another connection are ignored", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    const of = (connection, candidate) => ({ connection, candidates: [{ candidate }] });
+    await at.asks("icecandidate", of(call.id, "right"));
+    await at.asks("icecandidate", of("other", "wrong"));
+    assert.deepEqual(at.pc.candidates, ["right"]);
+  });
+
+  test("a new connection of the other page replaces ours, with our tracks", async (t) => {
+    const at = await site(t);
+    const call = await at.opened({ video: true });
+    const theirs = new FakeTrack("video");
+    at.made[0].receives(theirs);
+    assert.deepEqual(call.remoteStream.getTracks(), [theirs]);
+    const { status, data } = await at.asks("update", offerOf("c2", { isNew: true }));
+    assert.deepEqual([status, data.connection], [200, "c2"]);
+    const [old, pc] = at.made;
+    assert.equal(old.signalingState, "closed");
+    assert.deepEqual(pc.getTransceivers().map(({ sender }) => sender.track), at.media.tracks);
+    assert.equal(at.media.open(), 2);
+    assert.deepEqual(call.remoteStream.getTracks(), []);
+    assert.equal(call.peerConnection, pc);
+  });
+
+  test("an offer for a connection that is over is refused", async (t) => {
+    const at = await site(t);
+    await at.opened();
+    assert.equal((await at.asks("update", offerOf("c0"))).status, 491);
+    assert.equal(at.made.length, 1);
+  });
+
+  const wrong = [
+    ["a description that is none", "update", { description: null }],
+    ["a type that is none", "update", { description: { type: "rollback" } }],
+    ["candidates that are no list", "icecandidate", { candidates: "many" }],
+    ["a status that is no object", "update", { status: "on hold" }],
+    ["a status that is null", "update", { status: null }],
+  ];
+  for (const [name, method, data] of wrong) {
+    test(`${name} gets 400, and the call goes on`, async (t) => {
+      const at = await site(t);
+      const call = await at.opened();
+      const answer = await at.asks(method, { connection: call.id, ...data });
+      assert.deepEqual([answer.status, call.state], [400, "open"]);
+    });
+  }
+
+  test("nobody but the other side is listened to", async (t) => {
+    const at = await site(t);
+    const call = await at.accepted();
+    assert.equal((await at.asks("end", {}, alice)).status, 403);
+    assert.equal(call.state, "open");
+    assert.equal((await at.asks("end", {}, bob)).status, 200);
+    assert.equal(call.state, "closed");
+  });
+
+  test("hold stops everything both ways, and tells the other side", async (t) => {
+    const at = await site(t);
+    const call = await at.opened({ video: true });
+    const directions = () => at.pc.getTransceivers().map(({ direction }) => direction);
+    call.hold();
+    call.hold();
+    await settle();
+    assert.deepEqual(directions(), ["inactive", "inactive"]);
+    assert.equal(at.requests("hold").length, 1);
+    assert.equal(at.last("hold").data.status.held, true);
+    call.unhold();
+    await settle();
+    assert.deepEqual(directions(), ["sendrecv", "sendrecv"]);
+    assert.equal(at.last("unhold").data.status.held, false);
+  });
+
+  test("hold sends silence and black before anybody has agreed to it", async (t) => {
+    const at = await site(t);
+    const call = await at.opened({ video: true });
+    const enabled = () => at.media.tracks.map((track) => track.enabled);
+    call.setMuted("video", true);
+    call.hold();
+    assert.deepEqual(enabled(), [false, false]);
+    call.setMuted("audio", false);
+    assert.deepEqual(enabled(), [false, false]);
+    call.unhold();
+    assert.deepEqual(enabled(), [true, false]);
+  });
+
+  test("the screen is not shown while we hold", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    await call.shareScreen();
+    call.hold();
+    assert.equal(at.media.tracks.at(-1).enabled, false);
+  });
+
+  test("what the other side adds while we hold waits, too", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    call.hold();
+    await settle();
+    await at.answers(at.last("update"), 200, answerOf(call.id));
+    const description = { type: "offer", sdp: "with video", kinds: ["video"] };
+    await at.asks("update", { connection: call.id, description });
+    const directions = at.pc.getTransceivers().map(({ direction }) => direction);
+    assert.deepEqual(directions, ["inactive", "inactive"]);
+  });
+
+  test("what the other side says of itself is told once", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    const events = at.watch(call);
+    const muted = { audio: true, video: "x" };
+    await at.asks("hold");
+    await at.asks("hold");
+    await at.asks("update", { status: { held: true, muted, screen: true } });
+    await at.asks("unhold");
+    const heard = { audio: true, video: false };
+    assert.deepEqual(events, [
+      ["remote", { ...quiet, held: true }],
+      ["remote", { held: true, muted: heard, screen: true }],
+      ["remote", { held: false, muted: heard, screen: true }],
+    ]);
+    assert.deepEqual(call.remote, events.at(-1)[1]);
+  });
+
+  test("mute disables the track, and that of a device that is used later", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    call.setMuted("audio", true);
+    assert.equal(at.last("update").data.status.muted.audio, true);
+    await call.useDevice("audio", "headset");
+    assert.deepEqual(at.media.asked.at(-1), {
+      audio: { deviceId: { exact: "headset" } },
+      video: false,
+    });
+    assert.deepEqual(at.media.tracks.map(({ enabled }) => enabled), [false, false]);
+    assert.equal(at.media.open(), 1);
+    assert.throws(() => call.setMuted("smell", true), TypeError);
+    await assert.rejects(call.useDevice("smell"), TypeError);
+  });
+
+  test("another camera takes the place of the first without negotiation", async (t) => {
+    const at = await site(t);
+    const call = await at.opened({ video: true });
+    await call.useDevice("video", "back");
+    await settle();
+    assert.equal(at.last("update"), undefined);
+    const [, , track] = at.media.tracks;
+    assert.equal(at.pc.getTransceivers()[1].sender.track, track);
+    assert.deepEqual(call.localStream.getTracks().at(-1), track);
+  });
+
+  test("a phone closes the first camera before it opens the second", async (t) => {
+    const at = await site(t);
+    const call = await at.opened({ audio: false, video: true });
+    at.media.isPhone = true;
+    await call.useDevice("video", "back");
+    assert.deepEqual(at.media.tracks.map(({ readyState }) => readyState), ["ended", "live"]);
+  });
+
+  test("the screen takes the place of the camera until the user ends it", async (t) => {
+    const at = await site(t);
+    const call = await at.opened({ video: true });
+    const [, camera] = at.media.tracks;
+    const sent = () => at.pc.getTransceivers()[1].sender.track;
+    await call.shareScreen();
+    await settle();
+    assert.deepEqual([call.local.screen, at.last("update").data.status.screen], [true, true]);
+    const screen = sent();
+    assert.ok(![camera, null].includes(screen));
+    assert.equal(at.media.open(), 3, "the sound of the screen is not used");
+    screen.ends();
+    await settle();
+    assert.equal(sent(), camera);
+    assert.equal(at.last("update").data.status.screen, false);
+    assert.equal(camera.readyState, "live");
+  });
+
+  test("a camera that is unplugged is told", async (t) => {
+    const at = await site(t);
+    const call = await at.opened({ video: true });
+    const events = at.watch(call);
+    at.media.tracks[1].ends();
+    await settle();
+    assert.deepEqual(events.map(([, { message }]) => message), ["The camera has gone."]);
+  });
+
+  test("one that the others know nothing of any more is closed", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    const events = at.watch(call);
+    call.setMuted("audio", true);
+    await at.answers(at.last("update"), 404, {}, "session not found");
+    const how = { cause: "end", status: 404, reason: "session not found" };
+    assert.deepEqual(events.at(-1), ["close", how]);
+  });
+
+  test("nothing is left of one that is over: no timer, no listener, no track", async (t) => {
+    const at = await site(t);
+    const timers = at.timers.delays().length;
+    const call = await at.opened({ video: true });
+    const { pc } = at;
+    await call.shareScreen();
+    at.pc.restartIce();
+    await settle();
+    await at.answers(at.last("update"), 491);
+    at.pc.finds("one");
+    at.pc.iceIs("disconnected");
+    assert.ok(at.timers.delays().length > timers + 2);
+    call.hangUp();
+    for (const request of [...at.requests("end"), ...at.requests("update")]) {
+      await at.answers(request, 200);
+    }
+    assert.equal(at.timers.delays().length, timers);
+    assert.deepEqual([at.media.open(), pc.signalingState], [0, "closed"]);
+    assert.deepEqual([pc.ontrack, pc.onicecandidate, call.peerConnection], [null, null, null]);
+    assert.deepEqual(call.localStream.getTracks(), []);
+  });
+
+  test("a listener that throws is logged, and harms nobody", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    call.on("close", () => {
+      throw new Error("of the test");
+    });
+    const events = at.watch(call);
+    call.hangUp();
+    await settle();
+    assert.equal(events.length, 2);
+    assert.match(String(at.takeLogged()), /"close" listener failed/);
+    assert.throws(() => call.on("closed", () => {}), /event must be one of .*, got "closed"/);
+    assert.throws(() => call.on("close", null), /listener must be a function/);
+  });
+});
+
+describe("The state", () => {
+  const states = {
+    async connecting(at) {
+      const call = await at.dial();
+      await at.answers(at.last("session"), 100, { sessionPath: PATH });
+      return call;
+    },
+    async progress(at) {
+      const call = await states.connecting(at);
+      await at.answers(at.last("session"), 180);
+      return call;
+    },
+    ringing: (at) => at.rung(),
+    async answering(at) {
+      const call = await at.rung();
+      at.media.wait = new Promise((resolve) => {
+        at.allow = resolve;
+      });
+      call.accept().catch(() => {});
+      return call;
+    },
+    open: (at) => at.opened(),
+    async closed(at) {
+      const call = await at.opened();
+      call.hangUp();
+      return call;
+    },
+  };
+  const answer = (status) => (at, call) => {
+    const request = at.last("session");
+    const data = request && answerOf(request.data.connection);
+    return request && call.state !== "closed" && at.answers(request, status, data);
+  };
+  const happenings = {
+    "accept()": (at, call) => call.accept().catch((error) => assert.ok(error instanceof CallError)),
+    "reject()": (at, call) => call.reject(),
+    "hangUp()": (at, call) => call.hangUp(),
+    "end": (at) => at.asks("end"),
+    "180": answer(180),
+    "200": answer(200),
+    "486": answer(486),
+    "allowed": (at) => at.allow?.(),
+    "the client is closed": (at) => at.theClient.close(),
+  };
+  // What is not here changes nothing.
+  const next = {
+    connecting: { "180": "progress", "200": "open", "486": "closed" },
+    progress: { "200": "open", "486": "closed" },
+    ringing: { "accept()": "open", "reject()": "closed" },
+    answering: { "allowed": "open", "reject()": "closed" },
+    open: {},
+    closed: {},
+  };
+  const always = { "hangUp()": "closed", "end": "closed", "the client is closed": "closed" };
+
+  for (const [state, enter] of Object.entries(states)) {
+    for (const [name, happen] of Object.entries(happenings)) {
+      const expected = { ...always, ...next[state] }[name] ?? state;
+      test(`${state}, ${name}: ${expected}`, async (t) => {
+        const at = await site(t);
+        const call = await enter(at);
+        assert.equal(call.state, state);
+        await happen(at, call);
+        await settle();
+        assert.equal(call.state, expected);
+        at.allow?.();
+        await settle();
+      });
+    }
+  }
+});
+
+describe("ICE", () => {
+  test("is restarted at once when it has failed, with fresh servers", async (t) => {
+    let count = 0;
+    const iceServers = async () => [{ urls: `turn:${(count += 1)}` }];
+    const at = await site(t, { iceServers, rtcConfiguration: { iceTransportPolicy: "relay" } });
+    await at.opened();
+    at.pc.iceIs("failed");
+    await settle();
+    assert.equal(at.pc.restarts, 1);
+    assert.equal(at.last("update").data.description.type, "offer");
+    const of = (n) => ({ iceTransportPolicy: "relay", iceServers: [{ urls: `turn:${n}` }] });
+    assert.deepEqual(at.pc.configurations, [of(1), of(2)]);
+  });
+
+  test("is restarted when it was disconnected for 3 s", async (t) => {
+    const at = await site(t);
+    await at.opened();
+    at.pc.iceIs("disconnected");
+    await at.tick(2999);
+    assert.equal(at.pc.restarts, 0);
+    await at.tick(1);
+    assert.equal(at.pc.restarts, 1);
+  });
+
+  test("is left alone when it recovers by itself", async (t) => {
+    const at = await site(t);
+    await at.opened();
+    at.pc.iceIs("disconnected");
+    at.pc.iceIs("connected");
+    await at.tick(5000);
+    assert.equal(at.pc.restarts, 0);
+  });
+
+  test("does without the servers that could not be fetched, and says so", async (t) => {
+    const iceServers = async () => {
+      throw new Error("no servers");
+    };
+    const at = await site(t, { iceServers });
+    const call = at.calls.start("/users/bob");
+    const events = at.watch(call);
+    await settle();
+    assert.match(events[0][1].message, /no servers/);
+    assert.ok(at.last("session"));
+  });
+});
+
+describe("After a reconnection", () => {
+  const listed = (at, paths) =>
+    at.answers(at.last("get"), 200, { sessions: paths.map((path) => ({ path, state: "open" })) });
+
+  for (const [state, restarts] of [["connected", 0], ["disconnected", 1], ["failed", 1]]) {
+    test(`a connection that is ${state} is restarted ${restarts} times`, async (t) => {
+      const at = await site(t);
+      const call = await at.opened();
+      at.pc.iceConnectionState = state; // its event comes later, if at all
+      await at.reconnect();
+      assert.equal(at.last("get").path, "/users/sessions");
+      await listed(at, [PATH]);
+      assert.deepEqual([at.pc.restarts, call.state], [restarts, "open"]);
+    });
+  }
+
+  test("an offer that was lost is made again at once", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    await call.useDevice("video");
+    await settle();
+    await at.reconnect();
+    assert.equal(at.last("update"), undefined);
+    await listed(at, [PATH]);
+    await at.answers(at.last("update"), 200, answerOf(call.id));
+    assert.equal(at.pc.signalingState, "stable");
+  });
+
+  test("a call that the server has ended is over", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    const events = at.watch(call);
+    await at.reconnect();
+    await listed(at, []);
+    assert.deepEqual(events.at(-1), ["close", { cause: "end", status: null, reason: "offline" }]);
+  });
+
+  test("a server that lists no calls keeps them", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    await at.reconnect();
+    await at.answers(at.last("get"), 404);
+    assert.equal(call.state, "open");
+  });
+
+  test("that will not be, all calls are over", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    const events = at.watch(call);
+    await at.drop(3000, "online elsewhere");
+    const how = { cause: "failed", status: 410, reason: "3000 online elsewhere" };
+    assert.deepEqual(events.at(-1), ["close", how]);
+  });
+});
+
+describe("A page that was reloaded", () => {
+  const session = { path: PATH, state: "open", caller: alice, callee: bob };
+
+  async function resuming(t, sessions, media) {
+    const at = await site(t);
+    const resumed = at.calls.resume(media);
+    await settle();
+    const answer = () => at.answers(at.last("get"), 200, { sessions });
+    return Object.assign(at, { resumed, answer });
+  }
+
+  test("begins a new connection for each call that is open", async (t) => {
+    const at = await resuming(t, [session], { video: true });
+    await at.answer();
+    const [call] = await at.resumed;
+    assert.deepEqual([call.state, call.path, call.peer], ["open", PATH, bob]);
+    await settle();
+    const { path, data } = at.last("update");
+    assert.deepEqual([path, data.isNew, data.description.type], [PATH, true, "offer"]);
+    await at.answers(at.last("update"), 200, answerOf(data.connection));
+    assert.equal(at.pc.signalingState, "stable");
+  });
+
+  test("ends calls of its own that nobody has answered", async (t) => {
+    const ringing = { ...session, state: "progress", callee: { username: "bob" } };
+    const toMe = { path: "/users/sessions/s2", state: "progress", caller: bob, callee: alice };
+    const at = await resuming(t, [ringing, toMe]);
+    await at.answer();
+    assert.deepEqual(await at.resumed, []);
+    assert.deepEqual(at.requests("end").map(({ path }) => path), [PATH]);
+  });
+
+  test("learns who the other is where all devices have one uuid", async (t) => {
+    const twin = { username: "bob", uuid: "a1" };
+    const at = await resuming(t, [{ ...session, callee: twin }]);
+    await at.answer();
+    const [call] = await at.resumed;
+    assert.equal(call.peer, null);
+    assert.equal((await at.asks("hold", {}, twin)).status, 200);
+    assert.deepEqual(call.peer, twin);
+  });
+
+  test("lets what comes meanwhile wait", async (t) => {
+    const at = await resuming(t, [session]);
+    await at.asks("hold");
+    assert.equal(at.sent.filter(({ status }) => status).length, 0);
+    await at.answer();
+    const [call] = await at.resumed;
+    await settle();
+    assert.equal(call.remote.held, true);
+    assert.equal(at.sent.filter(({ status }) => status === 200).length, 1);
+  });
+
+  test("goes on without a microphone if it is not allowed any more", async (t) => {
+    const at = await resuming(t, [session]);
+    at.media.fail = new DOMException("no", "NotAllowedError");
+    await at.answer();
+    const [call] = await at.resumed;
+    await settle();
+    assert.equal(call.state, "open");
+    assert.equal(at.last("update").data.isNew, true);
+    assert.match(String(at.takeLogged()), /You have not allowed/);
+  });
+
+  for (const [who, caller, status] of [["caller", alice, 491], ["callee", bob, 200]]) {
+    test(`as the other did: the new connection of the caller remains; this is the ${who}`,
+      async (t) => {
+        const callee = caller === alice ? bob : alice;
+        const at = await resuming(t, [{ ...session, caller, callee }]);
+        await at.answer();
+        await settle();
+        const answer = await at.asks("update", offerOf("c2", { isNew: true }));
+        assert.equal(answer.status, status);
+        assert.equal(at.made.length, status === 200 ? 2 : 1);
+      });
+  }
+
+  test("answers a new connection of the other before it has its own devices", async (t) => {
+    const at = await resuming(t, [session]);
+    let allow;
+    at.media.wait = new Promise((resolve) => {
+      allow = resolve;
+    });
+    await at.answer();
+    assert.equal((await at.asks("update", offerOf("c2", { isNew: true }))).status, 200);
+    allow();
+    await settle();
+    assert.equal(at.made.length, 1);
+    assert.deepEqual(at.pc.getTransceivers().map(({ sender }) => sender.track), at.media.tracks);
+    assert.deepEqual(at.last("update").data.connection, "c2");
+  });
+});
+
+describe("Calls", () => {
+  const others = [
+    ["a message", "message", { sessionPath: undefined }],
+    ["a session of a room", "session", { sessionPath: "/rooms/tea" }],
+    ["a session without an offer", "session", {}],
+    ["another method inside a call", "whiteboard", {}],
+  ];
+  for (const [name, method, data] of others) {
+    test(`leave ${name} to the page`, async (t) => {
+      const at = await site(t);
+      assert.equal((await at.asks(method, data)).reason, "unknown method");
+    });
+  }
+
+  test("do not know a call that is over", async (t) => {
+    const at = await site(t);
+    assert.equal((await at.asks("update", {})).reason, "no such call");
+  });
+
+  test("take another mount", async (t) => {
+    const at = await site(t, { mount: "/people/" });
+    at.calls.on("call", (call) => call.reject(486));
+    const data = offerOf("c1", { sessionPath: "/people/sessions/s1" });
+    assert.equal((await at.asks("session", data)).status, 486);
+    assert.equal((await at.asks("session", offerOf("c1"))).status, 404);
+  });
+
+  test("hang up when they are closed", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    at.calls.close();
+    assert.deepEqual([call.state, at.last("end").path], ["closed", PATH]);
+  });
+});

@@ -1,0 +1,193 @@
+/*
+ * What a browser lends to a call, as far as calls use it. The RTCPeerConnection has the signaling
+ * states and the flag "negotiation needed" of W3C WebRTC, 4.3 and 4.7.3, and no network at all:
+ * candidates and ICE states come when the test says so.
+ */
+
+export class FakeTrack extends EventTarget {
+  enabled = true;
+  readyState = "live";
+
+  constructor(kind) {
+    super();
+    this.kind = kind;
+  }
+
+  stop() {
+    this.readyState = "ended";
+  }
+
+  /** The user unplugs the device, or ends the sharing of the screen. */
+  ends() {
+    this.readyState = "ended";
+    this.dispatchEvent(new Event("ended"));
+  }
+}
+
+export class FakeMediaStream {
+  #tracks = new Set();
+  getTracks = () => [...this.#tracks];
+  addTrack = (track) => this.#tracks.add(track);
+  removeTrack = (track) => this.#tracks.delete(track);
+}
+
+/**
+ * Devices that are there. A test may have `fail` be a DOMException, `wait` a promise, and
+ * `isPhone` true: it opens only one camera at a time.
+ */
+export class FakeMediaDevices {
+  tracks = [];
+  asked = [];
+  fail = null;
+  wait = null;
+  isPhone = false;
+
+  getUserMedia = ({ audio, video }) =>
+    this.#give({ audio, video }, [audio && "audio", video && "video"]);
+
+  getDisplayMedia = (options) => this.#give({ screen: options }, ["audio", "video"]);
+
+  async #give(asked, kinds) {
+    this.asked.push(asked);
+    await this.wait;
+    if (this.fail) throw this.fail;
+    if (this.isPhone && this.open()) throw new DOMException("in use", "NotReadableError");
+    const stream = new FakeMediaStream();
+    for (const kind of kinds.filter(Boolean)) {
+      const track = new FakeTrack(kind);
+      this.tracks.push(track);
+      stream.addTrack(track);
+    }
+    return stream;
+  }
+
+  open = () => this.tracks.filter(({ readyState }) => readyState === "live").length;
+}
+
+const invalidState = (message) => new DOMException(message, "InvalidStateError");
+
+/** A class whose instances are in `made`. */
+export function fakePeerConnections() {
+  const made = [];
+  return { made, RTCPeerConnection: class extends FakePeerConnection {
+    constructor() {
+      super(`pc${made.length + 1}`);
+      made.push(this);
+    }
+  } };
+}
+
+class FakePeerConnection {
+  signalingState = "stable";
+  localDescription = null;
+  remoteDescription = null;
+  iceConnectionState = "new";
+  connectionState = "new";
+  configurations = [];
+  candidates = [];
+  restarts = 0;
+  #transceivers = [];
+  #isNeeded = false;
+  #count = 0;
+
+  constructor(name) {
+    this.name = name;
+  }
+
+  setConfiguration(configuration) {
+    this.configurations.push(configuration);
+  }
+
+  getTransceivers = () => [...this.#transceivers];
+
+  addTrack = (track) => this.#add(track.kind, "sendrecv", track);
+
+  addTransceiver = (kind, { direction }) => this.#add(kind, direction, null);
+
+  #add(kind, initial, track) {
+    let direction = initial;
+    const sender = { track, replaceTrack: async (other) => Object.assign(sender, { track: other }) };
+    const need = () => this.#need();
+    this.#transceivers.push({
+      sender,
+      receiver: { track: new FakeTrack(kind) },
+      get direction() {
+        return direction;
+      },
+      set direction(value) {
+        if (direction !== value) need();
+        direction = value;
+      },
+    });
+    this.#need();
+  }
+
+  restartIce() {
+    this.restarts += 1;
+    this.#need();
+  }
+
+  #need() {
+    this.#isNeeded = true;
+    queueMicrotask(() => this.#fire());
+  }
+
+  #fire() {
+    if (!this.#isNeeded || this.signalingState !== "stable") return;
+    this.#isNeeded = false;
+    this.onnegotiationneeded?.({});
+  }
+
+  async setLocalDescription() {
+    if (this.signalingState === "closed") throw invalidState("closed");
+    const type = this.signalingState === "have-remote-offer" ? "answer" : "offer";
+    const sdp = `${type} ${(this.#count += 1)} of ${this.name}`;
+    await null;
+    this.localDescription = { type, sdp, toJSON: () => ({ type, sdp }) };
+    this.#becomes(type === "offer" ? "have-local-offer" : "stable");
+  }
+
+  /** `kinds` stands for the media in the description that need a transceiver of ours. */
+  async setRemoteDescription({ type, sdp, kinds = [] }) {
+    if (this.signalingState === "closed") throw invalidState("closed");
+    if (type !== "offer" && type !== "answer") throw new TypeError(`not a type: ${type}`);
+    if (type === "answer" && this.signalingState !== "have-local-offer") {
+      throw invalidState(`an answer in ${this.signalingState}`);
+    }
+    await null;
+    if (type === "offer" && this.signalingState === "have-local-offer") this.#isNeeded = true;
+    this.remoteDescription = { type, sdp };
+    for (const kind of kinds) this.#add(kind, "recvonly", null);
+    this.#becomes(type === "offer" ? "have-remote-offer" : "stable");
+  }
+
+  #becomes(state) {
+    this.signalingState = state;
+    queueMicrotask(() => this.#fire());
+  }
+
+  async addIceCandidate(candidate) {
+    if (!this.remoteDescription) throw invalidState("no remote description");
+    if (candidate.fails) throw new DOMException("of another offer", "OperationError");
+    this.candidates.push(candidate.candidate);
+  }
+
+  close() {
+    this.signalingState = "closed";
+  }
+
+  // What happens to it:
+
+  finds(candidate) {
+    this.onicecandidate({ candidate: { toJSON: () => ({ candidate }) } });
+  }
+
+  iceIs(state) {
+    this.iceConnectionState = state;
+    this.oniceconnectionstatechange({});
+  }
+
+  receives(track) {
+    this.ontrack({ track });
+  }
+}
