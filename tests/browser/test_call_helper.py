@@ -291,7 +291,8 @@ def test_both_pages_are_reloaded_and_the_call_goes_on(open_page):
     alice, bob = open_call(open_page)
     for page in (alice, bob):
         page.evaluate("sessionStorage.resume = 'true'")
-        page.evaluate("setTimeout(() => location.reload())")
+    for page in (alice, bob):
+        page.reload(wait_until="commit")  # the second goes while the first begins anew
     for page in (alice, bob):
         wait_for_state(page, "open")
     wait_for_media(alice, bob)
