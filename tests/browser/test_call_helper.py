@@ -291,7 +291,8 @@ def test_both_pages_are_reloaded_and_the_call_goes_on(open_page):
     alice, bob = open_call(open_page)
     for page in (alice, bob):
         page.evaluate("sessionStorage.resume = 'true'")
-        page.evaluate("setTimeout(() => location.reload())")
+    for page in (alice, bob):
+        page.reload(wait_until="commit")  # the second goes while the first begins anew
     for page in (alice, bob):
         wait_for_state(page, "open")
     wait_for_media(alice, bob)
@@ -302,6 +303,20 @@ def test_a_page_that_was_reloaded_and_does_not_resume_ends_the_call(open_page):
     bob.reload()
     alice.evaluate("call.hold()")
     assert closed_with(alice)["status"] == 404
+
+
+def test_a_connection_to_the_server_that_drops_does_not_end_the_call(open_page):
+    alice, bob = open_call(open_page)
+    connection = alice.evaluate_handle("call.peerConnection")
+    alice.evaluate("""() => {
+        client.on("open", () => { window.isBack = true; });
+        window.dispatchEvent(new Event("offline"));
+    }""")
+    wait_for(alice, "window.isBack")
+    wait_for_media(alice, bob)
+    assert alice.evaluate("(it) => it === call.peerConnection", connection)
+    bob.evaluate("call.hangUp('bye')")
+    assert closed_with(alice)["reason"] == "bye"
 
 
 def test_ice_is_restarted_by_both_after_the_connection_was_cut(open_page):
