@@ -182,12 +182,14 @@ class Call:
     def _accept(self, leg: Leg, response: Response) -> None:
         data = {**response.data, "sessionPath": self.session.path}
         del self.legs[leg.peer]
-        if not self._answer(Response(response.status, response.reason, data)):
-            # Nobody waits for it, or it cannot be written: the device, which takes itself
-            # to be in the call, has to know that it is not.
-            self._calls.disengage(leg.peer, self)
-            self._send_end(leg.peer, "failed")
+        answered = self._answer(Response(response.status, response.reason, data))
+        if not answered or not self.session.is_ringing:
+            # Nobody waits for it, or it cannot be written; or the caller was found to have
+            # gone. The device, which takes itself to be in the call, has to know.
             self.close("failed")
+            self._calls.disengage(leg.peer, self)
+            assert self.session.cause is not None
+            self._send_end(leg.peer, ENDINGS[self.session.cause].told)
             return
         self.callee = leg.peer
         self.session.callee = leg.peer.address

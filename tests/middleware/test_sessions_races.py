@@ -308,6 +308,14 @@ def test_a_caller_that_is_found_to_have_gone_when_it_is_told_of_its_call_rings_n
     assert board.core.scheduler.pending_timers == 0
 
 
+def test_a_caller_that_is_found_to_have_gone_when_it_is_told_of_the_answer_is_in_no_call():
+    story = Story()
+    hook(story.alice.link, story.alice.drop)
+    story.accept()
+    assert got(story.bob) == got(story.other) == [("end", "offline")]
+    assert (story.board.left_behind(), len(story.board.all_calls())) == (NOTHING, 0)
+
+
 @pytest.mark.parametrize("first", ["b1", "b2"])
 def test_a_device_that_is_found_to_have_gone_when_it_is_rung_does_not_ring(first):
     board = make_board("alice/a1", "bob/b1", "bob/b2")
