@@ -45,7 +45,7 @@ from .peers import Peer, broadcast
 from .relay import Relay, answer
 from .request import Request
 from .response import Response
-from .session import CLOSED, OPEN
+from .session import CLOSED, OPEN, Address
 
 if TYPE_CHECKING:
     from .calls import Calls
@@ -192,7 +192,7 @@ class Call:
             self._send_end(leg.peer, ENDINGS[self.session.cause].told)
             return
         self.callee = leg.peer
-        self.session.callee = leg.peer.address
+        self.session.callee = Address(leg.peer.address)
         self._enter("accept")
         self._stop_ringing("answered elsewhere")
 

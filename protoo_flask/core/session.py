@@ -29,7 +29,7 @@ anything rings (RFC 3261 section 17.2.1).
 from __future__ import annotations
 
 import difflib
-from typing import Any, Callable
+from typing import Any, Callable, Dict
 
 from .errors import UsageError
 from .handlers import check_function
@@ -63,11 +63,30 @@ EVENTS = {PROGRESS: "progress", OPEN: "open", CLOSED: "close"}
 Listener = Callable[["Session"], Any]
 
 
+class Address(Dict[str, str]):
+    """A party to a call, as it is written on the wire: ``{"username": ..., "uuid": ...}``.
+
+    >>> Address(username="bob", uuid="b1").username
+    'bob'
+    """
+
+    @property
+    def username(self) -> str:
+        """The site's account."""
+        return self["username"]
+
+    @property
+    def uuid(self) -> str | None:
+        """The device; ``None`` while it is not known which will answer."""
+        return self.get("uuid")
+
+
 class Session:
     """One call.
 
     :ivar path: where requests inside it are sent to (``sessionPath`` on the wire).
-    :ivar caller: ``{"username": str, "uuid": str}`` of who calls.
+    :ivar caller: ``{"username": str, "uuid": str}`` of who calls, an :class:`Address`:
+        ``session.caller.username`` will do as well.
     :ivar callee: the same of the device that has answered. Before, ``{"username": str}``,
         with ``uuid`` if that device was called alone. Untrusted: nobody needs to have it.
     :ivar state: connecting, progress, open or closed.
@@ -91,8 +110,8 @@ class Session:
         now: Callable[[], float],
     ) -> None:
         self.path = path
-        self.caller = caller
-        self.callee = callee
+        self.caller = Address(caller)
+        self.callee = Address(callee)
         self.state = CONNECTING
         self.started = now()
         self.answered: float | None = None

@@ -149,3 +149,11 @@ async def coroutine(session): ...
 def test_what_cannot_be_called_is_refused(function):
     with pytest.raises(UsageError):
         make_session().on("close", function)
+
+
+def test_a_party_is_what_is_on_the_wire_and_has_attributes_besides():
+    caller, callee = {"username": "alice", "uuid": "a1"}, {"username": "bob"}
+    session = Session("/s/1", caller, callee, lambda: 0.0)
+    assert session.caller == {"username": "alice", "uuid": "a1"}
+    assert (session.caller.username, session.caller.uuid) == ("alice", "a1")
+    assert (session.callee.username, session.callee.uuid) == ("bob", None)
