@@ -114,6 +114,8 @@ def test_a_device_that_comes_online_while_it_rings(phone, alice, bob):
             b2.respond(request, 200)
             assert a.receive()["id"] == id
             take_end(b1, sessionPath=path, reason="answered elsewhere")
+            assert a.request("end", path)["status"] == 200
+            take_end(b2, sessionPath=path)
 
 
 def test_a_party_whose_connection_breaks_keeps_the_call(phone, alice, bob):
@@ -132,6 +134,8 @@ def test_a_party_whose_connection_breaks_keeps_the_call(phone, alice, bob):
             update = b.start("update", path, {"sdp": "restart"})
             a.respond(a.expect("update"), 200)
             assert b.receive()["id"] == update
+            assert b.request("end", path)["status"] == 200
+            take_end(a, sessionPath=path)
 
 
 def test_a_party_that_takes_leave_ends_the_call(phone, alice, bob):
