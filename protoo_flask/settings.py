@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Callable, Mapping
 
 from .core.errors import UsageError
-from .core.ice import check_ice_servers
+from .core.services.ice import check_ice_servers
 
 PREFIX = "PROTOO_"
 

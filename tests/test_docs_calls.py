@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from protoo_flask.core.call import ENDINGS
-from protoo_flask.core.early_messages import MAX_MESSAGES, MAX_SIZE
-from protoo_flask.core.session import ANSWERED_ENDINGS, UNANSWERED_ENDINGS
+from protoo_flask.core.services.call import ENDINGS
+from protoo_flask.core.services.early_messages import MAX_MESSAGES, MAX_SIZE
+from protoo_flask.core.services.session import ANSWERED_ENDINGS, UNANSWERED_ENDINGS
 from protoo_flask.middleware.sessions import ID_BYTES, MAX_SESSIONS
 from protoo_flask.settings import Settings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from protoo_flask.core.presence import MAX_LAST_SEEN, MAX_NOTE_LENGTH, MAX_STATUS_LENGTH
+from protoo_flask.core.services.presence import MAX_LAST_SEEN, MAX_NOTE_LENGTH, MAX_STATUS_LENGTH
 from protoo_flask.middleware.presence import MAX_SUBSCRIPTIONS
 
 from .middleware.test_presence import Site

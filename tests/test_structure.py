@@ -28,8 +28,9 @@ LAYERS = [
     ("core.linear", ""),
     ("core.ambiguity", ""),
     ("core.patterns", ""),
-    ("core.ice", "hashlib hmac"),
     ("core", "msgspec typing_extensions"),
+    ("core.services.ice", "hashlib hmac"),
+    ("core.services", ""),
     ("signals", "blinker"),
     ("settings", ""),
     ("transport.channel", "socket"),
@@ -151,7 +152,8 @@ def resolve(parts: list[str], imported: str) -> str:
 
 def layer_of(module: str) -> int:
     """Return the index of the line in LAYERS that is for a module."""
-    for name in (module, module.split(".")[0]):
+    parts = module.split(".")
+    for name in (".".join(parts[:length]) for length in range(len(parts), 0, -1)):
         for index, (modules, _) in enumerate(LAYERS):
             if name in modules.split():
                 return index

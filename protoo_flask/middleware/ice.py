@@ -9,9 +9,9 @@ from flask import current_app
 
 from ..core.errors import UsageError
 from ..core.handlers import Next
-from ..core.ice import make_credentials, needs_credentials
 from ..core.request import Request
 from ..core.router import Router
+from ..core.services.ice import make_credentials, needs_credentials
 
 if TYPE_CHECKING:
     from ..extension import Protoo
@@ -35,7 +35,7 @@ def ice_servers(protoo: Protoo, ttl: int = TTL, *, now: Callable[[], float] = ti
     The answer is 200 with ``iceServers``, a list of RTCIceServer dictionaries, and ``ttl``:
     seconds after which what was made for this peer expires, ``null`` when nothing does.
     TURN servers that have no credential in the settings get one made of the secret; see
-    :func:`~protoo_flask.core.ice.make_credentials`.
+    :func:`~protoo_flask.core.services.ice.make_credentials`.
 
     :param ttl: seconds within which the TURN server can be asked for a relay.
     :param now: the time in seconds since the epoch.

@@ -9,12 +9,12 @@ from weakref import WeakKeyDictionary
 from ..core.errors import Reject, UsageError
 from ..core.handlers import Next, check_function
 from ..core.peers import Peer, broadcast
-from ..core.presence import State, States, check_published
 from ..core.registry import Registry
 from ..core.request import Request
 from ..core.router import Router
 from ..core.scheduling import Scheduler
-from ..core.watchers import Watchers
+from ..core.services.presence import State, States, check_published
+from ..core.services.watchers import Watchers
 
 if TYPE_CHECKING:
     from ..extension import Protoo
@@ -51,7 +51,7 @@ def presence(
     ==============================  ====================================================
 
     The state is ``{"username", "online", "devices", "status", "note", "since"}``; see
-    :class:`~protoo_flask.core.presence.State`.
+    :class:`~protoo_flask.core.services.presence.State`.
 
     :param allow: ``fn(peer, username)``, whether the peer may watch that user; it may
         raise :class:`~protoo_flask.Reject`, too. Asked at every ``subscribe``: one that

@@ -13,9 +13,9 @@ from ..core.inbox import MAX_PATH_LENGTH
 from ..core.peers import Peer
 from ..core.registry import Registry
 from ..core.request import Request
-from ..core.room import OPEN, Room
-from ..core.rooms import Rooms
 from ..core.router import Router
+from ..core.services.room import OPEN, Room
+from ..core.services.rooms import Rooms
 
 if TYPE_CHECKING:
     from ..extension import Protoo
@@ -65,7 +65,7 @@ def room_handler(
     Who is not in gets 403, an unknown room 404. Members are sent notifications ``join``
     and ``leave`` with ``data.peer``, and an ``end`` request when they are put out.
 
-    :param on_room: ``fn(room, req)``, called when a :class:`~protoo_flask.core.room.Room`
+    :param on_room: ``fn(room, req)``, called when a :class:`~protoo_flask.core.services.room.Room`
         is made, with the request of the first who joins. It may listen, ``room.on(...)``,
         and refuse: by a reply, or by raising. The ``room_id`` is untrusted.
     :param path: where below the mount; with ``:room_id``, and other parameters if need be.

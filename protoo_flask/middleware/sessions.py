@@ -7,14 +7,14 @@ import time
 from typing import TYPE_CHECKING, Any, Callable
 from weakref import WeakKeyDictionary
 
-from ..core.calls import Calls
 from ..core.errors import UsageError
 from ..core.handlers import Next, check_function
 from ..core.peers import Peer
 from ..core.registry import Registry
 from ..core.request import Request
 from ..core.router import Router
-from ..core.session import Session
+from ..core.services.calls import Calls
+from ..core.services.session import Session
 
 if TYPE_CHECKING:
     from ..extension import Protoo
@@ -66,7 +66,7 @@ def session_handler(
     :param on_session: ``fn(session, req)``, called in the caller's Flask contexts before
         anything rings, also when nobody is there. It may reply to ``req`` to refuse, and
         listen: ``@session.on("progress" | "open" | "close")``. See
-        :class:`~protoo_flask.core.session.Session`.
+        :class:`~protoo_flask.core.services.session.Session`.
     :param max_sessions: how many calls a peer may have made that have not ended; then 403.
     :param now: the time in seconds since the epoch.
     :param new_id: makes the ids of the calls; nobody must be able to guess one.

@@ -15,8 +15,8 @@ import pytest
 
 from protoo_flask import Protoo, Reject
 from protoo_flask.core.errors import UsageError
-from protoo_flask.core.presence import MAX_LAST_SEEN, MAX_NOTE_LENGTH, MAX_STATUS_LENGTH
 from protoo_flask.core.router import Router
+from protoo_flask.core.services.presence import MAX_LAST_SEEN, MAX_NOTE_LENGTH, MAX_STATUS_LENGTH
 from protoo_flask.host import EVENTS
 from protoo_flask.middleware import presence
 from protoo_flask.transport.threads import ThreadLoop

@@ -38,18 +38,18 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
 
+from ..errors import Reject, Unsendable
+from ..peers import Peer, broadcast
+from ..request import Request
+from ..response import Response
 from .early_messages import EarlyMessages
-from .errors import Reject, Unsendable
 from .leg import ACCEPTED, PROCEEDING, REJECTED, Leg, event_of
-from .peers import Peer, broadcast
 from .relay import Relay, answer
-from .request import Request
-from .response import Response
 from .session import CLOSED, OPEN, Address
 
 if TYPE_CHECKING:
+    from ..scheduling import Timer
     from .calls import Calls
-    from .scheduling import Timer
     from .session import Session
 
 

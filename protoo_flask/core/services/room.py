@@ -24,14 +24,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable
 
-from .errors import UsageError
-from .handlers import check_function
-from .peers import Peer, broadcast
-from .request import Request
+from ..errors import UsageError
+from ..handlers import check_function
+from ..peers import Peer, broadcast
+from ..request import Request
 
 if TYPE_CHECKING:
+    from ..transactions import ClientTransaction, OnResponse
     from .rooms import Rooms
-    from .transactions import ClientTransaction, OnResponse
 
 OPENING = "opening"
 OPEN = "open"

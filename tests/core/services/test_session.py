@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 
-from protoo_flask.core import session as module
 from protoo_flask.core.errors import UsageError
-from protoo_flask.core.session import (
+from protoo_flask.core.services import session as module
+from protoo_flask.core.services.session import (
     ANSWERED_ENDINGS,
     CLOSED,
     CONNECTING,

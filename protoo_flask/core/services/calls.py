@@ -27,17 +27,17 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterator
 
+from ..errors import Reject
+from ..events import Event, EventQueues
+from ..response import Response
 from .call import Call
-from .errors import Reject
-from .events import Event, EventQueues
 from .relay import answer
-from .response import Response
 from .session import EVENTS, Session
 
 if TYPE_CHECKING:
+    from ..peers import Peer
+    from ..request import Request
     from .leg import Leg
-    from .peers import Peer
-    from .request import Request
 
 
 class Calls:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, Mapping, NamedTuple
 
-from .errors import ProtocolError
+from ..errors import ProtocolError
 
 #: Characters. A status is a word that clients switch on ("away"), with room for a phrase;
 #: what is longer belongs into the note.

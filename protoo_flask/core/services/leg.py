@@ -26,9 +26,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .peers import Peer
-    from .response import Response
-    from .transactions import ClientTransaction
+    from ..peers import Peer
+    from ..response import Response
+    from ..transactions import ClientTransaction
 
 RINGING = "ringing"
 PROCEEDING = "proceeding"

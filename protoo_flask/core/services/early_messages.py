@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from .errors import Unsendable
-from .messages import serialize_request
-from .request import Request
+from ..errors import Unsendable
+from ..messages import serialize_request
+from ..request import Request
 
 #: A device has a handful of candidates for each network interface; one that takes part in
 #: several networks, with IPv6 and a TURN server, some tens.

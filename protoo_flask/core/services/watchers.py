@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from .peers import Peer
+from ..peers import Peer
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import Reject
-from .events import Event, EventQueues
-from .peers import Peer
-from .request import Request
+from ..errors import Reject
+from ..events import Event, EventQueues
+from ..peers import Peer
+from ..request import Request
 from .room import CLOSING, OPEN, Room
 
 if TYPE_CHECKING:
-    from .scheduling import Scheduler
+    from ..scheduling import Scheduler
 
 
 class _Happening(NamedTuple):

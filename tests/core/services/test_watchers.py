@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protoo_flask.core.watchers import Watchers
+from protoo_flask.core.services.watchers import Watchers
 
 
 class FakePeer:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from protoo_flask.core.early_messages import MAX_MESSAGES, MAX_SIZE, EarlyMessages
 from protoo_flask.core.request import Request
+from protoo_flask.core.services.early_messages import MAX_MESSAGES, MAX_SIZE, EarlyMessages
 
 
 def candidate(number, text=""):

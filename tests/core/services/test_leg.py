@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from protoo_flask.core import leg as module
-from protoo_flask.core.leg import Leg, event_of
 from protoo_flask.core.response import Response
+from protoo_flask.core.services import leg as module
+from protoo_flask.core.services.leg import Leg, event_of
 
 STATES = ["ringing", "proceeding", "accepted", "rejected", "gone", "released"]
 EVENTS = ["provisional", "accept", "reject", "gone", "release"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from protoo_flask.core.errors import Unsendable, UsageError
-from protoo_flask.core.room import CLOSED, CLOSING, OPEN, OPENING, TRANSITIONS
-from protoo_flask.core.rooms import Rooms
+from protoo_flask.core.services.room import CLOSED, CLOSING, OPEN, OPENING, TRANSITIONS
+from protoo_flask.core.services.rooms import Rooms
 from tests.fakes import Core
 
 STATES = (OPENING, OPEN, CLOSING, CLOSED)

@@ -31,8 +31,8 @@ from __future__ import annotations
 import difflib
 from typing import Any, Callable, Dict
 
-from .errors import UsageError
-from .handlers import check_function
+from ..errors import UsageError
+from ..handlers import check_function
 
 CONNECTING = "connecting"
 PROGRESS = "progress"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protoo_flask.core.errors import ProtocolError
-from protoo_flask.core.presence import State, States, check_published
+from protoo_flask.core.services.presence import State, States, check_published
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protoo_flask.core.errors import UsageError
-from protoo_flask.core.ice import check_ice_servers, make_credentials, needs_credentials
+from protoo_flask.core.services.ice import check_ice_servers, make_credentials, needs_credentials
 
 # Computed with: printf %s USERNAME | openssl dgst -sha1 -hmac SECRET -binary | base64
 

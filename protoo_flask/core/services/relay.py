@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ContextManager, Sequence
 
-from .errors import AlreadyReplied, Unsendable
-from .response import Response
+from ..errors import AlreadyReplied, Unsendable
+from ..response import Response
 
 if TYPE_CHECKING:
-    from .peers import Peer
-    from .request import Request
+    from ..peers import Peer
+    from ..request import Request
 
 
 def answer(req: Request, response: Response) -> bool:

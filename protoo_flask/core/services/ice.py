@@ -18,7 +18,7 @@ import hmac
 from typing import Any, Mapping, NamedTuple, Sequence
 from urllib.parse import quote
 
-from .errors import UsageError
+from ..errors import UsageError
 
 SCHEMES = ("stun:", "stuns:", "turn:", "turns:")
 _TURN = ("turn:", "turns:")

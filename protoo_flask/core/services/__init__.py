@@ -1,0 +1,1 @@
+"""What the ready-made middleware is made of: calls, rooms, presence, ICE servers."""
