@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import Any, Callable, Dict, List
 
@@ -87,10 +88,13 @@ class FlaskHost:
             return
 
         def call_all() -> None:
-            for receiver in receivers:
-                self._call(receiver, self._app, **arguments)
-            for listener in listeners:
-                self._call(listener, *arguments.values())
+            with contextlib.ExitStack() as calls:
+                # All of them are called even if one raises what ends this greenlet (a
+                # gevent.Timeout, say): calls and rooms learn of departures here, too.
+                for listener in reversed(listeners):
+                    calls.callback(self._call, listener, *arguments.values())
+                for receiver in reversed(receivers):
+                    calls.callback(self._call, receiver, self._app, **arguments)
 
         self._call(run, call_all)
 

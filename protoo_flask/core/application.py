@@ -88,6 +88,7 @@ class Application:
             session_timeout=session_timeout,
             max_peers_per_user=max_peers_per_user,
             grace_period=grace_period,
+            detection_time=detection_time,
             max_waiting=max_waiting,
             # From the answer on: it may have been lost long before anybody noticed that
             # the connection was.

@@ -95,6 +95,7 @@ class Registry:
     :param request_timeout: seconds that a peer has for its final response.
     :param session_timeout: seconds that a call may ring.
     :param grace_period: seconds that a peer whose link dropped may take to come back.
+    :param detection_time: seconds after which a dead link is noticed at the latest.
     :param max_waiting: bytes that may wait for one that is away.
     :param answers: forgets the answers that peers remember; ``None``: they remember none.
     """
@@ -110,6 +111,7 @@ class Registry:
         session_timeout: float,
         max_peers_per_user: int,
         grace_period: float,
+        detection_time: float,
         max_waiting: int,
         answers: Deadlines[Answer] | None,
     ) -> None:
@@ -119,6 +121,9 @@ class Registry:
         self.request_timeout = request_timeout
         self.session_timeout = session_timeout
         self.grace_period = grace_period
+        #: Seconds after which a request that must arrive need not be tried any more: whoever
+        #: has not answered it by then has been found to be offline.
+        self.delivery_timeout = request_timeout + detection_time + grace_period
         self.answers = answers
         self._max_peers_per_user = max_peers_per_user
         self._max_waiting = max_waiting

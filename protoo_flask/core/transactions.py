@@ -207,12 +207,14 @@ class ClientTransactions:
         timeout: float | None,
         *,
         of_core: bool = False,
+        is_urgent: bool = False,
     ) -> ClientTransaction:
         """Send ``request``; never blocks. Failures come as local responses.
 
         :param timeout: seconds until it ends with a local 408; ``None``: never by itself.
         :param of_core: ``on_response`` is not the application's: it needs no contexts, may
             be called before this returns, and must neither block nor raise.
+        :param is_urgent: it is small, and is sent however much is unanswered.
         """
         with self.lock:
             id = self._next_id
@@ -229,7 +231,7 @@ class ClientTransactions:
         # One step, or a peer that goes offline just now would leave the timer behind, and
         # a link that takes over just now would send it as unanswered, and then as new.
         with self.lock:
-            has_room = self._size + len(payload) <= MAX_UNANSWERED
+            has_room = is_urgent or self._size + len(payload) <= MAX_UNANSWERED
             if has_room:
                 self._pending[id] = transaction
                 self._size += len(payload)

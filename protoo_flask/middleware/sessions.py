@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from ..core.errors import UsageError
 from ..core.handlers import Next, check_function
+from ..core.inbox import MAX_PATH_LENGTH
 from ..core.peers import Peer
 from ..core.registry import Registry
 from ..core.request import Request
@@ -72,6 +73,11 @@ def session_handler(
     :param new_id: makes the ids of the calls; nobody must be able to guess one.
     :raises UsageError: for what is no function, or no number of calls.
     """
+    if ":username" not in str(path):
+        raise UsageError(
+            "session_handler(path=...) takes a path with the parameter :username, like "
+            f'"/:username/:uuid?", not {path!r}'
+        )
     if on_session is not None:
         check_function(on_session)
     if isinstance(max_sessions, bool) or not (isinstance(max_sessions, int) and max_sessions > 0):
@@ -100,6 +106,9 @@ def session_handler(
     def start(req: Request, next: Next) -> None:
         if req.is_notification:
             return  # nobody could be told where the call is
+        if len(req.base_path) > MAX_PATH_LENGTH // 2:
+            req.reply(414, "the path of the call would be too long")
+            return
         peer, callee = _peer_of(req), _callee_of(req)
         if callee == peer.address:
             # RFC 3261 section 21.4.20.
@@ -126,10 +135,12 @@ def session_handler(
         calls = calls_of(peer)
         call = calls.find(id)
         if call is None:
-            if peer.registry.get("sessions", id) is None:
+            if peer.registry.get(req.params["sessions"], id) is None:
                 req.reply(404, "session not found")
             else:
                 next()
+        elif req.method == "session":
+            req.reply(405, "this is a call already: a session request makes another")
         elif req.method == "end":
             calls.hang_up(call, req)
         else:
@@ -139,7 +150,8 @@ def session_handler(
     protoo.on("offline", lambda peer: calls_of(peer).leave(peer))
     router = Router()
     router.get("/sessions", list_calls)
-    router.all("/sessions/:id", take_inside)
+    # A parameter, to have it as the peer has written it: as a username.
+    router.all("/:sessions(sessions)/:id", take_inside)
     router.session(path, start)
     return router
 

@@ -301,7 +301,7 @@ export class Call extends Emitter {
 
   async #dial(path, { info, timeout = RING_TIMEOUT, ...media }) {
     const onProvisional = ({ status, data: { sessionPath } }) => {
-      if (sessionPath) this.#path = sessionPath;
+      this.#path ??= sessionPath ?? null; // the server says it in each; the first will do
       if (this.#state === "closed" && sessionPath) this.#end();
       else if (status >= 180 && this.#state === "connecting") this.#enter("progress");
       if (sessionPath) this.#connection?.flush();

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from protoo_flask.core.errors import UsageError
 from protoo_flask.core.router import Router
+from protoo_flask.core.services.calls import MAX_RINGING
+from protoo_flask.core.transactions import MAX_UNANSWERED
 from protoo_flask.middleware import session_handler
 
 from .switchboards import (
@@ -118,10 +121,10 @@ def test_the_id_of_a_call_cannot_be_guessed():
     other.use("/real", session_handler(Deaf()))
     board.core.router._frozen = False
     board.core.router.use(other)
-    for _ in range(10):
+    for _ in range(MAX_RINGING):
         answer = board["alice/a1"].request("session", "/real/bob")
         paths.add(answer["data"]["sessionPath"])
-    assert len(paths) == 10
+    assert len(paths) == MAX_RINGING
     assert {len(path) for path in paths} == {len("/real/sessions/") + 22}
 
 
@@ -135,10 +138,55 @@ def test_provisional_responses_go_to_the_caller_as_they_come():
     board["bob/b2"].respond(rung["b2"], 183, "thinking")
     board["bob/b1"].respond(rung["b1"], 100)
     assert board["alice/a1"].take_all() == [
-        {"status": 180, "reason": "ringing", "id": id, "data": {"n": 1}},
-        {"status": 183, "reason": "thinking", "id": id, "data": {}},
-        {"status": 100, "reason": "", "id": id, "data": {}},
+        {"status": 180, "reason": "ringing", "id": id, "data": {"n": 1, "sessionPath": S1}},
+        {"status": 183, "reason": "thinking", "id": id, "data": {"sessionPath": S1}},
+        {"status": 100, "reason": "", "id": id, "data": {"sessionPath": S1}},
     ]
+
+
+def test_a_device_cannot_say_where_the_call_is():
+    board = Switchboard("alice/a1", "bob/b1")
+    _, rung = board.call()
+    board["bob/b1"].respond(rung["b1"], 180, data={"sessionPath": "/chat/rooms/42"})
+    board["bob/b1"].respond(rung["b1"], 200, data={"sessionPath": "/chat/rooms/42"})
+    answers = board["alice/a1"].take_all()
+    assert [answer["data"]["sessionPath"] for answer in answers] == [S1, S1]
+
+
+def test_at_a_device_where_too_much_rings_already_nothing_more_does():
+    board = Switchboard("alice/a1", "carol/c1", "bob/b1", "bob/b2")
+    for _ in range(MAX_RINGING):
+        board.call("alice/a1", "/users/bob/b1")
+    answer = board["carol/c1"].request("session", "/users/bob/b1")
+    assert answer["status"] == 100
+    assert (board["carol/c1"].take()["status"], board["bob/b1"].take_all()) == (486, [])
+    _, rung = board.call("carol/c1", "/users/bob")
+    assert list(rung) == ["b2"]
+
+
+def test_a_device_that_could_not_be_rung_may_ring_when_it_comes_anew():
+    board = Switchboard("alice/a1", "bob/b1", "bob/b2")
+    bob = board["bob/b1"].peer
+    bob.transactions._size = MAX_UNANSWERED
+    _, rung = board.call()
+    assert list(rung) == ["b2"]
+    bob.transactions._size = 0
+    board["bob/b1"].leave()
+    board.connect("bob/b1")
+    assert board["bob/b1"].take()["method"] == "session"
+
+
+def test_a_mount_too_long_to_hang_up_below_is_answered_414_before_anything_rings():
+    board = Switchboard("alice/a1", "bob/b1", mount="/:team")
+    answer = board["alice/a1"].request("session", f"/{'x' * 3000}/bob")
+    assert answer["status"] == 414
+    assert board["bob/b1"].take_all() == []
+
+
+@pytest.mark.parametrize("path", ["/:user", "/:uuid?", None, 5])
+def test_a_path_without_a_username_is_refused_when_it_is_registered(path):
+    with pytest.raises(UsageError, match="takes a path with the parameter :username"):
+        session_handler(Deaf(), path)
 
 
 @pytest.mark.parametrize(("status", "state"), [(100, "connecting"), (101, "progress")])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from protoo_flask.core.transactions import MAX_UNANSWERED
+
 from .switchboards import (
     NOTHING,
     S1,
@@ -181,3 +183,36 @@ def test_who_has_rejected_may_call_back():
     board["bob/b1"].respond(rung["b1"], 486)
     board.call("bob/b1", "/users/alice")
     assert len(board.all_calls()) == 2
+
+
+# Those who are away
+
+
+def away_board():
+    options = {"grace_period": 30, "detection_time": 50, "request_timeout": 10}
+    board = Switchboard("alice/a1", "bob/b1", core_options=options)
+    return board, board.open_call()
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["", "much is unanswered"])
+def test_who_is_away_longer_than_a_request_may_take_is_told_of_the_end_nevertheless(full):
+    board, path = away_board()
+    bob = board["bob/b1"]
+    bob.drop()
+    if full:
+        bob.peer.transactions._size = MAX_UNANSWERED
+    assert board["alice/a1"].request("end", path)["status"] == 200
+    board.core.scheduler.advance(29)
+    board.connect("bob/b1")
+    (end,) = board["bob/b1"].take_all()
+    assert (end["method"], end["data"]["sessionPath"]) == ("end", path)
+
+
+def test_an_end_over_a_dead_connection_comes_again_over_the_next():
+    board, path = away_board()
+    board["alice/a1"].request("end", path)
+    lost = board["bob/b1"].take()
+    board.core.scheduler.advance(49)
+    board["bob/b1"].drop()
+    board.connect("bob/b1")
+    assert board["bob/b1"].take() == lost

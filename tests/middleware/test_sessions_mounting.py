@@ -41,9 +41,9 @@ def test_who_is_called_by_many_may_call_nevertheless():
 
 
 def test_by_default_the_number_of_calls_is_limited_too():
-    board = Switchboard("alice/a1", "bob/b1")
-    for _ in range(MAX_SESSIONS):
-        board.call()
+    board = Switchboard("alice/a1", "bob/b1", "carol/c1")
+    for number in range(MAX_SESSIONS):
+        board.call(path="/users/bob" if number % 2 else "/users/carol")
     assert board["alice/a1"].request("session", "/users/bob")["status"] == 403
 
 

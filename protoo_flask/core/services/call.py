@@ -139,6 +139,7 @@ class Call:
             or peer is self.caller
             or peer in self.legs
             or peer.uuid in self._rejected
+            or not self._calls.may_ring(peer)
         ):
             return
         self._ring([peer])
@@ -151,7 +152,10 @@ class Call:
     def _ring(self, peers: Sequence[Peer]) -> None:
         # All of them ring before the first can be found to have gone: or that would be
         # the last one, and the call over.
-        legs = [Leg(peer) for peer in peers]
+        legs = [Leg(peer) for peer in peers if self._calls.may_ring(peer)]
+        if not legs and not self.legs:
+            self.close("rejected", response=Response(486, "busy here"))
+            return
         for leg in legs:
             self.legs[leg.peer] = leg
             self._calls.engage(leg.peer, self)
@@ -175,7 +179,10 @@ class Call:
 
     def _progress(self, response: Response) -> None:
         assert self._req is not None
-        answer(self._req, response)
+        # With the path of ours: the device must not be able to say where the call is. And
+        # the 100 that said so may have been lost, when only the latest is repeated.
+        data = {**response.data, "sessionPath": self.session.path}
+        answer(self._req, Response(response.status, response.reason, data))
         if response.status > 100:
             self._enter("progress")
 
@@ -201,7 +208,8 @@ class Call:
         del self.legs[leg.peer]
         self._calls.disengage(leg.peer, self)
         if leg.state is REJECTED:
-            self._rejected.add(leg.peer.uuid)
+            if not response.is_local:
+                self._rejected.add(leg.peer.uuid)
             if self._rejection is None or response.status < self._rejection.status:
                 self._rejection = response
             if response.status >= 600:
@@ -323,14 +331,21 @@ class Call:
         if cause == "ended" and by is not None:
             request = Request("end", {**data, "sessionPath": self.session.path})
             request.sender = by.address
-            response = other.send(request).response
-            # What is nested so deeply that it cannot be written must not keep it from them.
-            if response is None or response.status != 400:
+            response = other.send(request, timeout=other.registry.delivery_timeout).response
+            # What is nested so deeply that it cannot be written must not keep it from them,
+            # nor what is too much beside all that they have not answered.
+            if response is None:
                 return
         self._send_end(other, cause)
 
     def _send_end(self, peer: Peer, reason: str) -> None:
-        peer.send(Request("end", {"sessionPath": self.session.path, "reason": reason}))
+        # Who is away, and is not told, would take itself to be in the call for ever.
+        peer.transactions.start(
+            Request("end", {"sessionPath": self.session.path, "reason": reason}),
+            None,
+            peer.registry.delivery_timeout,
+            is_urgent=True,
+        )
 
     def _enter(self, event: str) -> None:
         state = self.session.enter(event)

@@ -40,6 +40,12 @@ if TYPE_CHECKING:
     from .leg import Leg
 
 
+#: Calls that may ring at a device at a time: more than anybody can choose between. Each has an
+#: offer that is kept until it is answered, of up to the size of a message; many of them would
+#: leave no room for what else the device is to be sent.
+MAX_RINGING = 8
+
+
 class Calls:
     """The calls of one app that have not ended.
 
@@ -104,7 +110,9 @@ class Calls:
                 call.close("unavailable")
                 return
             rivals = self._find_rivals(call, peers)
-            if any(rival.session.path < call.session.path for rival in rivals):
+            # The paths differ in the ids only, but for how their callers have written the
+            # mount, which must not be what decides.
+            if any(rival.id < call.id for rival in rivals):
                 call.close("glare")
                 return
             for rival in rivals:
@@ -170,6 +178,11 @@ class Calls:
     def engage(self, peer: Peer, call: Call) -> None:
         """Take note that a peer is in a call."""
         self._engaged.setdefault(peer, {})[call.id] = call
+
+    def may_ring(self, peer: Peer) -> bool:
+        """Whether one more call may ring at a device."""
+        calls = self._engaged.get(peer, {}).values()
+        return sum(peer in call.legs for call in calls) < MAX_RINGING
 
     def disengage(self, peer: Peer, call: Call) -> None:
         """Take note that a peer is not in a call any more."""

@@ -18,8 +18,8 @@ from ..request import Request
 #: several networks, with IPv6 and a TURN server, some tens.
 MAX_MESSAGES = 200
 
-#: Bytes; as many as what a peer has been answered may take.
-MAX_SIZE = 256 * 1024
+#: Bytes; a candidate takes some 250. One caller may have several calls ringing.
+MAX_SIZE = 64 * 1024
 
 
 class EarlyMessage(NamedTuple):

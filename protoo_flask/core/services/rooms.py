@@ -151,7 +151,7 @@ class Rooms:
             if not room.has(peer):
                 return False
             self._let_out(room, peer)
-            room.send(peer, "end", {"reason": reason})
+            _send_end(room, peer, reason)
         self._tell(room, peer)
         return True
 
@@ -164,7 +164,7 @@ class Rooms:
             room.members.clear()
             for peer in peers:
                 self._forget_membership(room, peer)
-                room.send(peer, "end", {"reason": reason})
+                _send_end(room, peer, reason)
                 self._post("leave", room, peer)
             self._wind_up(room)
         self._tell(room, room.latest)
@@ -255,3 +255,8 @@ def _call_with(function: Any, *arguments: Any) -> Any:
 def _peer_of(req: Request) -> Peer:
     assert req.peer is not None  # only a request to be sent has none
     return req.peer
+
+
+def _send_end(room: Room, peer: Peer, reason: str) -> None:
+    # Who is away, and is not told, would take itself to be in the room for ever.
+    room.send(peer, "end", {"reason": reason}, timeout=peer.registry.delivery_timeout)
