@@ -1,6 +1,12 @@
-/** Joins the protoo client, what the page knows (conversations.js) and the page (view.js). */
+/**
+ * Joins the protoo client, what the page knows (conversations.js) and the page (view.js). Calls are
+ * in calls.js.
+ */
 
+import { drawCallButtons } from "./call-view.js";
+import { Phone } from "./calls.js";
 import { Conversations } from "./conversations.js";
+import { presenceOf } from "./presence.js";
 import { OwnStatus } from "./status.js";
 import { View } from "./view.js";
 
@@ -24,8 +30,15 @@ const client = new Client({
   requestTimeout: REQUEST_TIMEOUT_MS,
 });
 const conversations = new Conversations(me, sessionStorage);
-const view = new View(me, { onRetry: retry });
+const view = new View(me, { onRetry: retry, onCall: call });
 const ownStatus = new OwnStatus(me, localStorage, publish);
+
+const phone = new Phone(client, {
+  iceServers,
+  isElsewhere: () => false,
+  onChange: draw,
+  onNotice: (text) => view.notify(text),
+});
 
 let open = null; // the username whose conversation is open
 let synchronized = false;
@@ -45,9 +58,14 @@ function draw() {
   drawingPlanned = true;
   queueMicrotask(() => {
     drawingPlanned = false;
-    view.draw({ conversations, open, typing, synchronized });
-    drawConnection();
+    drawNow();
   });
+}
+
+function drawNow() {
+  view.draw({ conversations, open, typing, synchronized, caller: phone.caller });
+  if (open) drawCallButtons(open, whyNoCall(open));
+  drawConnection();
 }
 
 function drawConnection() {
@@ -197,7 +215,9 @@ function publish({ status, note }) {
 // What the server says
 
 client.on("request", (req) => {
-  if (req.method === "message") {
+  if (phone.handle(req)) return;
+  // With a sessionPath it comes from the other side of a call, and the server has not looked at it.
+  if (req.method === "message" && req.data.sessionPath === undefined) {
     receive(req.data); // first: what has been confirmed must not be lost
     req.reply(200, "OK");
   } else {
@@ -218,6 +238,7 @@ const notifications = {
 };
 
 client.on("notification", ({ method, data }) => {
+  if (data.sessionPath !== undefined) return;
   notifications[method]?.(data);
   draw();
 });
@@ -241,6 +262,34 @@ function stopTyping(username) {
   clearTimeout(typing.get(username));
   typing.delete(username);
   draw();
+}
+
+// Calls
+
+/** For each connection anew: the credentials for TURN are good for a day. */
+async function iceServers() {
+  const { data } = await ask("get", "/ice");
+  return data.iceServers;
+}
+
+function call(username, withVideo) {
+  const reason = whyNoCall(username);
+  if (reason) view.notify(reason);
+  else phone.start(username, withVideo);
+}
+
+function whyNoCall(username) {
+  if (!navigator.mediaDevices?.getUserMedia) return "Calls are possible on https pages only.";
+  if (phone.isBusy) return "You are in a call.";
+  if (client.state !== "open") return "There is no connection.";
+  const contact = conversations.contacts.get(username);
+  if (!contact || presenceOf(contact) === "offline") return `${username} is offline.`;
+  return null;
+}
+
+for (const kind of ["audio", "video"]) {
+  const button = document.getElementById(`call-${kind}`);
+  button.addEventListener("click", () => call(open, kind === "video"));
 }
 
 // Sending
@@ -359,7 +408,7 @@ composer.addEventListener("submit", (event) => {
   toldTypingAt = 0;
   fitText();
   sendUnsent();
-  view.draw({ conversations, open, typing, synchronized });
+  drawNow();
   view.scrollToBottom();
   text.focus();
 });
@@ -390,7 +439,7 @@ function followHash() {
   open = USERNAME.test(name) && name !== me ? name : null;
   toldTypingAt = 0;
   text.value = open ? conversations.draft(open) : "";
-  view.draw({ conversations, open, typing, synchronized });
+  drawNow();
   fitText();
   if (open) view.focusThread();
   else view.focusContact(previous);

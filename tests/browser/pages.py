@@ -69,3 +69,37 @@ def come_back(page):
         }""",
         polling=100,
     )
+
+
+# Calls
+
+
+def call(page, username, kind="video"):
+    """Call somebody, from the head of the conversation."""
+    open_conversation(page, username)
+    page.get_by_test_id(f"call-{kind}").click()
+
+
+def in_call(page):
+    """The view of a call that is answered."""
+    return page.locator("[data-testid=call][data-state=open]")
+
+
+def expect_video_plays(page, selector="#call-remote"):
+    """More pictures come in than there are now."""
+    count = "node => node ? node.getVideoPlaybackQuality().totalVideoFrames : 0"
+    page.wait_for_function(
+        f"""(selector) => {{
+          const node = document.querySelector(selector);
+          const frames = ({count})(node);
+          window.framesAtFirst ??= {{}};
+          if (!frames || !node.checkVisibility({{ visibilityProperty: true }})) return false;
+          const {{ srcObject }} = node;
+          const first = window.framesAtFirst[selector];
+          if (first?.srcObject !== srcObject) window.framesAtFirst[selector] = {{ frames, srcObject }};
+          return first?.srcObject === srcObject && frames > first.frames + 5;
+        }}""",
+        arg=selector,
+        timeout=PATIENCE,
+    )
+    page.evaluate("window.framesAtFirst = {}")
