@@ -1,11 +1,13 @@
 /**
  * Joins the protoo client, what the page knows (conversations.js) and the page (view.js). Calls are
- * in calls.js.
+ * in calls.js, meetings in meeting.js.
  */
 
 import { drawCallButtons } from "./call-view.js";
 import { Phone } from "./calls.js";
 import { Conversations } from "./conversations.js";
+import { Meeting } from "./meeting.js";
+import { MeetingView } from "./meeting-view.js";
 import { presenceOf } from "./presence.js";
 import { OwnStatus } from "./status.js";
 import { View } from "./view.js";
@@ -13,6 +15,7 @@ import { View } from "./view.js";
 const page = document.body.dataset;
 const { Client, ProtooError } = await import(page.protooModule);
 
+const MEETINGS = /^\/meetings(?:\/([a-z0-9._-]{1,30}))?$/;
 const USERNAME = /^[a-z0-9._-]{1,30}$/;
 const REQUEST_TIMEOUT_MS = 30000; // longer than an absence that the server waits for, 15 s
 const NOTICE_AFTER_MS = 1000;
@@ -35,12 +38,24 @@ const ownStatus = new OwnStatus(me, localStorage, publish);
 
 const phone = new Phone(client, {
   iceServers,
-  isElsewhere: () => false,
+  isElsewhere: () => meeting.name !== null,
   onChange: draw,
   onNotice: (text) => view.notify(text),
 });
+const meeting = new Meeting(client, me, {
+  iceServers,
+  onChange: draw,
+  onNotice: (text) => view.notify(text),
+});
+const meetingView = new MeetingView(me, {
+  join: joinMeeting,
+  leave: () => meeting.leave(),
+  toggle: (kind) => meeting.toggle(kind),
+});
 
 let open = null; // the username whose conversation is open
+let meetingsOpen = false; // the form is on the screen instead
+let meetingError = null; // why it was in vain
 let synchronized = false;
 let isCutOff = false; // without connection for so long that the user should know
 let farewell = null; // {text, action}: why the connection will not come back by itself
@@ -63,8 +78,12 @@ function draw() {
 }
 
 function drawNow() {
-  view.draw({ conversations, open, typing, synchronized, caller: phone.caller });
+  const { caller } = phone;
+  view.draw({ conversations, open, meetingsOpen, typing, synchronized, caller });
   if (open) drawCallButtons(open, whyNoCall(open));
+  const isJoining = meeting.name !== null && !meeting.isIn;
+  meetingView.drawForm({ isOpen: meetingsOpen, isJoining, error: meetingError });
+  meetingView.draw(meeting);
   drawConnection();
 }
 
@@ -215,7 +234,7 @@ function publish({ status, note }) {
 // What the server says
 
 client.on("request", (req) => {
-  if (phone.handle(req)) return;
+  if (phone.handle(req) || meeting.handle(req)) return;
   // With a sessionPath it comes from the other side of a call, and the server has not looked at it.
   if (req.method === "message" && req.data.sessionPath === undefined) {
     receive(req.data); // first: what has been confirmed must not be lost
@@ -237,8 +256,9 @@ const notifications = {
   typing: ({ username }) => showTyping(username),
 };
 
-client.on("notification", ({ method, data }) => {
-  if (data.sessionPath !== undefined) return;
+client.on("notification", (notification) => {
+  const { method, data } = notification;
+  if (meeting.takeNotification(notification) || data.sessionPath !== undefined) return;
   notifications[method]?.(data);
   draw();
 });
@@ -278,13 +298,32 @@ function call(username, withVideo) {
   else phone.start(username, withVideo);
 }
 
-function whyNoCall(username) {
+/** Why there can be neither a call nor a meeting now; null: can be. */
+function whyNoMedia() {
   if (!navigator.mediaDevices?.getUserMedia) return "Calls are possible on https pages only.";
   if (phone.isBusy) return "You are in a call.";
-  if (client.state !== "open") return "There is no connection.";
+  if (meeting.name) return "You are in a meeting.";
+  return client.state === "open" ? null : "There is no connection.";
+}
+
+function whyNoCall(username) {
+  const reason = whyNoMedia();
+  if (reason) return reason;
   const contact = conversations.contacts.get(username);
   if (!contact || presenceOf(contact) === "offline") return `${username} is offline.`;
   return null;
+}
+
+async function joinMeeting(name) {
+  meetingError = whyNoMedia();
+  draw();
+  if (meetingError) return;
+  try {
+    await meeting.join(name);
+  } catch (error) {
+    meetingError = error.message;
+    draw();
+  }
 }
 
 for (const kind of ["audio", "video"]) {
@@ -437,11 +476,15 @@ function followHash() {
   const previous = open;
   const name = location.hash.slice(1);
   open = USERNAME.test(name) && name !== me ? name : null;
+  const meetings = MEETINGS.exec(name);
+  meetingsOpen = meetings !== null;
+  meetingError = null;
   toldTypingAt = 0;
   text.value = open ? conversations.draft(open) : "";
   drawNow();
   fitText();
   if (open) view.focusThread();
+  else if (meetingsOpen) meetingView.suggest(meetings[1] ?? "");
   else view.focusContact(previous);
   if (open && client.state === "open" && !conversations.thread(open).loaded) {
     loadHistory(open).catch(unlessProtoo);

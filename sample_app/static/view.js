@@ -264,7 +264,7 @@ export class View {
     new ResizeObserver(() => wasAtBottom && this.scrollToBottom()).observe(this.scroller);
   }
 
-  /** `state` is {conversations, open, typing: Map by username, synchronized, caller} */
+  /** `state` is {conversations, open, meetingsOpen, typing: Map by username, synchronized, caller} */
   draw(state) {
     this.#drawOwn(state.conversations.own);
     this.#drawContacts(state);
@@ -293,10 +293,10 @@ export class View {
     byId("no-contacts").hidden = contacts.length > 0 || !state.synchronized;
   }
 
-  #drawThread({ conversations, open, typing, synchronized }) {
-    document.body.dataset.screen = open ? "chat" : "list";
+  #drawThread({ conversations, open, meetingsOpen, typing, synchronized }) {
+    document.body.dataset.screen = open || meetingsOpen ? "chat" : "list";
     byId("thread").hidden = !open;
-    byId("nothing-open").hidden = Boolean(open);
+    byId("nothing-open").hidden = Boolean(open) || meetingsOpen;
     if (!open) {
       this.shown = null;
       return;
