@@ -1,8 +1,8 @@
 """A small chat site: an ordinary Flask application with protoo_flask added to it.
 
-`views.py` and `models.py` are the site as it might have been for years. `chat.py` and `calls.py` are
-what protoo_flask adds over one WebSocket per open page: messages, presence and history, calls and
-meetings.
+`views.py` and `models.py` are the site as it might have been for years. `chat.py` and `calls.py`
+are what protoo_flask adds over one WebSocket per open page: messages, presence and history, calls
+and meetings.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def database_uri(app):
 
 
 def ice_servers_of_environment():
-    """Return those of `ICE_SERVERS`, "stun:turn.example.org turn:turn.example.org", if it is set."""
+    """Return those of `ICE_SERVERS`: URLs, "stun:turn.example.org turn:turn.example.org"."""
     return [{"urls": url} for url in os.environ.get("ICE_SERVERS", "").split()]
 
 

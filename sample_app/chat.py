@@ -11,8 +11,8 @@ A page sends            and is answered
 `subscribe`, `publish`  to /presence/bob and /presence: see docs/presence.md
 
 and is told by the server: `message` (a request when somebody else wrote it, a notification when
-another page of the same user did, or when it tells of a call), `delivered`, `read`, `typing`, `presence`, and `contact` when
-somebody logs in for the first time.
+another page of the same user did, or when it tells of a call), `delivered`, `read`, `typing`,
+`presence`, and `contact` when somebody logs in for the first time. Calls are in `calls.py`.
 """
 
 from __future__ import annotations

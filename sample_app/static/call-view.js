@@ -27,8 +27,15 @@ function showStream(video, stream, onSilenced) {
   );
 }
 
+/** What is behind a stage that covers it cannot be reached by keyboard or screen reader either. */
+export function coverPage() {
+  const isLarge = !byId("call").hidden && byId("call").dataset.size === "large";
+  byId("columns").inert = isLarge || !byId("meeting").hidden;
+}
+
 export class CallView {
   #isSmall = false;
+  #focused = null; // what had the focus before the call came
   #shown = null; // the call that is on the screen
 
   /** `actions` are functions: accept(withVideo), decline, hangUp, mute, camera, share, hold. */
@@ -79,13 +86,18 @@ export class CallView {
   #drawCall(current) {
     const isNew = current && this.#shown !== current.call;
     this.#shown = current?.call ?? null;
+    const wasOpen = !byId("call").hidden;
     byId("call").hidden = !current;
+    coverPage();
     const { localStream, remoteStream } = current?.call ?? {};
     showStream(byId("call-local"), localStream ?? null);
     showStream(byId("call-remote"), remoteStream ?? null, (isSilenced) => {
       byId("call-sound").hidden = !isSilenced;
     });
-    if (!current) return;
+    if (!current) {
+      if (wasOpen) this.#focused?.focus();
+      return;
+    }
 
     const { call, username, detail } = current;
     showAvatar(byId("call-avatar"), username);
@@ -110,6 +122,7 @@ export class CallView {
       byId(id).disabled = call.state !== "open";
     }
     if (isNew) {
+      this.#focused = document.activeElement;
       this.#resize(false);
       byId("call-name").focus();
     }
@@ -127,6 +140,7 @@ export class CallView {
     const button = byId("call-size");
     button.querySelector("use").setAttribute("href", isSmall ? "#icon-expand" : "#icon-chat");
     button.setAttribute("aria-label", isSmall ? "Enlarge the call" : "Back to the chat");
+    coverPage();
   }
 }
 

@@ -217,7 +217,7 @@ function describe({ call, username }) {
 
 /** Why a call is over, for who cannot know; else null. */
 function farewell({ username }, { cause, status, reason }) {
-  if (cause === "failed") return reason;
+  if (cause === "failed") return status ? "The connection to the server was lost." : reason;
   if (cause === "rejected") {
     const sentences = {
       404: `${username} is not there.`,

@@ -1,6 +1,6 @@
 /** Draws the form that asks for a meeting, and the meeting itself. */
 
-import { setPressed } from "./call-view.js";
+import { coverPage, setPressed } from "./call-view.js";
 import { element, showAvatar, showList } from "./view.js";
 
 const byId = (id) => document.getElementById(id);
@@ -65,6 +65,7 @@ export class MeetingView {
 
   draw(meeting) {
     byId("meeting").hidden = !meeting.isIn;
+    coverPage();
     if (!meeting.isIn) {
       byId("tiles").replaceChildren();
       this.#name = null;

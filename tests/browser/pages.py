@@ -86,20 +86,29 @@ def in_call(page):
 
 
 def expect_video_plays(page, selector="#call-remote"):
-    """More pictures come in than there are now."""
-    count = "node => node ? node.getVideoPlaybackQuality().totalVideoFrames : 0"
+    """It can be seen, and more pictures come in than there are now."""
     page.wait_for_function(
-        f"""(selector) => {{
-          const node = document.querySelector(selector);
-          const frames = ({count})(node);
-          window.framesAtFirst ??= {{}};
-          if (!frames || !node.checkVisibility({{ visibilityProperty: true }})) return false;
-          const {{ srcObject }} = node;
-          const first = window.framesAtFirst[selector];
-          if (first?.srcObject !== srcObject) window.framesAtFirst[selector] = {{ frames, srcObject }};
-          return first?.srcObject === srcObject && frames > first.frames + 5;
-        }}""",
+        """(selector) => {
+          const video = document.querySelector(selector);
+          if (!video?.checkVisibility({ visibilityProperty: true })) return false;
+          const { totalVideoFrames } = video.getVideoPlaybackQuality();
+          video.framesAtFirst ??= totalVideoFrames;
+          const plays = totalVideoFrames > video.framesAtFirst + 5;
+          // Counted anew for another stream, and the next time that this is asked.
+          if (plays || totalVideoFrames < video.framesAtFirst) delete video.framesAtFirst;
+          return plays;
+        }""",
         arg=selector,
         timeout=PATIENCE,
     )
-    page.evaluate("window.framesAtFirst = {}")
+
+
+def join_meeting(page, name):
+    page.get_by_test_id("meetings").click()
+    page.get_by_test_id("meeting-name").fill(name)
+    page.get_by_test_id("meeting-join").click()
+
+
+def tile(page, username):
+    """A member of the meeting that the page is in."""
+    return page.locator(f'[data-testid=tile][data-username="{username}"]')

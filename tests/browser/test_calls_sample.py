@@ -15,6 +15,7 @@ from .pages import (
     in_call,
     open_conversation,
     open_tab,
+    write,
 )
 
 
@@ -165,7 +166,6 @@ def test_a_call_that_nobody_answers_ends_by_itself(open_browser):
 
 def test_who_left_while_it_rang_reads_of_the_missed_call_on_return(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
-    # Without a working page, like a phone in a bag: the call is stored while bob is offline.
     call(alice, "bob")
     expect(ringing(bob)).to_be_visible()
     bob.evaluate("document.querySelector('[data-testid=logout]').click()")
@@ -251,17 +251,18 @@ def test_a_microphone_that_is_refused_is_said_and_the_call_goes_on_ringing(open_
 
 def test_what_the_other_side_of_a_call_sends_is_no_message_of_the_chat(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
-    bob.evaluate("sessionStorage.clear()")
     open_call(alice, bob)
     path = alice.evaluate("JSON.parse(sessionStorage.call).path")
     forged = {"id": 999, "uuid": "x", "sender": "carol", "recipient": "bob", "text": "forged"}
     alice.evaluate(
         """async ([path, data]) => {
-          const { Client } = await import(document.body.dataset.protooModule);
           const send = WebSocket.prototype.send;
           let socket;
           // Through the connection that the page has: another would be no party of the call.
-          WebSocket.prototype.send = function (text) { socket = this; return send.call(this, text); };
+          WebSocket.prototype.send = function (text) {
+            socket = this;
+            return send.call(this, text);
+          };
           document.querySelector("#call-mute").click();
           while (!socket) await new Promise((resolve) => setTimeout(resolve));
           for (const id of [undefined, 123456]) {
@@ -273,3 +274,38 @@ def test_what_the_other_side_of_a_call_sends_is_no_message_of_the_chat(open_brow
     )
     expect(detail(bob)).to_have_text("alice has put you on hold")
     expect(bob.get_by_test_id("contacts")).not_to_contain_text("forged")
+
+
+def test_without_https_the_page_says_why_there_are_no_calls(open_browser):
+    alice, bob = open_browser("alice"), open_browser("bob")
+    bob.add_init_script("Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
+    bob.reload()
+    open_conversation(bob, "alice")
+    expect(bob.get_by_test_id("call-audio")).to_be_disabled()
+    reason = "Audio call with alice: Calls are possible on https pages only."
+    expect(bob.get_by_test_id("call-audio")).to_have_attribute("aria-label", reason)
+    call(alice, "bob", "audio")
+    accept(bob, "audio")
+    sentence = "The microphone can be used on https: pages only."
+    expect(bob.get_by_test_id("ringing-error")).to_have_text(sentence)
+
+
+def test_the_chat_can_be_used_beside_a_call(open_browser):
+    alice, bob = open_browser("alice"), open_browser("bob")
+    open_call(alice, bob)
+    expect(alice.get_by_test_id("composer")).not_to_be_focused()
+    alice.get_by_test_id("call-size").click()
+    write(alice, "look at this")
+    expect(contact(bob, "alice")).to_have_attribute("data-unread", "1")
+    expect_video_plays(alice)
+    alice.get_by_test_id("hang-up").click()
+    expect(bob.get_by_test_id("call")).to_be_hidden()
+
+
+def test_a_call_whose_other_page_has_gone_ends_with_the_grace_period(open_browser):
+    alice, bob = open_browser("alice"), open_browser("bob")
+    open_call(alice, bob)
+    bob.close()
+    expect(detail(alice)).to_have_text("Reconnecting…", timeout=PATIENCE)
+    expect(toast(alice)).to_contain_text("The connection to bob was lost.", timeout=PATIENCE)
+    expect(alice.get_by_test_id("message").locator(".text")).to_contain_text(["Video call, 0:"])
