@@ -26,7 +26,7 @@ export class Phone {
 
   /**
    * `isElsewhere()` says whether the user is in a meeting, `onChange()` is called when `caller` or
-   * `isBusy` may have changed, `onNotice(text)` with what the user should read.
+   * `isBusy` may have changed, `onNotice(text)` with what the user should read; "" takes it back.
    */
   constructor(client, { iceServers, isElsewhere, onChange, onNotice }) {
     this.#client = client;
@@ -123,6 +123,7 @@ export class Phone {
   #watch(call, username, withVideo, since = null) {
     const current = { call, username, withVideo: Boolean(withVideo), since, error: null };
     this.#current = current;
+    this.#onNotice(""); // what is said of the one before is of no interest now
     call.on("state", ({ state }) => {
       if (state === "open") current.since ??= Date.now();
     });

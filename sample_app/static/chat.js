@@ -316,6 +316,7 @@ function whyNoCall(username) {
 
 async function joinMeeting(name) {
   meetingError = whyNoMedia();
+  view.notify("");
   draw();
   if (meetingError) return;
   try {

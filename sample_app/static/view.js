@@ -362,7 +362,7 @@ export class View {
     byId("announcer").textContent = `${message.sender}: ${text}`;
   }
 
-  /** Show a sentence for a while. */
+  /** Show a sentence for a while; "" shows none. */
   notify(text) {
     byId("toast").hidden = !text;
     byId("toast-text").textContent = text;
