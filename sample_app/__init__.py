@@ -1,7 +1,8 @@
 """A small chat site: an ordinary Flask application with protoo_flask added to it.
 
-`views.py` and `models.py` are the site as it might have been for years. `chat.py` is what
-protoo_flask adds: messages, presence and history over one WebSocket per open page.
+`views.py` and `models.py` are the site as it might have been for years. `chat.py` and `calls.py`
+are what protoo_flask adds over one WebSocket per open page: messages, presence and history, calls
+and meetings.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from flask import Flask
 
-from .chat import protoo
+from .calls import protoo
 from .models import db
 from .views import pages
 
@@ -31,6 +32,10 @@ def create_app(config=None):
     # A message waits for an absent device no longer than for an answer. Longer than the grace
     # period, so that it is known in the end whether the device came back.
     app.config["PROTOO_REQUEST_TIMEOUT"] = 20
+    # A telephone rings for less than the two minutes that are the default.
+    app.config["PROTOO_SESSION_TIMEOUT"] = 45
+    app.config["PROTOO_ICE_SERVERS"] = ice_servers_of_environment()
+    app.config["PROTOO_TURN_SECRET"] = os.environ.get("TURN_SECRET")
     # Logging in lasts 31 days, PERMANENT_SESSION_LIFETIME, but a page may stay open for longer. So
     # authorize() is asked again, and would see a ban as well if this site had any.
     app.config["PROTOO_REAUTHORIZE_INTERVAL"] = 60
@@ -55,6 +60,11 @@ def create_app(config=None):
 
 def database_uri(app):
     return os.environ.get("DATABASE_URL") or f"sqlite:///{instance_folder(app) / 'chat.sqlite'}"
+
+
+def ice_servers_of_environment():
+    """Return those of `ICE_SERVERS`: URLs, "stun:turn.example.org turn:turn.example.org"."""
+    return [{"urls": url} for url in os.environ.get("ICE_SERVERS", "").split()]
 
 
 def secret_key(app):
@@ -82,6 +92,7 @@ def instance_folder(app):
 
 def add_security_headers(response):
     # "data:" is for the little pictures inside the style sheet, "self" covers the WebSocket too.
+    # Calls need nothing more: a <video> that is given a stream, not a URL, loads nothing.
     response.headers.setdefault(
         "Content-Security-Policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "

@@ -1,4 +1,4 @@
-"""The chat: everything that protoo_flask adds to the site.
+"""The chat: what protoo_flask adds to the site, but for the calls.
 
 A page sends            and is answered
 `get /contacts`         everybody else, with unread count and last message
@@ -11,8 +11,8 @@ A page sends            and is answered
 `subscribe`, `publish`  to /presence/bob and /presence: see docs/presence.md
 
 and is told by the server: `message` (a request when somebody else wrote it, a notification when
-another page of the same user did), `delivered`, `read`, `typing`, `presence`, and `contact` when
-somebody logs in for the first time.
+another page of the same user did, or when it tells of a call), `delivered`, `read`, `typing`,
+`presence`, and `contact` when somebody logs in for the first time. Calls are in `calls.py`.
 """
 
 from __future__ import annotations

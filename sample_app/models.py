@@ -1,4 +1,4 @@
-"""What the site remembers: who has ever logged in, and every message."""
+"""What the site remembers: who has ever logged in, every message, and what became of every call."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ class Message(db.Model):
     sent_at = db.Column(db.Float, nullable=False, default=time.time)
     delivered_at = db.Column(db.Float)
     read_at = db.Column(db.Float)
+    call = db.relationship("Call", uselist=False, lazy="joined")
 
     def to_dict(self):
         return {
@@ -60,6 +61,7 @@ class Message(db.Model):
             "text": self.text,
             "sent_at": self.sent_at,
             "delivered_at": self.delivered_at,
+            "call": None if self.call is None else self.call.to_dict(),
         }
 
     @staticmethod
@@ -108,3 +110,34 @@ class Message(db.Model):
             .limit(limit)
         )
         return db.session.execute(query).scalars().all()
+
+
+class Call(db.Model):
+    """What became of a call, when the message is the line that tells of one.
+
+    So a call has its place in the history, and is read or unread, like anything else that was
+    said. In a table of its own, because `create_all()` adds a table to the database of an older
+    version of this site, but no columns to a table that is there.
+    """
+
+    __tablename__ = "calls"
+
+    message_id = db.Column(db.Integer, db.ForeignKey("messages.id"), primary_key=True)
+    outcome = db.Column(db.String(20), nullable=False)
+    has_video = db.Column(db.Boolean, nullable=False)
+    duration = db.Column(db.Float)  # seconds, if it was answered
+
+    #: outcomes of which the callee ought to know
+    MISSED = ("busy", "canceled", "failed", "unanswered")
+
+    @property
+    def is_missed(self):
+        return self.outcome in self.MISSED
+
+    def to_dict(self):
+        return {
+            "outcome": self.outcome,
+            "video": self.has_video,
+            "duration": self.duration,
+            "missed": self.is_missed,
+        }

@@ -1,12 +1,21 @@
-/** Joins the protoo client, what the page knows (conversations.js) and the page (view.js). */
+/**
+ * Joins the protoo client, what the page knows (conversations.js) and the page (view.js). Calls are
+ * in calls.js, meetings in meeting.js.
+ */
 
+import { drawCallButtons } from "./call-view.js";
+import { Phone } from "./calls.js";
 import { Conversations } from "./conversations.js";
+import { Meeting } from "./meeting.js";
+import { MeetingView } from "./meeting-view.js";
+import { presenceOf } from "./presence.js";
 import { OwnStatus } from "./status.js";
 import { View } from "./view.js";
 
 const page = document.body.dataset;
 const { Client, ProtooError } = await import(page.protooModule);
 
+const MEETINGS = /^\/meetings(?:\/([a-z0-9._-]{1,30}))?$/;
 const USERNAME = /^[a-z0-9._-]{1,30}$/;
 const REQUEST_TIMEOUT_MS = 30000; // longer than an absence that the server waits for, 15 s
 const NOTICE_AFTER_MS = 1000;
@@ -24,10 +33,29 @@ const client = new Client({
   requestTimeout: REQUEST_TIMEOUT_MS,
 });
 const conversations = new Conversations(me, sessionStorage);
-const view = new View(me, { onRetry: retry });
+const view = new View(me, { onRetry: retry, onCall: call });
 const ownStatus = new OwnStatus(me, localStorage, publish);
 
+const phone = new Phone(client, {
+  iceServers,
+  isElsewhere: () => meeting.name !== null,
+  onChange: draw,
+  onNotice: (text) => view.notify(text),
+});
+const meeting = new Meeting(client, me, {
+  iceServers,
+  onChange: draw,
+  onNotice: (text) => view.notify(text),
+});
+const meetingView = new MeetingView(me, {
+  join: joinMeeting,
+  leave: () => meeting.leave(),
+  toggle: (kind) => meeting.toggle(kind),
+});
+
 let open = null; // the username whose conversation is open
+let meetingsOpen = false; // the form is on the screen instead
+let meetingError = null; // why it was in vain
 let synchronized = false;
 let isCutOff = false; // without connection for so long that the user should know
 let farewell = null; // {text, action}: why the connection will not come back by itself
@@ -45,9 +73,18 @@ function draw() {
   drawingPlanned = true;
   queueMicrotask(() => {
     drawingPlanned = false;
-    view.draw({ conversations, open, typing, synchronized });
-    drawConnection();
+    drawNow();
   });
+}
+
+function drawNow() {
+  const { caller } = phone;
+  view.draw({ conversations, open, meetingsOpen, typing, synchronized, caller });
+  if (open) drawCallButtons(open, whyNoCall(open));
+  const isJoining = meeting.name !== null && !meeting.isIn;
+  meetingView.drawForm({ isOpen: meetingsOpen, isJoining, error: meetingError });
+  meetingView.draw(meeting);
+  drawConnection();
 }
 
 function drawConnection() {
@@ -197,7 +234,9 @@ function publish({ status, note }) {
 // What the server says
 
 client.on("request", (req) => {
-  if (req.method === "message") {
+  if (phone.handle(req) || meeting.handle(req)) return;
+  // With a sessionPath it comes from the other side of a call, and the server has not looked at it.
+  if (req.method === "message" && req.data.sessionPath === undefined) {
     receive(req.data); // first: what has been confirmed must not be lost
     req.reply(200, "OK");
   } else {
@@ -217,7 +256,9 @@ const notifications = {
   typing: ({ username }) => showTyping(username),
 };
 
-client.on("notification", ({ method, data }) => {
+client.on("notification", (notification) => {
+  const { method, data } = notification;
+  if (meeting.takeNotification(notification) || data.sessionPath !== undefined) return;
   notifications[method]?.(data);
   draw();
 });
@@ -241,6 +282,54 @@ function stopTyping(username) {
   clearTimeout(typing.get(username));
   typing.delete(username);
   draw();
+}
+
+// Calls
+
+/** For each connection anew: the credentials for TURN are good for a day. */
+async function iceServers() {
+  const { data } = await ask("get", "/ice");
+  return data.iceServers;
+}
+
+function call(username, withVideo) {
+  const reason = whyNoCall(username);
+  if (reason) view.notify(reason);
+  else phone.start(username, withVideo);
+}
+
+/** Why there can be neither a call nor a meeting now; null: can be. */
+function whyNoMedia() {
+  if (!navigator.mediaDevices?.getUserMedia) return "Calls are possible on https pages only.";
+  if (phone.isBusy) return "You are in a call.";
+  if (meeting.name) return "You are in a meeting.";
+  return client.state === "open" ? null : "There is no connection.";
+}
+
+function whyNoCall(username) {
+  const reason = whyNoMedia();
+  if (reason) return reason;
+  const contact = conversations.contacts.get(username);
+  if (!contact || presenceOf(contact) === "offline") return `${username} is offline.`;
+  return null;
+}
+
+async function joinMeeting(name) {
+  meetingError = whyNoMedia();
+  view.notify("");
+  draw();
+  if (meetingError) return;
+  try {
+    await meeting.join(name);
+  } catch (error) {
+    meetingError = error.message;
+    draw();
+  }
+}
+
+for (const kind of ["audio", "video"]) {
+  const button = document.getElementById(`call-${kind}`);
+  button.addEventListener("click", () => call(open, kind === "video"));
 }
 
 // Sending
@@ -359,7 +448,7 @@ composer.addEventListener("submit", (event) => {
   toldTypingAt = 0;
   fitText();
   sendUnsent();
-  view.draw({ conversations, open, typing, synchronized });
+  drawNow();
   view.scrollToBottom();
   text.focus();
 });
@@ -388,11 +477,15 @@ function followHash() {
   const previous = open;
   const name = location.hash.slice(1);
   open = USERNAME.test(name) && name !== me ? name : null;
+  const meetings = MEETINGS.exec(name);
+  meetingsOpen = meetings !== null;
+  meetingError = null;
   toldTypingAt = 0;
   text.value = open ? conversations.draft(open) : "";
-  view.draw({ conversations, open, typing, synchronized });
+  drawNow();
   fitText();
   if (open) view.focusThread();
+  else if (meetingsOpen) meetingView.suggest(meetings[1] ?? "");
   else view.focusContact(previous);
   if (open && client.state === "open" && !conversations.thread(open).loaded) {
     loadHistory(open).catch(unlessProtoo);

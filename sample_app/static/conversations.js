@@ -3,7 +3,8 @@
  * No network and no document here; whoever changes something draws the page afterwards.
  *
  * A message is what the server stores, {id, uuid, sender, recipient, text, sent_at, delivered_at}.
- * One that the server does not have yet has no id. `error` says why the server refused it.
+ * One that tells of a call has `call`, {outcome, video, duration, missed}. One that the server does
+ * not have yet has no id. `error` says why the server refused it.
  */
 
 export function markOf(message) {
@@ -127,7 +128,7 @@ export class Conversations {
     // The list of contacts may have counted it already when the two crossed on the way.
     if (message.id <= (contact.last?.id ?? 0)) return false;
     contact.last = message;
-    if (message.sender === this.me) return false;
+    if (message.sender === this.me || message.call?.missed === false) return false;
     contact.unread += 1;
     return true;
   }

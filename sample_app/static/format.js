@@ -54,3 +54,11 @@ export function pastTime(time) {
   if (near === "Today") return clockTime(time);
   return near ? `yesterday ${clockTime(time)}` : shortDate.format(time * 1000);
 }
+
+/** 192 -> "3:12", 3723 -> "1:02:03" */
+export function duration(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const two = (number) => String(number).padStart(2, "0");
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  return (hours ? `${hours}:${two(minutes)}` : minutes) + `:${two(whole % 60)}`;
+}

@@ -1,10 +1,12 @@
 /** Draws what `Conversations` knows. Text of users goes in by textContent only. */
 
+import { callTitle, isMissed } from "./call-line.js";
 import { clockTime, dayLabel, dayOf, hue, initials, pastTime, shortWhen } from "./format.js";
 import { markOf } from "./conversations.js";
 import { describe, presenceOf } from "./presence.js";
 
 const GROUP_SECONDS = 300;
+const TOAST_MS = 8000;
 const MARKS = {
   sending: "Not sent yet",
   sent: "Sent",
@@ -15,7 +17,7 @@ let details = 0; // numbers the elements that aria-controls refers to
 
 const byId = (id) => document.getElementById(id);
 
-function element(tag, className, attributes = {}) {
+export function element(tag, className, attributes = {}) {
   const node = Object.assign(document.createElement(tag), { className });
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   return node;
@@ -25,7 +27,7 @@ function element(tag, className, attributes = {}) {
  * Make the children of `parent` show `items`, in order. Nodes of items that stay are kept, so that
  * focus, selection and scrolling survive.
  */
-function showList(parent, items, keyOf, create, update) {
+export function showList(parent, items, keyOf, create, update) {
   const old = new Map([...parent.children].map((node) => [node.dataset.key, node]));
   let place = parent.firstElementChild;
   for (const item of items) {
@@ -94,6 +96,7 @@ function updateContact(row, contact, { open, me, typing }) {
 function previewOf(contact, me, typing) {
   if (typing.has(contact.username)) return "typing…";
   if (!contact.last) return describe(contact);
+  if (contact.last.call) return callTitle(contact.last, me);
   return (contact.last.sender === me ? "You: " : "") + contact.last.text;
 }
 
@@ -109,6 +112,8 @@ function withSeparators(messages) {
     const follows =
       !newDay &&
       previous.sender === message.sender &&
+      !previous.call &&
+      !message.call &&
       message.sent_at - previous.sent_at < GROUP_SECONDS;
     items.push({ message, follows });
     previous = message;
@@ -120,17 +125,48 @@ function itemKey({ day, message }) {
   return message ? `${message.sender}/${message.uuid}` : dayOf(day);
 }
 
-function markIcon() {
+function svgIcon(className) {
   const namespace = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(namespace, "svg");
-  svg.setAttribute("class", "mark");
-  svg.setAttribute("role", "img");
+  svg.setAttribute("class", className);
   svg.append(document.createElementNS(namespace, "use"));
   return svg;
 }
 
-function createItem({ message }, me, onRetry) {
+function markIcon() {
+  const svg = svgIcon("mark");
+  svg.setAttribute("role", "img");
+  return svg;
+}
+
+/** The line of a call. What is missed can be called back. */
+function createCallItem(message, me, onCall) {
+  const own = message.sender === me ? " own" : "";
+  const row = element("li", `message call-line${own}`, { "data-testid": "message" });
+  row.dataset.missed = isMissed(message, me);
+  const bubble = element("div", "bubble");
+  const icon = svgIcon("icon");
+  icon.setAttribute("viewBox", "0 0 24 24");
+  icon.setAttribute("aria-hidden", "true");
+  icon.firstChild.setAttribute("href", message.call.video ? "#icon-video" : "#icon-phone");
+  const text = element("p", "text");
+  text.textContent = callTitle(message, me);
+  const foot = element("span", "foot");
+  foot.append(element("time", "when"));
+  bubble.append(icon, text, foot);
+  row.append(bubble);
+  if (isMissed(message, me)) {
+    const back = element("button", "link-button", { "data-testid": "call-back" });
+    back.textContent = "Call back";
+    back.addEventListener("click", () => onCall(message.sender, message.call.video));
+    bubble.append(back);
+  }
+  return row;
+}
+
+function createItem({ message }, me, { onRetry, onCall }) {
   if (!message) return element("li", "day", { "data-testid": "day" });
+  if (message.call) return createCallItem(message, me, onCall);
   const own = message.sender === me;
   const row = element("li", own ? "message own" : "message", { "data-testid": "message" });
   const bubble = element("div", "bubble");
@@ -192,7 +228,7 @@ function updateItem(row, { day, message, follows }, me, report) {
   const time = row.querySelector(".when");
   time.textContent = clockTime(message.sent_at);
   time.dateTime = new Date(message.sent_at * 1000).toISOString();
-  if (message.sender !== me) {
+  if (message.sender !== me || message.call) {
     time.title = new Date(message.sent_at * 1000).toLocaleString();
     return;
   }
@@ -210,13 +246,17 @@ function updateItem(row, { day, message, follows }, me, report) {
 // The page
 
 export class View {
-  /** `onRetry(message)` is called when the user wants to send a refused message again. */
-  constructor(me, { onRetry }) {
+  /**
+   * `onRetry(message)` is called when the user wants to send a refused message again,
+   * `onCall(username, withVideo)` when a missed call is to be returned.
+   */
+  constructor(me, actions) {
     this.me = me;
-    this.onRetry = onRetry;
+    this.actions = actions;
     this.shown = null; // the username whose conversation is on the screen
     this.scroller = byId("scroller");
     showAvatar(byId("own-avatar"), me);
+    byId("toast-close").addEventListener("click", () => (byId("toast").hidden = true));
 
     // A notice above or the keyboard of a phone must not hide the last message.
     let wasAtBottom = true;
@@ -224,13 +264,14 @@ export class View {
     new ResizeObserver(() => wasAtBottom && this.scrollToBottom()).observe(this.scroller);
   }
 
-  /** `state` is {conversations, open, typing: Set of usernames, synchronized} */
+  /** `state` is {conversations, open, meetingsOpen, typing: Map by username, synchronized, caller} */
   draw(state) {
     this.#drawOwn(state.conversations.own);
     this.#drawContacts(state);
     this.#drawThread(state);
     const { unread } = state.conversations;
-    document.title = (unread ? `(${unread}) ` : "") + (state.open ?? "Chat");
+    if (state.caller) document.title = `${state.caller} is calling`;
+    else document.title = (unread ? `(${unread}) ` : "") + (state.open ?? "Chat");
   }
 
   #drawOwn(own) {
@@ -252,10 +293,10 @@ export class View {
     byId("no-contacts").hidden = contacts.length > 0 || !state.synchronized;
   }
 
-  #drawThread({ conversations, open, typing, synchronized }) {
-    document.body.dataset.screen = open ? "chat" : "list";
+  #drawThread({ conversations, open, meetingsOpen, typing, synchronized }) {
+    document.body.dataset.screen = open || meetingsOpen ? "chat" : "list";
     byId("thread").hidden = !open;
-    byId("nothing-open").hidden = Boolean(open);
+    byId("nothing-open").hidden = Boolean(open) || meetingsOpen;
     if (!open) {
       this.shown = null;
       return;
@@ -271,7 +312,7 @@ export class View {
       byId("messages"),
       withSeparators(messages),
       itemKey,
-      (item) => createItem(item, this.me, this.onRetry),
+      (item) => createItem(item, this.me, this.actions),
       (row, item) =>
         updateItem(row, item, this.me, item.message && conversations.report(item.message)),
     );
@@ -317,7 +358,16 @@ export class View {
 
   /** Have a screen reader say a message that came in. */
   announce(message) {
-    byId("announcer").textContent = `${message.sender}: ${message.text}`;
+    const text = message.call ? callTitle(message, this.me) : message.text;
+    byId("announcer").textContent = `${message.sender}: ${text}`;
+  }
+
+  /** Show a sentence for a while; "" shows none. */
+  notify(text) {
+    byId("toast").hidden = !text;
+    byId("toast-text").textContent = text;
+    clearTimeout(this.toastTimer);
+    this.toastTimer = setTimeout(() => (byId("toast").hidden = true), TOAST_MS);
   }
 
   /** `notice` is {text, action: {label, run} or absent}, or null when there is nothing to say. */

@@ -16,7 +16,8 @@ from .proxy import Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: What keeps Chromium from looking for the outside world, which a test has no use for.
+#: What keeps Chromium from looking for the outside world, which a test has no use for, and gives it
+#: a camera and a microphone that everybody may use.
 ARGUMENTS = [
     "--no-sandbox",  # it may run as root, in a container
     "--disable-quic",
@@ -24,6 +25,11 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--auto-select-desktop-capture-source=Entire screen",
+    # Where nothing answers multicast DNS, the names that hide local addresses lead nowhere.
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
 ]
 
 expect.set_options(timeout=10_000)

@@ -69,3 +69,46 @@ def come_back(page):
         }""",
         polling=100,
     )
+
+
+# Calls
+
+
+def call(page, username, kind="video"):
+    """Call somebody, from the head of the conversation."""
+    open_conversation(page, username)
+    page.get_by_test_id(f"call-{kind}").click()
+
+
+def in_call(page):
+    """The view of a call that is answered."""
+    return page.locator("[data-testid=call][data-state=open]")
+
+
+def expect_video_plays(page, selector="#call-remote"):
+    """It can be seen, and more pictures come in than there are now."""
+    page.wait_for_function(
+        """(selector) => {
+          const video = document.querySelector(selector);
+          if (!video?.checkVisibility({ visibilityProperty: true })) return false;
+          const { totalVideoFrames } = video.getVideoPlaybackQuality();
+          video.framesAtFirst ??= totalVideoFrames;
+          const plays = totalVideoFrames > video.framesAtFirst + 5;
+          // Counted anew for another stream, and the next time that this is asked.
+          if (plays || totalVideoFrames < video.framesAtFirst) delete video.framesAtFirst;
+          return plays;
+        }""",
+        arg=selector,
+        timeout=PATIENCE,
+    )
+
+
+def join_meeting(page, name):
+    page.get_by_test_id("meetings").click()
+    page.get_by_test_id("meeting-name").fill(name)
+    page.get_by_test_id("meeting-join").click()
+
+
+def tile(page, username):
+    """A member of the meeting that the page is in."""
+    return page.locator(f'[data-testid=tile][data-username="{username}"]')

@@ -13,16 +13,6 @@ from playwright.sync_api import expect, sync_playwright
 
 from .conftest import ARGUMENTS, ROOT, find_chromium
 
-CALL_ARGUMENTS = [
-    *ARGUMENTS,
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    "--auto-select-desktop-capture-source=Entire screen",
-    # Where nothing answers multicast DNS, the names that hide local addresses lead nowhere.
-    "--disable-features=WebRtcHideLocalIpsWithMdns",
-]
-
-
 NUMBERS = itertools.count(1)
 
 
@@ -34,7 +24,7 @@ def chromium():
             pytest.fail("Chromium is missing; under CI=true nothing is skipped")
         pytest.skip("Chromium is not installed")
     with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=path, args=CALL_ARGUMENTS)
+        chromium = play.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield chromium
         chromium.close()
 

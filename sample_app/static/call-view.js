@@ -1,0 +1,157 @@
+/** Draws the panel of a call that rings and the call itself; knows nothing but what it is given. */
+
+import { duration } from "./format.js";
+import { showAvatar } from "./view.js";
+
+const byId = (id) => document.getElementById(id);
+
+/** Whether a side can be seen: it has a picture to send, and sends it. */
+function isSeen(stream, { held, muted, screen }) {
+  return !held && stream.getVideoTracks().length > 0 && (screen || !muted.video);
+}
+
+export function setPressed(button, isPressed, label) {
+  button.setAttribute("aria-pressed", isPressed);
+  button.setAttribute("aria-label", label);
+  button.title = label;
+}
+
+/** Give a <video> its stream; `onSilenced(isSilenced)` tells if the browser wants a click first. */
+function showStream(video, stream, onSilenced) {
+  if (video.srcObject === stream) return;
+  video.srcObject = stream;
+  if (!stream || !onSilenced) return;
+  video.play().then(
+    () => onSilenced(false),
+    ({ name }) => onSilenced(name === "NotAllowedError"),
+  );
+}
+
+/** What is behind a stage that covers it cannot be reached by keyboard or screen reader either. */
+export function coverPage() {
+  const isLarge = !byId("call").hidden && byId("call").dataset.size === "large";
+  byId("columns").inert = isLarge || !byId("meeting").hidden;
+}
+
+export class CallView {
+  #isSmall = false;
+  #focused = null; // what had the focus before the call came
+  #shown = null; // the call that is on the screen
+
+  /** `actions` are functions: accept(withVideo), decline, hangUp, mute, camera, share, hold. */
+  constructor(actions) {
+    const buttons = {
+      decline: actions.decline,
+      "accept-audio": () => actions.accept(false),
+      "accept-video": () => actions.accept(true),
+      "call-mute": actions.mute,
+      "call-camera": actions.camera,
+      "call-share": actions.share,
+      "call-hold": actions.hold,
+      "call-hang-up": actions.hangUp,
+      "call-size": () => this.#resize(!this.#isSmall),
+      "call-sound": () => byId("call-remote").play().then(() => (byId("call-sound").hidden = true)),
+    };
+    for (const [id, action] of Object.entries(buttons)) byId(id).addEventListener("click", action);
+    // Phones have no screen to share.
+    byId("call-share").hidden = !navigator.mediaDevices?.getDisplayMedia;
+  }
+
+  /** `current` is {call, username, withVideo, since, error, detail}, or null without a call. */
+  draw(current) {
+    const state = current?.call.state;
+    const rings = state === "ringing" || state === "answering";
+    this.#drawRinging(rings ? current : null);
+    this.#drawCall(current && !rings ? current : null);
+  }
+
+  #drawRinging(current) {
+    byId("ringing").hidden = !current;
+    if (!current) return;
+    const { call, username, withVideo, error } = current;
+    showAvatar(byId("ringing-avatar"), username);
+    byId("ringing-name").textContent = username;
+    byId("ringing-detail").textContent = withVideo ? "Incoming video call" : "Incoming call";
+    byId("ringing-error").hidden = !error;
+    byId("ringing-error").textContent = error ?? "";
+    byId("accept-audio").setAttribute("aria-label", "Accept with sound only");
+    byId("accept-video").setAttribute("aria-label", "Accept with video");
+    byId("accept-video").hidden = !withVideo;
+    byId("accept-audio").lastElementChild.textContent = withVideo ? "Audio" : "Accept";
+    for (const id of ["accept-audio", "accept-video"]) {
+      byId(id).disabled = call.state === "answering";
+    }
+  }
+
+  #drawCall(current) {
+    const isNew = current && this.#shown !== current.call;
+    this.#shown = current?.call ?? null;
+    const wasOpen = !byId("call").hidden;
+    byId("call").hidden = !current;
+    coverPage();
+    const { localStream, remoteStream } = current?.call ?? {};
+    showStream(byId("call-local"), localStream ?? null);
+    showStream(byId("call-remote"), remoteStream ?? null, (isSilenced) => {
+      byId("call-sound").hidden = !isSilenced;
+    });
+    if (!current) {
+      if (wasOpen) this.#focused?.focus();
+      return;
+    }
+
+    const { call, username, detail } = current;
+    showAvatar(byId("call-avatar"), username);
+    byId("call-name").textContent = username;
+    byId("call-detail").textContent = detail;
+    this.tick(current);
+    const seesOther = isSeen(remoteStream, call.remote) && !call.local.held;
+    const seesSelf = isSeen(localStream, call.local);
+    byId("call").dataset.state = call.state;
+    byId("call").dataset.remote = seesOther ? "video" : "avatar";
+    byId("call").dataset.screen = call.remote.screen;
+    byId("call-local").hidden = !seesSelf;
+    byId("call-local").dataset.screen = call.local.screen;
+
+    const { held, muted, screen } = call.local;
+    const hasCamera = localStream.getVideoTracks().length > 0 && !muted.video;
+    setPressed(byId("call-mute"), muted.audio, muted.audio ? "Unmute" : "Mute");
+    setPressed(byId("call-camera"), !hasCamera, hasCamera ? "Camera off" : "Camera on");
+    setPressed(byId("call-share"), screen, screen ? "Stop sharing" : "Share the screen");
+    setPressed(byId("call-hold"), held, held ? "Go on" : "Hold");
+    for (const id of ["call-camera", "call-share", "call-hold"]) {
+      byId(id).disabled = call.state !== "open";
+    }
+    if (isNew) {
+      this.#focused = document.activeElement;
+      this.#resize(false);
+      byId("call-name").focus();
+    }
+  }
+
+  /** The duration alone: once in a second. */
+  tick({ since }) {
+    byId("call-duration").textContent = since ? duration((Date.now() - since) / 1000) : "";
+  }
+
+  /** A call that is small leaves room for the chat. */
+  #resize(isSmall) {
+    this.#isSmall = isSmall;
+    byId("call").dataset.size = isSmall ? "small" : "large";
+    const button = byId("call-size");
+    button.querySelector("use").setAttribute("href", isSmall ? "#icon-expand" : "#icon-chat");
+    button.setAttribute("aria-label", isSmall ? "Enlarge the call" : "Back to the chat");
+    coverPage();
+  }
+}
+
+/** `reason` says why `username` cannot be called now; null: can be. */
+export function drawCallButtons(username, reason) {
+  for (const kind of ["audio", "video"]) {
+    const button = byId(`call-${kind}`);
+    const label = `${kind === "audio" ? "Audio" : "Video"} call with ${username}`;
+    // Not `disabled`: it says why when it is pressed, and to who cannot see the title.
+    button.setAttribute("aria-disabled", Boolean(reason));
+    button.setAttribute("aria-label", reason ? `${label}: ${reason}` : label);
+    button.title = reason ?? label;
+  }
+}

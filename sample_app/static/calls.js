@@ -1,0 +1,240 @@
+/**
+ * Joins the calls of protoo-call.mjs and the page. This page is in one call at a time; whoever calls
+ * meanwhile is told that it is busy.
+ */
+
+import { CallView } from "./call-view.js";
+import { Ringer } from "./ringer.js";
+
+const { Calls } = await import(document.body.dataset.protooCallModule);
+
+const SAVED = "call"; // in sessionStorage: what only this page knows, for after a reload
+const CROSSED_MS = 5000;
+const VIDEO = { width: { ideal: 1280 }, height: { ideal: 720 } };
+
+export class Phone {
+  #client;
+  #calls;
+  #view;
+  #ringer = new Ringer();
+  #current = null; // {call, username, withVideo, since, error}
+  #rival = null; // a call from somebody whom we are calling at this moment
+  #crossed = null; // whose call is about to come, instead of ours
+  #isElsewhere;
+  #onChange;
+  #onNotice;
+
+  /**
+   * `isElsewhere()` says whether the user is in a meeting, `onChange()` is called when `caller` or
+   * `isBusy` may have changed, `onNotice(text)` with what the user should read; "" takes it back.
+   */
+  constructor(client, { iceServers, isElsewhere, onChange, onNotice }) {
+    this.#client = client;
+    this.#isElsewhere = isElsewhere;
+    this.#onChange = onChange;
+    this.#onNotice = onNotice;
+    this.#calls = new Calls(client, { iceServers });
+    this.#calls.on("call", (call) => this.#take(call));
+    this.#view = new CallView({
+      accept: (withVideo) => this.#accept(withVideo),
+      decline: () => this.#current.call.reject(),
+      hangUp: () => this.#current.call.hangUp(),
+      mute: () => this.#toggleMuted("audio"),
+      camera: () => this.#toggleCamera(),
+      share: () => this.#toggleSharing(),
+      hold: () => this.#toggleHeld(),
+    });
+    // The connection may be lost before the answer. Then it is asked again at the next one.
+    const stop = client.on("open", () => this.#resume().then(stop, console.warn));
+    setInterval(() => this.#current && this.#view.tick(this.#current), 1000);
+  }
+
+  get isBusy() {
+    return this.#current !== null;
+  }
+
+  /** The name of who is calling, while it rings; else null. */
+  get caller() {
+    const rings = this.#current && ["ringing", "answering"].includes(this.#current.call.state);
+    return rings ? this.#current.username : null;
+  }
+
+  /** Take a request of the server's that belongs to a call. Returns whether it does. */
+  handle(req) {
+    return this.#calls.handle(req);
+  }
+
+  start(username, withVideo) {
+    const media = { audio: true, video: withVideo && VIDEO };
+    this.#watch(this.#calls.start(`/users/${username}`, media), username, withVideo);
+  }
+
+  // Calls that come in
+
+  #take(call) {
+    const { username } = call.peer;
+    const isCalling = ["connecting", "progress"].includes(this.#current?.call.state);
+    if (isCalling && this.#current.username === username) this.#await(call);
+    else if (this.isBusy || this.#isElsewhere()) call.reject(486, "busy here");
+    else {
+      this.#watch(call, username, call.offered.video);
+      // Both have called: nobody has to say yes once more.
+      if (this.#crossed === username) this.#accept(call.offered.video);
+      this.#crossed = null;
+    }
+  }
+
+  /** We call each other. The server ends one of the two calls, and the other one is taken. */
+  #await(call) {
+    this.#rival = call;
+    call.on("close", () => {
+      if (this.#rival === call) this.#rival = null;
+    });
+  }
+
+  async #accept(withVideo) {
+    const current = this.#current;
+    current.error = null;
+    try {
+      await current.call.accept({ audio: true, video: withVideo && VIDEO });
+    } catch (error) {
+      if (current !== this.#current) return;
+      current.error = error.message;
+      this.#draw();
+    }
+  }
+
+  /** Go on after a reload. */
+  async #resume() {
+    const saved = JSON.parse(sessionStorage.getItem(SAVED)) ?? {};
+    const media = { audio: true, video: Boolean(saved.video) && VIDEO };
+    const [call, ...others] = await this.#calls.resume(media);
+    for (const other of others) other.hangUp();
+    if (!call) return sessionStorage.removeItem(SAVED);
+    const isSame = saved.path === call.path;
+    const username = isSame ? saved.username : call.peer?.username ?? "";
+    this.#watch(call, username, media.video, isSame ? saved.since : Date.now());
+    if (isSame && saved.muted) call.setMuted("audio", true);
+    if (isSame && saved.held) call.hold();
+  }
+
+  // The call
+
+  #watch(call, username, withVideo, since = null) {
+    const current = { call, username, withVideo: Boolean(withVideo), since, error: null };
+    this.#current = current;
+    this.#onNotice(""); // what is said of the one before is of no interest now
+    call.on("state", ({ state }) => {
+      if (state === "open") current.since ??= Date.now();
+    });
+    for (const event of ["state", "track", "connection", "local", "remote"]) {
+      call.on(event, () => this.#draw());
+    }
+    call.on("error", (error) => this.#onNotice(error.message));
+    call.on("close", (how) => this.#leave(current, how));
+    this.#draw();
+  }
+
+  #leave(current, how) {
+    if (this.#current !== current) return;
+    this.#current = null;
+    sessionStorage.removeItem(SAVED);
+    const notice = farewell(current, how);
+    if (notice) this.#onNotice(notice);
+    if (how.status === 491) this.#expect(current);
+    const rival = this.#rival;
+    this.#rival = null;
+    if (rival) this.#take(rival);
+    this.#draw();
+  }
+
+  #expect({ username }) {
+    this.#crossed = username;
+    setTimeout(() => (this.#crossed = null), CROSSED_MS);
+  }
+
+  #save() {
+    const { call, username, since } = this.#current;
+    if (call.state !== "open") return;
+    const { held, muted, screen } = call.local;
+    // A camera that was off is not turned on by a reload.
+    const video = call.localStream.getVideoTracks().length > 0 && !muted.video && !screen;
+    const saved = { path: call.path, username, since, video, held, muted: muted.audio };
+    sessionStorage.setItem(SAVED, JSON.stringify(saved));
+  }
+
+  #toggleMuted(kind) {
+    const { call } = this.#current;
+    call.setMuted(kind, !call.local.muted[kind]);
+  }
+
+  #toggleHeld() {
+    const { call } = this.#current;
+    if (call.local.held) call.unhold();
+    else call.hold();
+  }
+
+  #toggleCamera() {
+    const { call } = this.#current;
+    if (call.localStream.getVideoTracks().length > 0) this.#toggleMuted("video");
+    else call.useDevice("video").catch((error) => this.#onNotice(error.message));
+  }
+
+  #toggleSharing() {
+    const { call } = this.#current;
+    if (call.local.screen) call.stopSharing();
+    // Whoever closes the browser's dialog without a choice knows that.
+    else call.shareScreen().catch(({ cause, message }) => {
+      if (cause?.name !== "NotAllowedError") this.#onNotice(message);
+    });
+  }
+
+  #draw() {
+    if (this.#current) {
+      this.#current.detail = describe(this.#current);
+      this.#save();
+    }
+    this.#view.draw(this.#current);
+    const state = this.#current?.call.state;
+    const sounds = { progress: "calling", ringing: "ringing" };
+    this.#ringer.play(sounds[state] ?? null);
+    this.#onChange();
+  }
+}
+
+/** What there is to say of a call besides its duration. */
+function describe({ call, username }) {
+  if (call.state === "connecting") return "Calling…";
+  if (call.state === "progress") return "Ringing…";
+  if (call.local.held) return "On hold";
+  if (call.remote.held) return `${username} has put you on hold`;
+  const connection = call.peerConnection?.connectionState;
+  if (connection === "disconnected" || connection === "failed") return "Reconnecting…";
+  if (connection !== "connected") return "Connecting…";
+  if (call.remote.screen) return `${username} shares the screen`;
+  if (call.remote.muted.audio) return `${username} is muted`;
+  return "";
+}
+
+/** Why a call is over, for who cannot know; else null. */
+function farewell({ username }, { cause, status, reason }) {
+  if (cause === "failed") return status ? "The connection to the server was lost." : reason;
+  if (cause === "rejected") {
+    const sentences = {
+      404: `${username} is not there.`,
+      408: `${username} does not answer.`,
+      410: `${username} is not there any more.`,
+      480: `${username} does not answer.`,
+      486: `${username} is busy.`,
+      491: null,
+    };
+    if (status in sentences) return sentences[status];
+    return status >= 600 ? `${username} has declined.` : `The call has failed: ${reason}.`;
+  }
+  const sentences = {
+    "answered elsewhere": "Answered on another device.",
+    "declined elsewhere": "Declined on another device.",
+    offline: `The connection to ${username} was lost.`,
+  };
+  return (cause === "end" && sentences[reason]) || null;
+}

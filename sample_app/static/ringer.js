@@ -1,0 +1,45 @@
+/** The sound of a telephone, without a file. Browsers allow none before the page was touched. */
+
+const EVERY_MS = 3000;
+const PATTERNS = {
+  ringing: { tones: [440, 554], at: [0, 0.18, 0.36, 0.54], seconds: 0.15, volume: 0.12 },
+  calling: { tones: [425], at: [0], seconds: 1, volume: 0.04 },
+};
+
+export class Ringer {
+  #context = null;
+  #timer = null;
+  #pattern = null;
+
+  /** `name` is "ringing", "calling", or null for silence. */
+  play(name) {
+    const pattern = PATTERNS[name] ?? null;
+    if (pattern === this.#pattern) return;
+    this.#pattern = pattern;
+    clearInterval(this.#timer);
+    this.#context?.close();
+    this.#context = null;
+    if (!pattern || !navigator.userActivation?.hasBeenActive) return;
+    this.#context = new AudioContext();
+    this.#timer = setInterval(() => this.#sound(), EVERY_MS);
+    this.#sound();
+  }
+
+  #sound() {
+    const { tones, at, seconds, volume } = this.#pattern;
+    const now = this.#context.currentTime;
+    const gain = new GainNode(this.#context, { gain: 0 });
+    gain.connect(this.#context.destination);
+    for (const start of at) {
+      // Faded in and out, as a tone that is cut off clicks.
+      gain.gain.setTargetAtTime(volume, now + start, 0.01);
+      gain.gain.setTargetAtTime(0, now + start + seconds, 0.02);
+    }
+    for (const frequency of tones) {
+      const oscillator = new OscillatorNode(this.#context, { frequency });
+      oscillator.connect(gain);
+      oscillator.start(now);
+      oscillator.stop(now + at.at(-1) + seconds + 0.2);
+    }
+  }
+}
