@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import subprocess
 import sys
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from .conftest import ARGUMENTS, ROOT, find_chromium
+from .conftest import ROOT
 
 NUMBERS = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = find_chromium()
-    if path is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("Chromium is missing; under CI=true nothing is skipped")
-        pytest.skip("Chromium is not installed")
-    with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +40,7 @@ def site():
 
 
 @pytest.fixture
-def open_page(chromium, site):
+def open_page(browser, site):
     """A function that opens a browser of its own, logged in, and returns its page."""
     contexts = []
     problems = []
@@ -64,7 +50,7 @@ def open_page(chromium, site):
         # Those of an earlier test are in their grace period, and would still ring.
         username = f"{name}{number}"
         if context is None:
-            context = chromium.new_context(base_url=site, permissions=["camera", "microphone"])
+            context = browser.new_context(base_url=site, permissions=["camera", "microphone"])
             contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(15_000)
