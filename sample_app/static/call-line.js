@@ -1,5 +1,6 @@
 /** How the chat tells of a call that is over. */
 
+import { element, svgIcon } from "./elements.js";
 import { duration } from "./format.js";
 
 const OUTCOMES = {
@@ -14,10 +15,35 @@ const OUTCOMES = {
 export function callTitle({ sender, call }, me) {
   const kind = call.video ? "Video call" : "Audio call";
   if (call.outcome === "answered") return `${kind}, ${duration(call.duration)}`;
-  if (sender !== me && call.missed) return `Missed ${kind.toLowerCase()}`;
+  if (isMissed({ sender, call }, me)) return `Missed ${kind.toLowerCase()}`;
   return `${kind} · ${OUTCOMES[call.outcome] ?? call.outcome}`;
 }
 
-export function isMissed({ sender, call }, me) {
+function isMissed({ sender, call }, me) {
   return sender !== me && call.missed;
+}
+
+/** `onCall(username, withVideo)` is called when a missed call is to be returned. */
+export function createCallLine(message, me, onCall) {
+  const own = message.sender === me ? " own" : "";
+  const row = element("li", `message call-line${own}`, { "data-testid": "message" });
+  row.dataset.missed = isMissed(message, me);
+  const bubble = element("div", "bubble");
+  const icon = svgIcon("icon");
+  icon.setAttribute("viewBox", "0 0 24 24");
+  icon.setAttribute("aria-hidden", "true");
+  icon.firstChild.setAttribute("href", message.call.video ? "#icon-video" : "#icon-phone");
+  const text = element("p", "text");
+  text.textContent = callTitle(message, me);
+  const foot = element("span", "foot");
+  foot.append(element("time", "when"));
+  bubble.append(icon, text, foot);
+  row.append(bubble);
+  if (isMissed(message, me)) {
+    const back = element("button", "link-button", { "data-testid": "call-back" });
+    back.textContent = "Call back";
+    back.addEventListener("click", () => onCall(message.sender, message.call.video));
+    bubble.append(back);
+  }
+  return row;
 }

@@ -1,7 +1,7 @@
 /** Draws the panel of a call that rings and the call itself; knows nothing but what it is given. */
 
+import { showAvatar } from "./elements.js";
 import { duration } from "./format.js";
-import { showAvatar } from "./view.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -66,9 +66,12 @@ export class CallView {
   }
 
   #drawRinging(current) {
+    const isNew = current && byId("ringing").hidden;
     byId("ringing").hidden = !current;
     if (!current) return;
     const { call, username, withVideo, error } = current;
+    // A screen reader says by itself only what takes the focus.
+    if (isNew) byId("announcer").textContent = `${username} is calling`;
     showAvatar(byId("ringing-avatar"), username);
     byId("ringing-name").textContent = username;
     byId("ringing-detail").textContent = withVideo ? "Incoming video call" : "Incoming call";

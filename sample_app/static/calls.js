@@ -111,6 +111,7 @@ export class Phone {
     const [call, ...others] = await this.#calls.resume(media);
     for (const other of others) other.hangUp();
     if (!call) return sessionStorage.removeItem(SAVED);
+    this.#current?.call.hangUp(); // made before we knew of the other one
     const isSame = saved.path === call.path;
     const username = isSame ? saved.username : call.peer?.username ?? "";
     this.#watch(call, username, media.video, isSame ? saved.since : Date.now());

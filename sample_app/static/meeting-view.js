@@ -1,7 +1,7 @@
 /** Draws the form that asks for a meeting, and the meeting itself. */
 
 import { coverPage, setPressed } from "./call-view.js";
-import { element, showAvatar, showList } from "./view.js";
+import { element, showAvatar, showList } from "./elements.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -42,6 +42,7 @@ export class MeetingView {
       event.preventDefault();
       actions.join(byId("meeting-name").value.trim().toLowerCase());
     });
+    byId("meeting-link").addEventListener("click", () => this.#copyLink());
     byId("meeting-leave").addEventListener("click", actions.leave);
     byId("meeting-mute").addEventListener("click", () => actions.toggle("audio"));
     byId("meeting-camera").addEventListener("click", () => actions.toggle("video"));
@@ -61,6 +62,12 @@ export class MeetingView {
   suggest(name) {
     byId("meeting-name").value = name;
     byId("meeting-name").focus();
+  }
+
+  async #copyLink() {
+    const link = new URL(`#/meetings/${this.#name}`, location.href);
+    const copied = navigator.clipboard.writeText(link).then(() => "Link copied");
+    byId("meeting-link").textContent = await copied.catch(() => link); // not allowed: to be read
   }
 
   draw(meeting) {
@@ -90,7 +97,10 @@ export class MeetingView {
     setPressed(byId("meeting-mute"), !audio, audio ? "Mute" : "Unmute");
     setPressed(byId("meeting-camera"), !video, video ? "Camera off" : "Camera on");
     byId("meeting-camera").disabled = stream.getVideoTracks().length === 0;
-    if (this.#name !== name) byId("meeting-title").focus();
+    if (this.#name !== name) {
+      byId("meeting-title").focus();
+      byId("meeting-link").textContent = "Copy link";
+    }
     this.#name = name;
   }
 }

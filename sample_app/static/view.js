@@ -1,7 +1,8 @@
 /** Draws what `Conversations` knows. Text of users goes in by textContent only. */
 
-import { callTitle, isMissed } from "./call-line.js";
-import { clockTime, dayLabel, dayOf, hue, initials, pastTime, shortWhen } from "./format.js";
+import { callTitle, createCallLine } from "./call-line.js";
+import { element, showAvatar, showList, svgIcon } from "./elements.js";
+import { clockTime, dayLabel, dayOf, pastTime, shortWhen } from "./format.js";
 import { markOf } from "./conversations.js";
 import { describe, presenceOf } from "./presence.js";
 
@@ -16,39 +17,6 @@ const MARKS = {
 let details = 0; // numbers the elements that aria-controls refers to
 
 const byId = (id) => document.getElementById(id);
-
-export function element(tag, className, attributes = {}) {
-  const node = Object.assign(document.createElement(tag), { className });
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-}
-
-/**
- * Make the children of `parent` show `items`, in order. Nodes of items that stay are kept, so that
- * focus, selection and scrolling survive.
- */
-export function showList(parent, items, keyOf, create, update) {
-  const old = new Map([...parent.children].map((node) => [node.dataset.key, node]));
-  let place = parent.firstElementChild;
-  for (const item of items) {
-    const key = keyOf(item);
-    let node = old.get(key);
-    old.delete(key);
-    if (!node) {
-      node = create(item);
-      node.dataset.key = key;
-    }
-    update(node, item);
-    if (node === place) place = place.nextElementSibling;
-    else parent.insertBefore(node, place);
-  }
-  for (const node of old.values()) node.remove();
-}
-
-export function showAvatar(node, username) {
-  node.textContent = initials(username);
-  node.style.setProperty("--hue", hue(username));
-}
 
 // Contacts
 
@@ -125,48 +93,15 @@ function itemKey({ day, message }) {
   return message ? `${message.sender}/${message.uuid}` : dayOf(day);
 }
 
-function svgIcon(className) {
-  const namespace = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(namespace, "svg");
-  svg.setAttribute("class", className);
-  svg.append(document.createElementNS(namespace, "use"));
-  return svg;
-}
-
 function markIcon() {
   const svg = svgIcon("mark");
   svg.setAttribute("role", "img");
   return svg;
 }
 
-/** The line of a call. What is missed can be called back. */
-function createCallItem(message, me, onCall) {
-  const own = message.sender === me ? " own" : "";
-  const row = element("li", `message call-line${own}`, { "data-testid": "message" });
-  row.dataset.missed = isMissed(message, me);
-  const bubble = element("div", "bubble");
-  const icon = svgIcon("icon");
-  icon.setAttribute("viewBox", "0 0 24 24");
-  icon.setAttribute("aria-hidden", "true");
-  icon.firstChild.setAttribute("href", message.call.video ? "#icon-video" : "#icon-phone");
-  const text = element("p", "text");
-  text.textContent = callTitle(message, me);
-  const foot = element("span", "foot");
-  foot.append(element("time", "when"));
-  bubble.append(icon, text, foot);
-  row.append(bubble);
-  if (isMissed(message, me)) {
-    const back = element("button", "link-button", { "data-testid": "call-back" });
-    back.textContent = "Call back";
-    back.addEventListener("click", () => onCall(message.sender, message.call.video));
-    bubble.append(back);
-  }
-  return row;
-}
-
 function createItem({ message }, me, { onRetry, onCall }) {
   if (!message) return element("li", "day", { "data-testid": "day" });
-  if (message.call) return createCallItem(message, me, onCall);
+  if (message.call) return createCallLine(message, me, onCall);
   const own = message.sender === me;
   const row = element("li", own ? "message own" : "message", { "data-testid": "message" });
   const bubble = element("div", "bubble");

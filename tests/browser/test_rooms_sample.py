@@ -105,8 +105,12 @@ def test_who_is_in_a_meeting_is_busy(open_browser):
 
 
 def test_a_link_to_a_meeting_fills_in_its_name(open_browser):
-    alice = open_browser("alice")
-    alice.goto("/#/meetings/standup")
-    expect(alice.get_by_test_id("meeting-name")).to_have_value("standup")
-    alice.get_by_test_id("meeting-join").click()
-    expect(alice.get_by_test_id("meeting")).to_be_visible()
+    alice, bob = open_browser("alice"), open_browser("bob")
+    alice.context.grant_permissions(["clipboard-read", "clipboard-write", "camera", "microphone"])
+    join_meeting(alice, "standup")
+    alice.get_by_test_id("meeting-link").click()
+    expect(alice.get_by_test_id("meeting-link")).to_have_text("Link copied")
+    bob.goto(alice.evaluate("navigator.clipboard.readText()"))
+    expect(bob.get_by_test_id("meeting-name")).to_have_value("standup")
+    bob.get_by_test_id("meeting-join").click()
+    expect_to_see(bob, "alice")
