@@ -17,7 +17,7 @@ from .core.peers import AUTHORIZATION_REVOKED, Peer, broadcast
 from .core.route import Route
 from .core.router import Router
 from .core.verbs import Verbs
-from .host import EVENTS, Listeners
+from .host import EVENTS, FORMS, Listeners
 from .live import LiveApp
 from .settings import PREFIX, Settings
 
@@ -61,6 +61,8 @@ class Protoo(Verbs):
 
         :raises UsageError: for a setting that cannot work, or when the app has a Protoo.
         """
+        if not isinstance(app, Flask):
+            raise UsageError(f"Protoo(app) and init_app(app) take a Flask app, not {app!r}")
         if "protoo" in app.extensions:
             raise UsageError(f"{app!r} has a Protoo already; an app has one, with many routers")
         settings = Settings.load(app.config, self._options)
@@ -97,7 +99,7 @@ class Protoo(Verbs):
         """
         if self.authorizer is not None:
             raise UsageError(f"@protoo.authorize was given {self.authorizer!r} already")
-        self.authorizer = check_function(function)
+        self.authorizer = check_function(function, "fn()")
         return function
 
     @overload
@@ -170,7 +172,8 @@ class Protoo(Verbs):
             raise UsageError(f"on(event, fn) knows {', '.join(EVENTS)}, not {event!r}{hint}")
 
         def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-            self.listeners.setdefault(EVENTS[event], []).append(check_function(function))
+            check_function(function, FORMS.get(event, "fn(peer)"))
+            self.listeners.setdefault(EVENTS[event], []).append(function)
             return function
 
         return decorate if function is None else decorate(function)

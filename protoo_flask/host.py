@@ -29,6 +29,14 @@ EVENTS = {
 }
 
 
+#: How what is given to ``on()`` is called, where not as ``fn(peer)``.
+FORMS = {
+    "user_online": "fn(username)",
+    "user_offline": "fn(username)",
+    "routing_error": "fn(error, request)",
+}
+
+
 class FlaskHost:
     """Runs code of a site the way Flask would; see :class:`~.core.application.Host`."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field, fields
 from typing import Any, Callable, Mapping
 
@@ -89,8 +90,16 @@ class Settings:
         names = [item.name for item in fields(cls)]
         for name in options:
             if name not in names:
-                raise UsageError(f"Protoo() has no option {name!r}; it has {', '.join(names)}")
+                close: list[str] = difflib.get_close_matches(_strip_prefix(name), names, 1)
+                hint = f" (did you mean {close[0]!r}?)" if close else ""
+                raise UsageError(
+                    f"Protoo() has no option {name!r}{hint}; it has {', '.join(names)}"
+                )
         return dict(options)
+
+
+def _strip_prefix(name: str) -> str:
+    return name[len(PREFIX) :].lower() if name.startswith(PREFIX) else name
 
 
 def _is_number(value: Any) -> bool:

@@ -304,3 +304,9 @@ def test_a_refusal_may_have_no_reason():
     answer = app.test_client().get("/protoo")
 
     assert (answer.status_code, answer.data) == (410, b"refused")
+
+
+@pytest.mark.parametrize("app", [__name__, "site", 5])
+def test_what_is_no_flask_app_is_refused(app):
+    with pytest.raises(UsageError, match="take a Flask app, not"):
+        Protoo(app)

@@ -98,7 +98,9 @@ def test_a_value_that_cannot_work_is_rejected_at_once(name, good, bad):
 
 
 def test_an_unknown_option_is_rejected_with_the_names_that_there_are():
-    with pytest.raises(UsageError, match=r"Protoo\(\) has no option 'ping'; it has path, .*ping_"):
+    with pytest.raises(
+        UsageError, match=r"Protoo\(\) has no option 'ping'.*; it has path, .*ping_"
+    ):
         Protoo(ping=5)
 
 
@@ -130,3 +132,9 @@ def test_known_settings_are_not_warned_of(caplog):
         Protoo(app)
 
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("name", ["PROTOO_PING_INTERVAL", "ping_intervall"])
+def test_an_option_that_is_nearly_one_is_refused_with_the_one_that_was_meant(name):
+    with pytest.raises(UsageError, match=r"\(did you mean 'ping_interval'\?\)"):
+        Protoo(**{name: 5})

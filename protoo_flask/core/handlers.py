@@ -31,14 +31,19 @@ class Decorator(Protocol):
 Registered = Union[PathPattern, Callable[..., Any], Sequence[Any]]
 
 
-def split_path(args: Sequence[Any]) -> tuple[PathPattern | None, list[Any]]:
+#: How functions are called, in the words of the errors for those that cannot be.
+MIDDLEWARE = "fn(req, next)"
+ERROR_HANDLER = "fn(error, req, next)"
+
+
+def split_path(args: Sequence[Any], form: str = MIDDLEWARE) -> tuple[PathPattern | None, list[Any]]:
     """Split ``([path], *functions)``; nested lists of functions are flattened.
 
     :raises UsageError: for anything that is neither.
     """
     rest = list(args)
     path = rest.pop(0) if rest and is_path(rest[0]) else None
-    return path, flatten(rest)
+    return path, flatten(rest, form)
 
 
 def split_error_classes(
@@ -60,7 +65,7 @@ def is_path(value: Any) -> bool:
     return isinstance(value, (str, re.Pattern))
 
 
-def flatten(functions: Sequence[Any]) -> list[Any]:
+def flatten(functions: Sequence[Any], form: str = MIDDLEWARE) -> list[Any]:
     """Return the functions of a nested list of functions, each checked.
 
     :raises UsageError: for an empty list in it, which would silently do nothing.
@@ -70,28 +75,53 @@ def flatten(functions: Sequence[Any]) -> list[Any]:
         if isinstance(function, (list, tuple)):
             if not function:
                 raise UsageError("expected a path or functions; got an empty list")
-            flat.extend(flatten(function))
+            flat.extend(flatten(function, form))
         else:
-            flat.append(check_function(function))
+            flat.append(check_function(function, form))
     return flat
 
 
-def check_function(function: Any) -> Any:
-    """Return ``function`` when it can be called without ``await``.
+def check_function(function: Any, form: str = MIDDLEWARE) -> Any:
+    """Return ``function`` when it can be called, with so many arguments and no ``await``.
 
+    :param form: how it will be called, such as ``fn(peer)``.
     :raises UsageError: saying what came instead.
     """
     if not callable(function):
-        raise UsageError(
-            "expected a path first, then functions fn(req, next) or routers; "
-            f"got {function!r} where a function belongs"
-        )
+        expected = f"a function {form}"
+        if form in (MIDDLEWARE, ERROR_HANDLER):
+            expected = f"a path first, then functions {form} or routers"
+        raise UsageError(f"expected {expected}; got {function!r} where a function belongs")
     if _is_async(function) or _is_async(function.__call__):
         raise UsageError(
             f"{function!r} is a coroutine function; handlers are plain functions here "
             "(each connection has a greenlet of its own, so blocking calls are fine)"
         )
+    _check_signature(function, form)
     return function
+
+
+def _check_signature(function: Any, form: str) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # written in C, and does not say
+    if form == MIDDLEWARE and str(signature.return_annotation).endswith("Router"):
+        name = getattr(function, "__name__", "it")
+        raise UsageError(f"{name} makes a Router: call it, as in use(path, {name}(protoo))")
+    names = form[form.index("(") + 1 : -1]
+    try:
+        signature.bind(*names.split(", ") if names else ())
+    except TypeError:
+        raise UsageError(
+            f"{describe(function)}{signature} cannot be called as {form}, which is what is "
+            f"expected here{_locate_in_words(function)}"
+        ) from None
+
+
+def _locate_in_words(function: Any) -> str:
+    place = locate(function)
+    return f" ({place})" if place else ""
 
 
 def _is_async(function: Any) -> bool:

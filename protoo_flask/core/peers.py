@@ -179,7 +179,7 @@ class Peer:
             )
 
         def decorate(function: Callable[[Peer], Any]) -> Callable[[Peer], Any]:
-            check_function(function)
+            check_function(function, "fn(peer)")
             self._listeners.setdefault(PEER_EVENTS[event], []).append(function)
             return function
 
@@ -259,6 +259,10 @@ def broadcast(
     :returns: how many are there to receive it.
     :raises Unsendable: when the data is not JSON; nobody has got anything then.
     """
+    if isinstance(peers, (str, Peer)):
+        raise UsageError(
+            f'broadcast(peers, ...) takes peers, like protoo.peers("bob"), not {peers!r}'
+        )
     payload = _serialize_notification(method, data, sender)
     return sum(peer.transmit(payload) for peer in peers)
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Callable, Sequence, overload
 
 from .errors import BadPath, UsageError
 from .handlers import (
+    ERROR_HANDLER,
+    MIDDLEWARE,
     Decorator,
     Next,
     ParamHandler,
@@ -124,7 +126,9 @@ class Router(Verbs):
         """
         rest, classes = split_error_classes(args)
         return self._register(
-            rest, lambda path, functions: [Layer(path, fn, True, classes) for fn in functions]
+            rest,
+            lambda path, functions: [Layer(path, fn, True, classes) for fn in functions],
+            ERROR_HANDLER,
         )
 
     def route(self, path: PathPattern) -> Route:
@@ -149,7 +153,7 @@ class Router(Verbs):
 
         def decorate(function: ParamHandler) -> ParamHandler:
             check_open(self._frozen)
-            check_function(function)
+            check_function(function, "fn(req, next, value)")
             for name in wanted:
                 self._param_handlers.setdefault(name, []).append(function)
             return function
@@ -163,15 +167,16 @@ class Router(Verbs):
         self,
         args: Sequence[Any],
         make_layers: Callable[[PathPattern | None, list[Any]], list[Layer]],
+        form: str = MIDDLEWARE,
     ) -> Any:
         check_open(self._frozen)
-        path, functions = split_path(args)
+        path, functions = split_path(args, form)
         if functions:
             self._append(make_layers(path, functions))
             return self
 
         def decorate(function: Any) -> Any:
-            self._append(make_layers(path, [check_function(function)]))
+            self._append(make_layers(path, [check_function(function, form)]))
             return function
 
         return decorate

@@ -62,7 +62,7 @@ def p2p_messenger(
     if report is not None and report not in MODES:
         raise UsageError(f'p2p_messenger(report=...) is None, "first" or "all", not {report!r}')
     if on_offline is not None:
-        check_function(on_offline)
+        check_function(on_offline, "fn(req, username)")
     router = Router()
     router.message(path, _Messenger(protoo, report, carbons, on_offline).deliver)
     return router

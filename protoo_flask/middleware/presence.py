@@ -66,7 +66,7 @@ def presence(
             "the peer may watch that user: lambda peer, username: True lets everybody watch "
             f"everybody; got {allow!r}"
         )
-    check_function(allow)
+    check_function(allow, "fn(peer, username)")
     if isinstance(max_subscriptions, bool) or not (
         isinstance(max_subscriptions, int) and max_subscriptions > 0
     ):

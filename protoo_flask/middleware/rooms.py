@@ -73,7 +73,7 @@ def room_handler(
     :raises UsageError: for a path with patterns, or a number of peers that cannot be.
     """
     if on_room is not None:
-        check_function(on_room)
+        check_function(on_room, "fn(room, req)")
     if not (isinstance(path, str) and _PATH.fullmatch(path) and "room_id" in _names(path)):
         raise UsageError(
             "room_handler(path=...) takes a path of plain segments and whole parameters, one of "

@@ -79,7 +79,7 @@ def session_handler(
             f'"/:username/:uuid?", not {path!r}'
         )
     if on_session is not None:
-        check_function(on_session)
+        check_function(on_session, "fn(session, req)")
     if isinstance(max_sessions, bool) or not (isinstance(max_sessions, int) and max_sessions > 0):
         raise UsageError(
             "session_handler(max_sessions=...) takes how many calls a peer may have made that go "

@@ -46,6 +46,9 @@
   const EVENTS = [
     "open", "close", "reconnecting", "refused", "state", "request", "notification", "error",
   ];
+  const OPTIONS = [
+    "url", "uuid", "requestTimeout", "reconnect", "repeat", "WebSocket", "fetch",
+  ];
   const FINAL_CLOSE_CODES = [1000, 3000, 3001]; // normal, online elsewhere, no longer authorized
   // To a socket that is given up: 1000 or no code would be a farewell, without grace period.
   const GIVEN_UP = 3002;
@@ -261,15 +264,20 @@
     #answered = new Map(); // id of an incoming request -> its final response
 
     /** @param {object} [options] see protoo.d.ts */
-    constructor({
-      url = "/protoo",
-      uuid = tabUuid,
-      requestTimeout = 15000,
-      reconnect = {},
-      repeat = false,
-      WebSocket = globalThis.WebSocket,
-      fetch = globalThis.fetch,
-    } = {}) {
+    constructor(options = {}) {
+      expect(isObject(options), "options must be an object", options);
+      for (const name of Object.keys(options)) {
+        expect(OPTIONS.includes(name), `option must be one of ${OPTIONS.join(", ")}`, name);
+      }
+      const {
+        url = "/protoo",
+        uuid = tabUuid,
+        requestTimeout = 15000,
+        reconnect = {},
+        repeat = false,
+        WebSocket = globalThis.WebSocket,
+        fetch = globalThis.fetch,
+      } = options;
       expect(isText(uuid), "uuid must be a non-empty string", uuid);
       expect(requestTimeout > 0, "requestTimeout must be milliseconds > 0", requestTimeout);
       expect(typeof repeat === "boolean", "repeat must be true or false", repeat);

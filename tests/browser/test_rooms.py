@@ -86,7 +86,7 @@ def chromium(browser):
 
 def test_three_who_join_see_each_other_and_who_goes_is_gone(chromium, url):
     text = (ROOT / "docs" / "rooms.md").read_text(encoding="utf-8")
-    [snippet] = re.findall(r"```js\n(.*?)```", text, re.S)
+    snippet, _ = re.findall(r"```js\n(.*?)```", text, re.S)
     pages, problems = [], []
 
     def note(message):

@@ -360,6 +360,13 @@ def test_a_broadcast_is_written_once_and_counts_who_is_there():
     }
 
 
+def test_a_broadcast_to_what_is_no_list_of_peers_is_refused():
+    bob = Core().connect("bob", "b1")
+    for peers in ("bob", bob.peer):
+        with pytest.raises(UsageError, match="takes peers"):
+            broadcast(peers, "news")
+
+
 def test_a_broadcast_that_cannot_be_written_reaches_nobody():
     bob = Core().connect("bob", "b1")
     with pytest.raises(Unsendable):

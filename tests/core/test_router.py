@@ -20,6 +20,7 @@ from protoo_flask.core.request import Request
 from protoo_flask.core.route import Route
 from protoo_flask.core.router import Router
 from protoo_flask.core.verbs import METHODS
+from protoo_flask.middleware import p2p_messenger
 from tests.fakes import Core
 
 
@@ -982,7 +983,9 @@ def test_param_handlers_belong_to_their_router():
 
 def test_a_call_with_functions_returns_the_router():
     router = Router()
-    fn = reply("OK")
+
+    def fn(*args): ...
+
     assert router.use(fn) is router
     assert router.use("/x", fn, [fn, (fn,)]) is router
     assert router.all("/x", fn) is router.get(fn) is router.method("wave", fn) is router
@@ -1015,9 +1018,55 @@ def test_a_decorator_registers_the_function_and_returns_it(register):
 
 def test_a_param_decorator_and_an_errorhandler_decorator_return_the_function():
     router = Router()
-    fn = reply("OK")
+
+    def fn(*args): ...
+
     assert router.param("id")(fn) is fn
     assert router.errorhandler()(fn) is router.errorhandler("/")(fn) is fn
+
+
+@pytest.mark.parametrize(
+    ("register", "form"),
+    [
+        (lambda router, fn: router.use(fn), "fn(req, next)"),
+        (lambda router, fn: router.use("/x", [fn]), "fn(req, next)"),
+        (lambda router, fn: router.get("/x")(fn), "fn(req, next)"),
+        (lambda router, fn: router.route("/x").put(fn), "fn(req, next)"),
+        (lambda router, fn: router.route("/x").put()(fn), "fn(req, next)"),
+        (lambda router, fn: router.errorhandler(fn), "fn(error, req, next)"),
+        (lambda router, fn: router.errorhandler("/x", KeyError)(fn), "fn(error, req, next)"),
+        (lambda router, fn: router.param("id", fn), "fn(req, next, value)"),
+    ],
+)
+def test_a_function_that_cannot_be_called_so_is_refused_with_its_place(register, form):
+    def view(one):
+        """What Flask calls a view, say."""
+
+    with pytest.raises(UsageError) as caught:
+        register(Router(), view)
+    text = str(caught.value)
+    assert f"view(one) cannot be called as {form}" in text
+    assert f"{__file__}:{view.__code__.co_firstlineno}" in text
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda *args: None,
+        lambda req, next, more=1: None,
+        functools.partial(lambda this, req, next: None, 1),
+        print,
+        Router(),
+    ],
+    ids=["any", "default", "partial", "builtin", "router"],
+)
+def test_what_can_be_called_so_is_taken(function):
+    assert Router().use(function).layers()
+
+
+def test_middleware_that_was_not_called_with_the_protoo_is_refused():
+    with pytest.raises(UsageError, match=r"p2p_messenger makes a Router: call it, .*\(protoo\)"):
+        Router().use("/users", p2p_messenger)
 
 
 @pytest.mark.parametrize("name", ["use", "all", "get"])

@@ -26,6 +26,13 @@ describe("new Client()", () => {
     });
   }
 
+  test("throws for an option that there is not, and for what is no object", () => {
+    assert.throws(() => new Client({ urll: "/x" }), /option must be one of url, .*, got "urll"/);
+    for (const options of ["/protoo", null, [], 5]) {
+      assert.throws(() => new Client(options), /options must be an object/);
+    }
+  });
+
   test("follows a page on http: with ws:", (t) => {
     const { href } = location;
     t.after(() => Object.assign(location, { href }));

@@ -53,6 +53,10 @@ QUESTIONS = ("join_request", "request")
 EVENTS = ("join", "leave", "close")
 
 
+#: How what is given to ``on()`` is called, where not as ``fn(room, req)``.
+FORMS = {"join": "fn(room, peer)", "leave": "fn(room, peer)", "close": "fn(room)"}
+
+
 class Room:
     """One room, made by the first who joins it, and released when the last has left.
 
@@ -101,9 +105,10 @@ class Room:
         if event not in QUESTIONS + EVENTS:
             known = ", ".join(QUESTIONS + EVENTS)
             raise UsageError(f"room.on(event, fn) knows {known}, not {event!r}")
+        form = FORMS.get(event, "fn(room, req)")
 
         def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-            self._listeners.setdefault(event, []).append(check_function(function))
+            self._listeners.setdefault(event, []).append(check_function(function, form))
             return function
 
         return decorate if function is None else decorate(function)

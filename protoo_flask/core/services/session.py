@@ -138,7 +138,7 @@ class Session:
             raise UsageError(f"session.on(event, fn) knows {', '.join(known)}, not {event!r}{hint}")
 
         def decorate(function: Listener) -> Listener:
-            self._listeners.setdefault(event, []).append(check_function(function))
+            self._listeners.setdefault(event, []).append(check_function(function, "fn(session)"))
             return function
 
         return decorate if function is None else decorate(function)
