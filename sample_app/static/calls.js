@@ -1,6 +1,6 @@
 /**
- * Joins the calls of protoo-call.mjs and the page. This page is in one call at a time; whoever calls
- * meanwhile is told that it is busy.
+ * Joins the calls of protoo-call.mjs and the page. This page is in one call at a time; whoever
+ * calls meanwhile is told that it is busy.
  */
 
 import { CallView } from "./call-view.js";

@@ -1,6 +1,6 @@
 /**
- * A meeting: a room on the server, and an RTCPeerConnection to each of its other members (member.js).
- * The one who comes offers to those who are there, so there is one offer for each pair. It goes as
+ * A meeting: a room on the server, and an RTCPeerConnection to each of its other members, in
+ * member.js. The one who comes offers to those who are there, so there is one offer for each pair. It goes as
  * `private` to a member, and the response is the answer.
  */
 

@@ -16,8 +16,8 @@ export class Member {
   #meeting;
 
   /**
-   * `isFirst`: of the two, this side stands by its offer when two of them meet, and repairs. `meeting`
-   * is how to reach the other: `iceServers()`, `stream`, `status`, `request(data)`, `notify(data)`,
+   * `isFirst`: of the two, this side stands by its offer when two of them meet, and repairs.
+   * `meeting` is how to reach the other: `iceServers()`, `stream`, `status`, `request(data)`, `notify(data)`,
    * `onChange()`.
    */
   constructor(peer, isFirst, meeting) {

@@ -199,7 +199,7 @@ export class View {
     new ResizeObserver(() => wasAtBottom && this.scrollToBottom()).observe(this.scroller);
   }
 
-  /** `state` is {conversations, open, meetingsOpen, typing: Map by username, synchronized, caller} */
+  /** `state`: {conversations, open, meetingsOpen, typing: Map by username, synchronized, caller} */
   draw(state) {
     this.#drawOwn(state.conversations.own);
     this.#drawContacts(state);
