@@ -90,8 +90,8 @@ class Inbox:
         if seen is DUPLICATE:
             self.refuse(f"id {id} is that of a request still in progress", id)
             return
-        if request.latest is not None:
-            self._link.send(request.latest)
+        for payload in request.repetition:
+            self._link.send(payload)
 
     def forget(self, request: Request) -> None:
         """Take note that a request will not be handled: if repeated, it is to be heard."""

@@ -264,8 +264,8 @@ class Registry:
 
     def _resume(self, peer: Peer, identity: Identity) -> None:
         self._stop_timer(peer)
-        self._enter(peer, "connect")
         peer.data = identity.data
+        self._enter(peer, "connect")
         peer.requests.let_repeat(self.scheduler.now() + self.grace_period)
 
     def _make_room(self, username: str) -> None:

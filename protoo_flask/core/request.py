@@ -43,13 +43,13 @@ class Request:
         "fingerprint",
         "id",
         "last_handler",
-        "latest",
         "method",
         "origin",
         "original_path",
         "params",
         "path",
         "peer",
+        "repetition",
         "response",
         "route",
         "sender",
@@ -72,11 +72,11 @@ class Request:
         self.route: Any = None
         self.ended = False
         self.response: Response | None = None
-        #: Of what connection it came, a hash of its text, and its latest provisional
-        #: response, written: see server_transactions.py.
+        #: Of what connection it came, a hash of its text, and what is to be said again when
+        #: it is repeated, written: see server_transactions.py.
         self.origin: object = None
         self.fingerprint = 0
-        self.latest: bytes | None = None
+        self.repetition: tuple[bytes, ...] = ()
         self._attributes: dict[str, Any] | None = None
         self._wait_longer: Callable[[Request], None] | None = None
         #: The function that was called last, for the log when nobody answers.

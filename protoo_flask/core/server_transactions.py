@@ -9,8 +9,8 @@ state        event                                  next state   what is done
 ===========  =====================================  ===========  ======================
 (unknown)    a request                              proceeding   it is handled
 proceeding   one with its id, same connection       proceeding   a violation
-proceeding   the same again, newer connection       proceeding   the latest response is sent
-                                                                 again, if there is one
+proceeding   the same again, newer connection       proceeding   the first and the latest
+                                                                 response are sent again
 proceeding   another with its id, newer connection  proceeding   handled in its place
 proceeding   dropped before it was handled          (unknown)    a repetition is news
 proceeding   provisional response                   proceeding   sent, and remembered
@@ -110,7 +110,7 @@ class ServerTransactions:
         """Take a request; says whether it is ``NEW`` and to be handled.
 
         ``DUPLICATE``: its id is that of one in progress on the same connection.
-        ``REPEATED``: it is known, and its ``latest`` is the latest response, if there is one.
+        ``REPEATED``: it is known, and its ``repetition`` is what to say again.
         """
         assert request.id is not None
         with self._lock:
@@ -119,13 +119,13 @@ class ServerTransactions:
                 if other.origin is request.origin:
                     return DUPLICATE
                 if other.fingerprint == request.fingerprint:
-                    request.latest = other.latest
+                    request.repetition = other.repetition
                     return REPEATED
             elif self._completed:
                 answer = self._completed.get(request.id)
                 if answer is not None:
                     if self._is_repeated(request, answer, now):
-                        request.latest = answer.payload
+                        request.repetition = (answer.payload,)
                         return REPEATED
                     self.forget_answer(answer)
             self._proceeding[request.id] = request
@@ -134,7 +134,9 @@ class ServerTransactions:
     def proceed(self, request: Request, payload: bytes) -> bool:
         """Take note of a provisional response; ``False`` when nobody waits for it any more."""
         assert request.id is not None
-        request.latest = payload
+        # The latest says how far it is (RFC 3261 section 17.2.1); the first may have said
+        # something once and for all: where a call is.
+        request.repetition = (*request.repetition[:1], payload)
         return self._proceeding.get(request.id) is request
 
     def complete(self, request: Request, payload: bytes) -> bool:

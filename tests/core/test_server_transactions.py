@@ -88,14 +88,15 @@ def test_a_request_in_progress_is_answered_once_when_its_answer_is_there(come_ag
 
 
 @pytest.mark.parametrize("come_again", RETURNS)
-def test_a_repeated_request_hears_the_latest_provisional_response_again(come_again):
+def test_a_repeated_request_hears_the_first_and_the_latest_provisional_response_again(come_again):
     server = Server()
     server.ask()
     server.handled[0].reply(100, "working")
+    server.handled[0].reply(180, "ringing")
     server.handled[0].reply(182, "queued")
     come_again(server)
     server.ask()
-    assert server.answers == [(182, "queued")]
+    assert server.answers == [(100, "working"), (182, "queued")]
     server.handled[0].reply(200, "first")
     assert server.answers == [(200, "first")]
 

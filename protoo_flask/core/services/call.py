@@ -179,10 +179,11 @@ class Call:
 
     def _progress(self, response: Response) -> None:
         assert self._req is not None
-        # With the path of ours: the device must not be able to say where the call is. And
-        # the 100 that said so may have been lost, when only the latest is repeated.
-        data = {**response.data, "sessionPath": self.session.path}
-        answer(self._req, Response(response.status, response.reason, data))
+        if "sessionPath" in response.data:
+            # The device must not be able to say where the call is.
+            data = {**response.data, "sessionPath": self.session.path}
+            response = Response(response.status, response.reason, data)
+        answer(self._req, response)
         if response.status > 100:
             self._enter("progress")
 
