@@ -70,7 +70,8 @@ class Switchboard:
         self[callee].respond(request, 200, "OK")
         answer = self[caller].take()
         assert (answer["status"], answer["id"]) == (200, id)
-        return answer["data"]["sessionPath"]
+        path: str = request["data"]["sessionPath"]
+        return path
 
     def sessions(self, name):
         """Return the calls that a peer is told it is in."""

@@ -59,7 +59,7 @@ def test_a_call_from_the_first_ring_to_the_end(phone, alice, bob):
             "status": 200,
             "reason": "hi",
             "id": id,
-            "data": {"sdp": "answer", "sessionPath": path},
+            "data": {"sdp": "answer"},
         }
         take_end(b1, sessionPath=path, reason="answered elsewhere")
 

@@ -179,18 +179,13 @@ class Call:
 
     def _progress(self, response: Response) -> None:
         assert self._req is not None
-        if "sessionPath" in response.data:
-            # The device must not be able to say where the call is.
-            data = {**response.data, "sessionPath": self.session.path}
-            response = Response(response.status, response.reason, data)
-        answer(self._req, response)
+        answer(self._req, self._with_our_path(response))
         if response.status > 100:
             self._enter("progress")
 
     def _accept(self, leg: Leg, response: Response) -> None:
-        data = {**response.data, "sessionPath": self.session.path}
         del self.legs[leg.peer]
-        answered = self._answer(Response(response.status, response.reason, data))
+        answered = self._answer(self._with_our_path(response))
         if not answered or not self.session.is_ringing:
             # Nobody waits for it, or it cannot be written; or the caller was found to have
             # gone. The device, which takes itself to be in the call, has to know.
@@ -203,6 +198,17 @@ class Call:
         self.session.callee = Address(leg.peer.address)
         self._enter("accept")
         self._stop_ringing("answered elsewhere")
+
+    def _with_our_path(self, response: Response) -> Response:
+        """Return a response as it is, or with the path of the call in the place of another.
+
+        The caller knows it from the first response of all; a device must not be able to
+        say that the call is elsewhere.
+        """
+        if "sessionPath" not in response.data:
+            return response
+        data = {**response.data, "sessionPath": self.session.path}
+        return Response(response.status, response.reason, data)
 
     def _drop(self, leg: Leg, response: Response) -> None:
         """Go on without a device that has rejected, or has gone."""
