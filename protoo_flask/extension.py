@@ -10,10 +10,11 @@ from flask import Blueprint, Flask, current_app, has_app_context
 
 from .authorization import Authorizer
 from .commands import commands
+from .core.close_codes import AUTHORIZATION_REVOKED
 from .core.errors import UsageError
 from .core.handlers import Decorator, Registered, check_function
 from .core.patterns import PathPattern
-from .core.peers import AUTHORIZATION_REVOKED, Peer, broadcast
+from .core.peers import Peer, broadcast
 from .core.route import Route
 from .core.router import Router
 from .core.verbs import Verbs

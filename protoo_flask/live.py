@@ -17,11 +17,12 @@ from flask import Flask, Response, after_this_request, request, session
 from .authorization import ask_site, check_origin, identify, is_allowed_origin
 from .contexts import HandshakeContext
 from .core.application import Application
+from .core.close_codes import AUTHORIZATION_REVOKED, GOING_AWAY
 from .core.errors import Reject
 from .core.inbox import Inbox
 from .core.layer import RoutingOptions
 from .core.messages import MAX_ID
-from .core.peers import AUTHORIZATION_REVOKED, GOING_AWAY, Identity, Peer
+from .core.peers import Identity, Peer
 from .core.registry import TooManyPeers
 from .host import FlaskHost
 from .reauthorization import Reauthorization
@@ -44,8 +45,8 @@ UPGRADE_HINT = (
 )
 
 
-#: Seconds in which a dead connection is expected to be noticed by itself, doubled, where
-#: nobody asks: those of the default ping interval.
+#: Seconds for which the ping interval counts where nobody pings. A dead connection is then
+#: noticed when something is sent, if at all; answers must not be remembered for ever.
 NO_PING_DETECTION = 25
 
 

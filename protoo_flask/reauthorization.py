@@ -13,9 +13,10 @@ from flask import abort, current_app
 
 from .authorization import Answer
 from .core.application import Host
+from .core.close_codes import AUTHORIZATION_REVOKED
 from .core.deadlines import Deadlines
 from .core.errors import Reject
-from .core.peers import AUTHORIZATION_REVOKED, Link, Peer
+from .core.peers import Link, Peer
 from .core.registry import Registry
 
 REASON = "authorization revoked"

@@ -10,10 +10,11 @@ import logging
 from typing import Any, Callable
 
 from protoo_flask.core.application import Application
+from protoo_flask.core.close_codes import ABNORMAL_CLOSURE, NORMAL_CLOSURE
 from protoo_flask.core.events import Event
 from protoo_flask.core.inbox import Inbox
 from protoo_flask.core.layer import RoutingOptions
-from protoo_flask.core.peers import ABNORMAL_CLOSURE, NORMAL_CLOSURE, Identity, Peer
+from protoo_flask.core.peers import Identity, Peer
 from protoo_flask.core.router import Router
 
 

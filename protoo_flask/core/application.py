@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Callable, Protocol
 
+from .close_codes import GOING_AWAY
 from .deadlines import Deadlines
 from .errors import ProtocolError, Reject, UsageError
 from .events import Event, EventQueues
 from .handlers import describe, locate
 from .inbox import Inbox
-from .peers import GOING_AWAY, Identity, Link, Peer
+from .peers import Identity, Link, Peer
 from .registry import Registry
 from .request import Request
 from .server_transactions import Answer

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
+from .close_codes import POLICY_VIOLATION
 from .errors import BadMessage
 from .messages import parse, serialize_response
-from .peers import POLICY_VIOLATION, Link, Peer
+from .peers import Link, Peer
 from .request import Request
 from .response import Response
 from .server_transactions import DUPLICATE, NEW

@@ -9,31 +9,20 @@ grace period), what is sent to the peer waits in a mailbox.
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Protocol
 
-from .errors import AlreadyReplied, Unsendable, UsageError
+from .close_codes import NORMAL_CLOSURE
+from .errors import UsageError
 from .handlers import check_function
 from .mailbox import Mailbox
 from .messages import serialize_request
-from .request import Request
+from .request import Request, answer
 from .server_transactions import ServerTransactions
 from .transactions import ClientTransaction, ClientTransactions, OnResponse
 
 if TYPE_CHECKING:
     from .registry import Registry
     from .response import Response
-
-
-#: WebSocket close codes (RFC 6455 section 7.4.1; 3000-3999 are for libraries).
-NORMAL_CLOSURE = 1000
-GOING_AWAY = 1001
-NO_STATUS = 1005  # of a Close without a code
-ABNORMAL_CLOSURE = 1006  # of a connection that ended without Close
-POLICY_VIOLATION = 1008
-MESSAGE_TOO_BIG = 1009
-ONLINE_ELSEWHERE = 3000
-AUTHORIZATION_REVOKED = 3001
 
 
 class Identity(NamedTuple):
@@ -224,8 +213,7 @@ class Peer:
         request = getattr(function, "__self__", None)
         is_relay = getattr(function, "__func__", None) is Request.reply
         if is_relay and isinstance(request, Request) and request.is_received:
-            if not request.ended:
-                _relay(request, response)
+            answer(request, response, fails_early=True)
         elif response.is_local:
             # Made wherever somebody gave up: in the middle of a handler that called
             # cancel(), say, whose Flask contexts are not those of this peer.
@@ -272,13 +260,3 @@ def _serialize_notification(
 ) -> bytes:
     request = Request(method, data)
     return serialize_request(request.method, None, request.data, sender)
-
-
-def _relay(request: Request, response: Response) -> None:
-    # Where there are threads, somebody else may answer first, at any point of this.
-    with contextlib.suppress(AlreadyReplied):
-        try:
-            request.reply(response)
-        except Unsendable as error:
-            # Nested so deeply that it could just be read, and not be written here.
-            request.reply(500, str(error))

@@ -28,18 +28,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable
 
+from .close_codes import ABNORMAL_CLOSURE, LEAVING, ONLINE_ELSEWHERE, POLICY_VIOLATION
 from .errors import ProtooError
 from .events import Event, EventQueues
 from .mailbox import Mailbox
 from .peers import (
-    ABNORMAL_CLOSURE,
     CONNECTED,
     DISCONNECTED,
-    NO_STATUS,
-    NORMAL_CLOSURE,
     OFFLINE,
-    ONLINE_ELSEWHERE,
-    POLICY_VIOLATION,
     Identity,
     Link,
     Peer,
@@ -70,10 +66,6 @@ SIGNALS = {
     (CONNECTED, OFFLINE): "peer_offline",
     (DISCONNECTED, OFFLINE): "peer_offline",
 }
-
-#: Close codes of a client that does not mean to come back. Without a code: that is what
-#: ``new WebSocket(...).close()`` sends.
-LEAVING = (NORMAL_CLOSURE, NO_STATUS)
 
 
 class TooManyPeers(ProtooError):

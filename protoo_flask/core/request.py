@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable
 
-from .errors import AlreadyReplied, UsageError
+from .errors import AlreadyReplied, Unsendable, UsageError
 from .response import Response
 
 if TYPE_CHECKING:
@@ -171,3 +171,24 @@ class Request:
     def __repr__(self) -> str:
         id = "notification" if self.id is None else self.id
         return f"<Request {self.method} {self.original_path} {id}>"
+
+
+def answer(request: Request, response: Response, *, fails_early: bool = False) -> bool:
+    """Answer a request, whatever has become of it; with what another answered, say.
+
+    :param fails_early: a provisional response that cannot be written ends the request with
+        500, as a final one does. Else it is left out: the final one is still to come.
+    :returns: ``False`` when it got another answer, or none.
+    """
+    if request.ended:
+        return False
+    try:
+        request.reply(response)
+    except AlreadyReplied:
+        return False  # by the time limit, or by another device, in another thread
+    except Unsendable as error:
+        # Nested so deeply that it could just be read, and not be written here.
+        if response.is_final or fails_early:
+            answer(request, Response(500, str(error)))
+        return False
+    return True

@@ -301,7 +301,8 @@ export class Call extends Emitter {
 
   async #dial(path, { info, timeout = RING_TIMEOUT, ...media }) {
     const onProvisional = ({ status, data: { sessionPath } }) => {
-      this.#path ??= sessionPath ?? null; // the server says it in each; the first will do
+      // The server says it in the first. What comes later was written by a device that rings.
+      this.#path ??= sessionPath ?? null;
       if (this.#state === "closed" && sessionPath) this.#end();
       else if (status >= 180 && this.#state === "connecting") this.#enter("progress");
       if (sessionPath) this.#connection?.flush();

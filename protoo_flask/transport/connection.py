@@ -21,8 +21,14 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Callable
 
+from ..core.close_codes import (
+    ABNORMAL_CLOSURE,
+    INTERNAL_ERROR,
+    LEAVING,
+    NORMAL_CLOSURE,
+    POLICY_VIOLATION,
+)
 from ..core.inbox import Inbox
-from ..core.peers import NORMAL_CLOSURE, POLICY_VIOLATION
 from ..core.registry import TooManyPeers
 from ..core.request import Request
 from ..core.scheduling import Timer
@@ -30,10 +36,7 @@ from .backlog import Backlog
 from .channel import Channel, Loop
 from .closing import CLOSE_TIMEOUT, CLOSED, CLOSING, DRAINING, OPEN, TRANSITIONS
 from .frames import (
-    ABNORMAL_CLOSURE,
     CLOSE,
-    INTERNAL_ERROR,
-    NO_STATUS,
     PING,
     PONG,
     TEXT,
@@ -394,7 +397,7 @@ class Connection:
             was_open = self.state is OPEN
             if self._enter("received close", code):
                 if was_open:
-                    if code not in (NORMAL_CLOSURE, NO_STATUS):
+                    if code not in LEAVING:
                         self._unsent = self._outbox.take_unsent()
                     self._send_close(code)
                 self._outbox.finish(self._channel.shut_down_writing)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import zlib
 from typing import Any, NamedTuple
 
-from .frames import BINARY, INVALID_DATA, TEXT, TOO_BIG, FrameCodec, Item, encode_frame, is_utf8
+from ..core.close_codes import INVALID_DATA, TOO_BIG
+from .frames import BINARY, TEXT, FrameCodec, Item, encode_frame, is_utf8
 
 EXTENSION = "permessage-deflate"
 

@@ -12,19 +12,10 @@ import codecs
 import struct
 from typing import NamedTuple, Tuple
 
+from ..core.close_codes import INVALID_DATA, NO_STATUS, PROTOCOL_ERROR, TOO_BIG
+
 CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
 CLOSE, PING, PONG = 0x8, 0x9, 0xA
-
-#: Close codes that this side gives (RFC 6455 section 7.4.1).
-PROTOCOL_ERROR = 1002
-INVALID_DATA = 1007
-TOO_BIG = 1009
-INTERNAL_ERROR = 1011
-
-#: What stands for a code where there is none (section 7.1.5): an empty Close frame, and
-#: a connection that ended without one. They are never sent.
-NO_STATUS = 1005
-ABNORMAL_CLOSURE = 1006
 
 #: A complete message or control frame: its opcode and its unmasked payload.
 Item = Tuple[int, bytes]

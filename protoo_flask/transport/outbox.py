@@ -21,8 +21,8 @@ from typing import Any, Callable, ContextManager
 from .channel import Channel
 from .frames import TEXT
 
-#: How much is encoded and joined for one write to the socket. More would save no time
-#: worth mentioning, and each slow reader has that much of its own.
+#: Bytes that are encoded and joined for one write to the socket, so that many small
+#: messages are few writes. Each slow reader has that much of its own.
 WRITE_SIZE = 64 * 1024
 
 #: Bytes that a waiting message takes besides its payload: the longest header of a frame

@@ -40,11 +40,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
 
 from ..errors import Reject, Unsendable
 from ..peers import Peer, broadcast
-from ..request import Request
+from ..request import Request, answer
 from ..response import Response
 from .early_messages import EarlyMessages
 from .leg import ACCEPTED, PROCEEDING, REJECTED, Leg, event_of
-from .relay import Relay, answer
+from .relay import Relay
 from .session import CLOSED, OPEN, Address
 
 if TYPE_CHECKING:

@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterator
 
 from ..errors import Reject
 from ..events import Event, EventQueues
+from ..request import answer
 from ..response import Response
 from .call import Call
-from .relay import answer
 from .session import EVENTS, Session
 
 if TYPE_CHECKING:

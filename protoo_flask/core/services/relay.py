@@ -9,29 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ContextManager, Sequence
 
-from ..errors import AlreadyReplied, Unsendable
-from ..response import Response
+from ..request import Request, answer
 
 if TYPE_CHECKING:
     from ..peers import Peer
-    from ..request import Request
-
-
-def answer(req: Request, response: Response) -> bool:
-    """Answer a request, whatever has become of it; ``False`` when it got another answer."""
-    if req.ended:
-        return False
-    try:
-        req.reply(response)
-    except AlreadyReplied:
-        return False  # by the time limit, in another thread
-    except Unsendable as error:
-        # Nested so deeply that it could just be read, and not be written here. Of a
-        # provisional response nobody has to know; the final one is still to come.
-        if response.is_final:
-            answer(req, Response(500, str(error)))
-        return False
-    return True
+    from ..response import Response
 
 
 class Relay:

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from protoo_flask.core.request import Request
+from protoo_flask.core.request import Request, answer
 from protoo_flask.core.response import Response
-from protoo_flask.core.services.relay import Relay, answer
+from protoo_flask.core.services.relay import Relay
 from tests.fakes import Core
 
 #: Seconds a thread may take before the test that waits for it fails.

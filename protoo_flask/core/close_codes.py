@@ -1,0 +1,22 @@
+"""WebSocket close codes (RFC 6455 section 7.4.1; 3000 to 3999 are for libraries)."""
+
+from __future__ import annotations
+
+NORMAL_CLOSURE = 1000
+GOING_AWAY = 1001
+PROTOCOL_ERROR = 1002
+INVALID_DATA = 1007
+POLICY_VIOLATION = 1008
+TOO_BIG = 1009
+INTERNAL_ERROR = 1011
+ONLINE_ELSEWHERE = 3000
+AUTHORIZATION_REVOKED = 3001
+
+#: What stands for a code where there is none (section 7.1.5): an empty Close frame, and
+#: a connection that ended without one. They are never sent.
+NO_STATUS = 1005
+ABNORMAL_CLOSURE = 1006
+
+#: The codes of a client that does not mean to come back. Without a code: that is what
+#: ``new WebSocket(...).close()`` sends.
+LEAVING = (NORMAL_CLOSURE, NO_STATUS)
