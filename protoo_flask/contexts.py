@@ -5,21 +5,73 @@ fresh ``g``, and ``current_app``; and when it returns, whatever teardown functio
 site has registered run, as after an HTTP request. So a database session that a
 handler used goes back to the pool while its peer is idle.
 
+Flask's own push and pop make much that hardly any handler asks for, a URL adapter
+above all. So :meth:`HandshakeContext.run` makes light contexts active and calls the
+site where they would; it costs a tenth. Its slow twin, :meth:`HandshakeContext.run_fully`,
+is for a Flask that keeps its contexts elsewhere, or a site that has its own. The tests
+run every case through both.
+
 This is the only module that knows how Flask's contexts are made.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 from typing import Any, Callable, Mapping
 
-from flask import Flask, Request
-from flask.ctx import RequestContext
+import flask.globals
+from flask import (
+    Flask,
+    Request,
+    appcontext_popped,
+    appcontext_pushed,
+    appcontext_tearing_down,
+    request_tearing_down,
+)
+from flask.ctx import AppContext, RequestContext
 
 #: What servers put into the environ besides the request: sockets, buffers, and objects
 #: that lead to them. None of it means anything after the handshake.
 _SERVER_KEYS = ("gunicorn.", "werkzeug.", "gevent.", "wsgi.file_wrapper", "wsgi.early_hints")
+
+#: Where Flask 2.2 to 3.1 keep the active contexts; no other release has both.
+_active_app: Any = getattr(flask.globals, "_cv_app", None)
+_active_request: Any = getattr(flask.globals, "_cv_request", None)
+
+
+class _Lazily:
+    """An attribute that is made when somebody asks for it: most messages need none of these."""
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self._make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        value = self._make(instance)
+        # Found before this from now on, as this is no data descriptor.
+        instance.__dict__[self._name] = value
+        return value
+
+
+def _tokens_of_active(context: Any) -> list[Any]:
+    # One for each time that a context was pushed. These two are made active without, and
+    # when the site pushes one again (stream_with_context() does), it must not be the first.
+    return [None]
+
+
+class LightAppContext(AppContext):
+    """An active app context of which only what is asked for is made."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+
+    g = _Lazily(lambda context: context.app.app_ctx_globals_class())
+    url_adapter = _Lazily(lambda context: context.app.create_url_adapter(None))
+    _cv_tokens = _Lazily(_tokens_of_active)
 
 
 class MessageContext(RequestContext):
@@ -31,6 +83,29 @@ class MessageContext(RequestContext):
     def auto_pop(self, exc: Any) -> None:
         """Leave nothing for a debugger: before Flask 2.2, debug mode kept what had failed."""
         self.pop(exc)
+
+
+class LightMessageContext(MessageContext):
+    """An active request context of which only what is asked for is made."""
+
+    flashes = None
+
+    def __init__(self, app: Flask, request: Request, session: Any) -> None:
+        self.app = app
+        self.request = request
+        self._session = session
+
+    # Since Flask 3.1.3, it takes note of who reads it.
+    if not hasattr(RequestContext, "session"):
+        session = property(lambda context: context._session)
+
+    url_adapter = _Lazily(lambda context: context.app.create_url_adapter(context.request))
+    _after_request_functions = _Lazily(lambda context: [])
+    _cv_tokens = _Lazily(_tokens_of_active)
+
+    def copy(self) -> RequestContext:
+        """Return one to be pushed elsewhere, as Flask does."""
+        return MessageContext(self.app, self.request.environ, self.request, self._session)
 
 
 class HandshakeContext:
@@ -50,9 +125,54 @@ class HandshakeContext:
 
     def run(self, function: Callable[..., Any], *args: Any) -> None:
         """Call ``function(*args)`` in contexts of its own, then run the teardowns."""
-        with MessageContext(
-            self._app, self._request.environ, request=self._request, session=self._session
-        ):
+        app = self._app
+        if not _is_known(type(app)):  # type: ignore[arg-type]
+            self.run_fully(function, *args)
+            return
+        outer = _active_app.get(None)
+        if outer is not None and outer.app is app:
+            # As with Flask, code of the site inside of other code of the site shares its ``g``.
+            self._run_in_request(function, args)
+            return
+        token = _active_app.set(LightAppContext(app))
+        error: BaseException | None = None
+        try:
+            if appcontext_pushed.receivers:
+                appcontext_pushed.send(app)
+            self._run_in_request(function, args)
+        except BaseException as exc:
+            error = exc
+            raise
+        finally:
+            try:
+                if app.teardown_appcontext_funcs or appcontext_tearing_down.receivers:
+                    app.do_teardown_appcontext(error)
+            finally:
+                _active_app.reset(token)
+                error = None  # it leads to this frame
+            if appcontext_popped.receivers:
+                appcontext_popped.send(app)
+
+    def _run_in_request(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        app = self._app
+        token = _active_request.set(LightMessageContext(app, self._request, self._session))
+        error: BaseException | None = None
+        try:
+            function(*args)
+        except BaseException as exc:
+            error = exc
+            raise
+        finally:
+            try:
+                if app.teardown_request_funcs or request_tearing_down.receivers:
+                    app.do_teardown_request(error)
+            finally:
+                _active_request.reset(token)
+                error = None
+
+    def run_fully(self, function: Callable[..., Any], *args: Any) -> None:
+        """Do what :meth:`run` does by Flask's own push and pop."""
+        with MessageContext(self._app, self._request.environ, self._request, self._session):
             function(*args)
 
     def run_anew(self, function: Callable[..., Any], *args: Any) -> None:
@@ -70,6 +190,17 @@ class HandshakeContext:
             stack.push(context)
             context.push()
             function(*args)
+
+
+#: What a subclass of Flask may do in its own way.
+_METHODS = ("app_context", "request_context", "do_teardown_appcontext", "do_teardown_request")
+
+
+@functools.lru_cache(maxsize=None)
+def _is_known(kind: Any) -> bool:
+    """Whether contexts of such an app can be made active in the short way."""
+    own = [name for name in _METHODS if getattr(kind, name) is not getattr(Flask, name)]
+    return _active_app is not None and _active_request is not None and not own
 
 
 def _repeat_request(app: Flask, request: Request) -> Request:

@@ -41,6 +41,12 @@ def app():
     return app
 
 
+@pytest.fixture(params=["run", "run_fully"], autouse=True)
+def both_ways(request, monkeypatch):
+    """Have every test run by the short way, and by its slow twin."""
+    monkeypatch.setattr(HandshakeContext, "run", getattr(HandshakeContext, request.param))
+
+
 class Store(SessionInterface):
     """Sessions that the server keeps, by the id in a cookie."""
 
