@@ -7,6 +7,7 @@ refusal is an ordinary HTTP response with a status and a readable body.
 from __future__ import annotations
 
 import secrets
+from functools import lru_cache
 from typing import Any, Callable, NamedTuple
 from urllib.parse import urlsplit
 
@@ -66,6 +67,8 @@ def _is_own_origin(origin: str, request: Request) -> bool:
     return own[0] == "http" and theirs == secured
 
 
+# A site has one name, or a few, and taking one apart costs as much as checking a cookie.
+@lru_cache(maxsize=64)
 def _parse_origin(origin: str) -> tuple[str, str, int | None] | None:
     try:
         parts = urlsplit(origin)

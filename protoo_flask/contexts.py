@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+from functools import lru_cache
 from typing import Any, Callable, Mapping
 
 import flask.globals
@@ -72,6 +73,18 @@ class LightAppContext(AppContext):
     g = _Lazily(lambda context: context.app.app_ctx_globals_class())
     url_adapter = _Lazily(lambda context: context.app.create_url_adapter(None))
     _cv_tokens = _Lazily(_tokens_of_active)
+
+
+#: What differs from client to client, and so is not worth being shared.
+_OWN_KEYS = {
+    "HTTP_COOKIE",
+    "HTTP_SEC_WEBSOCKET_KEY",
+    "QUERY_STRING",
+    "RAW_URI",
+    "REMOTE_ADDR",
+    "REMOTE_PORT",
+    "REQUEST_URI",
+}
 
 
 class MessageContext(RequestContext):
@@ -211,8 +224,28 @@ def _repeat_request(app: Flask, request: Request) -> Request:
     return repeated
 
 
+def _is_shareable(key: str, value: Any) -> bool:
+    # Neither what would fill the table, nor what would push the rest out of it.
+    return type(value) is str and len(value) <= 256 and key not in _OWN_KEYS
+
+
+@lru_cache(maxsize=1024)
+def _share(text: str) -> str:
+    """Return the string that was met first among those equal to ``text``.
+
+    The headers of two clients are mostly the same, and every one that is connected keeps
+    its own: that is 2 KiB each. (``sys.intern`` is not for what a client can choose: Python
+    3.12 keeps such strings for ever.)
+    """
+    return text
+
+
 def _strip_environ(environ: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in environ.items() if not key.startswith(_SERVER_KEYS)}
+    kept = {
+        _share(key): _share(value) if _is_shareable(key, value) else value
+        for key, value in environ.items()
+        if not key.startswith(_SERVER_KEYS)
+    }
     kept["wsgi.input"] = io.BytesIO()
     kept.pop("wsgi.input_terminated", None)
     return kept

@@ -13,10 +13,12 @@ functions see it. What happens then depends on whose socket it is:
 
 from __future__ import annotations
 
+import os
+import socket
+from functools import lru_cache, partial
 from typing import Any, Callable, Iterable, Iterator
 
 import gevent
-import gevent.socket
 from flask import Response
 
 from .transport.channel import Channel, Loop
@@ -95,14 +97,30 @@ def _detach(sock: Any, greenlet: Any, start: Start, handshake: bytes) -> None:
     # will write there, servers know to say nothing (EPIPE: the client has gone). The
     # usual way to tell gunicorn, raising StopIteration, would run through every WSGI
     # middleware of the site, and some report it as a crash.
-    dead, other = gevent.socket.socketpair()
+    dead = os.dup(_dead_end())  # which the server will close
+    sock.__init__(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=dead)
+    greenlet.link(partial(_begin, start, own, handshake))
+
+
+def _begin(start: Start, own: Any, handshake: bytes, _: Any) -> None:
+    """Give the connection a greenlet; called in the hub."""
+    gevent.spawn(_serve, start, own, handshake)
+
+
+def _serve(start: Start, own: Any, handshake: bytes) -> None:
+    start(GreenletChannel(own, True), handshake).serve()
+
+
+@lru_cache(maxsize=None)
+def _dead_end() -> int:
+    """Return the descriptor of a socket whose other end is closed: one for all handshakes.
+
+    Nothing is ever kept in it, so that several servers may hold it at once, and a pair of
+    sockets for each would cost six system calls instead of the one that duplicates it.
+    """
+    dead, other = socket.socketpair()
     other.close()
-    sock.__init__(dead.family, dead.type, dead.proto, fileno=dead.detach())
-
-    def begin(_: Any) -> None:
-        gevent.spawn(lambda: start(GreenletChannel(own, True), handshake).serve())
-
-    greenlet.link(begin)
+    return dead.detach()
 
 
 class _Attached:

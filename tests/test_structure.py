@@ -45,7 +45,7 @@ LAYERS = [
     ("authorization", "flask secrets"),
     ("host", "flask werkzeug"),
     ("reauthorization", "flask"),
-    ("upgrade", "flask gevent"),
+    ("upgrade", "flask gevent os socket"),
     ("live", "flask atexit secrets threading"),
     ("commands", "click flask os"),
     ("serving", "flask gevent signal"),
