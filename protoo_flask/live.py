@@ -19,6 +19,7 @@ from .authorization import ask_site, check_origin, identify, is_allowed_origin
 from .contexts import HandshakeContext
 from .core.application import Application
 from .core.close_codes import AUTHORIZATION_REVOKED, GOING_AWAY
+from .core.deadlines import Deadlines
 from .core.errors import Reject
 from .core.inbox import Inbox
 from .core.layer import RoutingOptions
@@ -65,6 +66,8 @@ class LiveApp:
         self._loop: Loop | None = None
         self._application: Application | None = None
         self._reauthorization: Reauthorization | None = None
+        #: When to ask whether a client is still there.
+        self._silence: Deadlines[Connection] | None = None
 
     # What the application asks for ---------------------------------------------------
 
@@ -117,6 +120,10 @@ class LiveApp:
             RoutingOptions(settings.case_sensitive_routing, settings.strict_routing)
         )
         self._loop = loop
+        if settings.ping_interval:
+            self._silence = Deadlines(
+                loop, settings.ping_interval, lambda connection: connection.keep_alive()
+            )
         host = FlaskHost(self.app, self.protoo.listeners)
         application = Application(
             self.protoo,
@@ -159,7 +166,7 @@ class LiveApp:
                 max_message_size=self.settings.max_message_size,
             )
             identity = self._identify()
-            loop = make_loop(request.environ)
+            loop = self._loop or make_loop(request.environ)
             application = self.open(loop)
             application.registry.check_room(identity)
         except TooManyPeers as error:
@@ -178,7 +185,7 @@ class LiveApp:
             request._get_current_object(),  # type: ignore[attr-defined]
             session._get_current_object(),  # type: ignore[attr-defined]
         )
-        return UpgradeResponse(agreed.headers, self._starter(identity, context, agreed.codec))
+        return UpgradeResponse(agreed.headers, loop, self._starter(identity, context, agreed.codec))
 
     def answer_plain_http(self) -> Response:
         """View of the same path without an upgrade: say what a handshake would be told.
@@ -243,7 +250,7 @@ class LiveApp:
             handshake,
             connect=connect,
             disconnect=self._disconnect,
-            ping_interval=self.settings.ping_interval,
+            silence=self._silence,
             max_outbox=self.settings.max_outbox,
             parallel_requests=self.settings.parallel_requests,
         )

@@ -31,6 +31,7 @@ from .transport.handshake import (
     serialize_handshake,
 )
 from .transport.threads import ThreadChannel, ThreadLoop
+from .transport.workers import Workers
 
 #: ``start(channel, handshake) -> connection``, to be served.
 Start = Callable[[Channel, bytes], Any]
@@ -57,14 +58,16 @@ class UpgradeResponse(Response):
     """101 Switching Protocols, and what comes after.
 
     :param headers: those of the WebSocket handshake.
+    :param loop: of the world that the socket lives in.
     :param start: makes the connection of a channel; called when it may begin.
     """
 
     default_status = 101
 
-    def __init__(self, headers: list[tuple[str, str]], start: Start) -> None:
+    def __init__(self, headers: list[tuple[str, str]], loop: Loop, start: Start) -> None:
         super().__init__(status=101)
         self._handshake = headers
+        self._loop = loop
         self._start = start
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
@@ -76,16 +79,16 @@ class UpgradeResponse(Response):
         # For the server's access log. It comes to writing this when it has lost the socket,
         # or when the connection is over: either way the other end is closed.
         start_response("101 Switching Protocols", [])
-        if is_greenlet_socket(sock) and not is_tls(sock) and isinstance(greenlet, gevent.Greenlet):
-            _detach(sock, greenlet, self._start, handshake)
-            return []
-        channel: Channel = (
-            GreenletChannel(sock, False) if is_greenlet_socket(sock) else (ThreadChannel(sock))
-        )
-        return _Attached(self._start(channel, handshake))
+        if not isinstance(self._loop, GreenletLoop):
+            return _Attached(self._start(ThreadChannel(sock), handshake))
+        workers = self._loop.workers
+        if is_tls(sock) or not isinstance(greenlet, gevent.Greenlet):
+            return _Attached(self._start(GreenletChannel(sock, False, workers), handshake))
+        _detach(sock, greenlet, partial(_begin, workers, self._start, handshake))
+        return []
 
 
-def _detach(sock: Any, greenlet: Any, start: Start, handshake: bytes) -> None:
+def _detach(sock: Any, greenlet: Any, begin: Callable[[Any], None]) -> None:
     """Take the socket from its server, and begin when the server's greenlet has ended.
 
     Before that, the server may still read from the connection: pywsgi does, and drops
@@ -99,16 +102,12 @@ def _detach(sock: Any, greenlet: Any, start: Start, handshake: bytes) -> None:
     # middleware of the site, and some report it as a crash.
     dead = os.dup(_dead_end())  # which the server will close
     sock.__init__(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=dead)
-    greenlet.link(partial(_begin, start, own, handshake))
+    greenlet.rawlink(lambda _: begin(own))
 
 
-def _begin(start: Start, own: Any, handshake: bytes, _: Any) -> None:
-    """Give the connection a greenlet; called in the hub."""
-    gevent.spawn(_serve, start, own, handshake)
-
-
-def _serve(start: Start, own: Any, handshake: bytes) -> None:
-    start(GreenletChannel(own, True), handshake).serve()
+def _begin(workers: Workers, start: Start, handshake: bytes, own: Any) -> None:
+    """Begin to serve a client; called in the hub."""
+    workers.run(start(GreenletChannel(own, True, workers), handshake).serve)
 
 
 @lru_cache(maxsize=None)

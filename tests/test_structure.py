@@ -38,6 +38,7 @@ LAYERS = [
     ("transport.deflate", "wsproto"),
     ("transport.handshake", "wsproto gevent ssl"),
     ("transport.connection", ""),
+    ("transport.workers", "gevent"),
     ("transport.greenlets", "gevent socket ssl time"),
     ("transport.threads", "selectors socket ssl threading time"),
     ("transport", ""),

@@ -27,10 +27,29 @@ def send_without_delay(sock: Any) -> None:
 
 
 class Channel(Protocol):
-    """A socket in non-blocking mode, read by one reader at a time."""
+    """A socket in non-blocking mode.
 
-    def recv(self) -> bytes:
-        """Block the caller until there are bytes; ``b""`` at the end or on an error."""
+    :ivar may_hold_more: whether :meth:`holds_more` must be asked: TLS decrypts more than
+        is read, and who waits for the socket does not see it.
+    """
+
+    may_hold_more: bool
+
+    def watch(self, function: Callable[[], None]) -> None:
+        """Call ``function()`` each time there is something to read, or the end.
+
+        In a greenlet that may block, and then another may call it meanwhile. In the one
+        thread of this channel, where it may not: until it returns, it is not called again.
+        """
+
+    def unwatch(self) -> None:
+        """Call nothing any more; what is there to be read stays there."""
+
+    def recv(self) -> bytes | None:
+        """Return what is there: ``None`` if nothing, ``b""`` at the end or on an error."""
+
+    def holds_more(self) -> bool:
+        """Whether there is something to read for which :meth:`watch` does not call."""
 
     def send(self, data: bytes | memoryview) -> int:
         """Send what the socket takes without blocking; returns how much, maybe 0.
@@ -45,18 +64,22 @@ class Channel(Protocol):
         """Tell the other side that nothing more will come (a TCP FIN)."""
 
     def abort(self) -> None:
-        """Break the connection, so that :meth:`recv` returns."""
+        """Break the connection, so that there is an end to be read."""
 
     def close(self) -> None:
-        """Give the socket back, by the reader, after :meth:`recv` has returned ``b""``."""
+        """Give the socket back, when its end has been read."""
 
 
 class Loop(Scheduler, Protocol):
-    """A scheduler that knows sockets of its world."""
+    """A scheduler that knows sockets of its world.
 
-    def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any | None:
-        """Call ``function(*args)`` as soon as the current greenlet blocks.
+    :ivar notices_blocking: whether there is :meth:`when_blocked`; not for threads.
+    """
 
-        :returns: something to ``stop()`` when it did not, or ``None`` where blocking
-            cannot be noticed (threads).
+    notices_blocking: bool
+
+    def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call ``function(*args)`` in another greenlet as soon as this one blocks.
+
+        :returns: what is ``pending`` until then, and to ``stop()`` when it did not block.
         """

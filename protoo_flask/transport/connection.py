@@ -1,11 +1,12 @@
 """One WebSocket connection: reading and handling, keep-alive; closing is in ``closing``.
 
-The greenlet that reads also handles the requests it reads: handing each to another
-greenlet would cost more than all the rest. But a handler may block (a database,
+What there is to read is read and handled in turns, each in one go: handing requests to
+another greenlet would cost more than all the rest. But a handler may block (a database,
 ``transaction.wait()``), and while it does, the responses of the same client must be
-read. So before anything of the application runs, the hub is asked to call back as
-soon as this greenlet blocks; if that happens, another greenlet becomes the reader,
-and this one leaves when it has finished. A chain that never blocks never notices.
+read. The channel sees to that: between turns nobody reads, and so nobody has to be told
+to stop. When the turn blocks and more bytes come, they are another turn's, in another
+greenlet. Only what this one has read already needs care: when there is more of it than
+the message being handled, the hub is asked to call back as soon as that blocks.
 Under threads blocking cannot be noticed, and every request gets a thread.
 
 Requests are handled one at a time (``PROTOO_PARALLEL_REQUESTS``), in the order in
@@ -18,8 +19,7 @@ what the client answers.
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..core.close_codes import (
     ABNORMAL_CLOSURE,
@@ -30,8 +30,6 @@ from ..core.close_codes import (
 )
 from ..core.inbox import Inbox
 from ..core.registry import TooManyPeers
-from ..core.request import Request
-from ..core.scheduling import Timer
 from .backlog import Backlog
 from .channel import Channel, Loop
 from .closing import CLOSE_TIMEOUT, CLOSED, CLOSING, DRAINING, OPEN, TRANSITIONS
@@ -46,9 +44,12 @@ from .frames import (
 )
 from .outbox import Outbox
 
-#: What is to be done besides the messages that were read, in its place among them: take
-#: note that no more can be understood; have the site told who has come.
-ERROR, ARRIVAL = -1, -2
+if TYPE_CHECKING:
+    from ..core.deadlines import Deadlines
+    from ..core.scheduling import Timer
+
+#: What is found behind the last message when no more can be understood.
+ERROR = -1
 
 
 class Connection:
@@ -63,6 +64,8 @@ class Connection:
         open. ``code``: that of the Close frame which ended the open state, the client's
         or ours; 1005 when it had none, 1006 when the connection ended without (RFC 6455
         section 7.1.5).
+    :param silence: calls :meth:`keep_alive` when the ping interval has passed; ``None``
+        sends no pings.
     """
 
     __slots__ = (
@@ -81,10 +84,8 @@ class Connection:
         "_lock",
         "_loop",
         "_outbox",
-        "_ping_interval",
-        "_ping_timer",
-        "_reader",
-        "_room",
+        "_paused",
+        "_silence",
         "_unsent",
         "state",
     )
@@ -98,7 +99,7 @@ class Connection:
         *,
         connect: Callable[[Connection], Inbox],
         disconnect: Callable[[Inbox, Connection, int], None],
-        ping_interval: float | None,
+        silence: Deadlines[Connection] | None,
         max_outbox: int,
         parallel_requests: int = 1,
     ) -> None:
@@ -108,21 +109,20 @@ class Connection:
         self._codec = codec
         self._connect = connect
         self._disconnect = disconnect
-        self._ping_interval = ping_interval
+        self._silence = silence
         self._lock = loop.lock()
-        self._outbox = Outbox(channel, codec.encode, max_outbox, channel.abort, self._lock)
+        self._outbox = Outbox(channel, codec.encode, max_outbox, self._lock)
         self._outbox.hold(handshake)
         self._inbox: Inbox | None = None
-        self._items: deque[tuple[int, bytes]] = deque([(ARRIVAL, b"")])
+        #: What has been read and not been taken, the next one last.
+        self._items: list[tuple[int, bytes]] = []
         self._backlog = Backlog(parallel_requests)
-        self._reader: object = None
-        self._room: Any = None
+        self._paused = False
         self._ended: Any = None
         self._heard = True
         self._given_up = False
         self._close_code = ABNORMAL_CLOSURE
-        self._unsent: list[bytes] = []
-        self._ping_timer: Timer | None = None
+        self._unsent: list[bytes] | None = None
         self._close_timer: Timer | None = None
 
     # The link --------------------------------------------------------------------
@@ -133,7 +133,8 @@ class Connection:
         Not before, or a client in another thread that hears from this one could be told
         that it is not there. Not much later, as the site is told next, and may block.
         """
-        self._outbox.release()
+        with self._lock:
+            self._outbox.release()
 
     def send(self, payload: bytes) -> bool:
         """Send a text message without blocking.
@@ -166,8 +167,8 @@ class Connection:
     def take_unsent(self) -> list[bytes]:
         """Hand over the messages that it has taken and not sent, in order, once."""
         with self._lock:
-            unsent, self._unsent = self._unsent, []
-            return unsent
+            unsent, self._unsent = self._unsent, None
+            return unsent or []
 
     def abandon(self, code: int, reason: str) -> None:
         """Send Close because the process is exiting: no timer or greenlet will run again."""
@@ -179,7 +180,7 @@ class Connection:
     # Its life --------------------------------------------------------------------
 
     def serve(self) -> None:
-        """Serve the client; returns when reading has ended or has gone elsewhere."""
+        """Begin; returns when the site has been told who has come. Reading has begun before."""
         try:
             try:
                 inbox = self._connect(self)
@@ -192,8 +193,11 @@ class Connection:
         except BaseException:
             self._end()
             raise
-        self._reader = reader = object()
-        self._read(reader)
+        # A task like a request, and before the first.
+        self._backlog.claim_all()
+        self._channel.watch(self._take_turn)
+        if self._inbox is not None:
+            self._work(self._tell_arrival)
 
     def serve_to_the_end(self) -> None:
         """Serve the client; returns when the connection has ended."""
@@ -213,21 +217,8 @@ class Connection:
             if self.state is not OPEN:
                 # Closed by another that found the peer before this greenlet came here.
                 self._loop.spawn(self._tell_departure)
-            elif self._ping_interval:
-                self._ping_timer = self._loop.call_later(self._ping_interval, self._keep_alive)
-
-    def _introduce(self, reader: object) -> None:
-        """Have the site told who has come: a task like a request, and before the first."""
-        if self._inbox is None:
-            return  # was not let in
-        with self._lock:
-            self._backlog.claim_all()
-        blocked = self._loop.when_blocked(self._hand_over, reader)
-        try:
-            self._start(blocked, self._tell_arrival)
-        finally:
-            if blocked is not None:
-                blocked.stop()
+            elif self._silence is not None:
+                self._silence.add(self)
 
     def _tell_arrival(self) -> None:
         assert self._inbox is not None
@@ -238,83 +229,109 @@ class Connection:
             if request is not None:
                 self._loop.spawn(self._work, self._inbox.handle, request)
 
-    def _read(self, reader: object) -> None:
-        """Read and handle until the connection ends, or another greenlet is the reader."""
+    # Reading ---------------------------------------------------------------------
+
+    def _take_turn(self) -> None:
+        """Take what has been read; first of all, read."""
         try:
-            while self._reader is reader:
-                if self._items:
-                    self._take_item(reader, *self._items.popleft())
-                elif self._backlog.is_full and self.state is OPEN:
-                    self._wait_for_room()
-                elif not self._receive():
-                    self._end()
-                    return
+            if not self._items and not self._paused and not self._receive():
+                self._end()
+                return
+            if len(self._items) == 1 and not self._channel.may_hold_more:
+                self._take_item(*self._items.pop())
+            elif self._items:
+                self._take_items()
+            if self._backlog.is_full:
+                self._pause()
+            elif self._channel.may_hold_more and self._channel.holds_more():
+                self._loop.spawn(self._take_turn)
         except BaseException:
             # A defect, or something raised to end this greenlet: the client must not
-            # be left with a connection that nobody reads. But when another greenlet is
-            # the reader, only that one may close the socket, on which it is waiting.
+            # believe that it is understood.
             self._fail(FrameError(INTERNAL_ERROR, "internal error"))
-            if self._reader is reader:
-                self._end()
             raise
 
     def _receive(self) -> bool:
         """Read what the socket has; ``False`` at its end."""
         data = self._channel.recv()
+        if data is None:
+            return True
         # A client that never stops sending would never be seen to end.
         if not data or self._given_up:
             return False
         self._heard = True
-        if self.state is DRAINING:
-            return True
-        self._items.extend(self._codec.receive(data))
-        if self._codec.error is not None:
-            self._items.append((ERROR, b""))
+        if self.state is not DRAINING:
+            self._items = items = self._codec.receive(data)
+            if self._codec.error is not None:
+                items.append((ERROR, b""))
+            items.reverse()
         return True
 
-    def _take_item(self, reader: object, opcode: int, payload: bytes) -> None:
+    def _take_items(self) -> None:
+        """Take all that has been read, or leave it to another greenlet when this one blocks."""
+        if not self._loop.notices_blocking:
+            while self._items:
+                self._take_item(*self._items.pop())
+            return
+        blocked = self._loop.when_blocked(self._go_on)
+        # Their answers go out together, at the end, or when one of them blocks.
+        self._outbox.hold()
+        try:
+            while self._items and blocked.pending:
+                self._take_item(*self._items.pop())
+        finally:
+            if blocked.pending:
+                blocked.stop()
+                self._outbox.release()
+
+    def _go_on(self) -> None:
+        """Do what is left of a turn that has blocked."""
+        self._outbox.release()
+        self._take_turn()
+
+    def _take_item(self, opcode: int, payload: bytes) -> None:
         if opcode == TEXT:
             if self.state is OPEN:
-                self._take_message(reader, payload)
+                self._take_message(payload)
         elif opcode == PING:
             self._transmit(PONG, payload)
         elif opcode == CLOSE:
             self._take_close(payload)
         elif opcode == ERROR:
             self._fail(self._codec.error)
-        elif opcode == ARRIVAL:
-            self._introduce(reader)
         elif opcode != PONG and self.state is OPEN and self._inbox is not None:
             self._inbox.receive_binary()
 
-    def _take_message(self, reader: object, payload: bytes) -> None:
-        blocked = self._loop.when_blocked(self._hand_over, reader)
-        try:
-            assert self._inbox is not None
-            request = self._inbox.receive(payload)
-            if request is None or not self._claim(request, len(payload)):
-                return
-            self._start(blocked, self._inbox.handle, request)
-        finally:
-            if blocked is not None:
-                blocked.stop()
-
-    def _hand_over(self, reader: object) -> None:
-        """Make another greenlet the reader: ``reader`` has blocked in a handler."""
-        if self._reader is reader and self.state is not CLOSED:
-            self._reader = successor = object()
-            self._loop.spawn(self._read, successor)
-
-    def _claim(self, request: Request, length: int) -> bool:
+    def _take_message(self, payload: bytes) -> None:
+        assert self._inbox is not None
+        request = self._inbox.receive(payload)
+        if request is None:
+            return
         with self._lock:
-            return self._backlog.claim(request, length)
-
-    def _start(self, blocked: Any, task: Callable[..., None], *args: Any) -> None:
-        """Do a task here, if it is noticed when it blocks, or else in a thread of its own."""
-        if blocked is None:
-            self._loop.spawn(self._work, task, *args)
+            if not self._backlog.claim(request, len(payload)):
+                return
+        if self._loop.notices_blocking:
+            self._work(self._inbox.handle, request)
         else:
-            self._work(task, *args)
+            self._loop.spawn(self._work, self._inbox.handle, request)
+
+    def _pause(self) -> None:
+        """Read no more until there is room in the backlog again."""
+        with self._lock:
+            if self._backlog.is_full and self.state is OPEN:
+                self._paused = True
+                self._channel.unwatch()
+
+    def _resume(self) -> None:
+        """Read again, holding the lock, if there is room or nothing waits for any."""
+        if self._paused and not (self._backlog.is_full and self.state is OPEN):
+            self._paused = False
+            # Nobody was listening; that says nothing about the client.
+            self._heard = True
+            if self.state is not CLOSED:
+                self._channel.watch(self._take_turn)
+
+    # Handling --------------------------------------------------------------------
 
     def _work(self, task: Callable[..., None], *args: Any) -> None:
         """Do a task, then handle the requests that have come meanwhile."""
@@ -327,9 +344,8 @@ class Connection:
                 raise
             with self._lock:
                 request = self._backlog.pass_on()
-                room = self._room
-            if room is not None:
-                room.set()
+                if self._paused:
+                    self._resume()
             if request is None:
                 return
             task, args = self._inbox.handle, (request,)
@@ -352,14 +368,6 @@ class Connection:
             assert self._inbox is not None
             self._inbox.forget(request)
 
-    def _wait_for_room(self) -> None:
-        self._room = room = self._loop.event()
-        if self._backlog.is_full and self.state is OPEN:
-            room.wait()
-        self._room = None
-        # Nobody was listening; that says nothing about the client.
-        self._heard = True
-
     def _transmit(self, opcode: int, payload: bytes) -> bool:
         # One step, or another thread's Close frame could come before this message.
         with self._lock:
@@ -372,20 +380,20 @@ class Connection:
 
     # Its end ---------------------------------------------------------------------
 
-    def _keep_alive(self) -> None:
+    def keep_alive(self) -> None:
         """Ping, or give up: the client has sent nothing since the last ping."""
         with self._lock:
             if self.state is not OPEN:
                 return
-            if not self._heard and not self._room:
+            if not self._heard and not self._paused:
                 self._fail(FrameError(POLICY_VIOLATION, "ping timeout"))
                 self._give_up()  # nobody is there to finish a closing handshake with
                 return
             self._heard = False
             if not self._transmit(PING, b""):
                 return
-            assert self._ping_interval is not None
-            self._ping_timer = self._loop.call_later(self._ping_interval, self._keep_alive)
+            assert self._silence is not None
+            self._silence.add(self)
 
     def _take_close(self, payload: bytes) -> None:
         try:
@@ -428,9 +436,10 @@ class Connection:
                 return
             if was_open:
                 self._unsent = self._outbox.take_unsent()
-            for timer in (self._ping_timer, self._close_timer):
-                if timer is not None:
-                    timer.cancel()
+            if self._silence is not None:
+                self._silence.remove(self)
+            if self._close_timer is not None:
+                self._close_timer.cancel()
             self._outbox.close()
             self._channel.close()
         if self._ended is not None:
@@ -449,8 +458,7 @@ class Connection:
             self._close_code = code
             if state is not CLOSED:
                 self._close_timer = self._loop.call_later(CLOSE_TIMEOUT, self._give_up)
-            if self._room is not None:
-                self._room.set()
+            self._resume()
             if self._inbox is not None:
                 # Not here: what the site does when a peer goes may block, and a sender
                 # that overflows somebody's outbox must not wait for it.

@@ -13,6 +13,7 @@ import gevent.event
 from gevent import monkey
 
 from .channel import READ_SIZE, send_without_delay
+from .workers import Workers
 
 #: The socket class of the standard library, also in a process that gevent has patched:
 #: it is a third of the size of gevent's, whose waiting is not needed here.
@@ -23,18 +24,20 @@ _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class GreenletTimer:
-    """A timer of the hub that starts a greenlet."""
+    """A timer of the hub whose function runs in a greenlet."""
 
-    __slots__ = ("_watcher",)
+    __slots__ = ("_watcher", "_workers")
 
-    def __init__(self, seconds: float, function: Callable[..., Any], args: Any) -> None:
+    def __init__(
+        self, workers: Workers, seconds: float, function: Callable[..., Any], args: Any
+    ) -> None:
+        self._workers = workers
         self._watcher: Any = gevent.get_hub().loop.timer(seconds)
         self._watcher.start(self._fire, function, args)
 
     def _fire(self, function: Callable[..., Any], args: Any) -> None:
-        # In the hub, where nothing may block.
         self.cancel()
-        gevent.spawn(function, *args)
+        self._workers.run(function, *args)
 
     def cancel(self) -> None:
         watcher, self._watcher = self._watcher, None
@@ -46,24 +49,32 @@ class GreenletTimer:
 class GreenletLoop:
     """Time and concurrency by greenlets."""
 
+    notices_blocking = True
     now = staticmethod(time.monotonic)
 
+    def __init__(self) -> None:
+        self.workers = Workers()
+        # Greenlets switch where they block, and nothing blocks while holding a lock. So
+        # nobody ever waits for this one, and all may share it. As a context manager it
+        # costs half of what contextlib.nullcontext does, which is written in Python.
+        self._lock: Any = monkey.get_original("_thread", "RLock")()
+
     def call_later(self, seconds: float, function: Callable[..., Any], *args: Any) -> GreenletTimer:
-        return GreenletTimer(seconds, function, args)
+        return GreenletTimer(self.workers, seconds, function, args)
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> None:
-        gevent.spawn(function, *args)
+        self.workers.run_soon(function, *args)
 
     def event(self) -> Any:
         return gevent.event.Event()
 
     def lock(self) -> ContextManager[Any]:
-        # Greenlets switch where they block, and nothing blocks while holding a lock.
-        return contextlib.nullcontext()
+        lock: ContextManager[Any] = self._lock
+        return lock
 
-    def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any | None:
+    def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any:
         # The hub runs its callbacks as soon as this greenlet lets it; stop() unasks.
-        return gevent.get_hub().loop.run_callback(function, *args)
+        return gevent.get_hub().loop.run_callback(self.workers.run, function, *args)
 
 
 class GreenletChannel:
@@ -71,46 +82,54 @@ class GreenletChannel:
 
     :param sock: a plain socket of our own, or one of gevent's (TLS) that stays the server's.
     :param owned: whether :meth:`close` closes it.
+    :param workers: where what :meth:`watch` is given runs.
     """
 
     __slots__ = (
-        "_hub",
-        "_maybe_more",
         "_owned",
-        "_pending",
         "_read_watcher",
         "_sock",
+        "_workers",
         "_write_watcher",
+        "may_hold_more",
     )
 
-    def __init__(self, sock: Any, owned: bool) -> None:
+    def __init__(self, sock: Any, owned: bool, workers: Workers) -> None:
         sock.settimeout(0.0)
         send_without_delay(sock)
         self._sock = sock
         self._owned = owned
-        self._hub = gevent.get_hub()
-        self._read_watcher: Any = self._hub.loop.io(sock.fileno(), _READ)
+        self._workers = workers
+        self._read_watcher: Any = None
         self._write_watcher: Any = None
-        self._maybe_more = True
-        #: TLS may hold decrypted bytes that no watcher sees.
-        self._pending: Callable[[], int] | None = getattr(sock, "pending", None)
+        self.may_hold_more = hasattr(sock, "pending")
 
-    def recv(self) -> bytes:
-        while True:
-            # Waiting first spares a recv that fails. And even if there is more to read,
-            # it is the others' turn now: a client that never stops sending would
-            # otherwise have the hub for itself.
-            if not self._maybe_more:
-                self._hub.wait(self._read_watcher)
-            try:
-                data: bytes = self._sock.recv(READ_SIZE)
-            except _NOT_NOW:
-                self._maybe_more = False
-                continue
-            except OSError:
-                return b""
-            self._maybe_more = self._pending is not None and self._pending() > 0
-            return data
+    def watch(self, function: Callable[[], None]) -> None:
+        # Started once, not for each read: it goes on as long as there is something to read,
+        # and the hub lets the others have their turn in between.
+        if self._read_watcher is None:
+            self._read_watcher = gevent.get_hub().loop.io(self._sock.fileno(), _READ)
+        self._read_watcher.start(self._workers.run, function)
+        if self.may_hold_more and self.holds_more():
+            self._workers.run_soon(function)
+
+    def unwatch(self) -> None:
+        if self._read_watcher is not None:
+            self._read_watcher.stop()
+
+    def recv(self) -> bytes | None:
+        try:
+            data: bytes = self._sock.recv(READ_SIZE)
+        except _NOT_NOW:
+            return None
+        except OSError:
+            return b""
+        return data
+
+    def holds_more(self) -> bool:
+        with contextlib.suppress(OSError, ValueError):  # closed meanwhile
+            return bool(self._sock.pending())
+        return False
 
     def send(self, data: bytes | memoryview) -> int:
         try:
@@ -120,7 +139,7 @@ class GreenletChannel:
 
     def when_writable(self, function: Callable[[], None]) -> None:
         if self._write_watcher is None:
-            self._write_watcher = self._hub.loop.io(self._sock.fileno(), _WRITE)
+            self._write_watcher = gevent.get_hub().loop.io(self._sock.fileno(), _WRITE)
         self._write_watcher.start(self._on_writable, function)
 
     def _on_writable(self, function: Callable[[], None]) -> None:
@@ -138,7 +157,7 @@ class GreenletChannel:
             if watcher is not None:
                 watcher.stop()
                 watcher.close()
-        self._write_watcher = None
+        self._read_watcher = self._write_watcher = None
         self.abort()
         if self._owned:
             self._sock.close()

@@ -11,12 +11,16 @@ What waits is kept as messages, each encoded only when it is its turn:
 - Messages are compressed in the order in which they are sent, whoever sends them.
 - What a dead connection has taken and not sent can be given back, to be sent over the
   next one (:meth:`Outbox.take_unsent`).
+
+While many requests that have come at once are handled, their answers may be kept
+(:meth:`Outbox.hold`), to be sent in one write: most of what a small message costs is
+the system call that sends it.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Callable, ContextManager
+from typing import Any, Callable, ContextManager, Sequence
 
 from .channel import Channel
 from .frames import TEXT
@@ -31,13 +35,15 @@ HEADER_SIZE = 10
 
 
 class Outbox:
-    """Writes messages to a channel.
+    """Writes messages to a channel. Its owner calls it holding ``lock``.
 
     :param encode: ``encode(opcode, payload)`` returns the frame of a message.
     :param limit: bytes that may wait. A single message may be larger when nothing else
         waits: what a message may measure is not the outbox's to say.
-    :param on_error: called once, without arguments, when the socket cannot be written.
-        What waits then stays, to be taken back.
+    :param lock: taken here when the socket has become writable.
+
+    When the socket cannot be written, the channel is aborted, and what waits stays, to be
+    taken back.
     """
 
     __slots__ = (
@@ -50,7 +56,6 @@ class Outbox:
         "_held",
         "_limit",
         "_lock",
-        "_on_error",
         "_queue",
         "_queued",
         "_sent",
@@ -62,13 +67,11 @@ class Outbox:
         channel: Channel,
         encode: Callable[[int, bytes], bytes],
         limit: int,
-        on_error: Callable[[], None],
         lock: ContextManager[Any],
     ) -> None:
         self._channel = channel
         self._encode = encode
         self._limit = limit
-        self._on_error = on_error
         self._lock = lock
         # Whether what is sent has to wait: for the socket, for release(), or, when the
         # socket is broken, for take_unsent().
@@ -80,9 +83,10 @@ class Outbox:
         # messages are sent to the end, whatever is taken back.
         self._buffer = b""
         self._sent = 0
-        self._batch: list[tuple[int, int, bytes]] = []
-        # The messages behind it, and how many bytes they count.
-        self._queue: deque[tuple[int, bytes]] = deque()
+        self._batch: Sequence[tuple[int, int, bytes]] = ()
+        # The messages behind it, and how many bytes they count. Of most clients nothing
+        # ever waits, and an empty deque takes as much memory as a connection's socket.
+        self._queue: deque[tuple[int, bytes]] | None = None
         self._queued = 0
         self._finish: Callable[[], None] | None = None
 
@@ -96,37 +100,29 @@ class Outbox:
 
         :param bounded: ``False`` for a Close frame, which must always find a place.
         """
-        with self._lock:
-            if self._waiting:
-                size = len(payload) + HEADER_SIZE
-                waiting = self.size
-                if bounded and waiting and waiting + size > self._limit:
-                    return False
-                self._queue.append((opcode, payload))
-                self._queued += size
-                return True
-            frame = self._encode(opcode, payload)
-            sent = self._write(frame)
-            if sent < len(frame):
-                self._buffer, self._sent = frame, sent
-                self._batch = [(len(frame), opcode, payload)]
-                self._wait()
-            return True
+        if self._waiting:
+            return self._keep(opcode, payload, bounded)
+        frame = self._encode(opcode, payload)
+        sent = self._write(frame)
+        if sent < len(frame):
+            self._buffer, self._sent = frame, sent
+            self._batch = ((len(frame), opcode, payload),)
+            self._wait()
+        return True
 
-    def hold(self, first: bytes) -> None:
-        """Keep ``first`` as it is, and what is sent from now on behind it, until :meth:`release`.
+    def hold(self, first: bytes = b"") -> None:
+        """Keep what is sent from now on, until :meth:`release`.
 
-        Whatever is taken back, ``first`` will be sent.
+        :param first: sent before it as it is, whatever is taken back.
         """
-        with self._lock:
+        if not self._waiting:
             self._held = self._waiting = True
             self._buffer = first
 
     def release(self) -> None:
         """Send what has been held; nothing happens when nothing is."""
-        with self._lock:
-            held, self._held = self._held, False
-        if held:
+        if self._held:
+            self._held = False
             self._flush()
 
     def take_unsent(self) -> list[bytes]:
@@ -139,41 +135,55 @@ class Outbox:
         Control frames are forgotten. And only they may be sent from now on: a compressed
         text might refer to one that was taken back.
         """
-        with self._lock:
-            batch, self._batch = self._batch, []
-            unsent = [(opcode, payload) for end, opcode, payload in batch if end > self._sent]
-            unsent += self._queue
-            self._queue.clear()
-            self._queued = 0
-            if batch:
-                boundaries = [0, *(end for end, _, _ in batch)]
-                end_of_frame = min(end for end in boundaries if end >= self._sent)
-                self._buffer = self._buffer[:end_of_frame]
-            return [payload for opcode, payload in unsent if opcode == TEXT]
+        if self._held and not self._buffer:
+            # This only waits for more to be sent with it.
+            self.release()
+        batch, self._batch = self._batch, ()
+        queue, self._queue = self._queue, None
+        self._queued = 0
+        unsent = [(opcode, payload) for end, opcode, payload in batch if end > self._sent]
+        unsent += queue or ()
+        if batch:
+            boundaries = [0, *(end for end, _, _ in batch)]
+            end_of_frame = min(end for end in boundaries if end >= self._sent)
+            self._buffer = self._buffer[:end_of_frame]
+        return [payload for opcode, payload in unsent if opcode == TEXT]
 
     def finish(self, function: Callable[[], None]) -> None:
         """Call ``function()`` when everything has been sent, or nothing can be: now or later."""
-        with self._lock:
-            if self._waiting and not self._broken:
-                self._finish = function
-                return
-        function()
+        if self._waiting and not self._broken:
+            self._finish = function
+        else:
+            function()
 
     def close(self) -> None:
         """Forget everything; the socket is gone."""
-        with self._lock:
-            self._clear_buffer()
-            self._queue.clear()
-            self._queued = 0
-            self._finish = None
+        self._clear_buffer()
+        self._queue = self._finish = None
+        self._queued = 0
+
+    def _keep(self, opcode: int, payload: bytes, bounded: bool) -> bool:
+        size = len(payload) + HEADER_SIZE
+        if self._held and self._queued > WRITE_SIZE:
+            # Enough for one write; and whoever holds so much back does not read slowly.
+            self.release()
+            self.hold()
+        waiting = self.size
+        if bounded and waiting and waiting + size > self._limit:
+            return False
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.append((opcode, payload))
+        self._queued += size
+        return True
 
     def _write(self, data: bytes | memoryview) -> int:
         try:
             return self._channel.send(data)
         except OSError:
-            # The reader will see the end of the connection.
             self._broken = True
-            self._on_error()
+            # The reader will see the end of the connection.
+            self._channel.abort()
             return 0
 
     def _wait(self) -> None:
@@ -202,20 +212,25 @@ class Outbox:
 
     def _encode_batch(self) -> None:
         """Take messages off the queue and make the bytes of one write of them."""
+        queue = self._queue
+        assert queue is not None
         frames: list[bytes] = []
-        self._batch = []
+        batch: list[tuple[int, int, bytes]] = []
         self._sent = end = 0
-        while self._queue:
-            opcode, payload = self._queue[0]
+        while queue:
+            opcode, payload = queue[0]
             size = len(payload) + HEADER_SIZE
             if frames and end + size > WRITE_SIZE:
                 break
-            self._queue.popleft()
+            queue.popleft()
             self._queued -= size
             frames.append(self._encode(opcode, payload))
             end += len(frames[-1])
-            self._batch.append((end, opcode, payload))
+            batch.append((end, opcode, payload))
+        self._batch = batch
         self._buffer = b"".join(frames)
 
     def _clear_buffer(self) -> None:
-        self._buffer, self._sent, self._batch = b"", 0, []
+        self._buffer, self._sent, self._batch = b"", 0, ()
+        if not self._queue:
+            self._queue = None

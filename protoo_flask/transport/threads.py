@@ -48,6 +48,7 @@ class ThreadLoop:
     One thread waits for the timers; it ends when there are none.
     """
 
+    notices_blocking = False
     now = staticmethod(time.monotonic)
 
     def __init__(self) -> None:
@@ -96,13 +97,14 @@ class ThreadLoop:
     def lock(self) -> ContextManager[Any]:
         return threading.RLock()
 
-    def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any | None:
-        # Nobody notices a thread that blocks.
-        return None
+    def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any:
+        raise NotImplementedError("nobody notices a thread that blocks")
 
 
 class ThreadChannel:
     """A socket that stays the server's, waited for in a thread."""
+
+    may_hold_more = False
 
     def __init__(self, sock: Any) -> None:
         sock.settimeout(0.0)
@@ -111,16 +113,38 @@ class ThreadChannel:
         # A TLS connection is one state machine for both directions: two threads must not
         # be inside it at once. Nothing in it blocks, so nobody waits for long.
         self._busy = threading.Lock()
+        self._pending: Callable[[], int] | None = getattr(sock, "pending", None)
+        #: Whose turn it is to watch; who finds that it is another's, or nobody's, ends.
+        self._watcher: object = None
 
-    def recv(self) -> bytes:
-        while True:
-            try:
-                with self._busy:
-                    return bytes(self._sock.recv(READ_SIZE))
-            except _NOT_NOW:
-                self._wait(selectors.EVENT_READ)
-            except OSError:
-                return b""
+    def watch(self, function: Callable[[], None]) -> None:
+        self._watcher = watcher = object()
+
+        def wait_and_call() -> None:
+            while self._watcher is watcher:
+                if not self.holds_more():
+                    self._wait(selectors.EVENT_READ)
+                if self._watcher is watcher:
+                    function()
+
+        threading.Thread(target=wait_and_call, name="protoo-reader", daemon=True).start()
+
+    def unwatch(self) -> None:
+        self._watcher = None
+
+    def recv(self) -> bytes | None:
+        try:
+            with self._busy:
+                return bytes(self._sock.recv(READ_SIZE))
+        except _NOT_NOW:
+            return None
+        except OSError:
+            return b""
+
+    def holds_more(self) -> bool:
+        with self._busy, contextlib.suppress(OSError, ValueError):
+            return self._pending is not None and self._pending() > 0
+        return False
 
     def send(self, data: bytes | memoryview) -> int:
         try:
@@ -143,6 +167,7 @@ class ThreadChannel:
         self._shut_down(socket.SHUT_RDWR)
 
     def close(self) -> None:
+        self.unwatch()
         # The server closes its socket; what it may still write meets a closed end.
         self.abort()
 

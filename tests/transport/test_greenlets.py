@@ -6,11 +6,14 @@ import socket
 from typing import Any
 
 import gevent
+import gevent.event
+import gevent.queue
 import gevent.socket
 import pytest
 
 from protoo_flask.transport.channel import READ_SIZE
 from protoo_flask.transport.greenlets import GreenletChannel, GreenletLoop
+from protoo_flask.transport.workers import Workers
 
 from .wire import PATIENCE
 from .worlds import connect_tcp
@@ -31,10 +34,24 @@ def pair() -> Any:
     """A channel and the socket at its other end."""
     server, client = connect_tcp()
     client.settimeout(PATIENCE)
-    channel = GreenletChannel(server, True)
+    channel = GreenletChannel(server, True, Workers())
     yield channel, client
     client.close()
     channel.close()
+
+
+def read(channel: GreenletChannel) -> bytes | None:
+    """Wait until there is something to read, and read it."""
+    gevent.socket.wait_read(channel._sock.fileno(), timeout=PATIENCE)
+    return channel.recv()
+
+
+def collect(queue: Any, size: int) -> bytes:
+    """Take what comes until it is so many bytes."""
+    data = b""
+    while len(data) < size:
+        data += queue.get(timeout=PATIENCE)
+    return data
 
 
 def test_a_timer_fires_once_in_a_greenlet_of_its_own(loop):
@@ -95,35 +112,75 @@ def test_the_clock_does_not_go_back(loop):
     assert loop.now() <= loop.now()
 
 
-def test_receiving_blocks_the_greenlet_until_there_are_bytes(pair):
+def test_nothing_to_read_is_not_the_end(pair):
     channel, client = pair
-    reader = gevent.spawn(channel.recv)
-    gevent.sleep(0)
-    assert not reader.ready()
+    assert channel.recv() is None
     client.sendall(b"hello")
-    assert reader.get(timeout=PATIENCE) == b"hello"
+    assert read(channel) == b"hello"
+
+
+def test_a_watch_calls_for_what_is_read_and_for_what_is_left(pair):
+    channel, client = pair
+    turns = gevent.queue.Queue()
+    channel.watch(lambda: turns.put(channel._sock.recv(2)))
+    for data in (b"hello", b"bye"):
+        client.sendall(data)
+        assert collect(turns, len(data)) == data
+
+
+def test_what_comes_while_a_turn_blocks_is_another_turns(pair):
+    channel, client = pair
+    turns = gevent.queue.Queue()
+    go_on = gevent.event.Event()
+
+    def take_turn() -> None:
+        data = channel.recv()
+        turns.put(data)
+        if data == b"block":
+            assert go_on.wait(PATIENCE)
+            turns.put(b"gone on")
+
+    channel.watch(take_turn)
+    client.sendall(b"block")
+    assert turns.get(timeout=PATIENCE) == b"block"
+    client.sendall(b"next")
+    assert turns.get(timeout=PATIENCE) == b"next"
+    go_on.set()
+    assert turns.get(timeout=PATIENCE) == b"gone on"
+
+
+def test_nobody_is_called_until_the_watch_goes_on(pair):
+    channel, client = pair
+    turns = gevent.queue.Queue()
+    channel.watch(lambda: turns.put(channel.recv()))
+    channel.unwatch()
+    client.sendall(b"hello")
+    gevent.sleep(0.01)
+    assert turns.empty()
+    channel.watch(lambda: turns.put(channel.recv()))
+    assert turns.get(timeout=PATIENCE) == b"hello"
 
 
 def test_other_greenlets_get_their_turn_while_there_is_always_more_to_read(pair):
     channel, client = pair
     client.sendall(b"x" * (10 * READ_SIZE))
     turns = []
-    order = []
+    order = gevent.queue.Queue()
 
-    def read() -> None:
-        for _ in range(10):
-            size = len(channel.recv())
-            order.append(len(turns))
-            assert size <= READ_SIZE
+    def take_turn() -> None:
+        assert len(channel.recv()) <= READ_SIZE
+        order.put(len(turns))
 
     def take_turns() -> None:
-        while len(order) < 10:
+        while True:
             turns.append(1)
             gevent.sleep(0)
 
-    reader, other = gevent.spawn(read), gevent.spawn(take_turns)
-    gevent.joinall([reader, other], PATIENCE, raise_error=True)
-    assert order[-1] > 5
+    channel.watch(take_turn)
+    other = gevent.spawn(take_turns)
+    first, *_, last = [order.get(timeout=PATIENCE) for _ in range(10)]
+    other.kill()
+    assert last - first > 5
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
@@ -131,10 +188,8 @@ def test_the_end_and_an_error_are_no_bytes(pair, how):
     channel, client = pair
     if how == "reset":
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01" + b"\x00" * 7)
-    reader = gevent.spawn(channel.recv)
-    gevent.sleep(0)
     client.close()
-    assert reader.get(timeout=PATIENCE) == b""
+    assert read(channel) == b""
 
 
 def test_sending_never_blocks(pair):
@@ -176,10 +231,10 @@ def test_sending_to_one_who_has_gone_is_an_error(pair):
 
 def test_an_abort_wakes_the_reader(pair):
     channel, client = pair
-    reader = gevent.spawn(channel.recv)
-    gevent.sleep(0)
+    ended = gevent.event.AsyncResult()
+    channel.watch(lambda: (ended.set(channel.recv()), channel.unwatch()))
     channel.abort()
-    assert reader.get(timeout=PATIENCE) == b""
+    assert ended.get(timeout=PATIENCE) == b""
     assert client.recv(1) == b""
 
 
@@ -188,7 +243,7 @@ def test_shutting_down_writing_leaves_the_other_direction_open(pair):
     channel.shut_down_writing()
     assert client.recv(1) == b""
     client.sendall(b"late")
-    assert channel.recv() == b"late"
+    assert read(channel) == b"late"
 
 
 @counts_watchers
@@ -208,9 +263,9 @@ def test_closing_gives_everything_back(pair):
 def test_a_socket_that_is_the_servers_is_not_closed():
     server, client = connect_tcp()
     with client, gevent.socket.socket(fileno=server.detach()) as sock:
-        channel = GreenletChannel(sock, False)
+        channel = GreenletChannel(sock, False, Workers())
         client.sendall(b"hello")
-        assert channel.recv() == b"hello"
+        assert read(channel) == b"hello"
         channel.close()
         assert sock.fileno() != -1
         assert client.recv(1) == b""
@@ -224,7 +279,7 @@ def test_replies_do_not_wait_for_acknowledgements(pair):
 def test_a_unix_socket_will_do_as_well():
     server, client = socket.socketpair()
     with client:
-        channel = GreenletChannel(server, True)
+        channel = GreenletChannel(server, True, Workers())
         client.sendall(b"hello")
-        assert channel.recv() == b"hello"
+        assert read(channel) == b"hello"
         channel.close()

@@ -74,7 +74,7 @@ def outbox(channel: FakeChannel) -> Outbox:
 
 
 def make_outbox(channel: FakeChannel, encode: Any = encode, limit: int = 100) -> Outbox:
-    return Outbox(channel, encode, limit, channel.abort, contextlib.nullcontext())
+    return Outbox(channel, encode, limit, contextlib.nullcontext())
 
 
 def send_texts(outbox: Outbox, *payloads: bytes) -> None:
@@ -175,7 +175,7 @@ def test_what_waits_is_not_encoded_before_its_turn(channel):
 def test_nothing_is_kept_of_what_was_sent(channel, outbox):
     send_texts(outbox, b"first", b"second")
     channel.make_room(100)
-    assert (outbox._buffer, outbox._batch, len(outbox._queue)) == (b"", [], 0)
+    assert (outbox._buffer, outbox._batch, outbox._queue) == (b"", (), None)
 
 
 # The bound -----------------------------------------------------------------------------------

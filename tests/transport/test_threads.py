@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import socket
 import threading
 from typing import Any
@@ -30,19 +31,6 @@ def pair() -> Any:
     client.settimeout(PATIENCE)
     with server, client:
         yield ThreadChannel(server), client
-
-
-def start(function: Any) -> Any:
-    """Run a function in a thread; returns what waits for its result."""
-    results: list[Any] = []
-    thread = threading.Thread(target=lambda: results.append(function()), daemon=True)
-    thread.start()
-
-    def join() -> Any:
-        thread.join(PATIENCE)
-        return results.pop()
-
-    return join
 
 
 def test_timers_fire_in_the_order_in_which_they_are_due(loop):
@@ -94,14 +82,42 @@ def test_a_lock_may_be_taken_again_by_its_holder(loop):
 
 
 def test_blocking_is_not_noticed(loop):
-    assert loop.when_blocked(print) is None
+    assert not loop.notices_blocking
+    with pytest.raises(NotImplementedError, match="nobody notices"):
+        loop.when_blocked(print)
 
 
-def test_receiving_blocks_until_there_are_bytes(pair):
+def watch(channel: ThreadChannel) -> queue.Queue[bytes | None]:
+    """Have what there is to read put into a queue, up to the end."""
+    received: queue.Queue[bytes | None] = queue.Queue()
+
+    def take_turn() -> None:
+        data = channel.recv()
+        received.put(data)
+        if data == b"":
+            channel.unwatch()
+
+    channel.watch(take_turn)
+    return received
+
+
+def test_nothing_to_read_is_not_the_end(pair):
+    channel, _ = pair
+    assert channel.recv() is None
+
+
+def test_a_watch_calls_until_it_is_told_to_stop(pair):
     channel, client = pair
-    join = start(channel.recv)
-    client.sendall(b"hello")
-    assert join() == b"hello"
+    received = watch(channel)
+    for data in (b"hello", b"bye"):
+        client.sendall(data)
+        assert received.get(timeout=PATIENCE) == data
+    channel.unwatch()
+    client.sendall(b"again")
+    received = watch(channel)
+    assert received.get(timeout=PATIENCE) == b"again"
+    client.close()
+    assert received.get(timeout=PATIENCE) == b""
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
@@ -109,9 +125,9 @@ def test_the_end_and_an_error_are_no_bytes(pair, how):
     channel, client = pair
     if how == "reset":
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01" + b"\x00" * 7)
-    join = start(channel.recv)
+    received = watch(channel)
     client.close()
-    assert join() == b""
+    assert received.get(timeout=PATIENCE) == b""
 
 
 def test_sending_never_blocks(pair):
@@ -135,10 +151,10 @@ def test_an_abort_wakes_the_reader_and_the_writer(pair):
     while channel.send(b"x" * 1_000_000):
         pass
     writable = threading.Event()
-    join = start(channel.recv)
+    received = watch(channel)
     channel.when_writable(writable.set)
     channel.abort()
-    assert join() == b""
+    assert received.get(timeout=PATIENCE) == b""
     assert writable.wait(PATIENCE)
 
 
@@ -146,8 +162,10 @@ def test_shutting_down_writing_leaves_the_other_direction_open(pair):
     channel, client = pair
     channel.shut_down_writing()
     assert client.recv(1) == b""
+    received = watch(channel)
     client.sendall(b"late")
-    assert channel.recv() == b"late"
+    assert received.get(timeout=PATIENCE) == b"late"
+    client.close()
 
 
 def test_the_socket_stays_the_servers(pair):

@@ -21,6 +21,7 @@ import gevent.queue
 import gevent.socket
 
 from protoo_flask.core.application import Application
+from protoo_flask.core.deadlines import Deadlines
 from protoo_flask.core.layer import RoutingOptions
 from protoo_flask.core.peers import Identity
 from protoo_flask.core.router import Router
@@ -49,8 +50,8 @@ def connect_tcp(buffers: int | None = None) -> tuple[socket.socket, socket.socke
 class WatchedGreenletChannel(GreenletChannel):
     """Says when it is closed."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock, True)
+    def __init__(self, sock: socket.socket, workers: Any) -> None:
+        super().__init__(sock, True, workers)
         self.closed = gevent.event.Event()
 
     def close(self) -> None:
@@ -107,7 +108,7 @@ class Greenlets:
         return gevent.socket.socket(fileno=sock.detach())
 
     def make_channel(self, sock: socket.socket) -> WatchedGreenletChannel:
-        return WatchedGreenletChannel(sock)
+        return WatchedGreenletChannel(sock, self.loop.workers)
 
     def start(self, connection: Connection, sock: socket.socket) -> None:
         gevent.spawn(connection.serve)
@@ -121,8 +122,9 @@ class Greenlets:
     def settle(self) -> None:
         """Wait until everything that the test has started has ended."""
         with gevent.Timeout(PATIENCE):
-            while self._started():
+            while self._started() or self.loop.workers.busy:
                 gevent.joinall(self._started())
+                gevent.sleep(0.001)
 
     @contextlib.contextmanager
     def check_leaks(self) -> Iterator[None]:
@@ -222,6 +224,7 @@ class Site:
         self.router = Router()
         self.host = FakeHost()
         self.clients: list[Client] = []
+        self._silences: list[Deadlines[Connection]] = []
         #: For each connection that is no longer open: its code, and what it hands over.
         self.departures: Any = world.make_queue()
         self._settings: dict[str, Any] = {
@@ -269,6 +272,7 @@ class Site:
         sock.sendall(early)
         options = {**self._settings, **settings}
         max_message_size = options.pop("max_message_size")
+        ping_interval = options.pop("ping_interval")
         channel = self.world.make_channel(server)
         connection = Connection(
             channel,
@@ -282,12 +286,20 @@ class Site:
                 )
             ),
             disconnect=self._disconnect,
+            silence=self._make_silence(ping_interval),
             **options,
         )
         client = Client(self.world.wrap_client(sock), connection, channel.closed)
         self.clients.append(client)
         self.world.start(connection, server)
         return client
+
+    def _make_silence(self, ping_interval: float | None) -> Deadlines[Connection] | None:
+        if ping_interval is None:
+            return None
+        silence = Deadlines(self.world.loop, ping_interval, Connection.keep_alive)
+        self._silences.append(silence)
+        return silence
 
     def _disconnect(self, inbox: Any, link: Any, code: int) -> None:
         self.application.registry.disconnect(inbox.peer, link, code)
@@ -300,6 +312,10 @@ class Site:
     def close(self) -> None:
         for client in self.clients:
             client.close()
+        for client in self.clients:
+            assert client.closed.wait(PATIENCE)
+        for silence in self._silences:
+            silence.clear()
 
 
 def count_fds() -> int:
