@@ -99,11 +99,11 @@ def _detach(sock: Any, greenlet: Any, start: Start, handshake: bytes) -> None:
     # middleware of the site, and some report it as a crash.
     dead = os.dup(_dead_end())  # which the server will close
     sock.__init__(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=dead)
-    greenlet.link(partial(_begin, start, own, handshake))
+    # In the hub: link() would start a greenlet only to start another.
+    greenlet.rawlink(partial(_begin, start, own, handshake))
 
 
 def _begin(start: Start, own: Any, handshake: bytes, _: Any) -> None:
-    """Give the connection a greenlet; called in the hub."""
     gevent.spawn(_serve, start, own, handshake)
 
 
