@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-from functools import lru_cache
 from typing import Any, Callable, Mapping
 
 import flask.globals
@@ -224,12 +223,21 @@ def _repeat_request(app: Flask, request: Request) -> Request:
     return repeated
 
 
-def _is_shareable(key: str, value: Any) -> bool:
-    # Neither what would fill the table, nor what would push the rest out of it.
-    return type(value) is str and len(value) <= 256 and key not in _OWN_KEYS
+def _strip_environ(environ: Mapping[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for key, value in environ.items():
+        if "." in key and key.startswith(_SERVER_KEYS):
+            continue
+        # Neither what would fill the table, nor what would push the rest out of it.
+        if type(value) is str and len(key) + len(value) < 300 and key not in _OWN_KEYS:
+            key, value = _share(key), _share(value)
+        kept[key] = value
+    kept["wsgi.input"] = io.BytesIO()
+    kept.pop("wsgi.input_terminated", None)
+    return kept
 
 
-@lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=1024)
 def _share(text: str) -> str:
     """Return the string that was met first among those equal to ``text``.
 
@@ -238,14 +246,3 @@ def _share(text: str) -> str:
     3.12 keeps such strings for ever.)
     """
     return text
-
-
-def _strip_environ(environ: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {
-        _share(key): _share(value) if _is_shareable(key, value) else value
-        for key, value in environ.items()
-        if not key.startswith(_SERVER_KEYS)
-    }
-    kept["wsgi.input"] = io.BytesIO()
-    kept.pop("wsgi.input_terminated", None)
-    return kept

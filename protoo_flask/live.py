@@ -107,6 +107,8 @@ class LiveApp:
         Only then is it known whether the server runs greenlets or threads, and from
         then on routes and handlers stay as they are.
         """
+        if self._application is not None:
+            return self._application
         # Under threads, the first two clients may come at once.
         with self._lock:
             if self._application is None:

@@ -102,6 +102,7 @@ def _detach(sock: Any, greenlet: Any, begin: Callable[[Any], None]) -> None:
     # middleware of the site, and some report it as a crash.
     dead = os.dup(_dead_end())  # which the server will close
     sock.__init__(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=dead)
+    # In the hub: link() would start a greenlet to call it.
     greenlet.rawlink(lambda _: begin(own))
 
 

@@ -225,3 +225,29 @@ def test_a_session_that_cannot_be_opened_leaves_nothing_active(app):
     assert [what for what, _ in app.torn_down] == ["request", "app"]
     assert not has_request_context()
     assert not has_app_context()
+
+
+def environ_of(kept):
+    """Return the environ that messages of a handshake see."""
+    seen = []
+    kept.run(lambda: seen.append(dict(request.environ)))
+    return seen[0]
+
+
+def test_equal_headers_of_two_clients_are_kept_once(app):
+    # Made at run time: equal literals are the same object anyway.
+    agents = ["-".join(["Mozilla", "5.0", "of", "both"]) for _ in range(2)]
+    one, other = [environ_of(make_context(app, HTTP_USER_AGENT=agent)) for agent in agents]
+
+    assert agents[0] is not agents[1]
+    assert one["HTTP_USER_AGENT"] == agents[0]
+    assert one["HTTP_USER_AGENT"] is other["HTTP_USER_AGENT"]
+
+
+def test_what_a_client_has_for_itself_is_kept_as_it_is(app):
+    kept = environ_of(make_context(app, HTTP_X_LONG="x" * 5000, **{"HTTP_X.DOTTED": "y"}))
+
+    assert kept["HTTP_COOKIE"] == "sid=1a2b"
+    assert kept["QUERY_STRING"] == "uuid=a1"
+    assert kept["HTTP_X_LONG"] == "x" * 5000
+    assert kept["HTTP_X.DOTTED"] == "y"

@@ -181,13 +181,14 @@ class Registry:
                 # First, as another thread may be telling what is posted below; and who has
                 # seen the new link sees the context that belongs to it.
                 peer.context = context
+                waiting: list[tuple[int | None, bytes]] = []
                 if peer.state is OFFLINE:
                     self._list(peer)
                 else:
                     self._resume(peer, identity)
-                if peer.link is not None:
-                    peer.link.retire(ONLINE_ELSEWHERE, "online elsewhere")
-                waiting = _undelivered(peer)
+                    if peer.link is not None:
+                        peer.link.retire(ONLINE_ELSEWHERE, "online elsewhere")
+                    waiting = _undelivered(peer)
                 peer.link, peer.mailbox = link, None
                 if when_reachable is not None:
                     when_reachable()
