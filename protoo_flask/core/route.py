@@ -45,17 +45,19 @@ class Route(Verbs):
     def __init__(self, path: PathPattern | None = None) -> None:
         self.path = path
         self._stack: list[tuple[str | None, Handler]] = []
+        #: The functions for each method that is named; and those for every other.
+        self._by_method: dict[str, list[Handler]] = {}
+        self._for_any_method: list[Handler] = []
         self._frozen = False
 
     @property
     def methods(self) -> set[str] | None:
         """The methods that it has functions for; ``None`` for any."""
-        methods = {wanted for wanted, _ in self._stack if wanted is not None}
-        return methods if all(wanted is not None for wanted, _ in self._stack) else None
+        return None if self._for_any_method else set(self._by_method)
 
-    def handles(self, method: str) -> bool:
-        """Whether any function of this route is for ``method``."""
-        return any(wanted is None or wanted == method for wanted, _ in self._stack)
+    def select(self, method: str) -> Sequence[Handler]:
+        """Return the functions for ``method``, in order; they may be none."""
+        return self._by_method.get(method, self._for_any_method)
 
     def method(self, name: str, *args: Any) -> Any:
         """Handle requests of the method ``name``: a call with functions, or a decorator."""
@@ -69,6 +71,12 @@ class Route(Verbs):
         """Append functions for a method, or for every method when it is ``None``."""
         check_open(self._frozen)
         self._stack.extend((method, function) for function in functions)
+        if method is not None:
+            chosen = [self._by_method.setdefault(method, [*self._for_any_method])]
+        else:
+            chosen = [self._for_any_method, *self._by_method.values()]
+        for selection in chosen:
+            selection.extend(functions)
 
     def functions(self) -> Sequence[tuple[str | None, Handler]]:
         """Return its functions in order, each with its method; ``None`` for any."""
@@ -93,39 +101,34 @@ class Route(Verbs):
 
     def __call__(self, req: Request, next: Next) -> None:
         """Run the functions for ``req.method`` in order, then ``next``."""
-        stack = self._stack
-        method = req.method
+        selection = self.select(req.method)
+        functions = iter(selection)
         # next() may be called later, by an on_response() say: not in a chain that is
         # still running, so that where this route was must be found again.
-        view = View(req) if len(stack) > 1 else None
-        index = 0
+        view = View(req) if len(selection) > 1 else None
 
         def next_in_route(error: Any = None) -> None:
-            nonlocal index
             if req.ended or error is not None:
                 # Out of the route: with an error, or by next("route"). After a final
                 # reply the routers above only want to hear of errors.
                 next(None if leaves_route(error) else error)
                 return
-            while index < len(stack):
-                wanted, function = stack[index]
-                index += 1
-                if wanted is None or wanted == method:
-                    caller = None
-                    if view is not None and req.route is not view.route:
-                        caller = View(req)
-                        view.restore(req)
-                    req.last_handler = function
-                    try:
-                        function(req, next_in_route)
-                    except RecursionError:
-                        raise
-                    except Exception as exc:
-                        next_in_route(exc)
-                    finally:
-                        if caller is not None:
-                            caller.restore(req)
-                    return
+            for function in functions:
+                caller = None
+                if view is not None and req.route is not view.route:
+                    caller = View(req)
+                    view.restore(req)
+                req.last_handler = function
+                try:
+                    function(req, next_in_route)
+                except RecursionError:
+                    raise
+                except Exception as exc:
+                    next_in_route(exc)
+                finally:
+                    if caller is not None:
+                        caller.restore(req)
+                return
             next()
 
         next_in_route()

@@ -233,25 +233,22 @@ class Router(Verbs):
 
     def __call__(self, req: Request, next: Next) -> None:
         """Run the layers that apply to ``req`` in order, then ``next``."""
-        layers = self.candidates(req)
-        view = View(req)
+        layers = iter(self.candidates(req))
+        # What a View is for, without one: this is done for every layer of every request.
+        path, base_path, params, route = req.path, req.base_path, req.params, req.route
         seen: dict[str | int, _SeenParam] = {}
-        index = 0
 
         def next_layer(error: Any = None) -> None:
-            nonlocal index
-            if leaves_route(error):
+            if error is not None and leaves_route(error):
                 error = None
             if req.ended:
                 if error is not None:
                     next(error)  # for the log; nobody can be answered any more
                 return
-            caller = View(req)
-            view.restore(req)
+            caller = req.path, req.base_path, req.params, req.route
+            req.path, req.base_path, req.params, req.route = path, base_path, params, route
             try:
-                while index < len(layers):
-                    layer = layers[index]
-                    index += 1
+                for layer in layers:
                     if not layer.takes(error):
                         continue
                     try:
@@ -272,7 +269,7 @@ class Router(Verbs):
             except Exception as exc:
                 next_layer(exc)
             finally:
-                caller.restore(req)
+                req.path, req.base_path, req.params, req.route = caller
 
         next_layer()
 
