@@ -88,7 +88,8 @@ class Inbox:
 
     def _hand_on(self, message: Incoming) -> None:
         """Hand a response on to whoever waits for it."""
-        assert message.status is not UNSET and message.id is not UNSET  # as above
+        assert message.status is not UNSET  # these as above
+        assert message.id is not UNSET
         id = message.id
         response = Response(message.status, message.reason, message.data, id=id, peer=self.peer)
         self.peer.transactions.receive(id, response)

@@ -101,37 +101,47 @@ class Route(Verbs):
 
     def __call__(self, req: Request, next: Next) -> None:
         """Run the functions for ``req.method`` in order, then ``next``."""
-        selection = self.select(req.method)
-        functions = iter(selection)
-        # next() may be called later, by an on_response() say: not in a chain that is
-        # still running, so that where this route was must be found again.
-        view = View(req) if len(selection) > 1 else None
-
-        def next_in_route(error: Any = None) -> None:
-            if req.ended or error is not None:
-                # Out of the route: with an error, or by next("route"). After a final
-                # reply the routers above only want to hear of errors.
-                next(None if leaves_route(error) else error)
-                return
-            for function in functions:
-                caller = None
-                if view is not None and req.route is not view.route:
-                    caller = View(req)
-                    view.restore(req)
-                req.last_handler = function
-                try:
-                    function(req, next_in_route)
-                except RecursionError:
-                    raise
-                except Exception as exc:
-                    next_in_route(exc)
-                finally:
-                    if caller is not None:
-                        caller.restore(req)
-                return
-            next()
-
-        next_in_route()
+        _RouteWalk(req, next, self.select(req.method)).next()
 
     def __repr__(self) -> str:
         return f"<Route {self.path!r}>"
+
+
+class _RouteWalk:
+    """Where a request is among the functions of a route; an object like :class:`~.walk.Walk`."""
+
+    __slots__ = ("_functions", "_leave", "_req", "_view")
+
+    def __init__(self, req: Request, leave: Next, functions: Sequence[Handler]) -> None:
+        self._req = req
+        self._leave = leave
+        self._functions = iter(functions)
+        # next() may be called later, by an on_response() say: not in a chain that is
+        # still running, so that where this route was must be found again.
+        self._view = View(req)
+
+    def next(self, error: Any = None) -> None:
+        """Run the next function, or leave."""
+        req, view = self._req, self._view
+        if req.ended or error is not None:
+            # Out of the route: with an error, or by next("route"). After a final
+            # reply the routers above only want to hear of errors.
+            self._leave(None if leaves_route(error) else error)
+            return
+        for function in self._functions:
+            caller = None
+            if req.route is not view.route:
+                caller = View(req)
+                view.restore(req)
+            req.last_handler = function
+            try:
+                function(req, self.next)
+            except RecursionError:
+                raise
+            except Exception as exc:
+                self.next(exc)
+            finally:
+                if caller is not None:
+                    caller.restore(req)
+            return
+        self._leave()

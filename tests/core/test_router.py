@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import re
 
 import pytest
@@ -1273,6 +1274,33 @@ def test_a_decorator_made_before_the_first_connection_is_refused_after_it():
     for decorator in decorators:
         with pytest.raises(RegistrationClosed):
             decorator(print)
+
+
+def test_a_request_leaves_nothing_to_the_garbage_collector():
+    core, kept = Core(response_timeout=30), []
+    core.router.use(lambda req, next: next())
+    core.router.get("/time", lambda req, next: req.reply(200, "OK"))
+    core.router.use("/later", lambda req, next: kept.append(next))
+    several = Router().get("/:id", lambda req, next: next(), lambda req, next: req.reply(200, "OK"))
+    core.router.use("/several", several)
+    alice = core.connect()
+
+    def ask_everything():
+        statuses = [
+            alice.request("get", path)["status"] for path in ("/time", "/several/7", "/nowhere")
+        ]
+        assert statuses == [200, 200, 404]
+        alice.notify("get", "/later")
+        kept.clear()
+
+    ask_everything()  # what the first request makes is kept
+    gc.collect()
+    gc.disable()
+    try:
+        ask_everything()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_a_router_needs_no_application():
