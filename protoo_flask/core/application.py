@@ -133,9 +133,17 @@ class Application:
 
     def handle(self, request: Request) -> None:
         """Route a request from a peer. Never raises an Exception."""
+
+        def final_handler(error: Any = None) -> None:
+            """The last ``next`` of the chain: nobody has answered, or there was an error."""
+            if error is not None:
+                self._fail(request, error)
+            elif not request.ended:
+                request.reply(404, "not found")
+
         assert request.peer is not None
         try:
-            self._host.run(request.peer, self._router, request, self._finish(request))
+            self._host.run(request.peer, self._router, request, final_handler)
         except BaseException as error:
             # A teardown function of the site failed, or something that is no Exception
             # (a gevent.Timeout, say) came through the chain. Or the chain was too deep:
@@ -158,17 +166,6 @@ class Application:
         )
         if not request.ended:
             request.reply(504, "no answer")
-
-    def _finish(self, request: Request) -> Callable[..., None]:
-        """Return the last ``next`` of the chain: nobody has answered, or there was an error."""
-
-        def final_handler(error: Any = None) -> None:
-            if error is not None:
-                self._fail(request, error)
-            elif not request.ended:
-                request.reply(404, "not found")
-
-        return final_handler
 
     def _fail(self, request: Request, error: Any) -> None:
         status, reason = self._describe(error)

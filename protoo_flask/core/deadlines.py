@@ -1,7 +1,9 @@
 """Things that all have the same time, and expire in the order in which they came.
 
 One timer, for the oldest, is enough for any number of them, and what is removed in time
-(a request that is answered at once) costs two operations on a dict.
+(a request that is answered at once) costs a few operations on a dict. These need no lock:
+each is one step, also to other threads. Only who looks for what is due must expect that
+the dict changes meanwhile.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ class Deadlines(Generic[T]):
     """What waits for its time to be up, oldest first.
 
     :param seconds: how long each has; ``None`` for ever.
-    :param expire: called with each whose time is up.
+    :param expire: called with each whose time is up; must neither block nor raise.
     """
 
     def __init__(
@@ -39,18 +41,19 @@ class Deadlines(Generic[T]):
         """Begin to wait; from the beginning, when it was waited for already."""
         if self._seconds is None:
             return
-        with self._lock:
-            # First out: a dict keeps the place of a key that it has.
-            self._deadlines.pop(item, None)
-            self._deadlines[item] = self._scheduler.now() + self._seconds
-            if self._timer is None:
-                self._timer = self._scheduler.call_later(self._seconds, self._look)
+        # First out: a dict keeps the place of a key that it has.
+        self._deadlines.pop(item, None)
+        self._deadlines[item] = self._scheduler.now() + self._seconds
+        # In this order: who takes the timer away looks at the items after that.
+        if self._timer is None:
+            with self._lock:
+                if self._timer is None:
+                    self._timer = self._scheduler.call_later(self._seconds, self._look)
 
     def remove(self, item: T) -> None:
         """Wait no longer."""
         # The timer stays: it finds somebody else, or nobody, when it fires.
-        with self._lock:
-            self._deadlines.pop(item, None)
+        self._deadlines.pop(item, None)
 
     def clear(self) -> None:
         """Wait for nothing any more."""
@@ -62,16 +65,27 @@ class Deadlines(Generic[T]):
 
     def _look(self) -> None:
         """Expire what is due, and come back for the next."""
-        due = []
         with self._lock:
             self._timer = None
             now = self._scheduler.now()
-            for item, deadline in self._deadlines.items():
-                if deadline > now:
-                    self._timer = self._scheduler.call_later(deadline - now, self._look)
-                    break
-                due.append(item)
-            for item in due:
-                del self._deadlines[item]
+            due, following = self._split(now)
+            if following is not None:
+                self._timer = self._scheduler.call_later(following - now, self._look)
         for item in due:
-            self._expire(item)
+            # Unless somebody was quicker to remove it.
+            if self._deadlines.pop(item, None) is not None:
+                self._expire(item)
+
+    def _split(self, now: float) -> tuple[list[T], float | None]:
+        """Return what is due, and the deadline of the first that is not."""
+        while True:
+            due: list[T] = []
+            try:
+                for item, deadline in self._deadlines.items():
+                    if deadline > now:
+                        return due, deadline
+                    due.append(item)
+                return due, None
+            except RuntimeError:
+                # Another thread has added or removed something meanwhile: once more.
+                continue

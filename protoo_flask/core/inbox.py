@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from .close_codes import POLICY_VIOLATION
 from .errors import BadMessage
-from .messages import parse, serialize_response
+from .messages import Incoming, parse, serialize_response
 from .peers import Link, Peer
 from .request import Request
 from .response import Response
@@ -60,21 +60,24 @@ class Inbox:
         except BadMessage as error:
             self.refuse(error.reason, error.id)
             return None
-        data = message.data or {}
-        id = None if message.id is UNSET else message.id
         if message.method is UNSET:
-            # parse() has made sure of these two; they are there for the type checker.
-            assert message.status is not UNSET
-            assert id is not None
-            response = Response(message.status, message.reason, data, id=id, peer=self.peer)
-            self.peer.transactions.receive(id, response)
+            self._hand_on(message)
             return None
-        assert message.path is not UNSET
-        request = Request.received(message.method, message.path, id, data, self.peer, self._respond)
-        request.app = self._application.owner
+        assert message.path is not UNSET  # parse() has made sure; for the type checker
+        application = self._application
+        id = None if message.id is UNSET else message.id
+        request = Request.received(
+            message.method,
+            message.path,
+            id,
+            message.data or {},
+            self.peer,
+            self._respond,
+            application.owner,
+        )
         if id is not None:
             request.origin, request.fingerprint = self._origin, hash(payload)
-            seen = self.peer.requests.begin(request, self._application.scheduler.now())
+            seen = self.peer.requests.begin(request, application.scheduler.now())
             if seen is not NEW:
                 self._take_known(request, id, seen)
                 return None
@@ -82,6 +85,14 @@ class Inbox:
             request.reply(414, f"a path has at most {MAX_PATH_LENGTH} characters")
             return None
         return request
+
+    def _hand_on(self, message: Incoming) -> None:
+        """Hand a response on to whoever waits for it."""
+        assert message.status is not UNSET  # these as above
+        assert message.id is not UNSET
+        id = message.id
+        response = Response(message.status, message.reason, message.data, id=id, peer=self.peer)
+        self.peer.transactions.receive(id, response)
 
     def receive_binary(self) -> None:
         """Answer a binary message: there is no such thing in this wire format."""
@@ -100,11 +111,12 @@ class Inbox:
 
     def handle(self, request: Request) -> None:
         """Route a request; returns when its chain has run. Never raises an Exception."""
+        application = self._application
         if request.id is not None:
             # From now on: in the backlog, it is not its own handler that takes the time.
-            request._wait_longer = self._application.unanswered.remove
-            self._application.unanswered.add(request)
-        self._application.handle(request)
+            request._wait_longer = application.unanswered.remove
+            application.unanswered.add(request)
+        application.handle(request)
 
     def refuse(self, reason: str, id: int = 0) -> None:
         """Answer 400; too many of these close the connection."""
@@ -118,14 +130,15 @@ class Inbox:
             self._link.retire(POLICY_VIOLATION, "too many bad messages")
 
     def _respond(self, request: Request, response: Response) -> None:
-        if request.id is None:
+        id = request.id
+        if id is None:
             return
-        payload = serialize_response(response.status, response.reason, request.id, response.data)
-        requests = self.peer.requests
+        payload = serialize_response(response.status, response.reason, id, response.data)
+        peer = self.peer
         if response.status >= 200:
             self._application.unanswered.remove(request)
-            is_awaited = requests.complete(request, payload)
+            is_awaited = peer.requests.complete(request, payload)
         else:
-            is_awaited = requests.proceed(request, payload)
+            is_awaited = peer.requests.proceed(request, payload)
         if is_awaited:
-            self.peer.transmit(payload)
+            peer.transmit(payload)

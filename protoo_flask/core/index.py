@@ -7,82 +7,134 @@ layers hang in a tree of segments, each at the node that its pattern leads to; t
 that may apply to a path are at the nodes that the path leads to. What cannot be put
 that way (a compiled regex, no path at all) is at the root, and may apply to any path.
 
+A path leads to several nodes at once (``/users/bob`` to that of ``/users/:name`` and that
+of ``/:any/bob``). Where it leads is the same for all paths that differ only in what is a
+parameter, so it is found once, and kept: a state of a machine that is built as paths
+come, as for a regular expression ("lazy DFA").
+
 The index finds candidates, never fewer than match; the layer's matcher decides.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Dict, Sequence
 
 from .patterns import ANY_SEGMENT, Shape, fold_case
 
 if TYPE_CHECKING:
     from .layer import Layer
 
+#: {position in the stack: layer}
+Found = Dict[int, "Layer"]
+
+#: How many layers the states that are kept may list together. Of the usual patterns, there
+#: are about as many states as nodes; where many begin with a parameter, there could be a
+#: state for each combination, and it is the peers who choose the paths.
+MAX_LISTED = 100_000
+
 
 class LayerIndex:
     """The layers of a stack, by the beginnings of their paths and by method.
 
     :param case_sensitive: as the layers were compiled.
+    :ivar listed: how many layers are listed by the states that are kept.
     """
 
-    __slots__ = ("_case_sensitive", "_depth", "_layers", "_repeats", "_root")
+    __slots__ = ("_case_sensitive", "_depth", "_size", "_start", "listed")
 
     def __init__(self, layers: Sequence[Layer], case_sensitive: bool) -> None:
-        self._layers = tuple(layers)
+        self._size = len(layers)
         self._case_sensitive = case_sensitive
-        self._root = _Node()
         #: How many segments of a path need to be looked at.
         self._depth = 0
-        #: Whether a layer may hang at several nodes: the pattern is a list.
-        self._repeats = False
-        for position, layer in enumerate(self._layers):
+        root = _Node()
+        for position, layer in enumerate(layers):
             shapes = [()] if layer.matcher is None else layer.matcher.shapes
-            self._repeats = self._repeats or len(shapes) > 1
-            for shape in dict.fromkeys(shapes):
+            for shape in shapes:
                 self._depth = max(self._depth, len(shape))
-                self._root.at(shape).add(position, layer.methods)
+                root.at(shape).layers[position] = layer
+        self._start = _State([root], {})
+        self.listed = 0
 
     def __len__(self) -> int:
-        return len(self._layers)
+        return self._size
 
     def find(self, method: str, path: str) -> Sequence[Layer]:
         """Return the layers that may apply to a request, in the order of the stack."""
-        # As in Express, a parameter that does not decode is an error of the path, also
-        # where the route is for other methods.
-        wanted = None if "%" in path else method
-        nodes = [self._root]
-        found = self._root.find(wanted)
+        state = self._start
         if self._depth:
             # Of a path with thousands of segments, only the first are split off.
-            segments = path.split("/", self._depth + 1)[1 : self._depth + 1]
-            for segment in segments:
+            segments = path.split("/", self._depth + 1)
+            for segment in segments[1 : self._depth + 1]:
                 if not self._case_sensitive:
                     segment = fold_case(segment)
-                nodes = [child for node in nodes for child in node.children(segment)]
-                if not nodes:
-                    break
-                for node in nodes:
-                    found += node.find(wanted)
-            found = sorted(set(found)) if self._repeats else sorted(found)
-        layers = self._layers
-        return layers if len(found) == len(layers) else [layers[index] for index in found]
+                key = segment if segment in state.literals or not segment else ANY_SEGMENT
+                state = state.following.get(key) or self._follow(state, key)
+        # As in Express, a parameter that does not decode is an error of the path, also
+        # where the route is for other methods.
+        return state.layers if "%" in path else state.by_method.get(method, state.for_any_method)
+
+    def _follow(self, state: _State, segment: str | None) -> _State:
+        """Make the state that a segment leads to: a literal, any other, or an empty one."""
+        nodes = [child for node in state.nodes for child in node.children(segment)]
+        following = _State(nodes, state.found)
+        if self.listed + following.size <= MAX_LISTED:
+            self.listed += following.size
+            state.following[segment] = following
+        return following
+
+
+class _State:
+    """Where the first segments of some paths lead.
+
+    :ivar nodes: to which nodes.
+    :ivar found: the layers there and on the way.
+    :ivar layers: the same, in the order of the stack.
+    :ivar by_method: of these, the ones for a method; ``for_any_method``: for every other.
+    :ivar literals: the segments that lead elsewhere than any other would.
+    :ivar following: the states behind segments, as far as they are known.
+    """
+
+    __slots__ = (
+        "by_method",
+        "following",
+        "for_any_method",
+        "found",
+        "layers",
+        "literals",
+        "nodes",
+    )
+
+    def __init__(self, nodes: Sequence[_Node], found: Found) -> None:
+        self.nodes = nodes
+        self.found = {**found}
+        for node in nodes:
+            self.found.update(node.layers)
+        self.layers = tuple(self.found[position] for position in sorted(self.found))
+        with_methods = [(layer, layer.methods) for layer in self.layers]
+        self.for_any_method = tuple(layer for layer, of in with_methods if of is None)
+        self.by_method = {
+            method: tuple(layer for layer, of in with_methods if of is None or method in of)
+            for method in {method for _, of in with_methods for method in of or ()}
+        }
+        self.literals = frozenset(segment for node in nodes for segment in node.literals)
+        self.following: dict[str | None, _State] = {}
+
+    @property
+    def size(self) -> int:
+        """How many layers it lists, and one for itself."""
+        return 1 + len(self.layers) + sum(map(len, self.by_method.values()))
 
 
 class _Node:
-    """Where some beginning of a path leads.
+    """Where some beginning of a path leads, and the layers there."""
 
-    ``positions`` is ``{method: positions in the stack}``, those of layers for any method
-    included; under the key ``None`` are all of them.
-    """
-
-    __slots__ = ("any_segment", "for_any_method", "literals", "positions")
+    __slots__ = ("any_segment", "layers", "literals")
 
     def __init__(self) -> None:
         self.literals: dict[str, _Node] = {}
         self.any_segment: _Node | None = None
-        self.positions: dict[str | None, list[int]] = {None: []}
-        self.for_any_method: list[int] = []
+        self.layers: Found = {}
 
     def at(self, shape: Shape) -> _Node:
         """Return the node that a shape leads to, made when there is none."""
@@ -95,24 +147,9 @@ class _Node:
             self.any_segment = _Node()
         return self.any_segment.at(rest)
 
-    def add(self, position: int, methods: Collection[str] | None) -> None:
-        if methods is None:
-            self.for_any_method.append(position)
-            for positions in self.positions.values():
-                positions.append(position)
-            return
-        for method in methods:
-            if method not in self.positions:
-                self.positions[method] = list(self.for_any_method)
-            self.positions[method].append(position)
-        self.positions[None].append(position)
-
-    def find(self, method: str | None) -> list[int]:
-        return list(self.positions.get(method, self.for_any_method))
-
-    def children(self, segment: str) -> Iterable[_Node]:
-        child = self.literals.get(segment)
-        if child is not None:
-            yield child
-        if self.any_segment is not None and segment:
-            yield self.any_segment
+    def children(self, segment: str | None) -> list[_Node]:
+        """Return where a segment leads; ``ANY_SEGMENT`` is one that no literal is."""
+        literal = None if segment is ANY_SEGMENT else self.literals.get(segment)
+        # A parameter is never empty.
+        other = None if segment == "" else self.any_segment
+        return [child for child in (literal, other) if child is not None]

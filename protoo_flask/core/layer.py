@@ -83,24 +83,34 @@ class Layer:
                 return None
             matched, params = match
         if self.route is not None:
-            if not self.route.handles(req.method):
+            if not self.route.select(req.method):
                 return None
             req.route = self.route
         # A compiled regex may match anywhere; below a prefix there is a "/" or nothing.
-        elif not req.path.startswith(matched) or req.path[len(matched) :][:1] not in ("", "/"):
-            return None
+        elif self.matcher is not None:
+            path, end = req.path, len(matched)
+            if not path.startswith(matched) or path[end : end + 1] not in ("", "/"):
+                return None
         req.params = {**req.params, **params} if merge_params else params
         return matched
 
     def run(self, matched: str, error: Any, req: Request, next: Next) -> None:
         """Call the function; below a prefix it sees the rest of the path."""
-        if matched and self.route is None:
-            self.descend(matched, req)
-        req.last_handler = self.handle
-        if error is not None:
-            self.handle(error, req, next)
+        handle = self.handle
+        if self.route is None:
+            if matched:
+                self.descend(matched, req)
         else:
-            self.handle(req, next)
+            functions = self.route.select(req.method)
+            if len(functions) == 1:
+                # Spares what a route needs for several: behind the only one, next() means
+                # what it means behind the route.
+                handle = functions[0]
+        req.last_handler = handle
+        if error is None:
+            handle(req, next)
+        else:
+            handle(error, req, next)
 
     def descend(self, matched: str, req: Request) -> None:
         """Show ``req`` as it is below a prefix."""

@@ -184,6 +184,11 @@ class Peer:
         :param id: that of its client transaction, when it is a request.
         :returns: ``False`` when the peer is not there.
         """
+        # What the link takes now needs no lock: one that another is about to replace takes
+        # nothing, or hands it over, and the other is put here when it has what waited.
+        link = self.link
+        if link is not None and link.send(payload):
+            return True
         with self.lock:
             is_taken, full = self.place(payload, id)
         if full is not None:

@@ -129,11 +129,16 @@ class Registry:
         """Return the peers of a user, of a device, of both, or all of them."""
         if username is None:
             devices = [dict(devices) for devices in list(self._users.values())]
-        else:
-            devices = [dict(self._users.get(username, ()))]
+            if uuid is None:
+                return [peer for peers in devices for peer in peers.values()]
+            return [peers[uuid] for peers in devices if uuid in peers]
+        peers = self._users.get(username)
+        if peers is None:
+            return []
         if uuid is None:
-            return [peer for peers in devices for peer in peers.values()]
-        return [peers[uuid] for peers in devices if uuid in peers]
+            return list(peers.values())
+        peer = peers.get(uuid)
+        return [] if peer is None else [peer]
 
     def get(self, username: str, uuid: str) -> Peer | None:
         """Return one peer, or ``None``."""
@@ -189,7 +194,7 @@ class Registry:
                     if peer.link is not None:
                         peer.link.retire(ONLINE_ELSEWHERE, "online elsewhere")
                     waiting = _undelivered(peer)
-                peer.link, peer.mailbox = link, None
+                peer.mailbox = None
                 if when_reachable is not None:
                     when_reachable()
                 for index, (_, payload) in enumerate(waiting):
@@ -197,6 +202,8 @@ class Registry:
                         # Too slow even for this. Its end comes next, and finds the rest.
                         peer.mailbox = self._keep(waiting[index:])
                         break
+                # Last: who finds it here sends without asking for the lock.
+                peer.link = link
             self._make_room(peer.username)
         return peer
 

@@ -34,7 +34,9 @@ class Request:
 
     __slots__ = (
         "_attributes",
+        "_has_sender",
         "_respond",
+        "_sender",
         "_wait_longer",
         "app",
         "base_path",
@@ -52,7 +54,6 @@ class Request:
         "repetition",
         "response",
         "route",
-        "sender",
     )
 
     def __init__(self, method: str, data: dict[str, Any] | None = None) -> None:
@@ -60,14 +61,41 @@ class Request:
             raise UsageError(f"Request(method, data) takes a non-empty method, not {method!r}")
         if data is not None and not isinstance(data, dict):
             raise UsageError(f"Request(method, data) takes a dict as data, not {data!r}")
+        self._fill(method, "/", None, {} if data is None else data, None, None, None)
+
+    @classmethod
+    def received(
+        cls,
+        method: str,
+        path: str,
+        id: int | None,
+        data: dict[str, Any],
+        peer: Peer,
+        respond: Callable[[Request, Response], None],
+        app: Any = None,
+    ) -> Request:
+        """Make the request that ``peer`` sent; ``respond(request, response)`` answers it."""
+        request = cls.__new__(cls)
+        request._fill(method, path, id, data, peer, respond, app)
+        return request
+
+    def _fill(
+        self,
+        method: str,
+        path: str,
+        id: int | None,
+        data: dict[str, Any],
+        peer: Peer | None,
+        respond: Callable[[Request, Response], None] | None,
+        app: Any,
+    ) -> None:
         self.method = method
-        self.data: dict[str, Any] = {} if data is None else data
-        self.path = self.original_path = "/"
+        self.path = self.original_path = path
         self.base_path = ""
-        self.id: int | None = None
-        self.peer: Peer | None = None
-        self.sender: dict[str, str] | None = None
-        self.app: Any = None
+        self.id = id
+        self.data = data
+        self.peer = peer
+        self.app = app
         self.params: dict[str | int, str] = {}
         self.route: Any = None
         self.ended = False
@@ -81,26 +109,22 @@ class Request:
         self._wait_longer: Callable[[Request], None] | None = None
         #: The function that was called last, for the log when nobody answers.
         self.last_handler: Any = None
-        self._respond: Callable[[Request, Response], None] | None = None
+        self._respond = respond
+        self._sender: dict[str, str] | None = None
+        self._has_sender = False
 
-    @classmethod
-    def received(
-        cls,
-        method: str,
-        path: str,
-        id: int | None,
-        data: dict[str, Any],
-        peer: Peer,
-        respond: Callable[[Request, Response], None],
-    ) -> Request:
-        """Make the request that ``peer`` sent; ``respond(request, response)`` answers it."""
-        request = cls(method, data)
-        request.path = request.original_path = path
-        request.id = id
-        request.peer = peer
-        request.sender = peer.address
-        request._respond = respond
-        return request
+    @property
+    def sender(self) -> dict[str, str] | None:
+        """``{"username": str, "uuid": str}`` of the peer that sent it, or ``None``."""
+        # Most requests are never asked for it.
+        if not self._has_sender:
+            self.sender = None if self.peer is None else self.peer.address
+        return self._sender
+
+    @sender.setter
+    def sender(self, sender: dict[str, str] | None) -> None:
+        self._sender = sender
+        self._has_sender = True
 
     @property
     def is_notification(self) -> bool:

@@ -45,17 +45,19 @@ class Route(Verbs):
     def __init__(self, path: PathPattern | None = None) -> None:
         self.path = path
         self._stack: list[tuple[str | None, Handler]] = []
+        #: The functions for each method that is named; and those for every other.
+        self._by_method: dict[str, list[Handler]] = {}
+        self._for_any_method: list[Handler] = []
         self._frozen = False
 
     @property
     def methods(self) -> set[str] | None:
         """The methods that it has functions for; ``None`` for any."""
-        methods = {wanted for wanted, _ in self._stack if wanted is not None}
-        return methods if all(wanted is not None for wanted, _ in self._stack) else None
+        return None if self._for_any_method else set(self._by_method)
 
-    def handles(self, method: str) -> bool:
-        """Whether any function of this route is for ``method``."""
-        return any(wanted is None or wanted == method for wanted, _ in self._stack)
+    def select(self, method: str) -> Sequence[Handler]:
+        """Return the functions for ``method``, in order; they may be none."""
+        return self._by_method.get(method, self._for_any_method)
 
     def method(self, name: str, *args: Any) -> Any:
         """Handle requests of the method ``name``: a call with functions, or a decorator."""
@@ -69,6 +71,12 @@ class Route(Verbs):
         """Append functions for a method, or for every method when it is ``None``."""
         check_open(self._frozen)
         self._stack.extend((method, function) for function in functions)
+        if method is not None:
+            chosen = [self._by_method.setdefault(method, [*self._for_any_method])]
+        else:
+            chosen = [self._for_any_method, *self._by_method.values()]
+        for selection in chosen:
+            selection.extend(functions)
 
     def functions(self) -> Sequence[tuple[str | None, Handler]]:
         """Return its functions in order, each with its method; ``None`` for any."""
@@ -93,42 +101,47 @@ class Route(Verbs):
 
     def __call__(self, req: Request, next: Next) -> None:
         """Run the functions for ``req.method`` in order, then ``next``."""
-        stack = self._stack
-        method = req.method
-        # next() may be called later, by an on_response() say: not in a chain that is
-        # still running, so that where this route was must be found again.
-        view = View(req) if len(stack) > 1 else None
-        index = 0
-
-        def next_in_route(error: Any = None) -> None:
-            nonlocal index
-            if req.ended or error is not None:
-                # Out of the route: with an error, or by next("route"). After a final
-                # reply the routers above only want to hear of errors.
-                next(None if leaves_route(error) else error)
-                return
-            while index < len(stack):
-                wanted, function = stack[index]
-                index += 1
-                if wanted is None or wanted == method:
-                    caller = None
-                    if view is not None and req.route is not view.route:
-                        caller = View(req)
-                        view.restore(req)
-                    req.last_handler = function
-                    try:
-                        function(req, next_in_route)
-                    except RecursionError:
-                        raise
-                    except Exception as exc:
-                        next_in_route(exc)
-                    finally:
-                        if caller is not None:
-                            caller.restore(req)
-                    return
-            next()
-
-        next_in_route()
+        _RouteWalk(req, next, self.select(req.method)).next()
 
     def __repr__(self) -> str:
         return f"<Route {self.path!r}>"
+
+
+class _RouteWalk:
+    """Where a request is among the functions of a route; an object like :class:`~.walk.Walk`."""
+
+    __slots__ = ("_functions", "_leave", "_req", "_view")
+
+    def __init__(self, req: Request, leave: Next, functions: Sequence[Handler]) -> None:
+        self._req = req
+        self._leave = leave
+        self._functions = iter(functions)
+        # next() may be called later, by an on_response() say: not in a chain that is
+        # still running, so that where this route was must be found again.
+        self._view = View(req)
+
+    def next(self, error: Any = None) -> None:
+        """Run the next function, or leave."""
+        req, view = self._req, self._view
+        if req.ended or error is not None:
+            # Out of the route: with an error, or by next("route"). After a final
+            # reply the routers above only want to hear of errors.
+            self._leave(None if leaves_route(error) else error)
+            return
+        for function in self._functions:
+            caller = None
+            if req.route is not view.route:
+                caller = View(req)
+                view.restore(req)
+            req.last_handler = function
+            try:
+                function(req, self.next)
+            except RecursionError:
+                raise
+            except Exception as exc:
+                self.next(exc)
+            finally:
+                if caller is not None:
+                    caller.restore(req)
+            return
+        self._leave()

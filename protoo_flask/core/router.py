@@ -1,9 +1,7 @@
 """The router: a stack of layers, walked by ``next()`` with the semantics of Express 4.
 
 Each layer pairs a path with a middleware ``fn(req, next)``, an error handler
-``fn(error, req, next)``, or a route. ``next`` is a closure over an index into the
-stack: one loop finds the next layer that applies, and an error rides the same loop,
-past the middleware and into the error handlers below.
+``fn(error, req, next)``, or a route. How a request goes through them is in walk.py.
 
 ``next()`` is synchronous: it returns when the rest of the chain has run, and then
 ``req.path``, ``req.params`` and the like are again what they were before.
@@ -13,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, Sequence, overload
 
-from .errors import BadPath, UsageError
+from .errors import UsageError
 from .handlers import (
     ERROR_HANDLER,
     MIDDLEWARE,
@@ -29,10 +27,11 @@ from .handlers import (
 )
 from .index import LayerIndex
 from .layer import Layer, RoutingOptions
+from .param_handlers import ParamHandlers
 from .patterns import PathPattern
-from .route import Route, check_open, leaves_route
+from .route import Route, check_open
 from .verbs import Verbs
-from .view import View
+from .walk import Walk
 
 if TYPE_CHECKING:
     from .request import Request
@@ -64,8 +63,10 @@ class Router(Verbs):
         merge_params: bool = False,
     ) -> None:
         self._options = RoutingOptions(case_sensitive, strict, merge_params)
+        #: Whether its layers see the parameters of the router above.
+        self.merges_params = merge_params
         self._stack: list[Layer] = []
-        self._param_handlers: dict[str | int, list[ParamHandler]] = {}
+        self._param_handlers = ParamHandlers()
         self._frozen = False
         self._case_sensitive = False
         self._index: LayerIndex | None = None
@@ -155,7 +156,7 @@ class Router(Verbs):
             check_open(self._frozen)
             check_function(function, "fn(req, next, value)")
             for name in wanted:
-                self._param_handlers.setdefault(name, []).append(function)
+                self._param_handlers.add(name, function)
             return function
 
         if function is None:
@@ -205,19 +206,13 @@ class Router(Verbs):
 
     # Looking at it ---------------------------------------------------------------
 
-    @property
-    def merges_params(self) -> bool:
-        """Whether its layers see the parameters of the router above."""
-        return self._options.merge_params
-
     def layers(self) -> Sequence[Layer]:
         """Return its layers, in order."""
         return tuple(self._stack)
 
     def param_handlers(self) -> list[tuple[str, ParamHandler]]:
         """Return what was given to :meth:`param`: names and functions."""
-        handlers = self._param_handlers.items()
-        return [(str(name), function) for name, functions in handlers for function in functions]
+        return self._param_handlers.items()
 
     def candidates(self, req: Request) -> Sequence[Layer]:
         """Return the layers that may apply to ``req``, in order."""
@@ -233,128 +228,7 @@ class Router(Verbs):
 
     def __call__(self, req: Request, next: Next) -> None:
         """Run the layers that apply to ``req`` in order, then ``next``."""
-        layers = self.candidates(req)
-        view = View(req)
-        seen: dict[str | int, _SeenParam] = {}
-        index = 0
-
-        def next_layer(error: Any = None) -> None:
-            nonlocal index
-            if leaves_route(error):
-                error = None
-            if req.ended:
-                if error is not None:
-                    next(error)  # for the log; nobody can be answered any more
-                return
-            caller = View(req)
-            view.restore(req)
-            try:
-                while index < len(layers):
-                    layer = layers[index]
-                    index += 1
-                    if not layer.takes(error):
-                        continue
-                    try:
-                        matched = layer.enter(req, self._options.merge_params)
-                    except BadPath as exc:
-                        error = exc if error is None else error
-                        continue
-                    if matched is None:
-                        continue
-                    if self._param_handlers and req.params and error is None:
-                        self._run_param_handlers(layer, matched, req, seen, next_layer)
-                    else:
-                        layer.run(matched, error, req, next_layer)
-                    return
-                next(error)
-            except RecursionError:
-                raise  # see Application.handle(): here is no room to handle anything
-            except Exception as exc:
-                next_layer(exc)
-            finally:
-                caller.restore(req)
-
-        next_layer()
-
-    def _run_param_handlers(
-        self,
-        layer: Layer,
-        matched: str,
-        req: Request,
-        seen: dict[str | int, _SeenParam],
-        next: Next,
-    ) -> None:
-        """Call the param handlers of the layer's parameters, then the layer."""
-        keys = layer.matcher.keys if layer.matcher is not None else ()
-        waiting = [key for key in dict.fromkeys(keys) if key in self._param_handlers]
-        if not waiting:
-            layer.run(matched, None, req, next)
-            return
-        view = View(req)
-
-        def next_param(error: Any = None) -> None:
-            with view.shown(req):
-                try:
-                    if error is not None or req.ended:
-                        next(error)
-                    elif waiting:
-                        self._check_param(waiting.pop(0), req, seen, next_param)
-                    else:
-                        layer.run(matched, None, req, next)
-                except RecursionError:
-                    raise
-                except Exception as exc:
-                    next(exc)
-
-        next_param()
-
-    def _check_param(
-        self, key: str | int, req: Request, seen: dict[str | int, _SeenParam], next: Next
-    ) -> None:
-        """Call the handlers of one parameter, or do again what they did with its value."""
-        if key not in req.params:
-            next()
-            return
-        value = req.params[key]
-        known = seen.get(key)
-        if known is not None and known.value == value:
-            # What was not let through above is not let through below either.
-            req.params[key] = known.result
-            next(known.error)
-            return
-        param = seen[key] = _SeenParam(value)
-        waiting = list(self._param_handlers[key])
-        view = View(req)
-
-        def next_handler(error: Any = None) -> None:
-            with view.shown(req):
-                param.error, param.result = error, req.params[key]
-                if error is not None or req.ended or not waiting:
-                    next(error)
-                    return
-                try:
-                    waiting.pop(0)(req, next_handler, value)
-                except RecursionError:
-                    raise
-                except Exception as exc:
-                    param.error = exc
-                    next(exc)
-
-        next_handler()
-
-
-class _SeenParam:
-    """A parameter that param() handlers have seen; they run once per value.
-
-    :ivar result: what the handlers have put in the place of the value.
-    :ivar error: what they gave to ``next()``.
-    """
-
-    __slots__ = ("error", "result", "value")
-
-    def __init__(self, value: str) -> None:
-        self.value = self.result = value
-        self.error: Any = None
+        Walk(req, next, self.candidates(req), self._param_handlers, self.merges_params).next()
 
 
 def _route(path: PathPattern | None, method: str | None, functions: list[Any]) -> Layer:

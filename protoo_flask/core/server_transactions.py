@@ -113,6 +113,9 @@ class ServerTransactions:
         ``REPEATED``: it is known, and its ``repetition`` is what to say again.
         """
         assert request.id is not None
+        if self._memory is None and self._proceeding.setdefault(request.id, request) is request:
+            # No answer is remembered, so that it is new if its id is: one step without lock.
+            return NEW
         with self._lock:
             other = self._proceeding.get(request.id)
             if other is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 
 import pytest
 
@@ -163,6 +165,62 @@ def test_what_is_added_again_waits_from_the_beginning_and_delays_nobody():
     scheduler.advance(100)
     assert expired == [("b", start + 11), ("c", start + 12), ("a", start + 13)]
     assert len(deadlines) == scheduler.pending_timers == 0
+
+
+class Restless:
+    """A dict that another thread changes while it is looked through, the first times."""
+
+    def __init__(self, deadlines, times):
+        self.items_of = deadlines._deadlines.items
+        self.times = times
+
+    def items(self):
+        for item in self.items_of():
+            yield item
+            if self.times:
+                self.times -= 1
+                raise RuntimeError("dictionary changed size during iteration")
+
+    def pop(self, item, default):
+        if item == "b":
+            return default  # the other thread was quicker
+        return default if item == "unknown" else 1.0
+
+
+def test_what_another_thread_changes_meanwhile_neither_breaks_nor_doubles_anything():
+    scheduler, expired = FakeScheduler(), []
+    deadlines = Deadlines(scheduler, 10, expired.append)
+    for item in ("a", "b", "c"):
+        deadlines.add(item)
+    deadlines._deadlines = Restless(deadlines, 3)
+    scheduler.advance(10)
+    assert expired == ["a", "c"]
+
+
+def test_threads_that_add_and_remove_at_once_lose_nothing():
+    scheduler, expired = FakeScheduler(), []
+    scheduler.now = time.monotonic
+    deadlines = Deadlines(scheduler, 0, expired.append)
+    start = threading.Barrier(3)
+
+    def add_and_remove(name):
+        start.wait()
+        for number in range(3000):
+            deadlines.add((name, number))
+            if number % 3:
+                deadlines.remove((name, number))
+
+    threads = [threading.Thread(target=add_and_remove, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    while any(thread.is_alive() for thread in threads):
+        scheduler.advance(1)
+    scheduler.advance(1)
+    assert len(deadlines) == 0
+    assert len(expired) == len(set(expired))
+    kept = {(name, number) for name in "ab" for number in range(0, 3000, 3)}
+    assert kept <= set(expired)
 
 
 def test_what_has_expired_may_be_added_again_at_once():

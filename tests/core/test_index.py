@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from protoo_flask.core import index as index_module
 from protoo_flask.core.errors import BadPath, PatternError
 from protoo_flask.core.index import LayerIndex
 from protoo_flask.core.layer import RoutingOptions
@@ -152,6 +153,47 @@ def test_layers_come_in_the_order_of_the_stack():
     for path in paths:
         router.use(*([] if path is None else [path]), print)
     assert candidates(router, "get", "/a/b") == paths
+
+
+def many_ways(case_sensitive=False):
+    """Return the index of a router in which each path leads to nodes of its own."""
+    router = Router()
+    for number in range(20):
+        router.get(f"/a{number}/:x/:y", print)
+        router.put(f"/:x/b{number}/:y", print)
+        router.use(f"/:x/:y/c{number}", print)
+    router.freeze(RoutingOptions(case_sensitive))
+    return LayerIndex(router.layers(), case_sensitive)
+
+
+def find_everything(index):
+    return [
+        [layer.path for layer in index.find(method, f"/a{a}/b{b}/c{c}")]
+        for a in range(22)
+        for b in range(22)
+        for c in range(0, 22, 7)
+        for method in ("get", "put", "other")
+    ]
+
+
+@pytest.mark.parametrize("limit", [0, 30, 1000])
+def test_what_paths_make_the_index_keep_is_bounded_and_changes_nothing(monkeypatch, limit):
+    unbounded = many_ways()
+    expected = find_everything(unbounded)
+    assert unbounded.listed > 1000
+    monkeypatch.setattr(index_module, "MAX_LISTED", limit)
+    index = many_ways()
+    assert find_everything(index) == find_everything(index) == expected
+    assert index.listed <= limit
+
+
+def test_paths_that_differ_in_their_parameters_only_are_one_to_the_index():
+    index = many_ways()
+    index.find("get", "/a1/x/y/z")
+    listed = index.listed
+    for number in range(100):
+        index.find(f"method{number}", f"/A1/x{number}/y{number}/z{number}")
+    assert index.listed == listed
 
 
 class CountedPath(str):

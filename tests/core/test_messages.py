@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 from http import HTTPStatus
+from operator import attrgetter
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup, escape
-from msgspec import UNSET
+from msgspec import UNSET, DecodeError
 
 from protoo_flask.core.errors import BadMessage, Unsendable
 from protoo_flask.core.messages import (
     MAX_ID,
+    _parse_as_claimed,
     parse,
     serialize_request,
     serialize_response,
@@ -379,9 +381,27 @@ def read(payload):
         return error
 
 
+def read_as_declared(payload):
+    """Read a message by the structs that are for requests and for responses only."""
+    try:
+        return _parse_as_claimed(payload)
+    except BadMessage as error:
+        return error
+    except (DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def assert_read_or_refused(payload):
     """Nothing but BadMessage is raised, and what is accepted can be passed on."""
     message = read(payload)
+    declared = read_as_declared(payload)
+    if isinstance(message, BadMessage):
+        assert declared is None or (str(declared), declared.id) == (str(message), message.id)
+    else:
+        essence = attrgetter("method", "path", "id", "data")
+        if message.method is UNSET:
+            essence = attrgetter("status", "reason", "id", "data")
+        assert essence(message) == essence(declared)
     if isinstance(message, BadMessage):
         assert 0 <= message.id <= MAX_ID
         assert json.loads(serialize_response(400, message.reason, message.id, {}))["reason"]

@@ -459,6 +459,30 @@ def test_a_link_is_reachable_before_it_gets_what_has_waited():
 # What happens at the same moment, where there are threads
 
 
+@pytest.mark.parametrize("is_away", [True, False], ids=["come back", "take over"])
+def test_a_link_is_the_peers_only_when_it_has_what_waited_lest_others_overtake_that(is_away):
+    core = Core(grace_period=10)
+    bob = core.connect("bob", "b1")
+    bob.link.is_stuck = True
+    bob.peer.notify("first")
+    if is_away:
+        bob.drop()
+    links = []
+
+    class Watchful(FakeLink):
+        def send(self, payload):
+            links.append(bob.peer.link)
+            return super().send(payload)
+
+    link = Watchful()
+    if not is_away:
+        bob.link.take_unsent = lambda: [b"first"]
+    core.application.connect(Identity("bob", "b1"), link)
+    assert links == [None if is_away else bob.link]
+    assert bob.peer.notify("second") is True
+    assert links[1:] == [link]
+
+
 def test_who_is_back_when_their_mailbox_overflows_is_not_closed_for_it():
     device = Device(max_waiting=LIMIT)
     device.drop()

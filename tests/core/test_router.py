@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import re
 
 import pytest
@@ -556,6 +557,45 @@ def test_next_route_outside_of_a_route_is_next():
     core.router.use(lambda req, next: next("route"))
     core.router.get("/", reply("OK"))
     assert routes(core, "/") == ok
+
+
+@pytest.mark.parametrize("others", [[], ["put"], ["get"], ["get", "put", None]])
+def test_next_means_the_same_behind_one_function_of_a_route_as_behind_several(others):
+    router, trace = Router(), []
+    route = router.route("/a/:x")
+    route.get(lambda req, next: next(*req.data["with"]))
+    for method in others:
+        route.add(method, [lambda req, next: next()])
+    router.get("/a/*", lambda req, next: trace.append(("below", req.route.path, {**req.params})))
+
+    @router.errorhandler
+    def handle(error, req, next):
+        trace.append(("error", req.route, req.params))
+
+    for arguments in [[], ["route"], ["other"]]:
+        request = Request("get", {"with": arguments})
+        request.path = "/a/b"
+        router(request, print)
+    below = ("below", "/a/*", {0: "b"})
+    assert trace == [below, below, ("error", None, {})]
+
+
+@pytest.mark.parametrize("methods", [["get"], ["get", "put"], [None, "get"], ["put", None, "get"]])
+def test_a_route_runs_its_functions_for_the_method_and_for_any_in_their_order(methods):
+    router, trace = Router(), []
+    route = router.route("/")
+    for number, method in enumerate(methods):
+
+        def note(req, next, number=number):
+            trace.append(number)
+            next()
+
+        route.add(method, [note])
+    for method in ("get", "put", "end"):
+        router(Request(method), lambda error=None: None)
+        expected = [number for number, of in enumerate(methods) if of in (None, method)]
+        assert trace == expected == [fn.__defaults__[0] for fn in route.select(method)]
+        trace.clear()
 
 
 def test_next_route_leaves_only_the_route_of_the_nested_router():
@@ -1234,6 +1274,33 @@ def test_a_decorator_made_before_the_first_connection_is_refused_after_it():
     for decorator in decorators:
         with pytest.raises(RegistrationClosed):
             decorator(print)
+
+
+def test_a_request_leaves_nothing_to_the_garbage_collector():
+    core, kept = Core(response_timeout=30), []
+    core.router.use(lambda req, next: next())
+    core.router.get("/time", lambda req, next: req.reply(200, "OK"))
+    core.router.use("/later", lambda req, next: kept.append(next))
+    several = Router().get("/:id", lambda req, next: next(), lambda req, next: req.reply(200, "OK"))
+    core.router.use("/several", several)
+    alice = core.connect()
+
+    def ask_everything():
+        statuses = [
+            alice.request("get", path)["status"] for path in ("/time", "/several/7", "/nowhere")
+        ]
+        assert statuses == [200, 200, 404]
+        alice.notify("get", "/later")
+        kept.clear()
+
+    ask_everything()  # what the first request makes is kept
+    gc.collect()
+    gc.disable()
+    try:
+        ask_everything()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_a_router_needs_no_application():
