@@ -46,6 +46,7 @@ from .outbox import Outbox
 
 if TYPE_CHECKING:
     from ..core.deadlines import Deadlines
+    from ..core.request import Request
     from ..core.scheduling import Timer
 
 #: What is found behind the last message when no more can be understood.
@@ -193,11 +194,10 @@ class Connection:
         except BaseException:
             self._end()
             raise
-        # A task like a request, and before the first.
         self._backlog.claim_all()
         self._channel.watch(self._take_turn)
         if self._inbox is not None:
-            self._work(self._tell_arrival)
+            self._introduce()
 
     def serve_to_the_end(self) -> None:
         """Serve the client; returns when the connection has ended."""
@@ -220,15 +220,6 @@ class Connection:
             elif self._silence is not None:
                 self._silence.add(self)
 
-    def _tell_arrival(self) -> None:
-        assert self._inbox is not None
-        self._inbox.introduce()
-        with self._lock:
-            waiting = [self._backlog.pass_on() for _ in range(self._backlog.parallel - 1)]
-        for request in waiting:
-            if request is not None:
-                self._loop.spawn(self._work, self._inbox.handle, request)
-
     # Reading ---------------------------------------------------------------------
 
     def _take_turn(self) -> None:
@@ -236,14 +227,14 @@ class Connection:
         try:
             if not self._items and not self._paused and not self._receive():
                 self._end()
-                return
-            if len(self._items) == 1 and not self._channel.may_hold_more:
+            elif len(self._items) == 1 and not self._channel.may_hold_more:
+                # As a rule, and then there is nothing that could be left behind.
                 self._take_item(*self._items.pop())
             elif self._items:
                 self._take_items()
-            if self._backlog.is_full:
+            if self._backlog.size:
                 self._pause()
-            elif self._channel.may_hold_more and self._channel.holds_more():
+            if self._channel.may_hold_more and self._channel.holds_more():
                 self._loop.spawn(self._take_turn)
         except BaseException:
             # A defect, or something raised to end this greenlet: the client must not
@@ -311,12 +302,12 @@ class Connection:
             if not self._backlog.claim(request, len(payload)):
                 return
         if self._loop.notices_blocking:
-            self._work(self._inbox.handle, request)
+            self._handle(request)
         else:
-            self._loop.spawn(self._work, self._inbox.handle, request)
+            self._loop.spawn(self._handle, request)
 
     def _pause(self) -> None:
-        """Read no more until there is room in the backlog again."""
+        """Read no more, if the backlog is full, until there is room in it again."""
         with self._lock:
             if self._backlog.is_full and self.state is OPEN:
                 self._paused = True
@@ -333,22 +324,37 @@ class Connection:
 
     # Handling --------------------------------------------------------------------
 
-    def _work(self, task: Callable[..., None], *args: Any) -> None:
-        """Do a task, then handle the requests that have come meanwhile."""
+    def _introduce(self) -> None:
+        """Have the site told who has come: a task like a request, and before the first."""
         assert self._inbox is not None
-        while True:
+        try:
+            self._inbox.introduce()
+        except BaseException:
+            self._recover()
+            raise
+        first, *others = [self._pass_on() for _ in range(self._backlog.parallel)]
+        for request in others:
+            if request is not None:
+                self._loop.spawn(self._handle, request)
+        self._handle(first)
+
+    def _handle(self, request: Request | None) -> None:
+        """Handle a request, then those that have come meanwhile."""
+        assert self._inbox is not None
+        while request is not None:
             try:
-                task(*args)
+                self._inbox.handle(request)
             except BaseException:
                 self._recover()
                 raise
-            with self._lock:
-                request = self._backlog.pass_on()
-                if self._paused:
-                    self._resume()
-            if request is None:
-                return
-            task, args = self._inbox.handle, (request,)
+            request = self._pass_on()
+
+    def _pass_on(self) -> Request | None:
+        with self._lock:
+            request = self._backlog.pass_on()
+            if self._paused:
+                self._resume()
+            return request
 
     def _recover(self) -> None:
         """Go on after something that ends this greenlet; the connection ends with it."""
@@ -361,7 +367,7 @@ class Connection:
             # to wait for the answers to what it had sent before.
             request = self._backlog.pass_on()
         if request is not None:
-            self._loop.spawn(self._work, self._inbox.handle, request)
+            self._loop.spawn(self._handle, request)
 
     def _drop_backlog(self) -> None:
         for request in self._backlog.drop():

@@ -329,6 +329,31 @@ def test_wsproto_is_of_the_same_opinion(data, sizes):
         assert ours[0] == reference.items
 
 
+simple = st.builds(
+    lambda payload, mask: frame(TEXT, payload, mask=mask),
+    st.integers(0, 140).map(lambda size: (b'{"method":"get","path":"/"}' * 6)[:size]),
+    masks,
+)
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(st.lists(st.one_of(simple, simple, streams()), max_size=8), st.sampled_from([100, LIMIT]))
+def test_a_simple_text_is_read_at_a_glance_as_it_is_when_taken_apart(reads, limit):
+    quick, slow = FrameCodec(limit), FrameCodec(limit)
+    for data in reads:
+        assert quick.receive(data) == slow._receive(data)
+        assert quick.error == slow.error
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 200, 65535])
+def test_a_whole_message_is_simple_whatever_its_size(size):
+    payload = b"x" * size
+    assert frames.read_simple_text(frame(TEXT, payload), LIMIT) == payload
+    assert frames.read_simple_text(frame(TEXT, payload), size - 1) is None
+    assert frames.read_simple_text(frame(TEXT, payload)[:-1], LIMIT) is None
+    assert frames.read_simple_text(frame(TEXT, payload) + b"\x81", LIMIT) is None
+
+
 # What the server sends -----------------------------------------------------------------------
 
 
