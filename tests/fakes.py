@@ -11,6 +11,7 @@ from typing import Any, Callable
 
 from protoo_flask.core.application import Application
 from protoo_flask.core.close_codes import ABNORMAL_CLOSURE, NORMAL_CLOSURE
+from protoo_flask.core.deadlines import Deadlines
 from protoo_flask.core.events import Event
 from protoo_flask.core.inbox import Inbox
 from protoo_flask.core.layer import RoutingOptions
@@ -83,7 +84,10 @@ class FakeScheduler:
 
     @property
     def pending_timers(self) -> int:
-        return sum(timer.function is not None for _, _, timer in self._timers)
+        """How many timers will do something; those of deadlines that are all over do nothing."""
+        functions = [timer.function for _, _, timer in self._timers if timer.function is not None]
+        owners = [getattr(function, "__self__", None) for function in functions]
+        return sum(not isinstance(owner, Deadlines) or len(owner) > 0 for owner in owners)
 
     def advance(self, seconds: float) -> None:
         """Let time pass, and what is due happen in order."""

@@ -27,6 +27,7 @@ LAYERS = [
     ("core.sre", "sre_constants sre_parse"),
     ("core.linear", ""),
     ("core.ambiguity", ""),
+    ("core.segments", ""),
     ("core.patterns", ""),
     ("core", "msgspec typing_extensions"),
     ("core.services.ice", "hashlib hmac"),

@@ -27,7 +27,7 @@ class Deadlines(Generic[T]):
         self, scheduler: Scheduler, seconds: float | None, expire: Callable[[T], None]
     ) -> None:
         self._scheduler = scheduler
-        self._seconds = seconds
+        self.seconds = seconds
         self._expire = expire
         self._lock = scheduler.lock()
         #: {item: when its time is up}, in that order.
@@ -39,16 +39,16 @@ class Deadlines(Generic[T]):
 
     def add(self, item: T) -> None:
         """Begin to wait; from the beginning, when it was waited for already."""
-        if self._seconds is None:
+        if self.seconds is None:
             return
         # First out: a dict keeps the place of a key that it has.
         self._deadlines.pop(item, None)
-        self._deadlines[item] = self._scheduler.now() + self._seconds
+        self._deadlines[item] = self._scheduler.now() + self.seconds
         # In this order: who takes the timer away looks at the items after that.
         if self._timer is None:
             with self._lock:
                 if self._timer is None:
-                    self._timer = self._scheduler.call_later(self._seconds, self._look)
+                    self._timer = self._scheduler.call_later(self.seconds, self._look)
 
     def remove(self, item: T) -> None:
         """Wait no longer."""

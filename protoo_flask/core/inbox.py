@@ -77,7 +77,7 @@ class Inbox:
         )
         if id is not None:
             request.origin, request.fingerprint = self._origin, hash(payload)
-            seen = self.peer.requests.begin(request, application.scheduler.now())
+            seen = self.peer.requests.begin(request, application.scheduler.now)
             if seen is not NEW:
                 self._take_known(request, id, seen)
                 return None

@@ -17,7 +17,7 @@ The index finds candidates, never fewer than match; the layer's matcher decides.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Sequence
+from typing import TYPE_CHECKING, Collection, Dict, Sequence
 
 from .patterns import ANY_SEGMENT, Shape, fold_case
 
@@ -66,13 +66,21 @@ class LayerIndex:
             # Of a path with thousands of segments, only the first are split off.
             segments = path.split("/", self._depth + 1)
             for segment in segments[1 : self._depth + 1]:
-                if not self._case_sensitive:
-                    segment = fold_case(segment)
-                key = segment if segment in state.literals or not segment else ANY_SEGMENT
+                key: str | None = segment
+                if segment and segment not in state.literals:
+                    key = self._find_literal(segment, state.literals)
                 state = state.following.get(key) or self._follow(state, key)
         # As in Express, a parameter that does not decode is an error of the path, also
         # where the route is for other methods.
         return state.layers if "%" in path else state.by_method.get(method, state.for_any_method)
+
+    def _find_literal(self, segment: str, literals: Collection[str]) -> str | None:
+        """Return the literal that a segment is but for its case; else ``ANY_SEGMENT``."""
+        if literals and not self._case_sensitive:
+            folded = fold_case(segment)
+            if folded in literals:
+                return folded
+        return ANY_SEGMENT
 
     def _follow(self, state: _State, segment: str | None) -> _State:
         """Make the state that a segment leads to: a literal, any other, or an empty one."""

@@ -29,6 +29,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable
 
 from .close_codes import ABNORMAL_CLOSURE, LEAVING, ONLINE_ELSEWHERE, POLICY_VIOLATION
+from .deadlines import Deadlines
 from .errors import ProtooError
 from .events import Event, EventQueues
 from .mailbox import Mailbox
@@ -40,9 +41,9 @@ from .peers import (
     Link,
     Peer,
 )
+from .transactions import ClientTransaction
 
 if TYPE_CHECKING:
-    from .deadlines import Deadlines
     from .scheduling import Scheduler, Timer
     from .server_transactions import Answer
 
@@ -111,6 +112,10 @@ class Registry:
         self.call_back = call_back
         self.first_id = first_id
         self.request_timeout = request_timeout
+        #: The transactions that have just that time.
+        self.timeouts: Deadlines[ClientTransaction] = Deadlines(
+            scheduler, request_timeout, ClientTransaction.time_out
+        )
         self.session_timeout = session_timeout
         self.grace_period = grace_period
         #: Seconds after which a request that must arrive need not be tried any more: whoever

@@ -32,7 +32,7 @@ as the same one that left.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, ContextManager
+from typing import TYPE_CHECKING, Any, Callable, ContextManager
 
 from .messages import serialize_response
 
@@ -106,7 +106,7 @@ class ServerTransactions:
     def __len__(self) -> int:
         return len(self._proceeding)
 
-    def begin(self, request: Request, now: float) -> str:
+    def begin(self, request: Request, clock: Callable[[], float]) -> str:
         """Take a request; says whether it is ``NEW`` and to be handled.
 
         ``DUPLICATE``: its id is that of one in progress on the same connection.
@@ -127,7 +127,7 @@ class ServerTransactions:
             elif self._completed:
                 answer = self._completed.get(request.id)
                 if answer is not None:
-                    if self._is_repeated(request, answer, now):
+                    if self._is_repeated(request, answer, clock()):
                         request.repetition = (answer.payload,)
                         return REPEATED
                     self.forget_answer(answer)

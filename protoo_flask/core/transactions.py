@@ -70,6 +70,22 @@ class ClientTransaction:
     :ivar response: the final response, ``None`` until it came.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_of_core",
+        "_on_response",
+        "_responses",
+        "_scheduler",
+        "_timer",
+        "_waiting",
+        "id",
+        "payload",
+        "peer",
+        "request",
+        "response",
+        "state",
+    )
+
     def __init__(
         self,
         request: Request,
@@ -134,22 +150,22 @@ class ClientTransaction:
 
     def receive(self, response: Response) -> None:
         """Take the next response; ignored when the transaction has ended."""
-        with self.peer.transactions.lock:
-            state = TRANSITIONS.get((self.state, "final" if response.is_final else "provisional"))
+        is_final = response.status >= 200
+        transactions = self.peer.transactions
+        with transactions.lock:
+            state = TRANSITIONS.get((self.state, "final" if is_final else "provisional"))
             if state is None:
                 return
             self.state = state
-            if response.is_final:
+            if is_final:
                 self.response = response
-                self.peer.transactions.forget(self)
-                if self._timer is not None:
-                    self._timer.cancel()
-                    self._timer = None
+                transactions.forget(self)
+                self._stop_timer()
             # A peer may send provisional responses for as long as a call rings, and nobody
             # waits for these, or iterates over them.
             if not self._of_core:
                 self._responses.append(response)
-            waiting = list(self._waiting)
+            waiting = tuple(self._waiting)
         for event in waiting:
             event.set()
         if self._on_response is None:
@@ -161,7 +177,22 @@ class ClientTransaction:
 
     def start_timer(self, seconds: float) -> None:
         """Arm the timeout; 408 is what SIP calls it (RFC 3261 section 21.4.9)."""
-        self._timer = self._scheduler.call_later(seconds, self.finish, 408, "request timeout")
+        # A timer of one's own costs more than all the rest; most have the same time.
+        timeouts = self.peer.registry.timeouts
+        if seconds == timeouts.seconds:
+            timeouts.add(self)
+        else:
+            self._timer = self._scheduler.call_later(seconds, self.time_out)
+
+    def time_out(self) -> None:
+        """End it with a local 408."""
+        self.finish(408, "request timeout")
+
+    def _stop_timer(self) -> None:
+        self.peer.registry.timeouts.remove(self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _wait_for_news(self, seen: int, timeout: float | None = None) -> bool:
         """Block until there are more than ``seen`` responses; ``False`` after ``timeout``."""

@@ -506,3 +506,27 @@ def test_a_transaction_without_a_timeout_has_no_timer():
     assert core.scheduler.pending_timers == 0
     core.scheduler.advance(100_000)
     assert transaction.state == "calling"
+
+
+def test_requests_with_the_usual_time_share_a_timer_and_others_have_their_own():
+    core = Core(request_timeout=10)
+    bob = core.connect("bob", "b1")
+    ended = []
+
+    def send(name, **options):
+        bob.peer.send(
+            Request(name), lambda response: ended.append((name, response.status)), **options
+        )
+        return len(core.scheduler._timers)
+
+    assert [send("a"), send("b"), send("c", timeout=5), send("d", timeout=10)] == [1, 1, 2, 2]
+    bob.respond(bob.take(), 200)
+    core.scheduler.advance(4)
+    assert send("e") == 2
+    core.scheduler.advance(1)
+    assert ended == [("a", 200), ("c", 408)]
+    core.scheduler.advance(5)
+    assert ended[2:] == [("b", 408), ("d", 408)]
+    core.scheduler.advance(4)
+    assert ended[4:] == [("e", 408)]
+    assert len(core.application.registry.timeouts) == core.scheduler.pending_timers == 0

@@ -1,0 +1,80 @@
+"""Patterns of whole segments, ``/users/:username/:uuid?``, matched without ``re``.
+
+Nearly all patterns are such, and matching one takes half of what the regular expression
+takes, which is a tenth of a request. It is for plain paths only: ASCII, without escapes.
+For all others, and as the word on what is right, there is the regular expression; a test
+compares them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Sequence
+
+_LITERAL = re.compile(r"[\w.~@!&=,;-]+", re.ASCII)
+_PARAMETER = re.compile(r":(\w+)(\?)?")
+
+
+class Segments:
+    """A pattern of literals and parameters; the last may be optional.
+
+    :param parts: its segments, as in the pattern.
+    """
+
+    __slots__ = ("_case_sensitive", "_count", "_keys", "_literals", "_required", "_strict")
+
+    def __init__(self, parts: Sequence[str], strict: bool, case_sensitive: bool) -> None:
+        self._strict = strict
+        self._case_sensitive = case_sensitive
+        self._count = len(parts)
+        self._required = self._count - parts[-1].endswith("?")
+        numbered = list(enumerate(parts, 1))
+        self._literals = [
+            (position, part if case_sensitive else part.lower())
+            for position, part in numbered
+            if part[0] != ":"
+        ]
+        self._keys = [(position, part.strip(":?")) for position, part in numbered if part[0] == ":"]
+
+    def match(self, path: str) -> dict[str | int, str] | None:
+        """Match a plain path; returns the parameters."""
+        # One more than there may be, and what follows: no more of a path of thousands.
+        parts = path.split("/", self._count + 2)
+        length = len(parts) - 1
+        if length and not parts[-1] and not self._strict:
+            length -= 1
+        if length != self._count and length != self._required:
+            return None
+        for position, literal in self._literals:
+            part = parts[position]
+            if part != literal and (self._case_sensitive or part.lower() != literal):
+                return None
+        params: dict[str | int, str] = {}
+        for position, key in self._keys:
+            if position <= length:
+                value = parts[position]
+                if not value:
+                    return None
+                params[key] = value
+        # Without a "/" in front, the first part is not the empty one before it.
+        return None if parts[0] else params
+
+
+def find_segments(pattern: object, strict: bool, case_sensitive: bool) -> Segments | None:
+    """Return a pattern as segments; ``None`` for one that is more than that."""
+    if not isinstance(pattern, str) or not pattern.startswith("/"):
+        return None
+    parts = pattern[1:].split("/")
+    *before, last = parts
+    if not all(_is_plain(part, may_be_optional=False) for part in before):
+        return None
+    if not _is_plain(last, may_be_optional=True):
+        return None
+    return Segments(parts, strict, case_sensitive)
+
+
+def _is_plain(part: str, *, may_be_optional: bool) -> bool:
+    if _LITERAL.fullmatch(part):
+        return True
+    parameter = _PARAMETER.fullmatch(part)
+    return parameter is not None and (may_be_optional or not parameter.group(2))
