@@ -63,6 +63,17 @@ class Deadlines(Generic[T]):
         if timer is not None:
             timer.cancel()
 
+    def rest(self) -> None:
+        """Stop the timer if it would find nobody: it is not needed soon."""
+        if self._deadlines:
+            return
+        with self._lock:
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        if self._deadlines:
+            self._look()  # another thread has added something, and relied on the timer
+
     def _look(self) -> None:
         """Expire what is due, and come back for the next."""
         with self._lock:

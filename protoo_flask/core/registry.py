@@ -258,6 +258,8 @@ class Registry:
         """Tell the site what has been posted; first, whoever waits for a peer that has gone."""
         if peer.state is OFFLINE:
             peer.transactions.finish_all(410, "peer offline")
+            if not self._users:
+                self.timeouts.rest()
         self._events.drain(peer.username)
 
     def _list(self, peer: Peer) -> None:

@@ -175,10 +175,7 @@ class Request:
         :raises UsageError: when the status is not 100..699; the request stays open.
         :raises Unsendable: when the data is not JSON; the request stays open.
         """
-        if isinstance(status, Response):
-            response = status
-        else:
-            response = Response(status, reason, data)
+        response = status if isinstance(status, Response) else Response(status, reason, data)
         if self.ended:
             raise AlreadyReplied(
                 f"{self!r} has had its final response; "

@@ -216,13 +216,11 @@ class Router(Verbs):
 
     def candidates(self, req: Request) -> Sequence[Layer]:
         """Return the layers that may apply to ``req``, in order."""
-        return self._get_index().find(req.method, req.path)
-
-    def _get_index(self) -> LayerIndex:
-        """Return the index of the stack; a router that is still open has one for now."""
-        if self._index is None or (not self._frozen and len(self._index) != len(self._stack)):
-            self._index = LayerIndex(self._stack, self._case_sensitive)
-        return self._index
+        index = self._index
+        # A router that is still open has one for now.
+        if index is None or (not self._frozen and len(index) != len(self._stack)):
+            index = self._index = LayerIndex(self._stack, self._case_sensitive)
+        return index.find(req.method, req.path)
 
     # Running ---------------------------------------------------------------------
 

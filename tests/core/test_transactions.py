@@ -530,3 +530,14 @@ def test_requests_with_the_usual_time_share_a_timer_and_others_have_their_own():
     core.scheduler.advance(4)
     assert ended[4:] == [("e", 408)]
     assert len(core.application.registry.timeouts) == core.scheduler.pending_timers == 0
+
+
+def test_when_the_last_peer_has_gone_no_timer_is_left_for_later():
+    core = Core(request_timeout=10)
+    bob = core.connect("bob", "b1")
+    bob.peer.send(Request("a"))
+    bob.leave()
+    assert [timer for _, _, timer in core.scheduler._timers if timer.function is not None] == []
+    core.connect("bob", "b1").peer.send(Request("a"), (ended := []).append)
+    core.scheduler.advance(10)
+    assert [response.status for response in ended] == [408]
