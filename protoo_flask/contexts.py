@@ -142,45 +142,39 @@ class HandshakeContext:
             self.run_fully(function, *args)
             return
         outer = _active_app.get(None)
-        if outer is not None and outer.app is app:
-            # As with Flask, code of the site inside of other code of the site shares its ``g``.
-            self._run_in_request(function, args)
-            return
-        token = _active_app.set(LightAppContext(app))
+        # As with Flask, code of the site inside of other code of the site shares its ``g``.
+        is_outermost = outer is None or outer.app is not app
+        app_token = _active_app.set(LightAppContext(app) if is_outermost else outer)
         error: BaseException | None = None
         try:
-            if appcontext_pushed.receivers:
+            if is_outermost and appcontext_pushed.receivers:
                 appcontext_pushed.send(app)
-            self._run_in_request(function, args)
-        except BaseException as exc:
-            error = exc
-            raise
+            token = _active_request.set(LightMessageContext(app, self._request, self._session))
+            try:
+                function(*args)
+            except BaseException as exc:
+                error = exc
+                raise
+            finally:
+                try:
+                    if app.teardown_request_funcs or request_tearing_down.receivers:
+                        app.do_teardown_request(error)
+                except BaseException as exc:
+                    error = exc
+                    raise
+                finally:
+                    _active_request.reset(token)
         finally:
             try:
-                if app.teardown_appcontext_funcs or appcontext_tearing_down.receivers:
+                if is_outermost and (
+                    app.teardown_appcontext_funcs or appcontext_tearing_down.receivers
+                ):
                     app.do_teardown_appcontext(error)
             finally:
-                _active_app.reset(token)
+                _active_app.reset(app_token)
                 error = None  # it leads to this frame
-            if appcontext_popped.receivers:
+            if is_outermost and appcontext_popped.receivers:
                 appcontext_popped.send(app)
-
-    def _run_in_request(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        app = self._app
-        token = _active_request.set(LightMessageContext(app, self._request, self._session))
-        error: BaseException | None = None
-        try:
-            function(*args)
-        except BaseException as exc:
-            error = exc
-            raise
-        finally:
-            try:
-                if app.teardown_request_funcs or request_tearing_down.receivers:
-                    app.do_teardown_request(error)
-            finally:
-                _active_request.reset(token)
-                error = None
 
     def run_fully(self, function: Callable[..., Any], *args: Any) -> None:
         """Do what :meth:`run` does by Flask's own push and pop."""

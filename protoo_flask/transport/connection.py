@@ -137,13 +137,20 @@ class Connection:
         with self._lock:
             self._outbox.release()
 
-    def send(self, payload: bytes) -> bool:
-        """Send a text message without blocking.
+    def send(self, payload: bytes, opcode: int = TEXT) -> bool:
+        """Send a text message without blocking (or a control frame, inside the transport).
 
         :returns: ``False`` when it was not taken: the link is no longer open, or, being
             too slow, is not any more. It is not among what is handed over, then.
         """
-        return self._transmit(TEXT, payload)
+        # One step, or another thread's Close frame could come before this message.
+        with self._lock:
+            if self.state is not OPEN:
+                return False
+            if self._outbox.send(opcode, payload):
+                return True
+            self._fail(FrameError(POLICY_VIOLATION, "slow consumer"))
+            return False
 
     def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
         """Start the closing handshake without blocking.
@@ -229,7 +236,11 @@ class Connection:
                 self._end()
             elif len(self._items) == 1 and not self._channel.may_hold_more:
                 # As a rule, and then there is nothing that could be left behind.
-                self._take_item(*self._items.pop())
+                opcode, payload = self._items.pop()
+                if opcode == TEXT and self.state is OPEN:
+                    self._take_message(payload)
+                else:
+                    self._take_item(opcode, payload)
             elif self._items:
                 self._take_items()
             if self._backlog.size:
@@ -285,7 +296,7 @@ class Connection:
             if self.state is OPEN:
                 self._take_message(payload)
         elif opcode == PING:
-            self._transmit(PONG, payload)
+            self.send(payload, PONG)
         elif opcode == CLOSE:
             self._take_close(payload)
         elif opcode == ERROR:
@@ -332,7 +343,9 @@ class Connection:
         except BaseException:
             self._recover()
             raise
-        first, *others = [self._pass_on() for _ in range(self._backlog.parallel)]
+        with self._lock:
+            first, *others = [self._backlog.pass_on() for _ in range(self._backlog.parallel)]
+            self._resume()
         for request in others:
             if request is not None:
                 self._loop.spawn(self._handle, request)
@@ -347,14 +360,10 @@ class Connection:
             except BaseException:
                 self._recover()
                 raise
-            request = self._pass_on()
-
-    def _pass_on(self) -> Request | None:
-        with self._lock:
-            request = self._backlog.pass_on()
-            if self._paused:
-                self._resume()
-            return request
+            with self._lock:
+                request = self._backlog.pass_on()
+                if self._paused:
+                    self._resume()
 
     def _recover(self) -> None:
         """Go on after something that ends this greenlet; the connection ends with it."""
@@ -374,16 +383,6 @@ class Connection:
             assert self._inbox is not None
             self._inbox.forget(request)
 
-    def _transmit(self, opcode: int, payload: bytes) -> bool:
-        # One step, or another thread's Close frame could come before this message.
-        with self._lock:
-            if self.state is not OPEN:
-                return False
-            if self._outbox.send(opcode, payload):
-                return True
-            self._fail(FrameError(POLICY_VIOLATION, "slow consumer"))
-            return False
-
     # Its end ---------------------------------------------------------------------
 
     def keep_alive(self) -> None:
@@ -396,7 +395,7 @@ class Connection:
                 self._give_up()  # nobody is there to finish a closing handshake with
                 return
             self._heard = False
-            if not self._transmit(PING, b""):
+            if not self.send(b"", PING):
                 return
             assert self._silence is not None
             self._silence.add(self)

@@ -133,9 +133,10 @@ class GreenletChannel:
 
     def send(self, data: bytes | memoryview) -> int:
         try:
-            return int(self._sock.send(data))
+            sent: int = self._sock.send(data)
         except _NOT_NOW:
             return 0
+        return sent
 
     def when_writable(self, function: Callable[[], None]) -> None:
         if self._write_watcher is None:

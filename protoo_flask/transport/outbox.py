@@ -103,7 +103,10 @@ class Outbox:
         if self._waiting:
             return self._keep(opcode, payload, bounded)
         frame = self._encode(opcode, payload)
-        sent = self._write(frame)
+        try:
+            sent = self._channel.send(frame)
+        except OSError:
+            sent = self._break()
         if sent < len(frame):
             self._buffer, self._sent = frame, sent
             self._batch = ((len(frame), opcode, payload),)
@@ -177,14 +180,12 @@ class Outbox:
         self._queued += size
         return True
 
-    def _write(self, data: bytes | memoryview) -> int:
-        try:
-            return self._channel.send(data)
-        except OSError:
-            self._broken = True
-            # The reader will see the end of the connection.
-            self._channel.abort()
-            return 0
+    def _break(self) -> int:
+        """Take note that the socket cannot be written; returns how much was: nothing."""
+        self._broken = True
+        # The reader will see the end of the connection.
+        self._channel.abort()
+        return 0
 
     def _wait(self) -> None:
         self._waiting = True
@@ -198,8 +199,11 @@ class Outbox:
             while self.size and not self._waiting:
                 if self._sent == len(self._buffer):
                     self._encode_batch()
-                # Not a copy: a large frame goes out in many writes.
-                self._sent += self._write(memoryview(self._buffer)[self._sent :])
+                try:
+                    # Not a copy: a large frame goes out in many writes.
+                    self._sent += self._channel.send(memoryview(self._buffer)[self._sent :])
+                except OSError:
+                    self._break()
                 if self._sent < len(self._buffer):
                     self._wait()
             if self._waiting and not self._broken:
