@@ -132,7 +132,10 @@ class Application:
             self.registry.remove(peer, GOING_AWAY, reason)
 
     def handle(self, request: Request) -> None:
-        """Route a request from a peer. Never raises an Exception."""
+        """Route a request from a peer; returns when its chain has run.
+
+        Never raises an Exception.
+        """
 
         def final_handler(error: Any = None) -> None:
             """The last ``next`` of the chain: nobody has answered, or there was an error."""
@@ -142,6 +145,10 @@ class Application:
                 request.reply(404, "not found")
 
         assert request.peer is not None
+        if request.id is not None:
+            # From now on: in the backlog, it is not its own handler that takes the time.
+            request._wait_longer = self.unanswered.remove
+            self.unanswered.add(request)
         try:
             self._host.run(request.peer, self._router, request, final_handler)
         except BaseException as error:

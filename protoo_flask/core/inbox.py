@@ -36,7 +36,7 @@ MAX_PATH_LENGTH = 4096
 class Inbox:
     """The reading end of a link."""
 
-    __slots__ = ("_application", "_link", "_origin", "_violations", "peer")
+    __slots__ = ("_application", "_link", "_origin", "_violations", "handle", "peer")
 
     def __init__(self, application: Application, peer: Peer, link: Link) -> None:
         self._application = application
@@ -45,6 +45,8 @@ class Inbox:
         #: What tells this connection from others of the peer, without keeping it alive.
         self._origin = object()
         self._violations: deque[float] | None = None
+        #: ``handle(request)`` routes a request; see :meth:`Application.handle`.
+        self.handle = application.handle
 
     def introduce(self) -> None:
         """Tell the site who has come; before the first request is handled."""
@@ -108,15 +110,6 @@ class Inbox:
     def forget(self, request: Request) -> None:
         """Take note that a request will not be handled: if repeated, it is to be heard."""
         self.peer.requests.forget(request)
-
-    def handle(self, request: Request) -> None:
-        """Route a request; returns when its chain has run. Never raises an Exception."""
-        application = self._application
-        if request.id is not None:
-            # From now on: in the backlog, it is not its own handler that takes the time.
-            request._wait_longer = application.unanswered.remove
-            application.unanswered.add(request)
-        application.handle(request)
 
     def refuse(self, reason: str, id: int = 0) -> None:
         """Answer 400; too many of these close the connection."""

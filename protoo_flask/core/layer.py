@@ -31,7 +31,15 @@ class RoutingOptions(NamedTuple):
 class Layer:
     """One entry of a router's stack: where it applies, and what it runs."""
 
-    __slots__ = ("error_classes", "handle", "is_error_handler", "matcher", "path", "route")
+    __slots__ = (
+        "error_classes",
+        "handle",
+        "is_error_handler",
+        "is_plain",
+        "matcher",
+        "path",
+        "route",
+    )
 
     def __init__(
         self,
@@ -44,6 +52,8 @@ class Layer:
         self.handle = handle
         self.route = handle if isinstance(handle, Route) else None
         self.is_error_handler = is_error_handler
+        #: Whether it is a middleware without a path: nothing to match, nothing to choose.
+        self.is_plain = path is None and self.route is None and not is_error_handler
         #: Which errors it is for; none means all.
         self.error_classes = error_classes
         #: ``None`` applies to every path and gives no parameters.

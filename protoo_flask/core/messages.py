@@ -109,6 +109,10 @@ _decode_claims = msgspec.json.Decoder(_Claims).decode
 _decode_id = msgspec.json.Decoder(Id).decode
 _encode = msgspec.json.Encoder(enc_hook=_encode_subclass).encode
 
+#: What writing raises. OverflowError: an integer beyond 64 bits; RecursionError: data that
+#: contains itself.
+_UNWRITABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+
 _FIELD = re.compile(r"at `\$\.(\w+)`")
 _MISSING = re.compile(r"missing required field `(\w+)`")
 
@@ -210,14 +214,18 @@ def serialize_request(
 
     :raises Unsendable: when ``data`` is not a JSON object.
     """
-    return _serialize(
-        OutgoingRequest(
-            method=method,
-            id=UNSET if id is None else id,
-            data=data,
-            sender=UNSET if sender is None else sender,
-        )
+    if not isinstance(data, dict):
+        raise Unsendable(f"data must be a dict, not {data!r}")
+    message = OutgoingRequest(
+        method=method,
+        id=UNSET if id is None else id,
+        data=data,
+        sender=UNSET if sender is None else sender,
     )
+    try:
+        return _encode(message)
+    except _UNWRITABLE as error:
+        raise Unsendable(f"data cannot be written as JSON: {error}") from error
 
 
 def serialize_response(status: int, reason: str, id: int, data: Dict[str, Any]) -> bytes:
@@ -225,14 +233,9 @@ def serialize_response(status: int, reason: str, id: int, data: Dict[str, Any]) 
 
     :raises Unsendable: when ``data`` is not a JSON object.
     """
-    return _serialize(OutgoingResponse(status, reason, id, data))
-
-
-def _serialize(message: Union[OutgoingRequest, OutgoingResponse]) -> bytes:
-    if not isinstance(message.data, dict):
-        raise Unsendable(f"data must be a dict, not {message.data!r}")
+    if not isinstance(data, dict):
+        raise Unsendable(f"data must be a dict, not {data!r}")
     try:
-        return _encode(message)
-    # OverflowError: an integer beyond 64 bits; RecursionError: data that contains itself.
-    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        return _encode(OutgoingResponse(status, reason, id, data))
+    except _UNWRITABLE as error:
         raise Unsendable(f"data cannot be written as JSON: {error}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict
+from typing import TYPE_CHECKING, Any, Dict, List
 
 from .handlers import Next, ParamHandler
 from .layer import Layer
@@ -30,30 +30,21 @@ class SeenParam:
 Seen = Dict[object, SeenParam]
 
 
-class ParamHandlers:
+class ParamHandlers(Dict[object, List[ParamHandler]]):
     """``{name of a parameter: its handlers}``."""
-
-    __slots__ = ("_handlers",)
-
-    def __init__(self) -> None:
-        self._handlers: dict[str | int, list[ParamHandler]] = {}
-
-    def __len__(self) -> int:
-        return len(self._handlers)
 
     def add(self, name: str, function: ParamHandler) -> None:
         """Append a handler."""
-        self._handlers.setdefault(name, []).append(function)
+        self.setdefault(name, []).append(function)
 
-    def items(self) -> list[tuple[str, ParamHandler]]:
+    def pairs(self) -> list[tuple[str, ParamHandler]]:
         """Return the names and handlers, in order."""
-        handlers = self._handlers.items()
-        return [(str(name), function) for name, functions in handlers for function in functions]
+        return [(str(name), function) for name, functions in self.items() for function in functions]
 
     def run(self, layer: Layer, matched: str, req: Request, seen: Seen, next: Next) -> None:
         """Call the handlers of the layer's parameters, then the layer."""
         keys = layer.matcher.keys if layer.matcher is not None else ()
-        waiting = [key for key in dict.fromkeys(keys) if key in self._handlers]
+        waiting = [key for key in dict.fromkeys(keys) if key in self]
         if not waiting:
             layer.run(matched, None, req, next)
             return
@@ -88,7 +79,7 @@ class ParamHandlers:
             next(known.error)
             return
         param = seen[key] = SeenParam(value)
-        waiting = list(self._handlers[key])
+        waiting = list(self[key])
         view = View(req)
 
         def next_handler(error: Any = None) -> None:

@@ -212,7 +212,7 @@ class Router(Verbs):
 
     def param_handlers(self) -> list[tuple[str, ParamHandler]]:
         """Return what was given to :meth:`param`: names and functions."""
-        return self._param_handlers.items()
+        return self._param_handlers.pairs()
 
     def candidates(self, req: Request) -> Sequence[Layer]:
         """Return the layers that may apply to ``req``, in order."""

@@ -66,6 +66,12 @@ class Walk:
                 # Layer.takes(), but for the common case without the call.
                 if layer.is_error_handler if error is None else not layer.takes(error):
                     continue
+                if layer.is_plain and not self._merges_params:
+                    # Layer.enter() and run(), for what most layers are that a request meets.
+                    req.params = {}
+                    req.last_handler = layer.handle
+                    layer.handle(req, self.next)
+                    return
                 try:
                     matched = layer.enter(req, self._merges_params)
                 except BadPath as exc:

@@ -99,16 +99,20 @@ def read_simple_text(data: bytes, max_size: int) -> bytes | None:
     if size < 0 or data[0] != 0x80 | TEXT:
         return None
     second = data[1]
-    if second == 0x80 | size and size < 126:
-        body = data[6:]
-        mask = data[2:6]
-    elif second == 0x80 | 126 and size - 2 == data[2] << 8 | data[3] and size - 2 >= 126:
-        body = data[8:]
-        mask = data[4:8]
-    else:
+    start = 6
+    if second == 0xFE:
+        start, size = 8, size - 2
+        if size < 126 or size != data[2] << 8 | data[3]:
+            return None
+    elif second != 0x80 | size or size > 125:
         return None
-    text = unmask(body, mask)
-    return text if len(text) <= max_size and text.isascii() else None
+    if size > max_size:
+        return None
+    # As unmask() does.
+    key = (data[start - 4 : start] * (size // 4 + 1))[:size]
+    value = int.from_bytes(data[start:], "little") ^ int.from_bytes(key, "little")
+    text = value.to_bytes(size, "little")
+    return text if text.isascii() else None
 
 
 class FrameCodec:
