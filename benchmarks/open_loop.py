@@ -7,6 +7,7 @@ import time
 from collections import deque
 from typing import Sequence
 
+from .actors import Bystander
 from .client import Client, server_frame
 from .polling import polling
 from .wires import WrongAnswer
@@ -38,19 +39,6 @@ class Sender:
                 raise WrongAnswer(f"expected {answer[:200]!r}, got {message[:200]!r}")
             finished.append(due)
         return finished
-
-
-class Bystander:
-    """A client that only answers the server's pings."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def finish(self) -> list[float]:
-        messages = self._client.take(self._client.read())
-        if messages:
-            raise WrongAnswer(f"nobody asked for {messages[0][:200]!r}")
-        return []
 
 
 def run_open_loop(

@@ -15,13 +15,19 @@ Table = list[Sequence[str]]
 
 def table_of(kind: Kind, results: Results) -> Table:
     """Return the rows of a kind: each server with its medians, spreads and ratio to ours."""
-    header = ["", *(f"{metric.title}, {metric.unit}" for metric in kind.metrics), "ratio"]
+    header = ["", *(f"{metric.title}, {metric.unit}" for metric in kind.metrics)]
+    if kind.has_ratio:
+        header.append("ratio")
     rows: Table = [header]
     first = kind.metrics[0].name
-    for server in results.servers(kind.name):
+    servers = results.servers(kind.name)
+    base = OURS if OURS in servers else next(iter(servers), OURS)
+    for server in servers:
         cells = [_cell(results, Key(kind.name, server, metric.name)) for metric in kind.metrics]
-        ratio = results.ratio(Key(kind.name, server, first), Key(kind.name, OURS, first))
-        rows.append([server, *cells, "" if ratio is None else f"{ratio:.2f}"])
+        if kind.has_ratio:
+            ratio = results.ratio(Key(kind.name, server, first), Key(kind.name, base, first))
+            cells.append("" if ratio is None else f"{ratio:.2f}")
+        rows.append([server, *cells])
     return rows
 
 

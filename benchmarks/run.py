@@ -86,10 +86,16 @@ class Run:
         with running(self.choose(*names), pywsgi=self.pywsgi) as servers:
             yield servers
 
-    def alternate(self, kind: str, subjects: Mapping[str, Measure]) -> None:
-        """Let all have their turn in each of the rounds, A B C A B C, and note the figures."""
-        for number in range(self.sizes.rounds):
+    def alternate(
+        self, kind: str, subjects: Mapping[str, Measure], rounds: int | None = None
+    ) -> None:
+        """Let all have their turn in each of the rounds, A B C A B C, and note the figures.
+
+        :param rounds: at most so many, of what takes long and varies little.
+        """
+        rounds = min(self.sizes.rounds, rounds or self.sizes.rounds)
+        for number in range(rounds):
             for name, measure in subjects.items():
                 for metric, value in measure().items():
                     self.results.add(kind, name, metric, value)
-            self.say(f"{kind}: round {number + 1} of {self.sizes.rounds}")
+            self.say(f"{kind}: round {number + 1} of {rounds}")

@@ -11,10 +11,7 @@ from ..targets import Target
 
 
 class Metric(NamedTuple):
-    """A figure that is shown.
-
-    :ivar factor: what figures in seconds or bytes are multiplied by to be in the unit.
-    """
+    """A figure that is shown."""
 
     name: str
     title: str
@@ -34,6 +31,7 @@ class Kind(NamedTuple):
     run: Callable[[Run], None]
     metrics: tuple[Metric, ...]
     targets: tuple[Target, ...] = ()
+    has_ratio: bool = True
 
 
 CPU = Metric("cpu", "CPU", "µs")
