@@ -1,6 +1,7 @@
 """Measures this project beside others.
 
     python dev.py bench [--short] [--only KIND,KIND] [--servers NAME,NAME] [--rounds N]
+    python dev.py bench instructions [--count N]
 
 Ends with status 1 when a target is missed.
 """
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Sequence
 
-from . import machine, report
+from . import instructions, machine, report
 from .catalogue import CATALOGUE, FLASK_SOCK, FLOOR, OURS, PROTOO_SERVER, add_checkout
 from .kinds import KINDS, SHORT_KINDS
 from .node_packages import ensure_node_packages
@@ -38,6 +39,8 @@ def parse(args: Sequence[str]) -> argparse.Namespace:
 
 
 def main(args: Sequence[str]) -> int:
+    if args and args[0] == "instructions":
+        return instructions.main(args[1:])
     options = parse(args)
     sizes = SHORT if options.short else FULL
     if options.rounds:
