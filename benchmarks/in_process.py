@@ -18,7 +18,7 @@ import gc
 import itertools
 import os
 import sys
-from typing import Callable
+from typing import Any, Callable
 
 import gevent
 from gevent.pywsgi import WSGIServer
@@ -75,6 +75,11 @@ def mark() -> None:
     os.getloadavg()
 
 
+def port_of(server: Any) -> int:
+    port: int = server.server_port
+    return port
+
+
 def main(count: int) -> None:
     floor = StreamServer((HOST, 0), gevent_floor.serve)
     site = WSGIServer((HOST, 0), protoo_flask_site.app, log=None)
@@ -82,9 +87,9 @@ def main(count: int) -> None:
     site.start()
 
     def connect(username: str) -> Client:
-        return Client(site.server_port, wires.Protoo(), username, cookie=cookie_of(username))
+        return Client(port_of(site), wires.Protoo(), username, cookie=cookie_of(username))
 
-    to_floor = Client(floor.server_port, wires.Constant())
+    to_floor = Client(port_of(floor), wires.Constant())
     to_site, sender, peer = connect("alice"), connect("bob"), connect("carol")
     for client in (to_floor, to_site):
         client.learn(16)

@@ -6,8 +6,9 @@ Counted by callgrind (of valgrind), which simulates a processor: the same work i
 count, to about a thousandth, whatever else the machine is doing. Not what time it takes:
 instructions differ, and the kernel's are not counted.
 
-The difference between N requests and twice as many is that of N: what is done once falls out. "less the floor" is without what gevent and the client take, which are in the
-same process: see in_process.py.
+The difference between N requests and twice as many is that of N: what is done once falls
+out. "less the floor" is without what gevent and the client take, which are in the same
+process: see in_process.py.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import tempfile
 from pathlib import Path
 from typing import Sequence
 
-from .report import as_text
+from .tables import Table, as_text
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNT = 300
@@ -47,7 +48,7 @@ def main(args: Sequence[str]) -> int:
     # At each subject's three marks: everything before, ``count`` of it, and twice as many.
     per_subject = [totals[begin : begin + 3] for begin in range(0, len(SUBJECTS) * 3, 3)]
     each = [(double - single) / count for _, single, double in per_subject]
-    table = [["instructions for", "in all", "less the floor"]]
+    table: Table = [["instructions for", "in all", "less the floor"]]
     for (name, floors), instructions in zip(SUBJECTS, each):
         table.append([name, f"{instructions:.0f}", f"{instructions - floors * each[0]:.0f}"])
     print(as_text(table))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import os
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Iterator
 
 
 @functools.lru_cache(maxsize=None)
@@ -26,10 +28,27 @@ def processors() -> tuple[int | None, int | None]:
     return ours[0], ours[-1]
 
 
-def bind(processor: int | None, pid: int = 0) -> None:
-    """Let a process run on this processor only."""
+def bind(processor: int | None) -> None:
+    """Let this process run on this processor only."""
     if processor is not None:
-        os.sched_setaffinity(pid, {processor})
+        os.sched_setaffinity(0, {processor})
+
+
+@contextlib.contextmanager
+def bound(processor: int | None) -> Iterator[None]:
+    """Bind this process for a while, so that what it starts meanwhile is bound for ever.
+
+    (Binding a process that runs already would miss the threads that it has made.)
+    """
+    if processor is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    bind(processor)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def raise_file_limit() -> int:

@@ -51,7 +51,10 @@ def run_open_loop(
         that is sent late because everything is late counts from when it was due.
     """
     senders = {client.fd: Sender(client) for client in callers}
-    by_fd = {**senders, **{client.fd: Bystander(client) for client in idle}}
+    by_fd: dict[int, Sender | Bystander] = {
+        **senders,
+        **{client.fd: Bystander(client) for client in idle},
+    }
     turns = itertools.cycle(senders.values())
     count = int(rate * seconds)
     latencies: list[float] = []

@@ -34,19 +34,17 @@ class Server:
         self.port = _free_port()
         # A file, because nobody would read a pipe; unnamed, so that it goes by itself.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
-        processor = machine.processors()[0]
         search_path = os.pathsep.join([str(entry.checkout), str(SITES)])
-        self._process = subprocess.Popen(
-            entry.command(self.port, pywsgi),
-            # gunicorn imports from where it is started, first of all.
-            cwd=entry.checkout,
-            env={**os.environ, **entry.environment, "PYTHONPATH": search_path},
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            # Inherited by all that it starts; afterwards, its first threads would be missed.
-            preexec_fn=lambda: machine.bind(processor),
-        )
+        with machine.bound(machine.processors()[0]):
+            self._process = subprocess.Popen(
+                entry.command(self.port, pywsgi),
+                # gunicorn imports from where it is started, first of all.
+                cwd=entry.checkout,
+                env={**os.environ, **entry.environment, "PYTHONPATH": search_path},
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+            )
         try:
             self._wait_until_it_answers()
             has_master = entry.is_flask and not pywsgi

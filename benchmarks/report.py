@@ -1,80 +1,111 @@
-"""The report: what was measured as tables, for a terminal and in Markdown."""
+"""The report of a run, for a terminal and in Markdown."""
 
 from __future__ import annotations
 
-from typing import Iterable, Sequence
+from typing import Callable, Sequence
 
 from . import stats
 from .catalogue import OURS
+from .kinds import KINDS
 from .kinds.kind import Kind
 from .results import Key, Results
+from .tables import Table, as_markdown, as_text, number
 from .targets import Verdict
 
-Table = list[Sequence[str]]
+#: Lays out a table.
+Layout = Callable[[Table], str]
 
 
-def table_of(kind: Kind, results: Results) -> Table:
-    """Return the rows of a kind: each server with its medians, spreads and ratio to ours."""
-    header = ["", *(f"{metric.title}, {metric.unit}" for metric in kind.metrics)]
-    if kind.has_ratio:
-        header.append("ratio")
-    rows: Table = [header]
-    first = kind.metrics[0].name
+def verdicts_of(results: Results) -> list[Verdict]:
+    """Return the verdict about each target whose kind was measured."""
+    measured = {key.kind for key in results.series}
+    return [
+        Verdict(target, target.value(results))
+        for kind in KINDS.values()
+        if kind.name in measured
+        for target in kind.targets
+    ]
+
+
+def sections(results: Results, layout: Layout) -> dict[str, str]:
+    """Return the parts of the report by their names: ``targets``, each kind, ..."""
+    parts = {"targets": layout(targets_table(verdicts_of(results)))}
+    for kind in KINDS.values():
+        if results.servers(kind.name):
+            parts[kind.name] = layout(kind_table(kind, results))
+    parts["setting"] = "\n".join(f"- {line}" for line in setting_of(results))
+    parts["not run"] = "\n".join(f"- {text}" for text in results.not_run) or "- nothing"
+    return parts
+
+
+def text_report(results: Results) -> str:
+    """Return the whole report for a terminal."""
+    parts = sections(results, as_text)
+    return "\n\n".join(f"{_title(name)}\n{part}" for name, part in _targets_last(parts))
+
+
+def markdown_report(results: Results) -> str:
+    """Return the whole report in Markdown."""
+    parts = sections(results, as_markdown)
+    return "\n\n".join(f"## {_title(name)}\n\n{part}" for name, part in _targets_last(parts)) + "\n"
+
+
+def _targets_last(parts: dict[str, str]) -> list[tuple[str, str]]:
+    """Put last what is wanted first: on a terminal, that is what one sees."""
+    targets = parts.pop("targets")
+    return [*parts.items(), ("targets", targets)]
+
+
+def _title(name: str) -> str:
+    return KINDS[name].title if name in KINDS else name
+
+
+# Tables -------------------------------------------------------------------------------
+
+
+def kind_table(kind: Kind, results: Results) -> Table:
+    """Return a row for each server: its medians, their spread, and the ratio to ours."""
     servers = results.servers(kind.name)
-    base = OURS if OURS in servers else next(iter(servers), OURS)
+    base = OURS if OURS in servers else servers[0]
+    first = kind.metrics[0].name
+    header = ["", *(f"{metric.title}, {metric.unit}" for metric in kind.metrics)]
+    table: Table = [[*header, "ratio"] if kind.has_ratio else header]
     for server in servers:
-        cells = [_cell(results, Key(kind.name, server, metric.name)) for metric in kind.metrics]
+        row = [server]
+        row += [_cell(results, Key(kind.name, server, metric.name)) for metric in kind.metrics]
         if kind.has_ratio:
             ratio = results.ratio(Key(kind.name, server, first), Key(kind.name, base, first))
-            cells.append("" if ratio is None else f"{ratio:.2f}")
-        rows.append([server, *cells])
-    return rows
+            row.append("" if ratio is None else f"{ratio:.2f}")
+        table.append(row)
+    return table
 
 
 def _cell(results: Results, key: Key) -> str:
     values = results.series.get(key)
     if not values:
         return ""
-    least, most = stats.spread(values)
-    return f"{number(stats.median(values))} ({number(least)} to {number(most)})"
+    low, high = stats.spread(values)
+    return f"{number(stats.median(values))} ({number(low)} to {number(high)})"
 
 
-def number(value: float) -> str:
-    """Write a figure with as many digits as mean something.
-
-    >>> number(1234.5), number(123.45), number(12.345), number(0.12345)
-    ('1234', '123', '12.3', '0.12')
-    """
-    if abs(value) >= 100:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
-def targets_table(verdicts: Iterable[Verdict]) -> Table:
-    """Return the rows of the targets that something was measured for."""
-    rows: Table = [["target", "at most", "is", ""]]
+def targets_table(verdicts: Sequence[Verdict]) -> Table:
+    """Return a row for each target."""
+    table: Table = [["target", "at most", "is", ""]]
     for verdict in verdicts:
-        unit = verdict.target.unit
-        if verdict.value is not None:
-            limit = f"{verdict.target.limit:g} {unit}"
-            value = f"{verdict.value:.3g} {unit}"
-            rows.append([verdict.target.text, limit, value, verdict.text])
-    return rows
+        target = verdict.target
+        value = "" if verdict.value is None else f"{verdict.value:.3g} {target.unit}"
+        table.append([target.text, f"{target.limit:g} {target.unit}", value, verdict.text])
+    return table
 
 
-def as_text(table: Table) -> str:
-    """Lay a table out for a terminal."""
-    widths = [max(map(len, column)) for column in zip(*table)]
-    lines = []
-    for row in table:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+# The setting --------------------------------------------------------------------------
 
 
-def as_markdown(table: Table) -> str:
-    """Lay a table out in Markdown."""
-    head, *rows = table
-    rule = ["---", *("---:" for _ in head[1:])]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *rows])
+def setting_of(results: Results) -> list[str]:
+    """Say on what machine, with which versions, and how it was measured."""
+    facts = results.facts
+    lines = [f"{name}: {value}" for name, value in facts.get("machine", {}).items()]
+    versions = facts.get("versions", {})
+    lines.append("versions: " + ", ".join(f"{name} {versions[name]}" for name in sorted(versions)))
+    lines += [f"{name}: {value}" for name, value in facts.get("run", {}).items()]
+    return lines + [f"note: {text}" for text in facts.get("hindrances", [])]

@@ -61,6 +61,15 @@ class Results:
         """Return the servers that this kind has figures of."""
         return list(dict.fromkeys(key.server for key in self.series if key.kind == kind))
 
+    def add_kinds_of(self, older: Results) -> None:
+        """Take over the kinds that were measured in an older run, and not in this one."""
+        ours = {key.kind for key in self.series}
+        for key, values in older.series.items():
+            if key.kind not in ours:
+                self.series[key] = values
+        for text in older.not_run:
+            self.leave_out(text)
+
     # As a file -----------------------------------------------------------------------
 
     def save(self, path: Path) -> None:

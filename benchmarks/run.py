@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import Callable, Iterator, Mapping, Sequence
+from typing import Callable, ContextManager, Iterator, Mapping, Sequence
 
 from .catalogue import CATALOGUE, OURS, Entry
 from .process import Server, running
@@ -83,8 +83,12 @@ class Run:
     @contextlib.contextmanager
     def running(self, *names: str) -> Iterator[list[Server]]:
         """Start those of the servers that were asked for and can be run."""
-        with running(self.choose(*names), pywsgi=self.pywsgi) as servers:
+        with self.start(self.choose(*names)) as servers:
             yield servers
+
+    def start(self, entries: Sequence[Entry]) -> ContextManager[list[Server]]:
+        """Start servers, and stop them in the end."""
+        return running(entries, pywsgi=self.pywsgi)
 
     def alternate(
         self, kind: str, subjects: Mapping[str, Measure], rounds: int | None = None

@@ -18,7 +18,7 @@ from .. import machine
 from ..catalogue import FLASK_SOCK, OURS, PROTOO_SERVER, Entry
 from ..client import Client
 from ..open_loop import run_open_loop
-from ..process import Server, running
+from ..process import Server
 from ..results import Key
 from ..run import Run
 from ..targets import figure
@@ -50,7 +50,7 @@ def affordable(run: Run, wanted: int) -> int:
 def run_one(run: Run, entry: Entry, size: int) -> None:
     """Connect a crowd and measure some times."""
     run.say(f"crowd: connecting {size} peers to {entry.name}")
-    with running([entry], pywsgi=run.pywsgi) as [server]:
+    with run.start([entry]) as [server]:
         with server.clients(size, prefix="idle") as idle:
             with server.clients(run.sizes.connections, learn=run.sizes.exchanges) as callers:
                 run_open_loop(callers, idle, run.sizes.crowd_rate, run.sizes.first_warm_up)

@@ -33,7 +33,7 @@ def run(run: Run) -> None:
         for size in sizes:
             run.say(f"flat: connecting {size} peers")
             for server in stack.enter_context(run.running(OURS)):
-                clients = stack.enter_context(server.clients(size))
+                clients = stack.enter_context(server.clients(size, prefix=f"of{size}-"))
                 step = max(1, size // run.sizes.connections)
                 callers = clients[::step][: run.sizes.connections]
                 talking = set(map(id, callers))
@@ -48,6 +48,11 @@ def run(run: Run) -> None:
 def peers(server: str, size: int) -> str:
     """Name a server with its crowd."""
     return f"{server}, {size} peers"
+
+
+def size_of(name: str) -> int:
+    """Return how many peers are in the name that :func:`peers` has made."""
+    return int(name.split()[-2])
 
 
 def measure(

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Mapping
 
 from ..catalogue import FLASK_SOCK, FLASK_SOCKETIO, OURS, PROTOO_SERVER, SOCKET_IO, Entry
-from ..process import Server, running
+from ..process import Server
 from ..results import Key
 from ..run import Run
 from ..targets import figure
@@ -32,7 +32,7 @@ def run(run: Run) -> None:
 def measure(run: Run, entry: Entry) -> Mapping[str, float]:
     """Start a server, connect two crowds and weigh the second."""
     idle = run.sizes.idle
-    with running([entry], pywsgi=run.pywsgi) as [server]:
+    with run.start([entry]) as [server]:
         with server.clients(idle, learn=1):
             first = weigh(server)
             with server.clients(idle, prefix="second") as clients:
