@@ -86,7 +86,7 @@ def draw_handshake(axes: Any, results: Results) -> None:
 
 
 def draw_bars(axes: Any, results: Results, kind: str, metric: str, unit: str) -> None:
-    """Draw the median of each server, the smallest on top, and how far the rounds were apart."""
+    """Draw the median of each server and the middle half of its rounds, the smallest on top."""
     found = [
         (server, results.series.get(Key(kind, server, metric))) for server in results.servers(kind)
     ]
@@ -109,7 +109,7 @@ def draw_bars(axes: Any, results: Results, kind: str, metric: str, unit: str) ->
             va="center",
         )
     axes.set_xlim(0, max(high for _, high in spreads) * 1.2)
-    axes.set_xlabel(f"{unit}, median; the lines are from the smallest to the largest", fontsize=11)
+    axes.set_xlabel(f"{unit}: the median, and where the middle half of the rounds was", fontsize=11)
     axes.tick_params(left=False)
 
 
@@ -127,17 +127,19 @@ def draw_crowd(axes: Any, results: Results) -> None:
     [target] = KINDS["crowd"].targets
     axes.plot(["p99"], [target.limit], color=LIMIT_COLOUR, marker="_", markersize=36, ls="none")
     axes.annotate(
-        "limit for p99",
+        f"limit for p99: {target.limit:g} ms",
         ("p99", target.limit),
-        xytext=(0, 6),
+        xytext=(-22, 0),
         textcoords="offset points",
-        ha="center",
+        ha="right",
+        va="center",
         color=LIMIT_COLOUR,
     )
     axes.set_yscale("log")
+    axes.set_ylim(top=max(axes.get_ylim()[1], target.limit * 5))
     axes.set_ylabel("ms")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper left")
 
 
 def draw_flat(axes: Any, results: Results) -> None:
@@ -146,7 +148,9 @@ def draw_flat(axes: Any, results: Results) -> None:
     sizes, medians, spreads = flat_figures(results)
     low, high = zip(*spreads)
     axes.plot(sizes, medians, color=OUR_COLOUR, marker="o", linewidth=3, label="median")
-    axes.fill_between(sizes, low, high, color=OUR_COLOUR, alpha=0.15, label="smallest to largest")
+    axes.fill_between(
+        sizes, low, high, color=OUR_COLOUR, alpha=0.15, label="middle half of the rounds"
+    )
     middle = stats.median(medians)
     axes.axhspan(
         middle / flat.LIMIT**0.5,

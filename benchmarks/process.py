@@ -35,12 +35,14 @@ class Server:
         # A file, because nobody would read a pipe; unnamed, so that it goes by itself.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         search_path = os.pathsep.join([str(entry.checkout), str(SITES)])
+        # The same hashes in all of them, and in each run: by chance, some collide more.
+        environment = {"PYTHONHASHSEED": "0", "PYTHONPATH": search_path}
         with machine.bound(machine.processors()[0]):
             self._process = subprocess.Popen(
                 entry.command(self.port, pywsgi),
                 # gunicorn imports from where it is started, first of all.
                 cwd=entry.checkout,
-                env={**os.environ, **entry.environment, "PYTHONPATH": search_path},
+                env={**os.environ, **entry.environment, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,
@@ -116,9 +118,21 @@ class Server:
         """Return the CPU time that it has taken so far."""
         return accounting.cpu_seconds(self.pid)
 
+    def settle(self) -> None:
+        """Wait until it has nothing more to do, for clients that have left, say."""
+        deadline = time.monotonic() + START_TIMEOUT
+        before, now = -1.0, self.cpu_seconds()
+        while now - before > 0.001 and time.monotonic() < deadline:
+            time.sleep(0.05)
+            before, now = now, self.cpu_seconds()
+
+    def collect(self) -> None:
+        """Let it collect its garbage, so that what has been is not on the books of what comes."""
+        self.get("/collect")
+
     def private_bytes(self) -> int | None:
         """Return its private memory, after it has collected its garbage."""
-        self.get("/collect")
+        self.collect()
         return accounting.private_bytes(self.pid)
 
 

@@ -64,7 +64,7 @@ def _title(name: str) -> str:
 
 
 def kind_table(kind: Kind, results: Results) -> Table:
-    """Return a row for each server: its medians, their spread, and the ratio to ours."""
+    """Return a row for each server: medians, the middle half of the rounds, ratio to ours."""
     servers = results.servers(kind.name)
     base = OURS if OURS in servers else servers[0]
     first = kind.metrics[0].name
@@ -84,6 +84,8 @@ def _cell(results: Results, key: Key) -> str:
     values = results.series.get(key)
     if not values:
         return ""
+    if len(values) == 1:
+        return number(values[0])
     low, high = stats.spread(values)
     return f"{number(stats.median(values))} ({number(low)} to {number(high)})"
 

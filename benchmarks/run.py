@@ -33,7 +33,7 @@ class Sizes:
     handshakes: int = 200
     crowd: int = 10_000
     crowd_rate: int = 1000
-    crowd_seconds: float = 10.0
+    crowd_seconds: float = 30.0
     flat: tuple[int, ...] = (10, 100, 1000, 10_000)
 
 
@@ -95,7 +95,7 @@ class Run:
     ) -> None:
         """Let all have their turn in each of the rounds, A B C A B C, and note the figures.
 
-        :param rounds: at most so many, of what takes long and varies little.
+        :param rounds: at most so many, of what takes long.
         """
         rounds = min(self.sizes.rounds, rounds or self.sizes.rounds)
         for number in range(rounds):

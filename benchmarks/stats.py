@@ -28,5 +28,5 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:
-    """Return the smallest and the largest value."""
-    return min(values), max(values)
+    """Return between which values the middle half of all is (the quartiles)."""
+    return percentile(values, 25), percentile(values, 75)

@@ -1,15 +1,18 @@
 """What a request costs with 10, 100, 1000 and 10 000 connected peers.
 
-64 of them make requests, or all of them, if they are fewer; the others are idle. Each
-crowd has a server of its own, and all of these have their turns.
+As many make requests in each crowd as there are in the smallest; the others are idle. (64
+in one and 10 in another would be two differences at once: how many answers a server finds
+to do each time it looks matters, too.)
+
+All on one server: no two processes are equally fast, for reasons of memory layout. In each
+round its crowd grows and shrinks again, and the sizes on the way are measured both times,
+so that a machine that is getting slower meanwhile is so for all of them.
 
 What it should cost: the same, within 15 %.
 """
 
 from __future__ import annotations
 
-import contextlib
-from functools import partial
 from typing import Mapping, Sequence
 
 from ..catalogue import OURS
@@ -20,29 +23,46 @@ from ..results import Key, Results
 from ..run import Run
 from ..targets import Target
 from .crowd import affordable
-from .kind import CPU, Kind
+from .kind import CPU, Kind, WarmUp
 
 LIMIT = 1.15
+ROUNDS = 5
 
 
 def run(run: Run) -> None:
-    """Connect all crowds, and measure them in turn."""
+    """Measure in each round."""
     sizes = [size for size in run.sizes.flat if affordable(run, size) == size]
-    subjects = {}
-    with contextlib.ExitStack() as stack:
-        for size in sizes:
-            run.say(f"flat: connecting {size} peers")
-            for server in stack.enter_context(run.running(OURS)):
-                clients = stack.enter_context(server.clients(size, prefix=f"of{size}-"))
-                step = max(1, size // run.sizes.connections)
-                callers = clients[::step][: run.sizes.connections]
-                talking = set(map(id, callers))
-                idle = [client for client in clients if id(client) not in talking]
-                for client in callers:
-                    client.learn(run.sizes.exchanges)
-                run_closed_loop(callers, run.sizes.first_warm_up, idle=idle)
-                subjects[peers(server.name, size)] = partial(measure, run, server, callers, idle)
-        run.alternate("flat", subjects)
+    with run.running(OURS) as servers:
+        warm_up = WarmUp(run)
+        for number in range(min(ROUNDS, run.sizes.rounds)):
+            for server in servers:
+                run.say(f"flat: round {number + 1}, {server.name}")
+                for size, cpu in grow_and_shrink(run, warm_up, server, sizes).items():
+                    run.results.add("flat", peers(server.name, size), "cpu", cpu)
+
+
+def grow_and_shrink(
+    run: Run, warm_up: WarmUp, server: Server, sizes: Sequence[int]
+) -> Mapping[int, float]:
+    """Return what a request costs by the size of the crowd."""
+    found: dict[int, list[float]] = {size: [] for size in sizes}
+    first, *larger = sizes
+    with server.clients(first, learn=run.sizes.exchanges) as callers:
+        run_closed_loop(callers, warm_up.seconds(server))
+
+        def measure_and_grow(idle: list[Client], larger: Sequence[int]) -> None:
+            size = len(callers) + len(idle)
+            found[size].append(measure(run, server, callers, idle))
+            if not larger:
+                return
+            with server.clients(larger[0] - size, prefix=f"of{larger[0]}-") as more:
+                measure_and_grow([*idle, *more], larger[1:])
+            server.settle()
+            found[size].append(measure(run, server, callers, idle))
+
+        measure_and_grow([], larger)
+    server.settle()
+    return {size: sum(figures) / len(figures) for size, figures in found.items()}
 
 
 def peers(server: str, size: int) -> str:
@@ -55,25 +75,28 @@ def size_of(name: str) -> int:
     return int(name.split()[-2])
 
 
-def measure(
-    run: Run, server: Server, callers: Sequence[Client], idle: Sequence[Client]
-) -> Mapping[str, float]:
-    """Let some talk for a while, after those pings are answered that came in between."""
+def measure(run: Run, server: Server, callers: Sequence[Client], idle: Sequence[Client]) -> float:
+    """Let some talk for a while.
+
+    Before that, pings are answered that came in between, and garbage is collected:
+    connecting thousands makes Python look through everything soon, for half a second,
+    which is not what a request costs. (What that does to latencies, ``crowd`` tells.)
+    """
+    server.collect()
     run_closed_loop(callers, run.sizes.warm_up, idle=idle)
     before = server.cpu_seconds()
     latencies = run_closed_loop(callers, run.sizes.seconds, idle=idle)
-    return {"cpu": (server.cpu_seconds() - before) / len(latencies) * 1e6}
+    return (server.cpu_seconds() - before) / len(latencies) * 1e6
 
 
 def unevenness(results: Results) -> float | None:
-    """Return the ratio of the largest cost to the smallest."""
-    base, *others = (
-        Key("flat", server, "cpu")
-        for server in results.servers("flat")
-        if server.startswith(f"{OURS}, ")
-    )
-    ratios = [results.ratio(key, base) for key in others]
-    found = [1.0, *(ratio for ratio in ratios if ratio is not None)]
+    """Return the ratio of the largest cost to the smallest, if there is more than one."""
+    servers = [name for name in results.servers("flat") if name.startswith(f"{OURS}, ")]
+    if len(servers) < 2:
+        return None
+    keys = [Key("flat", server, "cpu") for server in servers]
+    ratios = [results.ratio(key, keys[0]) for key in keys]
+    found = [ratio for ratio in ratios if ratio is not None]
     return max(found) / min(found)
 
 
