@@ -4,7 +4,7 @@
     python dev.py bench --write-docs
     python dev.py bench instructions [--count N]
 
-Ends with status 1 when a target is missed.
+Ends with status 1 when a target is missed, or something has failed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from .catalogue import CATALOGUE, FLASK_SOCK, FLOOR, OURS, PROTOO_SERVER, add_ch
 from .docs_page import write_docs
 from .kinds import KINDS, SHORT_KINDS
 from .node_packages import ensure_node_packages
+from .process import ServerFailed
 from .report import kind_table, markdown_report, text_report, verdicts_of
 from .results import Results
 from .run import FULL, SHORT, Run
 from .tables import as_text
+from .wires import WrongAnswer
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SHORT_SERVERS = [OURS, FLASK_SOCK, PROTOO_SERVER, FLOOR]
@@ -64,7 +66,8 @@ def main(args: Sequence[str]) -> int:
             results.add_kinds_of(Results.load(RESULTS / "full.json"))
         for written in write_docs(results):
             print(f"written: {written}")
-    return int(any(verdict.is_missed for verdict in verdicts_of(results)))
+    is_missed = any(verdict.is_missed for verdict in verdicts_of(results))
+    return int(is_missed or bool(results.failures))
 
 
 def measure(options: argparse.Namespace) -> Results:
@@ -86,7 +89,11 @@ def measure(options: argparse.Namespace) -> Results:
     run = Run(sizes, servers, also=also, pywsgi=options.pywsgi, say=say)
     begin = time.monotonic()
     for name in kinds:
-        KINDS[name].run(run)
+        try:
+            KINDS[name].run(run)
+        except (WrongAnswer, ServerFailed, OSError) as error:
+            # The others are worth having all the same.
+            run.results.fail(f"{name}: {error!r}")
         say("")
         if run.results.servers(name):
             print(as_text(kind_table(KINDS[name], run.results)) + "\n", file=sys.stderr)

@@ -46,6 +46,15 @@ class Client:
         self._messages: list[bytes] = []
         self._ids = itertools.count(1)
         self.socket = socket.socket()
+        self.fd = self.socket.fileno()
+        try:
+            self._connect(port)
+            self._shake_hands(port, cookie)
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def _connect(self, port: int) -> None:
         # Not settimeout(), which asks the system twice for each thing that is received.
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             self.socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", TIMEOUT, 0))
@@ -53,12 +62,6 @@ class Client:
             self.socket.bind((next(_SOURCES), 0))
         self.socket.connect((HOST, port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.fd = self.socket.fileno()
-        try:
-            self._shake_hands(port, cookie)
-        except BaseException:
-            self.socket.close()
-            raise
 
     def _shake_hands(self, port: int, cookie: str) -> None:
         who = f"uuid={quote(self.uuid)}&username={quote(self.username)}"

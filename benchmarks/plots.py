@@ -31,10 +31,10 @@ STYLE = {
 
 def draw_all(results: Results, folder: Path) -> list[Path]:
     """Draw what there are figures for; returns the files."""
-    import matplotlib
+    import matplotlib  # type: ignore[import-not-found,unused-ignore]
 
     matplotlib.use("Agg")
-    import matplotlib.pyplot as pyplot
+    import matplotlib.pyplot as pyplot  # type: ignore[import-not-found,unused-ignore]
 
     folder.mkdir(parents=True, exist_ok=True)
     drawings: dict[str, tuple[str, Callable[[Any, Results], None]]] = {

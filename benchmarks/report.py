@@ -34,7 +34,8 @@ def sections(results: Results, layout: Layout) -> dict[str, str]:
         if results.servers(kind.name):
             parts[kind.name] = layout(kind_table(kind, results))
     parts["setting"] = "\n".join(f"- {line}" for line in setting_of(results))
-    parts["not run"] = "\n".join(f"- {text}" for text in results.not_run) or "- nothing"
+    left_out = [*(f"failed: {text}" for text in results.failures), *results.not_run]
+    parts["not run"] = "\n".join(f"- {text}" for text in left_out) or "- nothing"
     return parts
 
 

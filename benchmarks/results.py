@@ -22,12 +22,14 @@ class Results:
 
     :ivar series: the figures, in the order of the rounds.
     :ivar not_run: what was left out, and why.
+    :ivar failures: what was to be run, and ended with an error.
     :ivar facts: the machine and the versions, and how the run was asked for.
     """
 
     def __init__(self) -> None:
         self.series: dict[Key, list[float]] = {}
         self.not_run: list[str] = []
+        self.failures: list[str] = []
         self.facts: dict[str, Any] = {}
 
     def add(self, kind: str, server: str, metric: str, value: float) -> None:
@@ -38,6 +40,10 @@ class Results:
         """Note what is not run."""
         if text not in self.not_run:
             self.not_run.append(text)
+
+    def fail(self, text: str) -> None:
+        """Note what has ended with an error."""
+        self.failures.append(text)
 
     def median(self, key: Key) -> float | None:
         """Return the median over the rounds, if it was measured."""
@@ -77,6 +83,7 @@ class Results:
         content = {
             "facts": self.facts,
             "not_run": self.not_run,
+            "failures": self.failures,
             "series": [[*key, values] for key, values in self.series.items()],
         }
         path.write_text(json.dumps(content, indent=1), encoding="utf-8")
@@ -86,6 +93,7 @@ class Results:
         content = json.loads(path.read_text(encoding="utf-8"))
         results = cls()
         results.facts, results.not_run = content["facts"], content["not_run"]
+        results.failures = content["failures"]
         for kind, server, metric, values in content["series"]:
             results.series[Key(kind, server, metric)] = values
         return results

@@ -229,6 +229,7 @@ def test_a_verdict_says_whether_a_target_holds(value, is_missed, text):
 def test_the_report_has_medians_spreads_ratios_and_verdicts():
     results = make_results(**{OURS: [10.0, 12.0, 11.0], PROTOO_SERVER: [22.0, 22.0, 22.0]})
     results.leave_out("crowd: not asked for")
+    results.fail("relay: no answer within 30 seconds")
     text = report.text_report(results)
     assert f"{OURS:15}  11.0 (10.0 to 12.0)" in text
     assert f"{PROTOO_SERVER}  22.0 (22.0 to 22.0)" in text
@@ -236,7 +237,7 @@ def test_the_report_has_medians_spreads_ratios_and_verdicts():
     assert "a request, to protoo-server 4" in text
     assert "0.5 x         holds" in text
     assert "not measured" in text
-    assert "- crowd: not asked for" in text
+    assert "- failed: relay: no answer within 30 seconds\n- crowd: not asked for" in text
     markdown = report.markdown_report(results)
     assert f"| {OURS} | 11.0 (10.0 to 12.0) |" in markdown
 

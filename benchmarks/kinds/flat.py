@@ -4,9 +4,10 @@ As many make requests in each crowd as there are in the smallest; the others are
 in one and 10 in another would be two differences at once: how many answers a server finds
 to do each time it looks matters, too.)
 
-All on one server: no two processes are equally fast, for reasons of memory layout. In each
-round its crowd grows and shrinks again, and the sizes on the way are measured both times,
-so that a machine that is getting slower meanwhile is so for all of them.
+All on one server: processes of the same code, each with a crowd of its own, were found to
+differ by a fifth. In each round the crowd grows and shrinks again, and the sizes on the
+way are measured both times, so that a machine that is getting slower meanwhile is so for
+all of them.
 
 What it should cost: the same, within 15 %.
 """

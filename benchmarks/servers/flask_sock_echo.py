@@ -6,7 +6,7 @@ import gc
 from typing import Any
 
 from flask import Flask
-from flask_sock import Sock
+from flask_sock import Sock  # type: ignore[import-untyped,unused-ignore]
 
 app = Flask(__name__)
 sock = Sock(app)
@@ -18,7 +18,7 @@ def collect() -> str:
     return "done"
 
 
-@sock.route("/echo")
+@sock.route("/echo")  # type: ignore[untyped-decorator,unused-ignore]
 def echo(ws: Any) -> None:
     while True:
         ws.send(ws.receive())

@@ -6,7 +6,7 @@ import gc
 from typing import Any
 
 from flask import Flask
-from flask_socketio import SocketIO
+from flask_socketio import SocketIO  # type: ignore[import-untyped,unused-ignore]
 
 app = Flask(__name__)
 app.secret_key = "the key of the benchmarks"
@@ -19,6 +19,6 @@ def collect() -> str:
     return "done"
 
 
-@socketio.on("item")
+@socketio.on("item")  # type: ignore[untyped-decorator,unused-ignore]
 def item(data: Any) -> Any:
     return {"id": data["path"].rsplit("/", 1)[1]}
