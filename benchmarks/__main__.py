@@ -63,7 +63,8 @@ def main(args: Sequence[str]) -> int:
     print(text_report(results))
     if options.write_docs:
         if is_part and (RESULTS / "full.json").exists():
-            results.add_kinds_of(Results.load(RESULTS / "full.json"))
+            newer, results = results, Results.load(RESULTS / "full.json")
+            results.replace_kinds(newer)
         for written in write_docs(results):
             print(f"written: {written}")
     is_missed = any(verdict.is_missed for verdict in verdicts_of(results))

@@ -134,6 +134,7 @@ def draw_crowd(axes: Any, results: Results) -> None:
         ha="right",
         va="center",
         color=LIMIT_COLOUR,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
     )
     axes.set_yscale("log")
     axes.set_ylim(top=max(axes.get_ylim()[1], target.limit * 5))

@@ -67,14 +67,13 @@ class Results:
         """Return the servers that this kind has figures of."""
         return list(dict.fromkeys(key.server for key in self.series if key.kind == kind))
 
-    def add_kinds_of(self, older: Results) -> None:
-        """Take over the kinds that were measured in an older run, and not in this one."""
-        ours = {key.kind for key in self.series}
-        for key, values in older.series.items():
-            if key.kind not in ours:
-                self.series[key] = values
-        for text in older.not_run:
-            self.leave_out(text)
+    def replace_kinds(self, newer: Results) -> None:
+        """Take the figures of those kinds that were measured again."""
+        kinds = {key.kind for key in newer.series}
+        kept = {key: values for key, values in self.series.items() if key.kind not in kinds}
+        self.series = {**kept, **newer.series}
+        for text in newer.failures:
+            self.fail(text)
 
     # As a file -----------------------------------------------------------------------
 

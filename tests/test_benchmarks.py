@@ -201,12 +201,13 @@ def test_results_are_the_same_when_they_come_back_from_a_file(tmp_path):
     assert vars(loaded) == vars(results)
 
 
-def test_kinds_that_were_not_measured_again_are_taken_over():
-    older, newer = make_results(a=[1.0]), make_results(a=[2.0])
-    older.add("relay", "a", "cpu", 3.0)
-    newer.add_kinds_of(older)
-    assert newer.median(Key("request", "a", "cpu")) == 2
-    assert newer.median(Key("relay", "a", "cpu")) == 3
+def test_kinds_that_were_measured_again_replace_those_of_before():
+    results, newer = make_results(a=[1.0], gone=[1.0]), make_results(a=[2.0])
+    results.add("relay", "a", "cpu", 3.0)
+    results.replace_kinds(newer)
+    assert results.servers("request") == ["a"]
+    assert results.median(Key("request", "a", "cpu")) == 2
+    assert results.median(Key("relay", "a", "cpu")) == 3
 
 
 @pytest.mark.parametrize(
