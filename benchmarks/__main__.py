@@ -65,6 +65,7 @@ def main(args: Sequence[str]) -> int:
         if is_part and (RESULTS / "full.json").exists():
             newer, results = results, Results.load(RESULTS / "full.json")
             results.replace_kinds(newer)
+            results.save(RESULTS / "full.json")
         for written in write_docs(results):
             print(f"written: {written}")
     is_missed = any(verdict.is_missed for verdict in verdicts_of(results))

@@ -17,7 +17,7 @@ SITES = HERE / "servers"
 CONNECTIONS = 20_000
 
 OURS = "protoo_flask"
-TEARDOWN = "protoo_flask, teardown"
+TEARDOWN = "protoo_flask + teardown"
 FLASK_SOCK = "flask-sock"
 FLASK_SOCKETIO = "Flask-SocketIO"
 PROTOO_SERVER = "protoo-server 4"

@@ -134,7 +134,7 @@ def unevenness(results: Results) -> float | None:
     keys = [Key("flat", server, "floors") for server in servers]
     ratios = [results.ratio(key, keys[0]) for key in keys]
     found = [ratio for ratio in ratios if ratio is not None]
-    return max(found) / min(found)
+    return max(found) / min(found) if found else None
 
 
 KIND = Kind(
