@@ -5,9 +5,12 @@
     python3 dev.py test [pytest args]      run the tests: pytest, then those of the browser client
     python3 dev.py js                      run only the tests of the browser client
     python3 dev.py lint                    check style and types
+    python3 dev.py bench [--short] [...]   measure this project beside others (--help tells more)
 
 The first run makes a virtual environment, .venv, with the Python that runs this file, and
-installs the checkout there. Later runs install again only when setup.cfg has changed.
+installs the checkout there. Later runs install again only when setup.cfg has changed. The
+benchmarks have an environment of their own, .venv-bench: what they compare with is no
+business of the tests.
 """
 
 from __future__ import annotations
@@ -25,8 +28,8 @@ from typing import Any, Callable, Sequence
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
+BENCH_VENV = ROOT / ".venv-bench"
 WINDOWS = os.name == "nt"
-PYTHON = str(VENV / ("Scripts/python.exe" if WINDOWS else "bin/python"))
 PYTHON_VERSION = "{}.{}".format(*sys.version_info)
 NODE_VERSION = (20, 11)  # the first with node:test's mock timers as the tests use them
 IN_CI = os.environ.get("CI") == "true"
@@ -73,11 +76,17 @@ def lint(args: Sequence[str]) -> int:
     return int(any(exit_codes))
 
 
+def bench(args: Sequence[str]) -> int:
+    ensure_installed("bench", BENCH_VENV)
+    return run(python_of(BENCH_VENV), "-m", "benchmarks", *args)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "sample": sample,
     "test": test,
     "js": js,
     "lint": lint,
+    "bench": bench,
 }
 
 
@@ -109,29 +118,42 @@ def ensure_port_is_free(port: int) -> None:
 # The virtual environment
 
 
-def ensure_installed(extra: str) -> None:
+def python_of(venv: Path) -> str:
+    return str(venv / ("Scripts/python.exe" if WINDOWS else "bin/python"))
+
+
+PYTHON = python_of(VENV)
+
+
+def ensure_installed(extra: str, venv: Path = VENV) -> None:
     """Install the checkout (editable) with this extra, unless that is done already.
 
-    .venv/dev.json says for which Python and checkout .venv was made, and which setup.cfg each
-    extra was installed from. It is written after each step, so that an interrupted one is redone.
+    The virtual environment's dev.json says for which Python and checkout it was made, and
+    which setup.cfg each extra was installed from. It is written after each step, so that
+    an interrupted one is redone. "bench" is no extra of the package: what the benchmarks
+    need is nothing that somebody should get with it.
     """
-    state_file = VENV / "dev.json"
+    state_file = venv / "dev.json"
     made_for = {"python": PYTHON_VERSION, "checkout": str(ROOT)}
     state = read_state(state_file)
-    if {key: state.get(key) for key in made_for} != made_for or not python_runs():
-        make_venv()
+    if {key: state.get(key) for key in made_for} != made_for or not python_runs(venv):
+        make_venv(venv)
         state = {**made_for, "installed": {}}
         write_state(state_file, state)
 
     sources = [ROOT / "setup.cfg", ROOT / "pyproject.toml"]
+    targets = [["pip>=21.3"], ["-e", f".[{extra}]"]]
+    if extra == "bench":
+        sources.append(ROOT / "benchmarks" / "requirements.txt")
+        targets[1] = ["-e", ".", "-r", str(sources[-1])]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     if state["installed"].get(extra) == digest:
         return
-    say(f"installing protoo_flask[{extra}] into .venv (the first time takes a minute or two)")
+    say(f"installing for {extra!r} into {venv.name} (the first time takes a minute or two)")
     # The pip that old Pythons bring cannot install a checkout as editable.
-    for target in (["pip>=21.3"], ["-e", f".[{extra}]"]):
-        pip_install = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        run_quietly(*pip_install, *target)
+    for target in targets:
+        pip_install = [python_of(venv), "-m", "pip", "install", "--quiet"]
+        run_quietly(*pip_install, "--disable-pip-version-check", *target)
     state["installed"][extra] = digest
     write_state(state_file, state)
 
@@ -147,10 +169,10 @@ def write_state(state_file: Path, state: dict[str, Any]) -> None:
     state_file.write_text(json.dumps(state, indent=2), encoding="utf-8")
 
 
-def python_runs() -> bool:
-    """Tell whether .venv's Python still exists: upgrading the one it was made from may break it."""
+def python_runs(venv: Path) -> bool:
+    """Tell whether its Python still exists: upgrading the one it was made from may break it."""
     try:
-        return subprocess.call([PYTHON, "-c", "import pip"]) == 0
+        return subprocess.call([python_of(venv), "-c", "import pip"]) == 0
     except OSError:
         return False
 
@@ -160,7 +182,7 @@ def can_make_venv() -> bool:
     return subprocess.call([sys.executable, "-c", code], stderr=subprocess.DEVNULL) == 0
 
 
-def make_venv() -> None:
+def make_venv(venv: Path) -> None:
     if not can_make_venv():
         package = f"python{PYTHON_VERSION}-venv"  # Debian leaves ensurepip to a package of its own
         reason = install_debian_package(package)
@@ -169,18 +191,18 @@ def make_venv() -> None:
                 f"dev.py: {sys.executable} cannot make virtual environments, its modules venv and "
                 f"ensurepip are missing, {reason}.\nOn Debian and Ubuntu: apt-get install {package}"
             )
-    if VENV.is_symlink() or VENV.is_file():  # a file is a pointer to some environment (PEP 832)
-        say("removing .venv, which points to an environment elsewhere")
-        VENV.unlink()
-    if VENV.exists():
-        if not (VENV / "pyvenv.cfg").exists():
-            sys.exit(f"dev.py: {VENV} is in the way, and is no virtual environment: move it")
-        if Path(sys.prefix).resolve() == VENV:
-            sys.exit("dev.py: .venv must be made anew: run `deactivate` first, then this again")
-        say("removing .venv: it was made by another Python, for another checkout or by hand")
-        shutil.rmtree(VENV)
-    say(f"making .venv with Python {PYTHON_VERSION}")
-    run_quietly(sys.executable, "-m", "venv", str(VENV))
+    if venv.is_symlink() or venv.is_file():  # a file is a pointer to some environment (PEP 832)
+        say(f"removing {venv.name}, which points to an environment elsewhere")
+        venv.unlink()
+    if venv.exists():
+        if not (venv / "pyvenv.cfg").exists():
+            sys.exit(f"dev.py: {venv} is in the way, and is no virtual environment: move it")
+        if Path(sys.prefix).resolve() == venv:
+            sys.exit(f"dev.py: {venv.name} must be made anew: run `deactivate` first, then again")
+        say(f"removing {venv.name}: another Python made it, for another checkout, or by hand")
+        shutil.rmtree(venv)
+    say(f"making {venv.name} with Python {PYTHON_VERSION}")
+    run_quietly(sys.executable, "-m", "venv", str(venv))
 
 
 # What the tests need from the system

@@ -1,0 +1,1 @@
+"""Measures this project beside others: see README.md, and ``python dev.py bench --help``."""

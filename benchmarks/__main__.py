@@ -1,0 +1,148 @@
+"""Measures this project beside others.
+
+    python dev.py bench [--short] [--only KIND,KIND] [--servers NAME,NAME] [--rounds N]
+    python dev.py bench --write-docs
+    python dev.py bench instructions [--count N]
+
+Ends with status 1 when a target is missed, or something has failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import sys
+import time
+from pathlib import Path
+from typing import Iterable, Sequence
+
+from . import instructions, machine
+from .catalogue import CATALOGUE, FLASK_SOCK, FLOOR, OURS, PROTOO_SERVER, add_checkout
+from .docs_page import write_docs
+from .kinds import KINDS, SHORT_KINDS
+from .node_packages import ensure_node_packages
+from .process import ServerFailed
+from .report import kind_table, markdown_report, text_report, verdicts_of
+from .results import Results
+from .run import FULL, SHORT, Run
+from .tables import as_text
+from .wires import WrongAnswer
+
+RESULTS = Path(__file__).resolve().parent / "results"
+SHORT_SERVERS = [OURS, FLASK_SOCK, PROTOO_SERVER, FLOOR]
+
+
+def parse(args: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="dev.py bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--short", action="store_true", help="less than a minute, for every day")
+    add("--only", metavar="KINDS", help=f"of {','.join(KINDS)}")
+    add("--servers", metavar="NAMES", help=f'of "{",".join(CATALOGUE)}"')
+    add("--rounds", type=int, metavar="N", help=f"default {FULL.rounds}, short {SHORT.rounds}")
+    add("--also", action="append", default=[], metavar="PATH", help="another checkout, too")
+    add("--pywsgi", action="store_true", help="serve by gevent's pywsgi, not by gunicorn")
+    add("--write-docs", action="store_true", help="write docs/performance.md and its plots")
+    add("--redraw", action="store_true", help="measure nothing: take the last results")
+    return parser.parse_args(args)
+
+
+def main(args: Sequence[str]) -> int:
+    if args and args[0] == "instructions":
+        return instructions.main(args[1:])
+    options = parse(args)
+    is_part = bool(options.short or options.only or options.servers)
+    path = RESULTS / ("part.json" if is_part else "full.json")
+    results = Results.load(path) if options.redraw else measure(options)
+    results.save(path)
+    path.with_suffix(".md").write_text(markdown_report(results), encoding="utf-8")
+    print(text_report(results))
+    if options.write_docs:
+        if is_part and (RESULTS / "full.json").exists():
+            newer, results = results, Results.load(RESULTS / "full.json")
+            results.replace_kinds(newer)
+            results.save(RESULTS / "full.json")
+        for written in write_docs(results):
+            print(f"written: {written}")
+    is_missed = any(verdict.is_missed for verdict in verdicts_of(results))
+    return int(is_missed or bool(results.failures))
+
+
+def measure(options: argparse.Namespace) -> Results:
+    """Run all kinds that were asked for."""
+    sizes = SHORT if options.short else FULL
+    if options.rounds:
+        sizes = dataclasses.replace(sizes, rounds=options.rounds)
+    servers = SHORT_SERVERS if options.short else None
+    if options.servers:
+        servers = choose(options.servers, CATALOGUE)
+    kinds = list(SHORT_KINDS if options.short else KINDS)
+    if options.only:
+        kinds = choose(options.only, KINDS)
+    also = [add_checkout(Path(path)) for path in options.also]
+
+    machine.bind(machine.processors()[1])
+    machine.raise_file_limit()
+    ensure_node_packages()
+    run = Run(sizes, servers, also=also, pywsgi=options.pywsgi, say=say)
+    begin = time.monotonic()
+    for name in kinds:
+        try:
+            KINDS[name].run(run)
+        except (WrongAnswer, ServerFailed, OSError) as error:
+            # The others are worth having all the same.
+            run.results.fail(f"{name}: {error!r}")
+        say("")
+        if run.results.servers(name):
+            print(as_text(kind_table(KINDS[name], run.results)) + "\n", file=sys.stderr)
+    leave_out_the_rest(run, kinds)
+    state_facts(run, "pywsgi" if options.pywsgi else "gunicorn -k gevent -w 1", begin)
+    return run.results
+
+
+def leave_out_the_rest(run: Run, kinds: Sequence[str]) -> None:
+    for name in KINDS:
+        if name not in kinds:
+            run.results.leave_out(f"{name}: not asked for")
+    for name in CATALOGUE:
+        if run.wanted is not None and name not in [*run.wanted, *run.also]:
+            run.results.leave_out(f"{name}: not asked for")
+
+
+def state_facts(run: Run, served_by: str, begin: float) -> None:
+    """Note what a reader has to know about a run."""
+    facts = run.results.facts
+    facts["machine"] = machine.describe()
+    facts["hindrances"] = machine.hindrances()
+    versions = facts.setdefault("versions", {})
+    for name in ("protoo-flask", "msgspec", "greenlet", "Werkzeug"):
+        versions[name] = machine.python_package_version(name) or "?"
+    server, load = machine.processors()
+    facts["run"] = {
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+        "took": f"{(time.monotonic() - begin) / 60:.0f} minutes, {run.sizes.rounds} rounds",
+        "Python servers": served_by,
+        "bound to": f"server: processor {server}, load generator: processor {load}",
+    }
+
+
+def say(text: str) -> None:
+    """Show how far it is, where somebody watches."""
+    if sys.stderr.isatty():
+        print(f"\r{text:78}\r", end="", file=sys.stderr, flush=True)
+
+
+def choose(text: str, allowed: Iterable[str]) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in allowed:
+            sys.exit(f"dev.py bench: there is no {name!r}; there are: {', '.join(allowed)}")
+    return names
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,78 @@
+"""What the clients of a load do when something comes."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import Iterator
+
+from .client import RECEIVE, Client, Exchange, server_frame
+from .frames import client_frame
+from .wires import Protoo, WrongAnswer
+
+
+class Caller:
+    """A client that sends its next request when the answer to the last one is there."""
+
+    __slots__ = ("_exchanges", "_receive", "_send", "answer", "client", "sent_at")
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._exchanges: Iterator[Exchange] = itertools.cycle(client.exchanges)
+        self._receive = client.socket.recv
+        self._send = client.socket.sendall
+        self.answer = b""
+        self.sent_at = 0.0
+
+    def start(self) -> None:
+        """Send the next request."""
+        frame, self.answer = next(self._exchanges)
+        self.sent_at = time.perf_counter()
+        self._send(frame)
+
+    def finish(self) -> bool:
+        """Read what has come, and tell whether that is the answer."""
+        data = self._receive(RECEIVE)
+        return data == self.answer or self._look_closely(data)
+
+    def _look_closely(self, data: bytes) -> bool:
+        """Put together what came in pieces, and leave out what came besides."""
+        if not data:
+            raise WrongAnswer("the server has closed the connection")
+        messages = self.client.take(data)
+        if messages and b"".join(map(server_frame, messages)) != self.answer:
+            raise WrongAnswer(f"expected {self.answer[:200]!r}, got {messages!r}")
+        return bool(messages)
+
+
+class Callee:
+    """A client that answers what it is asked."""
+
+    __slots__ = ("_wire", "client")
+
+    def __init__(self, client: Client) -> None:
+        assert isinstance(client.wire, Protoo)
+        self._wire = client.wire
+        self.client = client
+
+    def finish(self) -> bool:
+        """Answer what has come; nothing that anybody counts."""
+        for message in self.client.take(self.client.read()):
+            self.client.socket.sendall(client_frame(self._wire.answer(message)))
+        return False
+
+
+class Bystander:
+    """A client that only answers the server's pings."""
+
+    __slots__ = ("_client",)
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def finish(self) -> tuple[()]:
+        """Read what has come, which is nothing that anybody counts."""
+        messages = self._client.take(self._client.read())
+        if messages:
+            raise WrongAnswer(f"nobody asked for {messages[0][:200]!r}")
+        return ()

@@ -1,0 +1,113 @@
+"""Servers and their client in one process: what runs under callgrind for instructions.py.
+
+    python -m benchmarks.in_process COUNT
+
+Everything on the way of a request is the real thing, through public names only: the site
+under gevent's pywsgi, the handshake, a socket. The client is as small as it can be, and
+what it costs is known from the floor, which has the same client.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    from gevent import monkey
+
+    monkey.patch_all()  # before anything else is imported
+
+import gc
+import itertools
+import os
+import sys
+from typing import Any, Callable
+
+import gevent
+from gevent.pywsgi import WSGIServer
+from gevent.server import StreamServer
+
+from . import wires
+from .client import RECEIVE, Client
+from .cookies import cookie_of
+from .frames import client_frame, split_frames
+from .kinds.relay import learn_messages
+from .servers import gevent_floor, protoo_flask_site
+
+HOST = "127.0.0.1"
+#: What is made once, or compiled by then, is not counted.
+WARM_UP = 100
+
+#: Does so many of something.
+Work = Callable[[int], None]
+
+
+def requests_of(client: Client) -> Work:
+    """Return what makes requests, one after the other."""
+
+    def work(count: int) -> None:
+        send, receive = client.socket.sendall, client.socket.recv
+        for frame, answer in itertools.islice(itertools.cycle(client.exchanges), count):
+            send(frame)
+            assert receive(RECEIVE) == answer
+
+    return work
+
+
+def messages_of(sender: Client, peer: Client) -> Work:
+    """Return what sends messages, and answers each of them."""
+    wire = peer.wire
+    assert isinstance(wire, wires.Protoo)
+    write = requests_of(sender)
+
+    def answer(count: int) -> None:
+        for _ in range(count):
+            [frame], _rest = split_frames(peer.socket.recv(RECEIVE))
+            peer.socket.sendall(client_frame(wire.answer(frame.payload)))
+
+    def work(count: int) -> None:
+        answering = gevent.spawn(answer, count)
+        write(count)
+        answering.join()
+
+    return work
+
+
+def mark() -> None:
+    """Call a function that nothing else calls: callgrind writes its count at that point."""
+    os.getloadavg()
+
+
+def port_of(server: Any) -> int:
+    port: int = server.server_port
+    return port
+
+
+def main(count: int) -> None:
+    floor = StreamServer((HOST, 0), gevent_floor.serve)
+    site = WSGIServer((HOST, 0), protoo_flask_site.app, log=None)
+    floor.start()
+    site.start()
+
+    def connect(username: str) -> Client:
+        return Client(port_of(site), wires.Protoo(), username, cookie=cookie_of(username))
+
+    to_floor = Client(port_of(floor), wires.Constant())
+    to_site, sender, peer = connect("alice"), connect("bob"), connect("carol")
+    for client in (to_floor, to_site):
+        client.learn(16)
+    learn_messages([sender], [peer], 16)
+    for work in (requests_of(to_floor), requests_of(to_site), messages_of(sender, peer)):
+        work(WARM_UP)
+        # Collections come when they come; without them, the same work is the same count.
+        gc.collect()
+        gc.disable()
+        mark()
+        work(count)
+        mark()
+        work(2 * count)
+        mark()
+        gc.enable()
+    # At once: what a server does when it ends is not of interest, and takes long in here.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,93 @@
+"""How many instructions of the processor a request takes.
+
+    python dev.py bench instructions [--count N] [--checkout PATH]
+
+Counted by callgrind (of valgrind), which simulates a processor: the same work is the same
+count, to about a thousandth, whatever else the machine is doing. Not what time it takes:
+instructions differ, and the kernel's are not counted.
+
+The difference between N requests and twice as many is that of N: what is done once falls
+out. "less the floor" is without what gevent and the client take, which are in the same
+process: see in_process.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Sequence
+
+from .tables import Table, as_text
+
+ROOT = Path(__file__).resolve().parent.parent
+COUNT = 300
+#: In the order of in_process.py, and how many answers of the floor are in each.
+SUBJECTS = (("gevent floor", 1), ("a request", 1), ("a relayed message", 2))
+
+
+def main(args: Sequence[str]) -> int:
+    """Count, and print a table. Ends with status 0 when there is nothing to count with."""
+    parser = argparse.ArgumentParser(prog="dev.py bench instructions")
+    parser.add_argument("--count", type=int, default=COUNT, metavar="N")
+    parser.add_argument("--checkout", type=Path, default=ROOT, metavar="PATH")
+    options = parser.parse_args(args)
+    count = options.count
+    if shutil.which("valgrind") is None:
+        print("instructions: not counted, there is no valgrind (Debian: apt-get install valgrind)")
+        return 0
+    print("counting instructions: this takes a minute", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        run_callgrind(Path(folder), count, options.checkout)
+        totals = [read_total(path) for path in sorted(Path(folder).glob("out.*"), key=number_of)]
+    # At each subject's three marks: everything before, ``count`` of it, and twice as many.
+    per_subject = [totals[begin : begin + 3] for begin in range(0, len(SUBJECTS) * 3, 3)]
+    each = [(double - single) / count for _, single, double in per_subject]
+    table: Table = [["instructions for", "in all", "less the floor"]]
+    for (name, floors), instructions in zip(SUBJECTS, each):
+        table.append([name, f"{instructions:.0f}", f"{instructions - floors * each[0]:.0f}"])
+    print(as_text(table))
+    return 0
+
+
+def run_callgrind(folder: Path, count: int, checkout: Path) -> None:
+    """Run the servers and their client; a file of counts is written at each mark.
+
+    :param checkout: where ``protoo_flask`` is taken from.
+    """
+    command = [
+        "valgrind",
+        "--tool=callgrind",
+        "--dump-before=getloadavg",
+        f"--callgrind-out-file={folder}/out",
+        sys.executable,
+        *("-m", "benchmarks.in_process", str(count)),
+    ]
+    environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command,
+        cwd=checkout,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"callgrind has failed:\n{done.stdout[-2000:]}")
+
+
+def number_of(path: Path) -> int:
+    """Return which of the marks a file was written at: out.1, out.2, ..."""
+    return int(path.suffix[1:])
+
+
+def read_total(path: Path) -> int:
+    """Return the instructions between two marks."""
+    found = re.search(r"^(?:summary|totals): (\d+)", path.read_text(), re.M)
+    assert found is not None
+    return int(found.group(1))

@@ -1,0 +1,64 @@
+"""What an idle connection keeps in memory, before and after its first request.
+
+The private memory of the process (pages that no other process has) with the second 1000
+connections, less that with the first 1000: what a server needs for itself, and to have
+served anybody at all, is not counted. All servers collect their garbage first. Each is
+started anew for this: memory that somebody has left would hide what the next one takes.
+
+What it should be: at most 20 KiB.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Mapping
+
+from ..catalogue import FLASK_SOCK, FLASK_SOCKETIO, OURS, PROTOO_SERVER, SOCKET_IO, Entry
+from ..process import Server
+from ..results import Key
+from ..run import Run
+from ..targets import figure
+from .kind import Kind, Metric
+
+ROUNDS = 3
+
+
+def run(run: Run) -> None:
+    """Start all servers in turn, in each round."""
+    entries = run.choose(OURS, PROTOO_SERVER, SOCKET_IO, FLASK_SOCK, FLASK_SOCKETIO)
+    run.alternate("memory", {entry.name: partial(measure, run, entry) for entry in entries}, ROUNDS)
+
+
+def measure(run: Run, entry: Entry) -> Mapping[str, float]:
+    """Start a server, connect two crowds and weigh the second."""
+    idle = run.sizes.idle
+    with run.start([entry]) as [server]:
+        with server.clients(idle, learn=1):
+            first = weigh(server)
+            with server.clients(idle, prefix="second") as clients:
+                silent = weigh(server)
+                for client in clients:
+                    client.learn(1)
+                after = weigh(server)
+    if first is None or silent is None or after is None:
+        run.results.leave_out("memory: this system does not tell it")
+        return {}
+    return {"idle": (after - first) / idle / 1024, "silent": (silent - first) / idle / 1024}
+
+
+def weigh(server: Server) -> int | None:
+    """Return the private memory; a second look, when the first request for it has left."""
+    server.private_bytes()
+    return server.private_bytes()
+
+
+KIND = Kind(
+    "memory",
+    "memory of an idle connection",
+    run,
+    (
+        Metric("idle", "after a request", "KiB"),
+        Metric("silent", "before the first", "KiB"),
+    ),
+    (figure("an idle connection", 20, "KiB", Key("memory", OURS, "idle")),),
+)
