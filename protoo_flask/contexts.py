@@ -212,6 +212,8 @@ def _is_known(kind: Any) -> bool:
 def _repeat_request(app: Flask, request: Request) -> Request:
     """Return a request that equals one whose server may have finished with it."""
     repeated = app.request_class(_strip_environ(request.environ))
+    # A circle, which would be left to the garbage collector; Flask breaks it, too.
+    repeated.environ.pop("werkzeug.request", None)
     repeated.url_rule = request.url_rule
     repeated.view_args = request.view_args
     return repeated

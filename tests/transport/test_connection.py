@@ -896,22 +896,23 @@ def test_a_link_may_retire_before_the_site_knows_of_it(site):
     assert (code, left + rest) == (3000, WAITING)
 
 
-def in_progress(client):
+def in_progress(peer):
     """Return the ids that a client could not use for other requests."""
-    return set(client.connection._inbox.peer.requests._proceeding)
+    return set(peer.requests._proceeding)
 
 
 def test_requests_that_wait_when_the_site_closes_are_forgotten(site, gate):
     client = site.connect()
+    peer = site.peer()
     client.send(
         request(1, "wait"), request(2), {"method": "note", "path": "/", "data": {}}, request(3)
     )
     gate.wait()
     client.send_bytes(frame(PING))
     assert client.receive() == Frame(PONG, b"")
-    assert in_progress(client) == {1, 2, 3}
+    assert in_progress(peer) == {1, 2, 3}
     client.connection.close(3001, "revoked")
-    assert in_progress(client) == {1}
+    assert in_progress(peer) == {1}
 
 
 @pytest.mark.parametrize("how", ["drop", "retire"])
@@ -919,6 +920,7 @@ def test_requests_that_wait_when_the_link_is_lost_are_not_forgotten(site, gate, 
     handled = site.world.loop.event()
     site.router.get(lambda req, next: handled.set())
     client = site.connect()
+    peer = site.peer()
     client.send(request(1, "wait"), request(2))
     gate.wait()
     client.send_bytes(frame(PING))
@@ -927,7 +929,7 @@ def test_requests_that_wait_when_the_link_is_lost_are_not_forgotten(site, gate, 
         client.connection.retire(3000, "online elsewhere")
     client.close()
     client.wait_for_end()
-    assert in_progress(client) == {1, 2}
+    assert in_progress(peer) == {1, 2}
     gate.open()
     assert handled.wait(PATIENCE)
 
@@ -1090,17 +1092,25 @@ def test_a_connection_that_cannot_begin_gives_its_socket_back(site):
     assert str(site.world.errors.get(timeout=PATIENCE)) == "no room"
 
 
-def test_a_connection_that_has_ended_is_garbage(site):
-    client = site.connect()
-    assert client.request("get")["status"] == 404
-    client.close()
-    client.wait_for_end()
-    site.world.settle()
-    connection = id(client.connection)
-    client.connection = None
-    site.clients.clear()
+def test_a_connection_that_has_ended_is_freed_at_once(site):
+    def connections():
+        return {id(one) for one in gc.get_objects() if isinstance(one, Connection)}
+
     gc.collect()
-    assert connection not in [id(one) for one in gc.get_objects() if isinstance(one, Connection)]
+    before = connections()
+    gc.disable()  # which must find nothing to do
+    try:
+        client = site.connect()
+        assert client.request("get")["status"] == 404
+        client.close()
+        client.wait_for_end()
+        take_departure(site)
+        site.world.settle()
+        client.connection = None
+        site.clients.clear()
+        assert connections() <= before
+    finally:
+        gc.enable()
 
 
 # What is raised that is not an Exception -----------------------------------------------------
