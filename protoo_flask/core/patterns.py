@@ -33,14 +33,11 @@ from urllib.parse import unquote_to_bytes
 from .ambiguity import is_linear
 from .errors import BadPath, PatternError
 from .linear import LinearRegex, NotLinear
-from .segments import Segments, find_segments
+from .segments import Match, Prefix, Segments, find_prefix, find_segments
 
 PathPattern = Union[str, Pattern[str], Sequence[Union[str, Pattern[str]]]]
 Key = Union[str, int]
 Params = Dict[Key, str]
-
-#: What a match gives: the part of the path that matched, and the parameters in it.
-Match = Tuple[str, Params]
 
 #: The parts of a pattern that are not already regular expressions, as in 0.1.13.
 _TOKEN = re.compile(
@@ -81,7 +78,7 @@ class Matcher:
     __slots__ = ("_alternatives", "_segments", "keys", "shapes")
 
     def __init__(
-        self, alternatives: Sequence[_Alternative], segments: Segments | None = None
+        self, alternatives: Sequence[_Alternative], segments: Segments | Prefix | None = None
     ) -> None:
         self._segments = segments
         self._alternatives = [(item.search, item.keys) for item in alternatives]
@@ -94,8 +91,7 @@ class Matcher:
         :raises BadPath: when a parameter does not decode.
         """
         if self._segments is not None and path.isascii() and "%" not in path:
-            params = self._segments.match(path)
-            return None if params is None else (path, params)
+            return self._segments.match(path)
         return self.search(path)
 
     def search(self, path: str) -> Match | None:
@@ -152,8 +148,11 @@ def compile_pattern(
                 keys.append(numbered)
                 numbered += 1
         alternatives.append(_Alternative(_make_search(item, regex), keys, shape))
-    segments = find_segments(items[0], strict, case_sensitive) if end and len(items) == 1 else None
-    return Matcher(alternatives, segments)
+    if len(items) > 1:
+        return Matcher(alternatives)
+    if end:
+        return Matcher(alternatives, find_segments(items[0], strict, case_sensitive))
+    return Matcher(alternatives, find_prefix(items[0], case_sensitive))
 
 
 def _make_search(pattern: object, regex: Pattern[str]) -> Any:

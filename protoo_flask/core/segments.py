@@ -9,7 +9,10 @@ compares them.
 from __future__ import annotations
 
 import re
-from typing import Sequence
+from typing import Dict, Sequence, Tuple, Union
+
+#: The part of the path that matched, and the parameters in it.
+Match = Tuple[str, Dict[Union[str, int], str]]
 
 _LITERAL = re.compile(r"[\w.~@!&=,;-]+", re.ASCII)
 _PARAMETER = re.compile(r":(\w+)(\?)?")
@@ -36,8 +39,8 @@ class Segments:
         ]
         self._keys = [(position, part.strip(":?")) for position, part in numbered if part[0] == ":"]
 
-    def match(self, path: str) -> dict[str | int, str] | None:
-        """Match a plain path; returns the parameters."""
+    def match(self, path: str) -> Match | None:
+        """Match a plain path, the whole of it."""
         # One more than there may be, and what follows: no more of a path of thousands.
         parts = path.split("/", self._count + 2)
         length = len(parts) - 1
@@ -57,7 +60,42 @@ class Segments:
                     return None
                 params[key] = value
         # Without a "/" in front, the first part is not the empty one before it.
-        return None if parts[0] else params
+        return None if parts[0] else (path, params)
+
+
+class Prefix:
+    """A pattern of literals, as routers are mounted at: it matches up to a "/".
+
+    :param pattern: such as "/users".
+    """
+
+    __slots__ = ("_case_sensitive", "_length", "_literal")
+
+    def __init__(self, pattern: str, case_sensitive: bool) -> None:
+        self._case_sensitive = case_sensitive
+        self._literal = pattern if case_sensitive else pattern.lower()
+        self._length = len(pattern)
+
+    def match(self, path: str) -> Match | None:
+        """Match the beginning of a plain path."""
+        length = self._length
+        matched = path[:length]
+        if matched != self._literal and (self._case_sensitive or matched.lower() != self._literal):
+            return None
+        following = path[length : length + 2]
+        if following and following[0] != "/":
+            return None
+        # As in Express, a slash belongs to it when no segment begins there.
+        return (path[: length + 1] if following in ("/", "//") else matched), {}
+
+
+def find_prefix(pattern: object, case_sensitive: bool) -> Prefix | None:
+    """Return a pattern as a prefix; ``None`` for one that is more than literals."""
+    if not isinstance(pattern, str) or not pattern.startswith("/"):
+        return None
+    if not all(_LITERAL.fullmatch(part) for part in pattern[1:].split("/")):
+        return None
+    return Prefix(pattern, case_sensitive)
 
 
 def find_segments(pattern: object, strict: bool, case_sensitive: bool) -> Segments | None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from protoo_flask.core.errors import BadPath, PatternError
 from protoo_flask.core.patterns import compile_pattern
-from protoo_flask.core.segments import find_segments
+from protoo_flask.core.segments import find_prefix, find_segments
 
 PARTS = [*(":x", ":y", ":x?", ":username", "a", "A", "ab", "a.b", "a-b", "k", "s", "S", "42")]
 PARTS += ["~@!&=,;", ":x-:y", "a?", ":x*", "(a)", "*", "\u00e9", "\u017f", ""]
@@ -48,6 +48,34 @@ def test_a_pattern_of_segments_matches_what_its_regular_expression_matches(
     except PatternError:
         return
     assert outcome(matcher.match, path) == outcome(matcher.search, path)
+
+
+@settings(deadline=None, max_examples=400)
+@given(patterns, paths, st.booleans())
+@example("/a", "/a", False)
+@example("/a", "/a/", False)
+@example("/a", "/a//", False)
+@example("/a", "/a//b", False)
+@example("/a", "/ab", False)
+@example("/a/b", "/a/b/c", True)
+@example("/k", "/\u212a", False)
+@example("/A", "/a/b", True)
+def test_a_prefix_matches_what_its_regular_expression_matches(pattern, path, case_sensitive):
+    try:
+        matcher = compile_pattern(pattern, end=False, case_sensitive=case_sensitive)
+    except PatternError:
+        return
+    assert outcome(matcher.match, path) == outcome(matcher.search, path)
+
+
+@pytest.mark.parametrize("pattern", ["/a", "/users", "/chat/rooms", "/a.b/c-d"])
+def test_what_routers_are_mounted_at_is_a_prefix(pattern):
+    assert find_prefix(pattern, False) is not None
+
+
+@pytest.mark.parametrize("pattern", ["/", "*", "/a/", "/:x", "/a/:x", "/(a|b)", "/a?", "/é"])
+def test_other_beginnings_are_not(pattern):
+    assert find_prefix(pattern, False) is None
 
 
 @pytest.mark.parametrize("pattern", ["/a", "/:x", "/users/:username/:uuid?", "/a/:b/c.d", "/:x?"])
