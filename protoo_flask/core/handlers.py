@@ -95,7 +95,7 @@ def check_function(function: Any, form: str = MIDDLEWARE) -> Any:
     if _is_async(function) or _is_async(function.__call__):
         raise UsageError(
             f"{function!r} is a coroutine function; handlers are plain functions here "
-            "(each connection has a greenlet of its own, so blocking calls are fine)"
+            "(each runs in a greenlet, so blocking calls are fine)"
         )
     _check_signature(function, form)
     return function
