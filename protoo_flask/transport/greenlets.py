@@ -23,6 +23,9 @@ _READ, _WRITE = 1, 2
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
+_NO_LOCK = contextlib.nullcontext()
+
+
 class GreenletTimer:
     """A timer of the hub whose function runs in a greenlet."""
 
@@ -54,10 +57,6 @@ class GreenletLoop:
 
     def __init__(self) -> None:
         self.workers = Workers()
-        # Greenlets switch where they block, and nothing blocks while holding a lock. So
-        # nobody ever waits for this one, and all may share it. As a context manager it
-        # costs half of what contextlib.nullcontext does, which is written in Python.
-        self._lock: Any = monkey.get_original("_thread", "RLock")()
 
     def call_later(self, seconds: float, function: Callable[..., Any], *args: Any) -> GreenletTimer:
         return GreenletTimer(self.workers, seconds, function, args)
@@ -69,8 +68,8 @@ class GreenletLoop:
         return gevent.event.Event()
 
     def lock(self) -> ContextManager[Any]:
-        lock: ContextManager[Any] = self._lock
-        return lock
+        # Greenlets switch where they block, and nothing blocks while holding a lock.
+        return _NO_LOCK
 
     def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any:
         # The hub runs its callbacks as soon as this greenlet lets it; stop() unasks.
