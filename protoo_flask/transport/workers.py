@@ -13,6 +13,7 @@ the next to work, while what it needs is in the caches of the processor.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Callable
 
 import gevent
@@ -47,23 +48,23 @@ class Workers:
         if not self._idle:
             # By hand instead of start(), which would wait for the hub to come round.
             gevent.Greenlet(self._work).switch()
-        self._idle.pop().switch((function, args))
+        self._idle.pop().switch(partial(function, *args) if args else function)
 
     def run_soon(self, function: Callable[..., None], *args: Any) -> None:
         """Call ``function(*args)`` in a greenlet, as soon as the current one blocks."""
         self._hub.loop.run_callback(self.run, function, *args)
 
     def _work(self) -> None:
-        worker = getcurrent()
+        worker, wait = getcurrent(), self._hub.switch
         self.size += 1
         try:
             while len(self._idle) < MAX_IDLE:
                 self._idle.append(worker)
-                function, args = self._hub.switch()
+                function = wait()
                 # What code of a site left in its context variables is not for the next.
                 worker.gr_context = None
-                function(*args)
-                function = args = None  # while it waits, it keeps nothing alive
+                function()
+                function = None  # while it waits, it keeps nothing alive
         finally:
             self.size -= 1
             if worker in self._idle:  # killed there, by who knows whom
