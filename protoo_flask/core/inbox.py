@@ -93,7 +93,9 @@ class Inbox:
         assert message.status is not UNSET  # these as above
         assert message.id is not UNSET
         id = message.id
-        response = Response(message.status, message.reason, message.data, id=id, peer=self.peer)
+        response = Response(message.status, message.reason, message.data)
+        # Here, and not by name above: calling a class by names costs as much as all the rest.
+        response.id, response.peer = id, self.peer
         self.peer.transactions.receive(id, response)
 
     def receive_binary(self) -> None:

@@ -84,9 +84,7 @@ class Peer:
         self.context: Any = None
         #: For what changes together: the link, the mailbox, and what is under way.
         self.lock = registry.scheduler.lock()
-        self.transactions = ClientTransactions(
-            self, registry.scheduler, first_id=registry.first_id()
-        )
+        self.transactions = ClientTransactions(self, first_id=registry.first_id())
         self.requests = ServerTransactions(registry.scheduler.lock(), registry.answers)
         self.registry = registry
         self._listeners: dict[str, list[Callable[[Peer], Any]]] = {}
@@ -122,7 +120,9 @@ class Peer:
         """
         if not isinstance(request, Request):
             raise UsageError(f"peer.send(request) takes a Request, not {request!r}")
-        return self.transactions.start(request, on_response, self._timeout(timeout))
+        if timeout is None:
+            timeout = self.registry.request_timeout
+        return self.transactions.start(request, on_response, timeout)
 
     def request(
         self, method: str, data: dict[str, Any] | None = None, timeout: float | None = None
@@ -212,12 +212,11 @@ class Peer:
         is_taken = self.mailbox.put(payload, id)
         return is_taken, None if is_taken else self.mailbox
 
-    def call_back(self, function: OnResponse, response: Response) -> None:
+    def call_back(self, function: Any, response: Response) -> None:
         """Run a function of the application for a response from this peer."""
         # Relaying needs nothing of the site, and is most of what a messenger does.
-        request = getattr(function, "__self__", None)
-        is_relay = getattr(function, "__func__", None) is Request.reply
-        if is_relay and isinstance(request, Request) and request.is_received:
+        request = function.__self__ if getattr(function, "__func__", None) is _REPLY else None
+        if request is not None and request.is_received:
             answer(request, response, fails_early=True)
         elif response.is_local:
             # Made wherever somebody gave up: in the middle of a handler that called
@@ -226,12 +225,12 @@ class Peer:
         else:
             self.registry.call_back(self, function, response)
 
-    def _timeout(self, seconds: float | None) -> float:
-        return self.registry.request_timeout if seconds is None else seconds
-
     def __repr__(self) -> str:
         return f"<Peer {self.username}/{self.uuid} {'online' if self.online else self.state}>"
 
+
+#: What ``req.reply`` is for every request.
+_REPLY = Request.reply
 
 #: What ``peer.on()`` knows, and the signal it stands for.
 PEER_EVENTS = {

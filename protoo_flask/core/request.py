@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from .peers import Peer
 
 
+#: The sender of a request that has not been asked for it: most never are.
+_UNASKED: Any = object()
+
+
 class Request:
     """One request (or notification: a request whose ``id`` is ``None``).
 
@@ -34,7 +38,6 @@ class Request:
 
     __slots__ = (
         "_attributes",
-        "_has_sender",
         "_respond",
         "_sender",
         "_wait_longer",
@@ -110,21 +113,19 @@ class Request:
         #: The function that was called last, for the log when nobody answers.
         self.last_handler: Any = None
         self._respond = respond
-        self._sender: dict[str, str] | None = None
-        self._has_sender = False
+        self._sender: dict[str, str] | None = _UNASKED
 
     @property
     def sender(self) -> dict[str, str] | None:
         """``{"username": str, "uuid": str}`` of the peer that sent it, or ``None``."""
-        # Most requests are never asked for it.
-        if not self._has_sender:
-            self.sender = None if self.peer is None else self.peer.address
-        return self._sender
+        sender = self._sender
+        if sender is _UNASKED:
+            sender = self._sender = None if self.peer is None else self.peer.address
+        return sender
 
     @sender.setter
     def sender(self, sender: dict[str, str] | None) -> None:
         self._sender = sender
-        self._has_sender = True
 
     @property
     def is_notification(self) -> bool:
