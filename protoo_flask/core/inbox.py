@@ -76,9 +76,10 @@ class Inbox:
             self.peer,
             self._respond,
             application.owner,
+            self._origin,
+            hash(payload),
         )
         if id is not None:
-            request.origin, request.fingerprint = self._origin, hash(payload)
             seen = self.peer.requests.begin(request, application.scheduler.now)
             if seen is not NEW:
                 self._take_known(request, id, seen)

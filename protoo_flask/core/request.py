@@ -76,10 +76,12 @@ class Request:
         peer: Peer,
         respond: Callable[[Request, Response], None],
         app: Any = None,
+        origin: object = None,
+        fingerprint: int = 0,
     ) -> Request:
         """Make the request that ``peer`` sent; ``respond(request, response)`` answers it."""
         request = cls.__new__(cls)
-        request._fill(method, path, id, data, peer, respond, app)
+        request._fill(method, path, id, data, peer, respond, app, origin, fingerprint)
         return request
 
     def _fill(
@@ -91,6 +93,8 @@ class Request:
         peer: Peer | None,
         respond: Callable[[Request, Response], None] | None,
         app: Any,
+        origin: object = None,
+        fingerprint: int = 0,
     ) -> None:
         self.method = method
         self.path = self.original_path = path
@@ -105,8 +109,8 @@ class Request:
         self.response: Response | None = None
         #: Of what connection it came, a hash of its text, and what is to be said again when
         #: it is repeated, written: see server_transactions.py.
-        self.origin: object = None
-        self.fingerprint = 0
+        self.origin = origin
+        self.fingerprint = fingerprint
         self.repetition: tuple[bytes, ...] = ()
         self._attributes: dict[str, Any] | None = None
         self._wait_longer: Callable[[Request], None] | None = None

@@ -89,9 +89,12 @@ class _Messenger:
             self._offer(req, username)
             if not req.ended:
                 req.reply(404, "peer not found")
-        elif req.is_notification:
+        elif req.id is None:
             broadcast(peers, req.method, req.data, req.sender)
             req.reply(200, f"message sent to {len(peers)} peers")
+        elif len(peers) == 1 and self._report is None and self._on_offline is None:
+            # What most messages are. Nothing of the site is needed for the way back.
+            peers[0].send(req, on_response=req.reply)
         else:
             self._forward(req, username, peers)
         if self._carbons and (peers or _is_accepted(req)):
@@ -113,8 +116,6 @@ class _Messenger:
             for peer in peers:
                 peer.send(req)
             req.reply(200, f"message sent to {len(peers)} peers")
-        elif self._on_offline is None:
-            peers[0].send(req, on_response=req.reply)
         else:
             peers[0].send(req, on_response=partial(self._relay, req, username))
 
