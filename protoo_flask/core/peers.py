@@ -212,11 +212,12 @@ class Peer:
         is_taken = self.mailbox.put(payload, id)
         return is_taken, None if is_taken else self.mailbox
 
-    def call_back(self, function: Any, response: Response) -> None:
+    def call_back(self, function: OnResponse, response: Response) -> None:
         """Run a function of the application for a response from this peer."""
         # Relaying needs nothing of the site, and is most of what a messenger does.
-        request = function.__self__ if getattr(function, "__func__", None) is _REPLY else None
-        if request is not None and request.is_received:
+        request = getattr(function, "__self__", None)
+        is_relay = getattr(function, "__func__", None) is Request.reply
+        if is_relay and isinstance(request, Request) and request.is_received:
             answer(request, response, fails_early=True)
         elif response.is_local:
             # Made wherever somebody gave up: in the middle of a handler that called
@@ -228,9 +229,6 @@ class Peer:
     def __repr__(self) -> str:
         return f"<Peer {self.username}/{self.uuid} {'online' if self.online else self.state}>"
 
-
-#: What ``req.reply`` is for every request.
-_REPLY = Request.reply
 
 #: What ``peer.on()`` knows, and the signal it stands for.
 PEER_EVENTS = {
