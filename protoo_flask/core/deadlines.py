@@ -27,6 +27,7 @@ class Deadlines(Generic[T]):
         self, scheduler: Scheduler, seconds: float | None, expire: Callable[[T], None]
     ) -> None:
         self._scheduler = scheduler
+        self._now = scheduler.now
         self.seconds = seconds
         self._expire = expire
         self._lock = scheduler.lock()
@@ -42,8 +43,9 @@ class Deadlines(Generic[T]):
         if self.seconds is None:
             return
         # First out: a dict keeps the place of a key that it has.
-        self._deadlines.pop(item, None)
-        self._deadlines[item] = self._scheduler.now() + self.seconds
+        deadlines = self._deadlines
+        deadlines.pop(item, None)
+        deadlines[item] = self._now() + self.seconds
         # In this order: who takes the timer away looks at the items after that.
         if self._timer is None:
             with self._lock:
@@ -78,7 +80,7 @@ class Deadlines(Generic[T]):
         """Expire what is due, and come back for the next."""
         with self._lock:
             self._timer = None
-            now = self._scheduler.now()
+            now = self._now()
             due, following = self._split(now)
             if following is not None:
                 self._timer = self._scheduler.call_later(following - now, self._look)

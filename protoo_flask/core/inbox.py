@@ -76,9 +76,10 @@ class Inbox:
             self.peer,
             self._respond,
             application.owner,
+            self._origin,
+            hash(payload),
         )
         if id is not None:
-            request.origin, request.fingerprint = self._origin, hash(payload)
             seen = self.peer.requests.begin(request, application.scheduler.now)
             if seen is not NEW:
                 self._take_known(request, id, seen)
@@ -93,7 +94,9 @@ class Inbox:
         assert message.status is not UNSET  # these as above
         assert message.id is not UNSET
         id = message.id
-        response = Response(message.status, message.reason, message.data, id=id, peer=self.peer)
+        response = Response(message.status, message.reason, message.data)
+        # Here, and not by name above: calling a class by names costs as much as all the rest.
+        response.id, response.peer = id, self.peer
         self.peer.transactions.receive(id, response)
 
     def receive_binary(self) -> None:

@@ -70,13 +70,13 @@ class IncomingResponse(msgspec.Struct):
     data: Data = None
 
 
-class OutgoingRequest(msgspec.Struct, kw_only=True):
+class OutgoingRequest(msgspec.Struct):
     """A request (or, without ``id``, a notification) to a peer."""
 
     method: str
-    id: Union[int, UnsetType] = UNSET
+    id: Union[int, UnsetType]
     data: Dict[str, Any]
-    sender: Union[Dict[str, str], UnsetType] = UNSET
+    sender: Union[Dict[str, str], UnsetType]
 
 
 class OutgoingResponse(msgspec.Struct):
@@ -216,14 +216,10 @@ def serialize_request(
     """
     if not isinstance(data, dict):
         raise Unsendable(f"data must be a dict, not {data!r}")
-    message = OutgoingRequest(
-        method=method,
-        id=UNSET if id is None else id,
-        data=data,
-        sender=UNSET if sender is None else sender,
-    )
+    number = UNSET if id is None else id
+    address = UNSET if sender is None else sender
     try:
-        return _encode(message)
+        return _encode(OutgoingRequest(method, number, data, address))
     except _UNWRITABLE as error:
         raise Unsendable(f"data cannot be written as JSON: {error}") from error
 

@@ -84,9 +84,7 @@ class Peer:
         self.context: Any = None
         #: For what changes together: the link, the mailbox, and what is under way.
         self.lock = registry.scheduler.lock()
-        self.transactions = ClientTransactions(
-            self, registry.scheduler, first_id=registry.first_id()
-        )
+        self.transactions = ClientTransactions(self, first_id=registry.first_id())
         self.requests = ServerTransactions(registry.scheduler.lock(), registry.answers)
         self.registry = registry
         self._listeners: dict[str, list[Callable[[Peer], Any]]] = {}
@@ -122,7 +120,9 @@ class Peer:
         """
         if not isinstance(request, Request):
             raise UsageError(f"peer.send(request) takes a Request, not {request!r}")
-        return self.transactions.start(request, on_response, self._timeout(timeout))
+        if timeout is None:
+            timeout = self.registry.request_timeout
+        return self.transactions.start(request, on_response, timeout)
 
     def request(
         self, method: str, data: dict[str, Any] | None = None, timeout: float | None = None
@@ -225,9 +225,6 @@ class Peer:
             self.registry.scheduler.spawn(self.registry.call_back, self, function, response)
         else:
             self.registry.call_back(self, function, response)
-
-    def _timeout(self, seconds: float | None) -> float:
-        return self.registry.request_timeout if seconds is None else seconds
 
     def __repr__(self) -> str:
         return f"<Peer {self.username}/{self.uuid} {'online' if self.online else self.state}>"

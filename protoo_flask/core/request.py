@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from .peers import Peer
 
 
+#: The sender of a request that has not been asked for it: most never are.
+_UNASKED: Any = object()
+
+
 class Request:
     """One request (or notification: a request whose ``id`` is ``None``).
 
@@ -34,7 +38,6 @@ class Request:
 
     __slots__ = (
         "_attributes",
-        "_has_sender",
         "_respond",
         "_sender",
         "_wait_longer",
@@ -73,10 +76,12 @@ class Request:
         peer: Peer,
         respond: Callable[[Request, Response], None],
         app: Any = None,
+        origin: object = None,
+        fingerprint: int = 0,
     ) -> Request:
         """Make the request that ``peer`` sent; ``respond(request, response)`` answers it."""
         request = cls.__new__(cls)
-        request._fill(method, path, id, data, peer, respond, app)
+        request._fill(method, path, id, data, peer, respond, app, origin, fingerprint)
         return request
 
     def _fill(
@@ -88,6 +93,8 @@ class Request:
         peer: Peer | None,
         respond: Callable[[Request, Response], None] | None,
         app: Any,
+        origin: object = None,
+        fingerprint: int = 0,
     ) -> None:
         self.method = method
         self.path = self.original_path = path
@@ -102,29 +109,27 @@ class Request:
         self.response: Response | None = None
         #: Of what connection it came, a hash of its text, and what is to be said again when
         #: it is repeated, written: see server_transactions.py.
-        self.origin: object = None
-        self.fingerprint = 0
+        self.origin = origin
+        self.fingerprint = fingerprint
         self.repetition: tuple[bytes, ...] = ()
         self._attributes: dict[str, Any] | None = None
         self._wait_longer: Callable[[Request], None] | None = None
         #: The function that was called last, for the log when nobody answers.
         self.last_handler: Any = None
         self._respond = respond
-        self._sender: dict[str, str] | None = None
-        self._has_sender = False
+        self._sender: dict[str, str] | None = _UNASKED
 
     @property
     def sender(self) -> dict[str, str] | None:
         """``{"username": str, "uuid": str}`` of the peer that sent it, or ``None``."""
-        # Most requests are never asked for it.
-        if not self._has_sender:
-            self.sender = None if self.peer is None else self.peer.address
-        return self._sender
+        sender = self._sender
+        if sender is _UNASKED:
+            sender = self._sender = None if self.peer is None else self.peer.address
+        return sender
 
     @sender.setter
     def sender(self, sender: dict[str, str] | None) -> None:
         self._sender = sender
-        self._has_sender = True
 
     @property
     def is_notification(self) -> bool:

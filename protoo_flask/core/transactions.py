@@ -24,6 +24,7 @@ Every way out is a final response, so whoever waits is always told.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 from .errors import Unsendable, WaitTimeout
@@ -33,19 +34,11 @@ from .response import Response
 
 if TYPE_CHECKING:
     from .peers import Peer
-    from .scheduling import Event, Scheduler, Timer
+    from .scheduling import Event, Timer
 
 CALLING = "calling"
 PROCEEDING = "proceeding"
 TERMINATED = "terminated"
-
-#: (state, event) -> state. What is not here is ignored.
-TRANSITIONS = {
-    (CALLING, "provisional"): PROCEEDING,
-    (CALLING, "final"): TERMINATED,
-    (PROCEEDING, "provisional"): PROCEEDING,
-    (PROCEEDING, "final"): TERMINATED,
-}
 
 #: Bytes of requests that one peer may leave unanswered. What is sent to it is kept until it
 #: answers or the time is up, so somebody who reads and never answers could make the
@@ -75,7 +68,6 @@ class ClientTransaction:
         "_of_core",
         "_on_response",
         "_responses",
-        "_scheduler",
         "_timer",
         "_waiting",
         "id",
@@ -92,7 +84,6 @@ class ClientTransaction:
         peer: Peer,
         id: int,
         on_response: OnResponse | None,
-        scheduler: Scheduler,
         of_core: bool = False,
     ) -> None:
         self.request = request
@@ -105,7 +96,6 @@ class ClientTransaction:
         self._responses: list[Response] = []
         self._on_response = on_response
         self._of_core = of_core
-        self._scheduler = scheduler
         self._timer: Timer | None = None
         self._waiting: list[Event] = []
 
@@ -116,13 +106,14 @@ class ClientTransaction:
             ends the transaction itself with a local 408.
         :raises WaitTimeout: when ``timeout`` passed first; the transaction goes on.
         """
-        deadline = None if timeout is None else self._scheduler.now() + timeout
+        now = self.peer.registry.scheduler.now
+        deadline = None if timeout is None else now() + timeout
         while True:
             # Counted first: a response that comes from now on is news.
             seen = len(self._responses)
             if self.response is not None:
                 return self.response
-            left = None if deadline is None else max(0.0, deadline - self._scheduler.now())
+            left = None if deadline is None else max(0.0, deadline - now())
             if not self._wait_for_news(seen, left):
                 raise WaitTimeout(f"no final response within {timeout} s to {self.request!r}")
 
@@ -150,24 +141,27 @@ class ClientTransaction:
 
     def receive(self, response: Response) -> None:
         """Take the next response; ignored when the transaction has ended."""
-        is_final = response.status >= 200
         transactions = self.peer.transactions
         with transactions.lock:
-            state = TRANSITIONS.get((self.state, "final" if is_final else "provisional"))
-            if state is None:
+            if self.state is TERMINATED:
                 return
-            self.state = state
-            if is_final:
+            if response.status >= 200:
+                self.state = TERMINATED
                 self.response = response
                 transactions.forget(self)
-                self._stop_timer()
+                if self._timer is not None:
+                    self._timer.cancel()
+                    self._timer = None
+            else:
+                self.state = PROCEEDING
             # A peer may send provisional responses for as long as a call rings, and nobody
             # waits for these, or iterates over them.
             if not self._of_core:
                 self._responses.append(response)
-            waiting = tuple(self._waiting)
-        for event in waiting:
-            event.set()
+        # Who comes too late to be among these has seen the response.
+        if self._waiting:
+            for event in tuple(self._waiting):
+                event.set()
         if self._on_response is None:
             return
         if self._of_core:
@@ -176,27 +170,17 @@ class ClientTransaction:
             self.peer.call_back(self._on_response, response)
 
     def start_timer(self, seconds: float) -> None:
-        """Arm the timeout; 408 is what SIP calls it (RFC 3261 section 21.4.9)."""
-        # A timer of one's own costs more than all the rest; most have the same time.
-        timeouts = self.peer.registry.timeouts
-        if seconds == timeouts.seconds:
-            timeouts.add(self)
-        else:
-            self._timer = self._scheduler.call_later(seconds, self.time_out)
+        """Give it a timer of its own."""
+        scheduler = self.peer.registry.scheduler
+        self._timer = scheduler.call_later(seconds, self.time_out)
 
     def time_out(self) -> None:
-        """End it with a local 408."""
+        """End it with a local 408; that is what SIP calls it (RFC 3261 section 21.4.9)."""
         self.finish(408, "request timeout")
-
-    def _stop_timer(self) -> None:
-        self.peer.registry.timeouts.remove(self)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def _wait_for_news(self, seen: int, timeout: float | None = None) -> bool:
         """Block until there are more than ``seen`` responses; ``False`` after ``timeout``."""
-        event = self._scheduler.event()
+        event = self.peer.registry.scheduler.event()
         self._waiting.append(event)
         try:
             # What came between looking and watching must not be slept through.
@@ -218,10 +202,12 @@ class ClientTransactions:
     :ivar late: how many responses came for no transaction: late, or made up.
     """
 
-    def __init__(self, peer: Peer, scheduler: Scheduler, first_id: int) -> None:
+    __slots__ = ("_ids", "_peer", "_pending", "_size", "late", "lock")
+
+    def __init__(self, peer: Peer, first_id: int) -> None:
         self._peer = peer
-        self._scheduler = scheduler
-        self._next_id = first_id
+        #: Counted from 0, and taken without the lock: next() is one step, also to other threads.
+        self._ids = itertools.count(first_id - 1)
         #: The server's requests, their responses and timeouts may come in several threads.
         self.lock = peer.lock
         self.late = 0
@@ -247,12 +233,9 @@ class ClientTransactions:
             be called before this returns, and must neither block nor raise.
         :param is_urgent: it is small, and is sent however much is unanswered.
         """
-        with self.lock:
-            id = self._next_id
-            self._next_id = id + 1 if id < MAX_ID else 1
-        transaction = ClientTransaction(
-            request, self._peer, id, on_response, self._scheduler, of_core
-        )
+        peer = self._peer
+        id = next(self._ids) % MAX_ID + 1
+        transaction = ClientTransaction(request, peer, id, on_response, of_core)
         try:
             payload = serialize_request(request.method, id, request.data, request.sender)
         except Unsendable as error:
@@ -266,15 +249,22 @@ class ClientTransactions:
             if has_room:
                 self._pending[id] = transaction
                 self._size += len(payload)
-                if timeout is not None:
+                # A timer of one's own costs more than all the rest; most have the same time.
+                timeouts = peer.registry.timeouts
+                if timeout == timeouts.seconds:
+                    timeouts.add(transaction)
+                elif timeout is not None:
                     transaction.start_timer(timeout)
-                is_taken, full = self._peer.place(payload, id)
+                link = peer.link
+                if link is not None and link.send(payload):
+                    return transaction
+                is_taken, full = peer.place(payload, id)
         # What follows runs code of others, which may take locks of their own.
         if not has_room:
             transaction.finish(503, "too much is unanswered")
             return transaction
         if full is not None:
-            self._peer.registry.give_up(self._peer, full)
+            peer.registry.give_up(peer, full)
         if not is_taken:
             transaction.finish(410, "peer offline")
         return transaction
@@ -299,9 +289,10 @@ class ClientTransactions:
         """Drop a transaction that has ended."""
         if self._pending.pop(transaction.id, None) is not None:
             self._size -= len(transaction.payload)
-        mailbox = self._peer.mailbox
-        if mailbox is not None:
-            mailbox.discard(transaction.id)
+        peer = self._peer
+        peer.registry.timeouts.remove(transaction)
+        if peer.mailbox is not None:
+            peer.mailbox.discard(transaction.id)
 
     def unanswered(self) -> dict[int, bytes]:
         """Return what was sent and not answered finally, in order: {id: payload}."""

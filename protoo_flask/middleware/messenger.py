@@ -82,20 +82,31 @@ class _Messenger:
     def deliver(self, req: Request, next: Next) -> None:
         """Pass a message on to those it is for, and to whom else it concerns."""
         username, uuid = req.params["username"], req.params.get("uuid")
-        peers = self._protoo.peers(username, uuid)
-        if uuid is None:
-            peers = [peer for peer in peers if peer is not req.peer]
+        peers = self._find(req, username, uuid)
+        if uuid is None and req.peer in peers:
+            peers.remove(req.peer)
         if not peers:
             self._offer(req, username)
             if not req.ended:
                 req.reply(404, "peer not found")
-        elif req.is_notification:
+        elif req.id is None:
             broadcast(peers, req.method, req.data, req.sender)
             req.reply(200, f"message sent to {len(peers)} peers")
+        elif len(peers) == 1 and self._report is None and self._on_offline is None:
+            # What most messages are. Nothing of the site is needed for the way back.
+            peers[0].send(req, on_response=req.reply)
         else:
             self._forward(req, username, peers)
         if self._carbons and (peers or _is_accepted(req)):
             self._send_carbons(req, username, uuid, peers)
+
+    def _find(self, req: Request, username: str, uuid: str | None = None) -> list[Peer]:
+        """Return the peers of a user, or a device."""
+        if req.app is not self._protoo:
+            return self._protoo.peers(username, uuid)
+        # These are the same, without asking Flask which app this is.
+        assert req.peer is not None
+        return req.peer.registry.find(username, uuid)
 
     def _forward(self, req: Request, username: str, peers: list[Peer]) -> None:
         if self._report is not None:
@@ -105,8 +116,6 @@ class _Messenger:
             for peer in peers:
                 peer.send(req)
             req.reply(200, f"message sent to {len(peers)} peers")
-        elif self._on_offline is None:
-            peers[0].send(req, on_response=req.reply)
         else:
             peers[0].send(req, on_response=partial(self._relay, req, username))
 
@@ -142,7 +151,7 @@ class _Messenger:
 
     def _offer(self, req: Request, username: str) -> None:
         """Let ``on_offline`` have a message to a user who is not there at all."""
-        if self._on_offline is not None and not self._protoo.peers(username):
+        if self._on_offline is not None and not self._find(req, username):
             self._on_offline(req, username)
 
     def _send_carbons(
@@ -152,7 +161,7 @@ class _Messenger:
         assert req.peer is not None
         others = [
             peer
-            for peer in self._protoo.peers(req.peer.username)
+            for peer in self._find(req, req.peer.username)
             if peer is not req.peer and peer not in recipients
         ]
         if not others:
