@@ -99,7 +99,7 @@ class ServerTransactions:
         #: {id: Answer}, oldest first.
         self._completed: dict[int, Answer] = {}
         #: Those that have not lost their text, oldest first; some may be forgotten altogether.
-        self._with_text: deque[Answer] = deque()
+        self._with_text: deque[Answer] | None = None
         self._size = 0
         self._repeat_until = 0.0
 
@@ -179,7 +179,7 @@ class ServerTransactions:
         with self._lock:
             for answer in list(self._completed.values()):
                 self.forget_answer(answer)
-            self._with_text.clear()
+            self._with_text = None
             self._memory = None
 
     def _is_remembered(self, answer: Answer) -> bool:
@@ -196,6 +196,8 @@ class ServerTransactions:
         self._completed[answer.id] = answer
         self._size += len(answer.payload) + ANSWER_SIZE
         memory.add(answer)
+        if self._with_text is None:
+            self._with_text = deque()
         self._with_text.append(answer)
         while self._size > MAX_REMEMBERED and len(self._with_text) > 1:
             self._forget_text(self._with_text.popleft())

@@ -25,6 +25,7 @@ Every way out is a final response, so whoever waits is always told.
 from __future__ import annotations
 
 import itertools
+import weakref
 from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 from .errors import Unsendable, WaitTimeout
@@ -205,7 +206,9 @@ class ClientTransactions:
     __slots__ = ("_ids", "_peer", "_pending", "_size", "late", "lock")
 
     def __init__(self, peer: Peer, first_id: int) -> None:
-        self._peer = peer
+        # The peer has this; were it the other way round as well, both would be left to the
+        # garbage collector when the peer has gone.
+        self._peer = weakref.ref(peer)
         #: Counted from 0, and taken without the lock: next() is one step, also to other threads.
         self._ids = itertools.count(first_id - 1)
         #: The server's requests, their responses and timeouts may come in several threads.
@@ -233,7 +236,8 @@ class ClientTransactions:
             be called before this returns, and must neither block nor raise.
         :param is_urgent: it is small, and is sent however much is unanswered.
         """
-        peer = self._peer
+        peer = self._peer()
+        assert peer is not None
         id = next(self._ids) % MAX_ID + 1
         transaction = ClientTransaction(request, peer, id, on_response, of_core)
         try:
@@ -289,7 +293,7 @@ class ClientTransactions:
         """Drop a transaction that has ended."""
         if self._pending.pop(transaction.id, None) is not None:
             self._size -= len(transaction.payload)
-        peer = self._peer
+        peer = transaction.peer
         peer.registry.timeouts.remove(transaction)
         if peer.mailbox is not None:
             peer.mailbox.discard(transaction.id)

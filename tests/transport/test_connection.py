@@ -11,6 +11,8 @@ from typing import Any
 import gevent
 import pytest
 
+from protoo_flask.core.inbox import Inbox
+from protoo_flask.core.peers import Peer
 from protoo_flask.core.request import Request
 from protoo_flask.transport import backlog
 from protoo_flask.transport import connection as connection_module
@@ -1092,12 +1094,13 @@ def test_a_connection_that_cannot_begin_gives_its_socket_back(site):
     assert str(site.world.errors.get(timeout=PATIENCE)) == "no room"
 
 
-def test_a_connection_that_has_ended_is_freed_at_once(site):
-    def connections():
-        return {id(one) for one in gc.get_objects() if isinstance(one, Connection)}
+def test_of_a_client_that_has_gone_nothing_is_left_to_the_garbage_collector(site):
+    def find():
+        kinds = (Connection, Inbox, Peer)
+        return {(type(one), id(one)) for one in gc.get_objects() if isinstance(one, kinds)}
 
     gc.collect()
-    before = connections()
+    before = find()
     gc.disable()  # which must find nothing to do
     try:
         client = site.connect()
@@ -1108,7 +1111,7 @@ def test_a_connection_that_has_ended_is_freed_at_once(site):
         site.world.settle()
         client.connection = None
         site.clients.clear()
-        assert connections() <= before
+        assert find() <= before
     finally:
         gc.enable()
 
