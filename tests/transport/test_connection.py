@@ -7,6 +7,7 @@ import itertools
 import json
 import select
 import socket
+import threading
 from typing import Any
 
 import gevent
@@ -1284,3 +1285,26 @@ def test_a_fatal_error_while_the_backlog_is_full_leaves_nothing_behind(site, gat
     client.close()
     client.wait_for_end()
     assert str(site.world.errors.get(timeout=PATIENCE)) == "stop"
+
+
+def test_a_fatal_error_in_a_callback_ends_the_connection_and_gives_everything_back(
+    site, monkeypatch
+):
+    reported = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: reported.append(args.exc_value))
+
+    class Fatal(BaseException):
+        pass
+
+    def fail(response):
+        raise Fatal
+
+    client = site.connect()
+    site.peer().send(Request("question"), fail)
+    client.respond(client.take())
+    assert client.take_close() == (1011, "internal error")
+    client.close()
+    client.wait_for_end()
+    while not site.world.errors.empty():
+        reported.append(site.world.errors.get())
+    assert [type(error) for error in reported] == [Fatal]
