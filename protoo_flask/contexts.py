@@ -159,9 +159,6 @@ class HandshakeContext:
                 try:
                     if app.teardown_request_funcs or request_tearing_down.receivers:
                         app.do_teardown_request(error)
-                except BaseException as exc:
-                    error = exc
-                    raise
                 finally:
                     _active_request.reset(token)
         finally:

@@ -40,9 +40,9 @@ def observe(site, random, log):
     def note(what, fails):
         def listener(*args, **kwargs):
             active = (has_app_context(), has_request_context())
-            told = [type(value).__name__ for value in (*args, *kwargs.values())]
+            told = [value for value in (*args, *kwargs.values()) if isinstance(value, Exception)]
             count = g.setdefault("count", 0) if active[0] else None
-            log.append((what, active, count, [name for name in told if "Error" in name]))
+            log.append((what, active, count, [repr(error) for error in told]))
             if fails:
                 raise Failure(what)
 

@@ -41,7 +41,7 @@ LAYERS = [
     ("transport.connection", ""),
     ("transport.workers", "gevent"),
     ("transport.greenlets", "gevent socket ssl time"),
-    ("transport.threads", "selectors socket ssl threading time"),
+    ("transport.threads", "selectors socket ssl sys threading time"),
     ("transport", ""),
     ("contexts", "flask"),
     ("authorization", "flask secrets"),

@@ -79,7 +79,10 @@ class Deadlines(Generic[T]):
     def _look(self) -> None:
         """Expire what is due, and come back for the next."""
         with self._lock:
-            self._timer = None
+            # As a rule the one that calls this; rest() may find one that has just been made.
+            timer, self._timer = self._timer, None
+            if timer is not None:
+                timer.cancel()
             now = self._now()
             due, following = self._split(now)
             if following is not None:

@@ -185,6 +185,7 @@ class Connection:
             if self.state is OPEN:
                 self.state = CLOSING
                 self._send_close(code, reason)
+                self._outbox.release()  # nobody else will
 
     # Its life --------------------------------------------------------------------
 
@@ -249,7 +250,8 @@ class Connection:
                 self._take_items()
             if self._backlog.size:
                 self._pause()
-            if self._channel.may_hold_more and self._channel.holds_more():
+            # While it is paused, this would be a turn that only asks for the next.
+            if self._channel.may_hold_more and not self._paused and self._channel.holds_more():
                 self._loop.spawn(self._take_turn)
         except BaseException:
             # A defect, or something raised to end this greenlet: the client must not

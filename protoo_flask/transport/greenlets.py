@@ -49,14 +49,31 @@ class GreenletTimer:
             watcher.close()
 
 
+class _OfThread(monkey.get_original("_thread", "_local")):  # type: ignore[misc]
+    """What belongs to the hub of a thread; made when a thread asks for it."""
+
+    def __init__(self) -> None:
+        self.workers = Workers()
+
+
 class GreenletLoop:
-    """Time and concurrency by greenlets."""
+    """Time and concurrency by greenlets.
+
+    As a rule, in one thread. But the tests of a site may serve the same app again, in a
+    thread for each of them, and a greenlet can only be switched to in its own.
+    """
 
     notices_blocking = True
     now = staticmethod(time.monotonic)
 
     def __init__(self) -> None:
-        self.workers = Workers()
+        self._of_thread = _OfThread()
+
+    @property
+    def workers(self) -> Workers:
+        """Those of this thread."""
+        workers: Workers = self._of_thread.workers
+        return workers
 
     def call_later(self, seconds: float, function: Callable[..., Any], *args: Any) -> GreenletTimer:
         return GreenletTimer(self.workers, seconds, function, args)

@@ -167,7 +167,7 @@ class Outbox:
 
     def _keep(self, opcode: int, payload: bytes, bounded: bool) -> bool:
         size = len(payload) + HEADER_SIZE
-        if self._held and self._queued > WRITE_SIZE:
+        if self._held and (self._queued > WRITE_SIZE or self.size + size > self._limit):
             # Enough for one write; and whoever holds so much back does not read slowly.
             self.release()
             self.hold()

@@ -8,6 +8,7 @@ import itertools
 import selectors
 import socket
 import ssl
+import sys
 import threading
 import time
 from typing import Any, Callable, ContextManager
@@ -125,7 +126,12 @@ class ThreadChannel:
                 if not self.holds_more():
                     self._wait(selectors.EVENT_READ)
                 if self._watcher is watcher:
-                    function()
+                    try:
+                        function()
+                    except BaseException:  # noqa: BLE001
+                        # It ends a turn, not the watch, as on gevent's hub: the end of the
+                        # connection is still to be seen.
+                        _report_error()
 
         threading.Thread(target=wait_and_call, name="protoo-reader", daemon=True).start()
 
@@ -183,3 +189,9 @@ class ThreadChannel:
             except (ValueError, KeyError):
                 return  # closed meanwhile: the next recv or send will say so
             selector.select()
+
+
+def _report_error() -> None:
+    """Report the current error as that of a thread which it has ended."""
+    details = (*sys.exc_info(), threading.current_thread())
+    threading.excepthook(threading.ExceptHookArgs(details))

@@ -249,3 +249,19 @@ def test_cleared_deadlines_wait_for_nothing_and_can_be_used_again():
     deadlines.add("c")
     scheduler.advance(100)
     assert expired == ["c"]
+
+
+def test_there_is_one_timer_though_something_comes_while_the_last_is_put_to_rest():
+    scheduler = FakeScheduler()
+    expired: list[int] = []
+    deadlines: Deadlines[int] = Deadlines(scheduler, 10, expired.append)
+    deadlines.add(1)
+    deadlines.remove(1)
+    timer = deadlines._timer
+    # As another thread does, between the step that takes the timer away and the next.
+    timer.cancel = lambda: deadlines.add(2)
+    deadlines.rest()
+    timers = [timer for _, _, timer in scheduler._timers if timer.function is not None]
+    assert len(timers) == 2, "that of the item, and the one that could not be stopped"
+    scheduler.advance(10)
+    assert expired == [2]

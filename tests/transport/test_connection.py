@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import itertools
 import json
+import select
 import socket
+import threading
 from typing import Any
 
 import gevent
@@ -258,6 +260,34 @@ def test_a_full_backlog_stops_reading_and_all_is_answered_in_the_end(site, gate,
     answered = [json.loads(one.payload)["id"] for one in received if one.opcode == TEXT]
     assert answered == list(range(1, 100))
     assert client.connection._backlog.size == 0
+
+
+def test_decrypted_bytes_wait_for_room_in_the_backlog_without_keeping_the_hub_busy(
+    make_site, monkeypatch
+):
+    site = make_site()
+    if not site.world.loop.notices_blocking:
+        pytest.skip("a thread that waits for the socket asks for itself")
+    monkeypatch.setattr(backlog, "MAX_BACKLOG", 10)
+    gate = Gate(site)
+    site.router.method("wait", gate)
+    client = site.connect()
+    # As if TLS had decrypted more than has been read.
+    channel = client.connection._channel
+    channel.may_hold_more, channel.holds_more = True, lambda: True
+    client.send(request(1, "wait"), request(2))
+    gate.wait()
+    while not client.connection._paused:
+        gevent.sleep(0)
+    spawned: list[Any] = []
+    monkeypatch.setattr(site.world.loop, "spawn", lambda *args: spawned.append(args))
+    for _ in range(10):
+        gevent.sleep(0)
+    monkeypatch.undo()
+    assert spawned == []
+    channel.may_hold_more = False
+    gate.open()
+    assert [answer["id"] for answer in client.take_many(2)] == [1, 2]
 
 
 def test_a_client_slowed_down_by_a_full_backlog_is_not_timed_out(make_site, monkeypatch):
@@ -675,6 +705,26 @@ def test_a_process_that_exits_says_so(site):
     site.application.close()
     client.send_bytes(close_frame(1001))
     assert client.take_close() == (1001, "shutting down")
+
+
+def test_a_process_that_exits_in_the_middle_of_a_batch_says_so(site):
+    seen = []
+
+    @site.router.method("exit")
+    def exit(req, next):
+        req.reply(200)
+        client.connection.abandon(1001, "shutting down")
+        # Nothing of this process runs any more: what the kernel has is what the client gets.
+        readable, _, _ = select.select([client.sock], [], [], PATIENCE)
+        seen.append(bool(readable))
+
+    client = site.connect()
+    client.send(request(1, "exit"), request(2))
+    assert client.take()["id"] == 1
+    site.application.close()
+    client.send_bytes(close_frame(1001))
+    assert client.take_close() == (1001, "shutting down")
+    assert seen == [True]
 
 
 # What a link hands over when it ends -----------------------------------------------------------
@@ -1248,3 +1298,26 @@ def test_a_fatal_error_while_the_backlog_is_full_leaves_nothing_behind(site, gat
     client.close()
     client.wait_for_end()
     assert str(site.world.errors.get(timeout=PATIENCE)) == "stop"
+
+
+def test_a_fatal_error_in_a_callback_ends_the_connection_and_gives_everything_back(
+    site, monkeypatch
+):
+    reported = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: reported.append(args.exc_value))
+
+    class Fatal(BaseException):
+        pass
+
+    def fail(response):
+        raise Fatal
+
+    client = site.connect()
+    site.peer().send(Request("question"), fail)
+    client.respond(client.take())
+    assert client.take_close() == (1011, "internal error")
+    client.close()
+    client.wait_for_end()
+    while not site.world.errors.empty():
+        reported.append(site.world.errors.get())
+    assert [type(error) for error in reported] == [Fatal]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from typing import Any
 
 import gevent
@@ -283,3 +284,20 @@ def test_a_unix_socket_will_do_as_well():
         client.sendall(b"hello")
         assert read(channel) == b"hello"
         channel.close()
+
+
+def test_an_app_may_be_served_by_the_hub_of_another_thread(loop):
+    done: list[threading.Thread] = []
+
+    def serve() -> None:
+        event = loop.event()
+        loop.call_later(0, loop.spawn, event.set)
+        if event.wait(PATIENCE):
+            done.append(threading.current_thread())
+        gevent.get_hub().destroy(destroy_loop=True)
+
+    for _ in range(2):
+        thread = threading.Thread(target=serve)
+        thread.start()
+        thread.join(PATIENCE)
+    assert len(done) == 2

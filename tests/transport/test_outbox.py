@@ -468,3 +468,21 @@ class Reader:
             else:
                 assert isinstance(event, Ping), event
         return messages
+
+
+@pytest.mark.parametrize("size", [40, 200])
+def test_what_is_held_is_not_taken_for_what_a_slow_reader_leaves(channel, outbox, size):
+    channel.room = 10_000
+    outbox.hold()
+    send_texts(outbox, *[b"x" * 40] * 3, b"y" * size)
+    outbox.release()
+    assert channel.received == (b"<" + b"x" * 40 + b">") * 3 + b"<" + b"y" * size + b">"
+
+
+def test_what_is_held_for_a_slow_reader_is_bounded(channel, outbox):
+    outbox.hold()
+    send_texts(outbox, b"x" * 80)
+    assert not outbox.send(TEXT, b"x" * 80)
+    outbox.release()
+    channel.make_room(10_000)
+    assert channel.received == b"<" + b"x" * 80 + b">"
