@@ -41,6 +41,14 @@ CALLING = "calling"
 PROCEEDING = "proceeding"
 TERMINATED = "terminated"
 
+#: (state, event) -> state; the table above. What is not here is ignored.
+TRANSITIONS = {
+    (CALLING, "provisional"): PROCEEDING,
+    (CALLING, "final"): TERMINATED,
+    (PROCEEDING, "provisional"): PROCEEDING,
+    (PROCEEDING, "final"): TERMINATED,
+}
+
 #: Bytes of requests that one peer may leave unanswered. What is sent to it is kept until it
 #: answers or the time is up, so somebody who reads and never answers could make the
 #: server keep whatever another sends.
@@ -143,26 +151,26 @@ class ClientTransaction:
     def receive(self, response: Response) -> None:
         """Take the next response; ignored when the transaction has ended."""
         transactions = self.peer.transactions
+        event = "final" if response.status >= 200 else "provisional"
         with transactions.lock:
-            if self.state is TERMINATED:
+            state = TRANSITIONS.get((self.state, event))
+            if state is None:
                 return
-            if response.status >= 200:
-                self.state = TERMINATED
+            self.state = state
+            if state is TERMINATED:
                 self.response = response
                 transactions.forget(self)
                 if self._timer is not None:
                     self._timer.cancel()
                     self._timer = None
-            else:
-                self.state = PROCEEDING
             # A peer may send provisional responses for as long as a call rings, and nobody
             # waits for these, or iterates over them.
             if not self._of_core:
                 self._responses.append(response)
         # Who comes too late to be among these has seen the response.
         if self._waiting:
-            for event in tuple(self._waiting):
-                event.set()
+            for waiting in tuple(self._waiting):
+                waiting.set()
         if self._on_response is None:
             return
         if self._of_core:

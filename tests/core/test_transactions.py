@@ -11,7 +11,7 @@ from protoo_flask.core.errors import UsageError, WaitTimeout
 from protoo_flask.core.messages import MAX_ID
 from protoo_flask.core.request import Request
 from protoo_flask.core.response import Response
-from protoo_flask.core.transactions import CALLING, PROCEEDING, TERMINATED
+from protoo_flask.core.transactions import CALLING, PROCEEDING, TERMINATED, TRANSITIONS
 from tests.fakes import Core
 
 
@@ -91,6 +91,10 @@ def test_a_transaction_that_has_ended_leaves_nothing_behind(state, event):
     call.happen(event)
     assert len(call.peer.transactions) == call.core.scheduler.pending_timers == 0
     assert call.transaction.response is call.told[-1]
+
+
+def test_nothing_leads_out_of_terminated():
+    assert not [event for state, event in TRANSITIONS if state == TERMINATED]
 
 
 @pytest.mark.parametrize("status", [200, 299, 300, 404, 500, 603, 699])
