@@ -97,7 +97,7 @@ class Layer:
                 return None
             req.route = self.route
         # A compiled regex may match anywhere; below a prefix there is a "/" or nothing.
-        elif self.matcher is not None:
+        elif self.matcher is not None and not self.matcher.is_anchored:
             path, end = req.path, len(matched)
             if not path.startswith(matched) or path[end : end + 1] not in ("", "/"):
                 return None

@@ -70,17 +70,20 @@ Shape = Tuple[Optional[str], ...]
 class Matcher:
     """A compiled pattern.
 
+    :ivar is_anchored: whether it is known to match at the beginning only, up to a "/" or the end: a
+        compiled regular expression may match anywhere.
     :ivar keys: the names of its parameters, in order; unnamed groups are numbered.
     :ivar shapes: for each alternative, what the first segments of every path that
         matches it must be: a text, or ``ANY_SEGMENT``.
     """
 
-    __slots__ = ("_alternatives", "_segments", "keys", "shapes")
+    __slots__ = ("_alternatives", "_segments", "is_anchored", "keys", "shapes")
 
     def __init__(
         self, alternatives: Sequence[_Alternative], segments: Segments | Prefix | None = None
     ) -> None:
         self._segments = segments
+        self.is_anchored = segments is not None
         self._alternatives = [(item.search, item.keys) for item in alternatives]
         self.keys: tuple[Key, ...] = tuple(key for item in alternatives for key in item.keys)
         self.shapes = [item.shape for item in alternatives]
