@@ -33,6 +33,10 @@ from .wire import (
     frame,
     text,
 )
+from .worlds import Greenlets
+
+#: For what there is in one of the worlds only.
+only_greenlets = pytest.mark.parametrize("world", [Greenlets], ids=["greenlets"], indirect=True)
 
 #: Seconds in which something would have happened that must not happen.
 MOMENT = 0.1
@@ -262,12 +266,11 @@ def test_a_full_backlog_stops_reading_and_all_is_answered_in_the_end(site, gate,
     assert client.connection._backlog.size == 0
 
 
+@only_greenlets  # a thread asks by itself before it waits for the socket
 def test_decrypted_bytes_wait_for_room_in_the_backlog_without_keeping_the_hub_busy(
     make_site, monkeypatch
 ):
     site = make_site()
-    if not site.world.loop.notices_blocking:
-        pytest.skip("a thread that waits for the socket asks for itself")
     monkeypatch.setattr(backlog, "MAX_BACKLOG", 10)
     gate = Gate(site)
     site.router.method("wait", gate)
@@ -292,7 +295,7 @@ def test_decrypted_bytes_wait_for_room_in_the_backlog_without_keeping_the_hub_bu
 
 def test_a_client_slowed_down_by_a_full_backlog_is_not_timed_out(make_site, monkeypatch):
     monkeypatch.setattr(backlog, "MAX_BACKLOG", 10)
-    site = make_site(ping_interval=0.03)
+    site = make_site(ping_interval=0.1)
     gate = Gate(site)
     site.router.method("wait", gate)
     client = site.connect()
@@ -465,15 +468,15 @@ def test_a_pong_that_nobody_asked_for_is_ignored(site):
 
 
 def test_a_client_that_answers_pings_stays(make_site):
-    client = make_site(ping_interval=0.02).connect()
-    for _ in range(5):
+    client = make_site(ping_interval=0.2).connect()
+    for _ in range(3):
         assert client.receive() == Frame(PING, b"")
         client.send_bytes(frame(PONG))
     assert client.connection.state == "open"
 
 
 def test_a_client_that_sends_anything_is_alive(make_site):
-    client = make_site(ping_interval=0.05).connect()
+    client = make_site(ping_interval=0.2).connect()
     slowly = iter(text(request(1)))
     for _ in range(4):
         assert client.receive() == Frame(PING, b"")
@@ -496,7 +499,7 @@ def test_a_client_that_has_vanished_is_closed_with_1008(make_site):
 
 
 def test_a_blocked_handler_does_not_stop_the_keep_alive(make_site):
-    site = make_site(ping_interval=0.03)
+    site = make_site(ping_interval=0.1)
     gate = Gate(site)
     site.router.method("wait", gate)
     client = site.connect()
@@ -707,6 +710,7 @@ def test_a_process_that_exits_says_so(site):
     assert client.take_close() == (1001, "shutting down")
 
 
+@only_greenlets  # under threads, answers do not wait for each other
 def test_a_process_that_exits_in_the_middle_of_a_batch_says_so(site):
     seen = []
 
