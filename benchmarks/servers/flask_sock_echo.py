@@ -6,7 +6,7 @@ import gc
 from typing import Any
 
 from flask import Flask
-from flask_sock import Sock  # type: ignore[import-untyped,unused-ignore]
+from flask_sock import Sock  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
 app = Flask(__name__)
 sock = Sock(app)
