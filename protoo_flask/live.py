@@ -28,7 +28,7 @@ from .core.registry import TooManyPeers
 from .host import FlaskHost
 from .reauthorization import Reauthorization
 from .settings import Settings
-from .transport.connection import Connection
+from .transport.connection import Connection, SharedConnection
 from .transport.handshake import HandshakeError, negotiate_handshake
 from .upgrade import UpgradeResponse, make_loop
 
@@ -245,7 +245,8 @@ class LiveApp:
         handshake: bytes,
     ) -> Connection:
         assert self._loop is not None
-        return Connection(
+        kind = SharedConnection if self._loop.preempts else Connection
+        return kind(
             channel,
             self._loop,
             codec,

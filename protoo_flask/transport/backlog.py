@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any, ContextManager
 
 from ..core.request import Request
+from ..core.scheduling import one_step
 
 #: Bytes of requests that may wait for the one being handled.
 MAX_BACKLOG = 1024 * 1024
@@ -15,7 +17,7 @@ REQUEST_SIZE = 700
 
 
 class Backlog:
-    """Requests that wait, in order of arrival. The caller holds the connection's lock.
+    """Requests that wait, in order of arrival.
 
     :param parallel: how many requests may be handled at once.
     :ivar size: bytes that wait.
@@ -68,3 +70,19 @@ class Backlog:
         self._waiting = None
         self.size = 0
         return dropped
+
+
+class SharedBacklog(Backlog):
+    """One that threads take from.
+
+    :param lock: the connection's, which is held by whoever calls the other methods.
+    """
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, parallel: int, lock: ContextManager[Any]) -> None:
+        super().__init__(parallel)
+        self._lock = lock
+
+    claim = one_step(Backlog.claim)
+    pass_on = one_step(Backlog.pass_on)

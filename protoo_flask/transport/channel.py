@@ -71,15 +71,12 @@ class Channel(Protocol):
 
 
 class Loop(Scheduler, Protocol):
-    """A scheduler that knows sockets of its world.
-
-    :ivar notices_blocking: whether there is :meth:`when_blocked`; not for threads.
-    """
-
-    notices_blocking: bool
+    """A scheduler that knows sockets of its world."""
 
     def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call ``function(*args)`` in another greenlet as soon as this one blocks.
+
+        Not among threads, which ``preempts`` tells: nobody notices that one of them blocks.
 
         :returns: what is ``pending`` until then, and to ``stop()`` when it did not block.
         """

@@ -30,7 +30,8 @@ from ..core.close_codes import (
 )
 from ..core.inbox import Inbox
 from ..core.registry import TooManyPeers
-from .backlog import Backlog
+from ..core.scheduling import one_step
+from .backlog import Backlog, SharedBacklog
 from .channel import Channel, Loop
 from .closing import CLOSE_TIMEOUT, CLOSED, CLOSING, DRAINING, OPEN, TRANSITIONS
 from .frames import (
@@ -118,7 +119,7 @@ class Connection:
         self._inbox: Inbox | None = None
         #: What has been read and not been taken, the next one last.
         self._items: list[tuple[int, bytes]] = []
-        self._backlog = Backlog(parallel_requests)
+        self._backlog = self._make_backlog(parallel_requests)
         self._paused = False
         self._ended: Any = None
         self._heard = True
@@ -126,6 +127,9 @@ class Connection:
         self._close_code = ABNORMAL_CLOSURE
         self._unsent: list[bytes] | None = None
         self._close_timer: Timer | None = None
+
+    def _make_backlog(self, parallel: int) -> Backlog:
+        return Backlog(parallel)
 
     # The link --------------------------------------------------------------------
 
@@ -144,14 +148,12 @@ class Connection:
         :returns: ``False`` when it was not taken: the link is no longer open, or, being
             too slow, is not any more. It is not among what is handed over, then.
         """
-        # One step, or another thread's Close frame could come before this message.
-        with self._lock:
-            if self.state is not OPEN:
-                return False
-            if self._outbox.send(opcode, payload):
-                return True
-            self._fail(FrameError(POLICY_VIOLATION, "slow consumer"))
+        if self.state is not OPEN:
             return False
+        if self._outbox.send(opcode, payload):
+            return True
+        self._fail(FrameError(POLICY_VIOLATION, "slow consumer"))
+        return False
 
     def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
         """Start the closing handshake without blocking.
@@ -237,17 +239,21 @@ class Connection:
     def _take_turn(self) -> None:
         """Take what has been read; first of all, read."""
         try:
-            if not self._items and not self._paused and not self._receive():
-                self._end()
-            elif len(self._items) == 1 and not self._channel.may_hold_more:
-                # As a rule, and then there is nothing that could be left behind.
-                opcode, payload = self._items.pop()
-                if opcode == TEXT and self.state is OPEN:
-                    self._take_message(payload)
-                else:
-                    self._take_item(opcode, payload)
-            elif self._items:
+            if self._items or self._paused:
                 self._take_items()
+            else:
+                data = self._channel.recv()
+                if data is not None:
+                    text = self._codec.read_text(data)
+                    is_open = self.state is OPEN and not self._given_up
+                    if text is not None and is_open and not self._channel.may_hold_more:
+                        # As a rule: there is nothing besides it that could be left behind.
+                        self._heard = True
+                        self._take_message(text)
+                    elif self._receive(data):
+                        self._take_items()
+                    else:
+                        self._end()
             if self._backlog.size:
                 self._pause()
             # While it is paused, this would be a turn that only asks for the next.
@@ -259,11 +265,8 @@ class Connection:
             self._fail(FrameError(INTERNAL_ERROR, "internal error"))
             raise
 
-    def _receive(self) -> bool:
-        """Read what the socket has; ``False`` at its end."""
-        data = self._channel.recv()
-        if data is None:
-            return True
+    def _receive(self, data: bytes) -> bool:
+        """Take what the socket had; ``False`` at its end."""
         # A client that never stops sending would never be seen to end.
         if not data or self._given_up:
             return False
@@ -277,9 +280,10 @@ class Connection:
 
     def _take_items(self) -> None:
         """Take all that has been read, or leave it to another greenlet when this one blocks."""
-        if not self._loop.notices_blocking:
-            while self._items:
-                self._take_item(*self._items.pop())
+        items = self._items
+        if self._loop.preempts or (len(items) < 2 and not self._channel.may_hold_more):
+            while items:
+                self._take_item(*items.pop())
             return
         blocked = self._loop.when_blocked(self._go_on)
         # Their answers go out together, at the end, or when one of them blocks.
@@ -314,15 +318,12 @@ class Connection:
         inbox = self._inbox
         assert inbox is not None
         request = inbox.receive(payload)
-        if request is None:
+        if request is None or not self._backlog.claim(request, len(payload)):
             return
-        with self._lock:
-            if not self._backlog.claim(request, len(payload)):
-                return
-        if self._loop.notices_blocking:
-            self._handle(inbox, request)
-        else:
+        if self._loop.preempts:
             self._loop.spawn(self._handle, inbox, request)
+        else:
+            self._handle(inbox, request)
 
     def _pause(self) -> None:
         """Read no more, if the backlog is full, until there is room in it again."""
@@ -368,9 +369,9 @@ class Connection:
             except BaseException:
                 self._recover(inbox)
                 raise
-            with self._lock:
-                request = self._backlog.pass_on()
-                if self._paused:
+            request = self._backlog.pass_on()
+            if self._paused:
+                with self._lock:
                     self._resume()
 
     def _recover(self, inbox: Inbox) -> None:
@@ -495,3 +496,17 @@ class Connection:
         """
         if self.state is CLOSED and self._disconnect is None:
             self._inbox = None
+
+
+class SharedConnection(Connection):
+    """One among threads.
+
+    A message must not come behind the Close frame that another thread is just sending.
+    """
+
+    __slots__ = ()
+
+    def _make_backlog(self, parallel: int) -> Backlog:
+        return SharedBacklog(parallel, self._lock)
+
+    send = one_step(Connection.send)

@@ -26,6 +26,12 @@ _NEVER = 1 << 62
 #: The headers of short text messages, by length: writing one takes three times as long.
 _TEXT_HEADERS = [bytes((0x80 | TEXT, length)) for length in range(126)]
 
+#: The same of those that a client masks, and what writes those of longer ones.
+_MASKED_TEXT_HEADERS = [bytes((0x80 | TEXT, 0x80 | length)) for length in range(126)]
+_MASKED_HEADER = struct.Struct("!BBH")
+
+_from_bytes = int.from_bytes
+
 _utf8_decoder = codecs.getincrementaldecoder("utf-8")
 
 
@@ -96,21 +102,18 @@ def read_simple_text(data: bytes, max_size: int) -> bytes | None:
         part of one, what is not ASCII, too long, or wrong.
     """
     size = len(data) - 6
-    if size < 0 or data[0] != 0x80 | TEXT:
-        return None
-    second = data[1]
     start = 6
-    if second == 0xFE:
+    if size > 125:
         start, size = 8, size - 2
-        if size < 126 or size != data[2] << 8 | data[3]:
+        if size < 126 or size > 65535 or data[:4] != _MASKED_HEADER.pack(0x81, 0xFE, size):
             return None
-    elif second != 0x80 | size or size > 125:
+    elif size < 0 or not data.startswith(_MASKED_TEXT_HEADERS[size]):
         return None
     if size > max_size:
         return None
     # As unmask() does.
     key = (data[start - 4 : start] * (size // 4 + 1))[:size]
-    value = int.from_bytes(data[start:], "little") ^ int.from_bytes(key, "little")
+    value = _from_bytes(data[start:], "little") ^ _from_bytes(key, "little")
     text = value.to_bytes(size, "little")
     return text if text.isascii() else None
 
@@ -145,13 +148,16 @@ class FrameCodec:
 
     def receive(self, data: bytes) -> list[Item]:
         """Take bytes from the socket, untrusted; return what is complete, in order."""
-        if self._is_between_messages:
-            text = read_simple_text(data, self._max)
-            if text is not None:
-                return [(TEXT, text)]
         items = self._receive(data)
         self._is_between_messages = not (self._buffer or self._kind or self._needed == _NEVER)
         return items
+
+    def read_text(self, data: bytes) -> bytes | None:
+        """Return the short text message that ``data``, untrusted, is as a rule.
+
+        ``None`` when it is anything else, which is for :meth:`receive` then.
+        """
+        return read_simple_text(data, self._max) if self._is_between_messages else None
 
     def _receive(self, data: bytes) -> list[Item]:
         items: list[Item] = []

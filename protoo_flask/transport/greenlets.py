@@ -63,7 +63,7 @@ class GreenletLoop:
     thread for each of them, and a greenlet can only be switched to in its own.
     """
 
-    notices_blocking = True
+    preempts = False
     now = staticmethod(time.monotonic)
 
     def __init__(self) -> None:

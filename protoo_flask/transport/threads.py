@@ -49,7 +49,7 @@ class ThreadLoop:
     One thread waits for the timers; it ends when there are none.
     """
 
-    notices_blocking = False
+    preempts = True
     now = staticmethod(time.monotonic)
 
     def __init__(self) -> None:

@@ -82,7 +82,7 @@ def test_a_lock_may_be_taken_again_by_its_holder(loop):
 
 
 def test_blocking_is_not_noticed(loop):
-    assert not loop.notices_blocking
+    assert loop.preempts
     with pytest.raises(NotImplementedError, match="nobody notices"):
         loop.when_blocked(print)
 

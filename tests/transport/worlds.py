@@ -25,7 +25,7 @@ from protoo_flask.core.deadlines import Deadlines
 from protoo_flask.core.layer import RoutingOptions
 from protoo_flask.core.peers import Identity
 from protoo_flask.core.router import Router
-from protoo_flask.transport.connection import Connection
+from protoo_flask.transport.connection import Connection, SharedConnection
 from protoo_flask.transport.frames import FrameCodec
 from protoo_flask.transport.greenlets import GreenletChannel, GreenletLoop
 from protoo_flask.transport.threads import ThreadChannel, ThreadLoop
@@ -274,7 +274,8 @@ class Site:
         max_message_size = options.pop("max_message_size")
         ping_interval = options.pop("ping_interval")
         channel = self.world.make_channel(server)
-        connection = Connection(
+        kind = SharedConnection if self.world.loop.preempts else Connection
+        connection = kind(
             channel,
             self.world.loop,
             codec or FrameCodec(max_message_size),
