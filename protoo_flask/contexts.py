@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+from contextvars import copy_context
 from typing import Any, Callable, Mapping
 
 import flask.globals
@@ -64,10 +65,13 @@ def _tokens_of_active(context: Any) -> list[Any]:
 
 
 class LightAppContext(AppContext):
-    """An active app context of which only what is asked for is made."""
+    """An active app context of which only what is asked for is made.
 
-    def __init__(self, app: Flask) -> None:
-        self.app = app
+    :meth:`HandshakeContext.run` sets its ``app``, and nothing else; an ``__init__`` written in
+    Python would double what it costs.
+    """
+
+    __init__ = object.__init__  # type: ignore[assignment]
 
     g = _Lazily(lambda context: context.app.app_ctx_globals_class())
     url_adapter = _Lazily(lambda context: context.app.create_url_adapter(None))
@@ -98,14 +102,11 @@ class MessageContext(RequestContext):
 
 
 class LightMessageContext(MessageContext):
-    """An active request context of which only what is asked for is made."""
+    """The same of a request context; its ``app``, ``request`` and ``_session`` are set."""
+
+    __init__ = object.__init__  # type: ignore[assignment]
 
     flashes = None
-
-    def __init__(self, app: Flask, request: Request, session: Any) -> None:
-        self.app = app
-        self.request = request
-        self._session = session
 
     # Since Flask 3.1.3, it takes note of who reads it.
     if not hasattr(RequestContext, "session"):
@@ -128,50 +129,69 @@ class HandshakeContext:
     :param session: its session, which no response can change any more.
     """
 
-    __slots__ = ("_app", "_request", "_session")
+    __slots__ = ("_app", "_is_light", "_request", "_session")
 
     def __init__(self, app: Flask, request: Request, session: Any) -> None:
         self._app = app
+        self._is_light = _is_known(type(app))  # type: ignore[arg-type]
         self._session = session
         self._request = _repeat_request(app, request)
 
     def run(self, function: Callable[..., Any], *args: Any) -> None:
         """Call ``function(*args)`` in contexts of its own, then run the teardowns."""
-        app = self._app
-        if not _is_known(type(app)):  # type: ignore[arg-type]
+        if self._is_light:
+            # What is set in a copy need not be put back, which would be half of the work.
+            # And what the site leaves in context variables of its own is not for the next.
+            copy_context().run(self._run_lightly, function, args)
+        else:
             self.run_fully(function, *args)
-            return
+
+    def _run_lightly(self, function: Callable[..., Any], args: Any) -> None:
+        app = self._app
         outer = _active_app.get(None)
         # As with Flask, code of the site inside of other code of the site shares its ``g``.
         is_outermost = outer is None or outer.app is not app
-        app_token = _active_app.set(LightAppContext(app) if is_outermost else outer)
-        error: BaseException | None = None
-        try:
-            if is_outermost and appcontext_pushed.receivers:
+        if is_outermost:
+            app_context = LightAppContext()
+            app_context.app = app
+            _active_app.set(app_context)
+            if appcontext_pushed.receivers:
                 appcontext_pushed.send(app)
-            token = _active_request.set(LightMessageContext(app, self._request, self._session))
-            try:
-                function(*args)
-            except BaseException as exc:
-                error = exc
-                raise
-            finally:
-                try:
-                    if app.teardown_request_funcs or request_tearing_down.receivers:
-                        app.do_teardown_request(error)
-                finally:
-                    _active_request.reset(token)
+        context = LightMessageContext()
+        context.app, context.request, context._session = app, self._request, self._session
+        token = _active_request.set(context)
+        try:
+            function(*args)
+        except BaseException as error:
+            self._tear_down(error, token, outer, is_outermost)
+            raise
+        if (
+            app.teardown_request_funcs
+            or app.teardown_appcontext_funcs
+            or request_tearing_down.receivers
+            or appcontext_tearing_down.receivers
+            or appcontext_popped.receivers
+        ):
+            self._tear_down(None, token, outer, is_outermost)
+
+    def _tear_down(
+        self, error: BaseException | None, token: Any, outer: Any, is_outermost: bool
+    ) -> None:
+        """Run what the site has registered for the end of contexts.
+
+        :param token: what brings back the request context before; ``outer``: the app context.
+        """
+        app = self._app
+        try:
+            if app.teardown_request_funcs or request_tearing_down.receivers:
+                app.do_teardown_request(error)
         finally:
-            try:
-                if is_outermost and (
-                    app.teardown_appcontext_funcs or appcontext_tearing_down.receivers
-                ):
-                    app.do_teardown_appcontext(error)
-            finally:
-                _active_app.reset(app_token)
-                error = None  # it leads to this frame
-            if is_outermost and appcontext_popped.receivers:
-                appcontext_popped.send(app)
+            _active_request.reset(token)
+            if is_outermost:
+                app.do_teardown_appcontext(error)
+                _active_app.set(outer)
+                if appcontext_popped.receivers:
+                    appcontext_popped.send(app)
 
     def run_fully(self, function: Callable[..., Any], *args: Any) -> None:
         """Do what :meth:`run` does by Flask's own push and pop."""

@@ -56,6 +56,8 @@ class FakeEvent:
 class FakeScheduler:
     """Time passes when a test says so; what is spawned runs at once."""
 
+    preempts = True  # some tests have threads
+
     def __init__(self) -> None:
         self.time = 1000.0
         self._timers: list[tuple[float, int, FakeTimer]] = []

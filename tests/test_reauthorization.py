@@ -77,7 +77,7 @@ class Site:
 
 @pytest.fixture
 def make_site(monkeypatch):
-    monkeypatch.setattr(live, "Connection", MemoryConnection)
+    monkeypatch.setattr(live, "SharedConnection", MemoryConnection)
     sites = []
 
     def make_site(scheduler=None, reauthorize_interval=10, **options):

@@ -8,7 +8,7 @@ peer, over whatever link that has by then.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
@@ -125,13 +125,13 @@ class Inbox:
         if many and now - self._violations[0] <= VIOLATION_PERIOD:
             self._link.retire(POLICY_VIOLATION, "too many bad messages")
 
-    def _respond(self, request: Request, response: Response) -> None:
+    def _respond(self, request: Request, status: int, reason: str, data: dict[str, Any]) -> None:
         id = request.id
         if id is None:
             return
-        payload = serialize_response(response.status, response.reason, id, response.data)
+        payload = serialize_response(status, reason, id, data)
         peer = self.peer
-        if response.status >= 200:
+        if status >= 200:
             self._application.unanswered.remove(request)
             is_awaited = peer.requests.complete(request, payload)
         else:

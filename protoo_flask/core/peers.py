@@ -17,7 +17,7 @@ from .handlers import check_function
 from .mailbox import Mailbox
 from .messages import serialize_request
 from .request import Request, answer
-from .server_transactions import ServerTransactions
+from .server_transactions import ServerTransactions, SharedServerTransactions
 from .transactions import ClientTransaction, ClientTransactions, OnResponse
 
 if TYPE_CHECKING:
@@ -83,9 +83,14 @@ class Peer:
         #: What the host keeps of the link's handshake, to run code of the site in.
         self.context: Any = None
         #: For what changes together: the link, the mailbox, and what is under way.
-        self.lock = registry.scheduler.lock()
+        scheduler = registry.scheduler
+        self.lock = scheduler.lock()
         self.transactions = ClientTransactions(self, first_id=registry.first_id())
-        self.requests = ServerTransactions(registry.scheduler.lock(), registry.answers)
+        self.requests = (
+            SharedServerTransactions(registry.answers, scheduler.lock())
+            if scheduler.preempts
+            else ServerTransactions(registry.answers)
+        )
         self.registry = registry
         self._listeners: dict[str, list[Callable[[Peer], Any]]] = {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Dict
 
 from .errors import AlreadyReplied, Unsendable, UsageError
 from .response import Response
@@ -11,8 +11,13 @@ if TYPE_CHECKING:
     from .peers import Peer
 
 
+#: ``respond(request, status, reason, data)``
+Respond = Callable[["Request", int, str, Dict[str, Any]], None]
+
 #: The sender of a request that has not been asked for it: most never are.
 _UNASKED: Any = object()
+
+_new = object.__new__
 
 
 class Request:
@@ -33,11 +38,11 @@ class Request:
     :ivar params: parameters of the layer that is running, ``{name: str}``.
     :ivar route: the :class:`~protoo_flask.core.router.Route` that is running, or ``None``.
     :ivar ended: whether the final response has been given.
-    :ivar response: that :class:`~protoo_flask.Response`, ``None`` before; for a logger, say.
     """
 
     __slots__ = (
         "_attributes",
+        "_given",
         "_respond",
         "_sender",
         "_wait_longer",
@@ -55,7 +60,6 @@ class Request:
         "path",
         "peer",
         "repetition",
-        "response",
         "route",
     )
 
@@ -74,13 +78,13 @@ class Request:
         id: int | None,
         data: dict[str, Any],
         peer: Peer,
-        respond: Callable[[Request, Response], None],
+        respond: Respond,
         app: Any = None,
         origin: object = None,
         fingerprint: int = 0,
     ) -> Request:
-        """Make the request that ``peer`` sent; ``respond(request, response)`` answers it."""
-        request = cls.__new__(cls)
+        """Make the request that ``peer`` sent; ``respond()`` answers it."""
+        request = _new(cls)
         request._fill(method, path, id, data, peer, respond, app, origin, fingerprint)
         return request
 
@@ -91,7 +95,7 @@ class Request:
         id: int | None,
         data: dict[str, Any],
         peer: Peer | None,
-        respond: Callable[[Request, Response], None] | None,
+        respond: Respond | None,
         app: Any,
         origin: object = None,
         fingerprint: int = 0,
@@ -106,7 +110,8 @@ class Request:
         self.params: dict[str | int, str] = {}
         self.route: Any = None
         self.ended = False
-        self.response: Response | None = None
+        #: The final response, or what it is made of when somebody asks for it.
+        self._given: Response | tuple[int, str, dict[str, Any]] | None = None
         #: Of what connection it came, a hash of its text, and what is to be said again when
         #: it is repeated, written: see server_transactions.py.
         self.origin = origin
@@ -130,6 +135,14 @@ class Request:
     @sender.setter
     def sender(self, sender: dict[str, str] | None) -> None:
         self._sender = sender
+
+    @property
+    def response(self) -> Response | None:
+        """The final :class:`~protoo_flask.Response`, ``None`` before; for a logger, say."""
+        given = self._given
+        if type(given) is tuple:
+            given = self._given = Response(*given)
+        return given  # type: ignore[return-value]
 
     @property
     def is_notification(self) -> bool:
@@ -180,19 +193,24 @@ class Request:
         :raises UsageError: when the status is not 100..699; the request stays open.
         :raises Unsendable: when the data is not JSON; the request stays open.
         """
-        response = status if isinstance(status, Response) else Response(status, reason, data)
+        response = None
+        if type(status) is not int or not 100 <= status <= 699 or type(reason) is not str:
+            # Relayed, or nothing that can be sent, or only nearly: Response() tells.
+            response = status if isinstance(status, Response) else Response(status, reason, data)
+            status, reason, data = response.status, response.reason, response.data
         if self.ended:
             raise AlreadyReplied(
-                f"{self!r} has had its final response; "
-                f"{response.status} {response.reason!r} came too late"
+                f"{self!r} has had its final response; {status} {reason!r} came too late"
             )
         if self._respond is None:
             raise UsageError(f"{self!r} was made here to be sent; only a received one is answered")
+        if data is None:
+            data = {}
         # Sending comes first: data that cannot be written must leave the request open.
-        self._respond(self, response)
-        if response.status >= 200:
+        self._respond(self, status, reason, data)
+        if status >= 200:
             self.ended = True
-            self.response = response
+            self._given = response or (status, reason, data)
 
     def __repr__(self) -> str:
         id = "notification" if self.id is None else self.id

@@ -35,6 +35,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Callable, ContextManager
 
 from .messages import serialize_response
+from .scheduling import one_step
 
 if TYPE_CHECKING:
     from .deadlines import Deadlines
@@ -77,14 +78,11 @@ class Answer:
 class ServerTransactions:
     """The requests of one peer.
 
-    :param lock: one of its own, inside of which nobody else's is taken: a connection that
-        drops its backlog holds its lock, and whoever sends to the peer holds the peer's.
     :param memory: forgets answers when their time has come; ``None``: none is remembered.
     """
 
     __slots__ = (
         "_completed",
-        "_lock",
         "_memory",
         "_proceeding",
         "_repeat_until",
@@ -92,8 +90,7 @@ class ServerTransactions:
         "_with_text",
     )
 
-    def __init__(self, lock: ContextManager[Any], memory: Deadlines[Answer] | None) -> None:
-        self._lock = lock
+    def __init__(self, memory: Deadlines[Answer] | None) -> None:
         self._memory = memory
         self._proceeding: dict[int, Request] = {}
         #: {id: Answer}, oldest first.
@@ -114,25 +111,23 @@ class ServerTransactions:
         """
         assert request.id is not None
         if self._memory is None and self._proceeding.setdefault(request.id, request) is request:
-            # No answer is remembered, so that it is new if its id is: one step without lock.
-            return NEW
-        with self._lock:
-            other = self._proceeding.get(request.id)
-            if other is not None:
-                if other.origin is request.origin:
-                    return DUPLICATE
-                if other.fingerprint == request.fingerprint:
-                    request.repetition = other.repetition
+            return NEW  # if its id is, as no answer is remembered
+        other = self._proceeding.get(request.id)
+        if other is not None:
+            if other.origin is request.origin:
+                return DUPLICATE
+            if other.fingerprint == request.fingerprint:
+                request.repetition = other.repetition
+                return REPEATED
+        elif self._completed:
+            answer = self._completed.get(request.id)
+            if answer is not None:
+                if self._is_repeated(request, answer, clock()):
+                    request.repetition = (answer.payload,)
                     return REPEATED
-            elif self._completed:
-                answer = self._completed.get(request.id)
-                if answer is not None:
-                    if self._is_repeated(request, answer, clock()):
-                        request.repetition = (answer.payload,)
-                        return REPEATED
-                    self.forget_answer(answer)
-            self._proceeding[request.id] = request
-            return NEW
+                self.forget_answer(answer)
+        self._proceeding[request.id] = request
+        return NEW
 
     def proceed(self, request: Request, payload: bytes) -> bool:
         """Take note of a provisional response; ``False`` when nobody waits for it any more."""
@@ -145,19 +140,17 @@ class ServerTransactions:
     def complete(self, request: Request, payload: bytes) -> bool:
         """Take note of the final response; ``False`` when nobody waits for it any more."""
         assert request.id is not None
-        with self._lock:
-            if self._proceeding.get(request.id) is not request:
-                return False
-            del self._proceeding[request.id]
-            if self._memory is not None:
-                self._remember(self._memory, Answer(self, request, payload))
-            return True
+        if self._proceeding.get(request.id) is not request:
+            return False
+        del self._proceeding[request.id]
+        if self._memory is not None:
+            self._remember(self._memory, Answer(self, request, payload))
+        return True
 
     def forget(self, request: Request) -> None:
         """Forget a request that was dropped before it was handled."""
-        with self._lock:
-            if request.id is not None and self._proceeding.get(request.id) is request:
-                del self._proceeding[request.id]
+        if request.id is not None and self._proceeding.get(request.id) is request:
+            del self._proceeding[request.id]
 
     def let_repeat(self, until: float) -> None:
         """Let a client that has come back repeat what it asked before, for a while."""
@@ -165,22 +158,20 @@ class ServerTransactions:
 
     def forget_answer(self, answer: Answer) -> None:
         """Forget an answer; harmless when it is forgotten already."""
-        with self._lock:
-            if self._is_remembered(answer):
-                del self._completed[answer.id]
-                self._size -= len(answer.payload) + ANSWER_SIZE
-                if self._memory is not None:
-                    self._memory.remove(answer)
-                while self._with_text and not self._is_remembered(self._with_text[0]):
-                    self._with_text.popleft()
+        if self._is_remembered(answer):
+            del self._completed[answer.id]
+            self._size -= len(answer.payload) + ANSWER_SIZE
+            if self._memory is not None:
+                self._memory.remove(answer)
+            while self._with_text and not self._is_remembered(self._with_text[0]):
+                self._with_text.popleft()
 
     def forget_answers(self) -> None:
         """Forget all answers, and remember none that are still to come: the peer has gone."""
-        with self._lock:
-            for answer in list(self._completed.values()):
-                self.forget_answer(answer)
-            self._with_text = None
-            self._memory = None
+        for answer in list(self._completed.values()):
+            self.forget_answer(answer)
+        self._with_text = None
+        self._memory = None
 
     def _is_remembered(self, answer: Answer) -> bool:
         return self._completed.get(answer.id) is answer
@@ -211,3 +202,23 @@ class ServerTransactions:
         if len(answer.payload) > len(forgotten):
             self._size -= len(answer.payload) - len(forgotten)
             answer.payload = forgotten
+
+
+class SharedServerTransactions(ServerTransactions):
+    """Those of a peer whose requests are handled in threads.
+
+    :param lock: one of its own, inside of which nobody else's is taken: a connection that
+        drops its backlog holds its lock, and whoever sends to the peer holds the peer's.
+    """
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, memory: Deadlines[Answer] | None, lock: ContextManager[Any]) -> None:
+        super().__init__(memory)
+        self._lock = lock
+
+    begin = one_step(ServerTransactions.begin)
+    complete = one_step(ServerTransactions.complete)
+    forget = one_step(ServerTransactions.forget)
+    forget_answer = one_step(ServerTransactions.forget_answer)
+    forget_answers = one_step(ServerTransactions.forget_answers)

@@ -469,10 +469,10 @@ def test_a_relay_to_somebody_who_is_answered_by_another_just_then_harms_nobody()
     inbox_request = alice.inbox.receive(b'{"method":"get","path":"/","id":1}')
     respond = inbox_request._respond
 
-    def answered_by_another(request, response):
+    def answered_by_another(request, status, reason, data):
         inbox_request._respond = respond
         request.reply(504, "no answer")
-        return request.reply(response)
+        return request.reply(status, reason, data)
 
     inbox_request._respond = answered_by_another
     bob.peer.send(Request("one"), on_response=inbox_request.reply)

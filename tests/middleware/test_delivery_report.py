@@ -416,7 +416,12 @@ def test_of_two_devices_that_answer_at_the_same_moment_only_one_gives_the_answer
     answers = []
     peers = [core.connect("bob", uuid).peer for uuid in ("b1", "b2")]
     req = Request.received(
-        "message", "/", 1, {}, core.connect().peer, lambda req, response: answers.append(response)
+        "message",
+        "/",
+        1,
+        {},
+        core.connect().peer,
+        lambda req, *answer: answers.append(Response(*answer)),
     )
     core.scheduler.lock = lambda: lock
     delivery = DeliveryReport(req, peers, mode)

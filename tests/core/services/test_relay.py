@@ -130,7 +130,7 @@ def test_who_was_answered_by_another_thread_just_now_has_an_answer():
     req = Forwarded(0).req
     respond = req._respond
 
-    def answer_first(request, response):
+    def answer_first(request, status, reason, data):
         req._respond = respond
         req.reply(504)
         req.reply(200)  # what is left of the outer reply()
