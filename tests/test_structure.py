@@ -43,7 +43,7 @@ LAYERS = [
     ("transport.greenlets", "gevent socket ssl time"),
     ("transport.threads", "selectors socket ssl sys threading time"),
     ("transport", ""),
-    ("contexts", "flask"),
+    ("contexts", "contextvars flask"),
     ("authorization", "flask secrets"),
     ("host", "flask werkzeug"),
     ("reauthorization", "flask"),

@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Collection, Dict, Sequence
 
 from .patterns import ANY_SEGMENT, Shape, fold_case
+from .segments import Segments
 
 if TYPE_CHECKING:
     from .layer import Layer
@@ -40,39 +41,52 @@ class LayerIndex:
     :ivar listed: how many layers are listed by the states that are kept.
     """
 
-    __slots__ = ("_case_sensitive", "_depth", "_size", "_start", "listed")
+    __slots__ = ("_case_sensitive", "_depth", "_size", "_split", "_start", "listed")
 
     def __init__(self, layers: Sequence[Layer], case_sensitive: bool) -> None:
         self._size = len(layers)
         self._case_sensitive = case_sensitive
         #: How many segments of a path need to be looked at.
         self._depth = 0
+        #: Of a path with thousands of segments, only the first are split off: as many as any
+        #: pattern has, and one more.
+        self._split = 1
         root = _Node()
         for position, layer in enumerate(layers):
             shapes = [()] if layer.matcher is None else layer.matcher.shapes
+            if layer.matcher is not None and isinstance(layer.matcher.segments, Segments):
+                self._split = max(self._split, layer.matcher.segments.length)
             for shape in shapes:
                 self._depth = max(self._depth, len(shape))
                 root.at(shape).layers[position] = layer
+        self._split = max(self._split, self._depth + 1)
         self._start = _State([root], {})
         self.listed = 0
 
     def __len__(self) -> int:
         return self._size
 
-    def find(self, method: str, path: str) -> Sequence[Layer]:
-        """Return the layers that may apply to a request, in the order of the stack."""
+    def find(self, method: str, path: str) -> tuple[Sequence[Layer], list[str] | None]:
+        """Return the layers that may apply to a request, in the order of the stack.
+
+        And, for :meth:`.layer.Layer.glance`, the path split at "/", the rest in the last of
+        more parts than any pattern has; ``None`` if it is not plain. What is not a parameter
+        in a layer's pattern is in the parts too, then: the layer would not be found else.
+        """
         state = self._start
+        parts = path.split("/", self._split)
         if self._depth:
-            # Of a path with thousands of segments, only the first are split off.
-            segments = path.split("/", self._depth + 1)
-            for segment in segments[1 : self._depth + 1]:
+            for segment in parts[1 : self._depth + 1]:
                 key: str | None = segment
                 if segment and segment not in state.literals:
                     key = self._find_literal(segment, state.literals)
                 state = state.following.get(key) or self._follow(state, key)
         # As in Express, a parameter that does not decode is an error of the path, also
         # where the route is for other methods.
-        return state.layers if "%" in path else state.by_method.get(method, state.for_any_method)
+        if "%" in path:
+            return state.layers, None
+        found = state.by_method.get(method, state.for_any_method)
+        return found, parts if path.isascii() else None
 
     def _find_literal(self, segment: str, literals: Collection[str]) -> str | None:
         """Return the literal that a segment is but for its case; else ``ANY_SEGMENT``."""

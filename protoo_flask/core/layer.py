@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
-from .handlers import Next
+from .handlers import Handler, Next
 from .patterns import Matcher, Params, PathPattern, compile_pattern
 from .route import Route
+from .segments import Prefix, Segments
 
 if TYPE_CHECKING:
     from .request import Request
@@ -36,9 +37,13 @@ class Layer:
         "handle",
         "is_error_handler",
         "is_plain",
+        "keys",
+        "length",
         "matcher",
         "path",
+        "prefix",
         "route",
+        "single",
     )
 
     def __init__(
@@ -58,6 +63,13 @@ class Layer:
         self.error_classes = error_classes
         #: ``None`` applies to every path and gives no parameters.
         self.matcher: Matcher | None = None
+        #: What :meth:`glance` needs, of a route of whole segments: the function for each
+        #: method that has one only, how many parts a path has, and where parameters are.
+        self.single: dict[str, Handler] = {}
+        self.length = 0
+        self.keys: Sequence[tuple[int, str]] = ()
+        #: And of what is mounted at plain text: how many characters that is.
+        self.prefix = 0
         # A bad pattern is refused here, with the line that registers it in the traceback.
         self.compile(RoutingOptions())
 
@@ -73,6 +85,23 @@ class Layer:
             strict=bool(options.strict) and is_route,
             case_sensitive=bool(options.case_sensitive),
         )
+
+    def freeze(self, options: RoutingOptions) -> list[Handler]:
+        """Compile it for good, when nothing more is registered; returns its functions."""
+        self.compile(options)
+        segments = None if self.matcher is None else self.matcher.segments
+        if self.route is None:
+            if isinstance(segments, Prefix) and not self.is_error_handler:
+                self.prefix = segments.length
+            return [self.handle]
+        functions = self.route.freeze()
+        if isinstance(segments, Segments):
+            self.single, self.length, self.keys = (
+                self.route.single(),
+                segments.length,
+                segments.keys,
+            )
+        return functions
 
     @property
     def methods(self) -> set[str] | None:
@@ -103,6 +132,34 @@ class Layer:
                 return None
         req.params = {**req.params, **params} if merge_params else params
         return matched
+
+    def glance(self, req: Request, parts: Sequence[str]) -> Handler | None:
+        """Do in one step what :meth:`enter` and :meth:`run` do, where that is easy.
+
+        Most layers that a request meets are a route of whole segments with one function, or
+        a router mounted at plain text. That these are for the request, the index has found
+        out already, but for how long its path is.
+
+        :param parts: the path, as :meth:`.index.LayerIndex.find` has split it.
+        :returns: the function to be called, for which ``req`` is prepared; ``None`` when
+            it takes a closer look. A test compares the two ways.
+        """
+        if self.prefix:
+            rest = req.path[self.prefix :]
+            req.base_path += req.path[: self.prefix]
+            # As in Express, a slash behind which no segment begins belongs to the prefix.
+            req.path = (rest[1:] if rest[1:2] == "/" else rest) or "/"
+            req.params = {}
+            return self.handle
+        function = self.single.get(req.method)
+        if function is None or len(parts) != self.length or not parts[-1]:
+            return None
+        params: Params = {}
+        for position, key in self.keys:
+            params[key] = parts[position]
+        req.params = params
+        req.route = self.route
+        return function
 
     def run(self, matched: str, error: Any, req: Request, next: Next) -> None:
         """Call the function; below a prefix it sees the rest of the path."""

@@ -33,7 +33,7 @@ from urllib.parse import unquote_to_bytes
 from .ambiguity import is_linear
 from .errors import BadPath, PatternError
 from .linear import LinearRegex, NotLinear
-from .segments import Match, Prefix, Segments, find_prefix, find_segments
+from .segments import Match, Prefix, Segments, find_prefix, find_segments, is_plain
 
 PathPattern = Union[str, Pattern[str], Sequence[Union[str, Pattern[str]]]]
 Key = Union[str, int]
@@ -73,16 +73,17 @@ class Matcher:
     :ivar is_anchored: whether it is known to match at the beginning only, up to a "/" or the end: a
         compiled regular expression may match anywhere.
     :ivar keys: the names of its parameters, in order; unnamed groups are numbered.
+    :ivar segments: the pattern without ``re``, for plain paths, if it is one of whole segments.
     :ivar shapes: for each alternative, what the first segments of every path that
         matches it must be: a text, or ``ANY_SEGMENT``.
     """
 
-    __slots__ = ("_alternatives", "_segments", "is_anchored", "keys", "shapes")
+    __slots__ = ("_alternatives", "is_anchored", "keys", "segments", "shapes")
 
     def __init__(
         self, alternatives: Sequence[_Alternative], segments: Segments | Prefix | None = None
     ) -> None:
-        self._segments = segments
+        self.segments = segments
         self.is_anchored = segments is not None
         self._alternatives = [(item.search, item.keys) for item in alternatives]
         self.keys: tuple[Key, ...] = tuple(key for item in alternatives for key in item.keys)
@@ -93,8 +94,8 @@ class Matcher:
 
         :raises BadPath: when a parameter does not decode.
         """
-        if self._segments is not None and path.isascii() and "%" not in path:
-            return self._segments.match(path)
+        if self.segments is not None and is_plain(path):
+            return self.segments.match(path)
         return self.search(path)
 
     def search(self, path: str) -> Match | None:

@@ -82,6 +82,10 @@ class Route(Verbs):
         """Return its functions in order, each with its method; ``None`` for any."""
         return tuple(self._stack)
 
+    def single(self) -> dict[str, Handler]:
+        """Return the functions that are the only ones for a method that is named."""
+        return {method: found[0] for method, found in self._by_method.items() if len(found) == 1}
+
     def freeze(self) -> list[Handler]:
         """Close the registration; returns the functions."""
         self._frozen = True

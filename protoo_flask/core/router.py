@@ -198,9 +198,7 @@ class Router(Verbs):
         options = self._options.within(parent)
         self._case_sensitive = bool(options.case_sensitive)
         for layer in self._stack:
-            layer.compile(options)
-            functions = [layer.handle] if layer.route is None else layer.route.freeze()
-            for function in functions:
+            for function in layer.freeze(options):
                 if isinstance(function, Router):
                     function.freeze(options)
 
@@ -216,17 +214,23 @@ class Router(Verbs):
 
     def candidates(self, req: Request) -> Sequence[Layer]:
         """Return the layers that may apply to ``req``, in order."""
+        return self._find_index().find(req.method, req.path)[0]
+
+    def _find_index(self) -> LayerIndex:
         index = self._index
         # A router that is still open has one for now.
         if index is None or (not self._frozen and len(index) != len(self._stack)):
             index = self._index = LayerIndex(self._stack, self._case_sensitive)
-        return index.find(req.method, req.path)
+        return index
 
     # Running ---------------------------------------------------------------------
 
     def __call__(self, req: Request, next: Next) -> None:
         """Run the layers that apply to ``req`` in order, then ``next``."""
-        Walk(req, next, self.candidates(req), self._param_handlers, self.merges_params).next()
+        # What is frozen and has been asked before has an index that fits.
+        index = (self._frozen and self._index) or self._find_index()
+        layers, parts = index.find(req.method, req.path)
+        Walk(req, next, layers, parts, self._param_handlers, self.merges_params).next()
 
 
 def _route(path: PathPattern | None, method: str | None, functions: list[Any]) -> Layer:

@@ -18,18 +18,26 @@ _LITERAL = re.compile(r"[\w.~@!&=,;-]+", re.ASCII)
 _PARAMETER = re.compile(r":(\w+)(\?)?")
 
 
+def is_plain(path: str) -> bool:
+    """Whether a path is what the patterns in this module are for."""
+    return "%" not in path and path.isascii()
+
+
 class Segments:
     """A pattern of literals and parameters; the last may be optional.
 
     :param parts: its segments, as in the pattern.
+    :ivar length: how many parts a path has, split at "/", in which each has its own.
+    :ivar keys: the positions of its parameters among these, with their names.
     """
 
-    __slots__ = ("_case_sensitive", "_count", "_keys", "_literals", "_required", "_strict")
+    __slots__ = ("_case_sensitive", "_count", "_literals", "_required", "_strict", "keys", "length")
 
     def __init__(self, parts: Sequence[str], strict: bool, case_sensitive: bool) -> None:
         self._strict = strict
         self._case_sensitive = case_sensitive
         self._count = len(parts)
+        self.length = len(parts) + 1  # there is an empty one before the first "/"
         self._required = self._count - parts[-1].endswith("?")
         numbered = list(enumerate(parts, 1))
         self._literals = [
@@ -37,7 +45,7 @@ class Segments:
             for position, part in numbered
             if part[0] != ":"
         ]
-        self._keys = [(position, part.strip(":?")) for position, part in numbered if part[0] == ":"]
+        self.keys = [(position, part.strip(":?")) for position, part in numbered if part[0] == ":"]
 
     def match(self, path: str) -> Match | None:
         """Match a plain path, the whole of it."""
@@ -53,7 +61,7 @@ class Segments:
             if part != literal and (self._case_sensitive or part.lower() != literal):
                 return None
         params: dict[str | int, str] = {}
-        for position, key in self._keys:
+        for position, key in self.keys:
             if position <= length:
                 value = parts[position]
                 if not value:
@@ -67,18 +75,19 @@ class Prefix:
     """A pattern of literals, as routers are mounted at: it matches up to a "/".
 
     :param pattern: such as "/users".
+    :ivar length: characters of a path.
     """
 
-    __slots__ = ("_case_sensitive", "_length", "_literal")
+    __slots__ = ("_case_sensitive", "_literal", "length")
 
     def __init__(self, pattern: str, case_sensitive: bool) -> None:
         self._case_sensitive = case_sensitive
         self._literal = pattern if case_sensitive else pattern.lower()
-        self._length = len(pattern)
+        self.length = len(pattern)
 
     def match(self, path: str) -> Match | None:
         """Match the beginning of a plain path."""
-        length = self._length
+        length = self.length
         matched = path[:length]
         if matched != self._literal and (self._case_sensitive or matched.lower() != self._literal):
             return None

@@ -12,7 +12,7 @@ left to the garbage collector.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Iterable
+from typing import TYPE_CHECKING, Any, Iterable, Sequence
 
 from .errors import BadPath
 from .handlers import Next
@@ -29,15 +29,26 @@ class Walk:
 
     :param leave: the ``next`` behind the router.
     :param layers: those that may apply.
+    :param parts: the path, split at "/"; ``None`` if it is not plain.
     """
 
-    __slots__ = ("_layers", "_leave", "_merges_params", "_param_handlers", "_req", "_seen", "_view")
+    __slots__ = (
+        "_layers",
+        "_leave",
+        "_merges_params",
+        "_param_handlers",
+        "_parts",
+        "_req",
+        "_seen",
+        "_view",
+    )
 
     def __init__(
         self,
         req: Request,
         leave: Next,
         layers: Iterable[Layer],
+        parts: Sequence[str] | None,
         param_handlers: ParamHandlers,
         merges_params: bool,
     ) -> None:
@@ -46,6 +57,7 @@ class Walk:
         self._layers = iter(layers)
         self._param_handlers = param_handlers
         self._merges_params = merges_params
+        self._parts = None if merges_params or param_handlers else parts
         self._seen: Seen | None = None
         # What a View is for, without one: this is done for every layer of every request.
         self._view = req.path, req.base_path, req.params, req.route
@@ -66,12 +78,18 @@ class Walk:
                 # Layer.takes(), but for the common case without the call.
                 if layer.is_error_handler if error is None else not layer.takes(error):
                     continue
-                if layer.is_plain and not self._merges_params:
+                parts = self._parts
+                if parts is not None and error is None:
                     # Layer.enter() and run(), for what most layers are that a request meets.
-                    req.params = {}
-                    req.last_handler = layer.handle
-                    layer.handle(req, self.next)
-                    return
+                    if layer.is_plain:
+                        handle = layer.handle
+                        req.params = {}
+                    else:
+                        handle = layer.glance(req, parts)
+                    if handle is not None:
+                        req.last_handler = handle
+                        handle(req, self.next)
+                        return
                 try:
                     matched = layer.enter(req, self._merges_params)
                 except BadPath as exc:

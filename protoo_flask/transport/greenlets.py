@@ -125,7 +125,8 @@ class GreenletChannel:
         # and the hub lets the others have their turn in between.
         if self._read_watcher is None:
             self._read_watcher = gevent.get_hub().loop.io(self._sock.fileno(), _READ)
-        self._read_watcher.start(self._workers.run, function)
+            self._workers.watch()
+        self._read_watcher.start(self._workers.add, function)
         if self.may_hold_more and self.holds_more():
             self._workers.run_soon(function)
 
@@ -170,6 +171,8 @@ class GreenletChannel:
         _shut_down(self._sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
+        if self._read_watcher is not None:
+            self._workers.unwatch()
         for watcher in (self._read_watcher, self._write_watcher):
             if watcher is not None:
                 watcher.stop()

@@ -8,7 +8,10 @@ done by one of these, which are few: as many as handlers are blocked at a time, 
 that wait.
 
 Who has nothing to do waits on top of a stack, so that the one that has worked last is
-the next to work, while what it needs is in the caches of the processor.
+the next to work, while what it needs is in the caches of the processor. And it works on
+for as long as there is something to do: with many connections, the sockets that have
+something to read come by the dozen, and switching to a worker and back for each would
+cost as much as reading and decoding it. When a worker blocks, the next goes on.
 """
 
 from __future__ import annotations
@@ -33,38 +36,74 @@ class Workers:
     def __init__(self) -> None:
         self.size = 0
         self._idle: list[Any] = []
+        #: What there is to do, the next one last.
+        self._ready: list[Callable[[], None]] = []
         self._hub: Any = gevent.get_hub()
+        #: ``add(function)``, for the watcher of a socket to call: the function is called when
+        #: the hub has found all that have something to read, in this round of its loop.
+        self.add = self._ready.append
+        self._watched = 0
+        self._end_of_round: Any = None
 
     @property
     def busy(self) -> int:
         """How many are doing something, or are blocked in it."""
         return self.size - len(self._idle)
 
+    def watch(self) -> None:
+        """Look at the end of each round whether a watcher has added something."""
+        self._watched += 1
+        if self._end_of_round is None:
+            self._end_of_round = check = self._hub.loop.check(ref=False)
+            # Behind the watchers of sockets, which have a middle one.
+            check.priority = self._hub.loop.MINPRI
+            check.start(self._go_on)
+
+    def unwatch(self) -> None:
+        """Take one of the watchers off: without any, there is nothing to look for."""
+        self._watched -= 1
+        if not self._watched:
+            if self._ready:
+                # What came in this round is still to be done.
+                self._hub.loop.run_callback(self._go_on)
+            self._end_of_round.stop()
+            self._end_of_round.close()
+            self._end_of_round = None
+
     def run(self, function: Callable[..., None], *args: Any) -> None:
         """Call ``function(*args)`` in a greenlet, now; only the hub may ask for that.
 
         Returns when it has, or has blocked.
         """
-        if not self._idle:
-            # By hand instead of start(), which would wait for the hub to come round.
-            gevent.Greenlet(self._work).switch()
-        self._idle.pop().switch(partial(function, *args) if args else function)
+        self._ready.append(partial(function, *args) if args else function)
+        self._go_on()
 
     def run_soon(self, function: Callable[..., None], *args: Any) -> None:
         """Call ``function(*args)`` in a greenlet, as soon as the current one blocks."""
         self._hub.loop.run_callback(self.run, function, *args)
 
+    def _go_on(self) -> None:
+        """Have what is ready done; called in the hub."""
+        while self._ready:
+            if self._idle:
+                self._idle.pop().switch()
+            else:
+                # By hand instead of start(), which would wait for the hub to come round.
+                gevent.Greenlet(self._work).switch()
+
     def _work(self) -> None:
-        worker, wait = getcurrent(), self._hub.switch
+        worker, wait, ready = getcurrent(), self._hub.switch, self._ready
         self.size += 1
         try:
-            while len(self._idle) < MAX_IDLE:
+            while True:
+                while ready:
+                    # What code of a site left in its context variables is not for the next.
+                    worker.gr_context = None
+                    ready.pop()()
+                if len(self._idle) >= MAX_IDLE:
+                    return
                 self._idle.append(worker)
-                function = wait()
-                # What code of a site left in its context variables is not for the next.
-                worker.gr_context = None
-                function()
-                function = None  # while it waits, it keeps nothing alive
+                wait()
         finally:
             self.size -= 1
             if worker in self._idle:  # killed there, by who knows whom

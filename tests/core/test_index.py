@@ -168,7 +168,7 @@ def many_ways(case_sensitive=False):
 
 def find_everything(index):
     return [
-        [layer.path for layer in index.find(method, f"/a{a}/b{b}/c{c}")]
+        [layer.path for layer in index.find(method, f"/a{a}/b{b}/c{c}")[0]]
         for a in range(22)
         for b in range(22)
         for c in range(0, 22, 7)
@@ -211,7 +211,7 @@ def test_of_thousands_of_segments_only_as_many_are_looked_at_as_patterns_have():
     router = Router().use("/a/b/c", print).get("/:x/:y", print)
     router.freeze(RoutingOptions())
     index = LayerIndex(router.layers(), False)
-    assert len(index.find("get", CountedPath("/a" * 30_000))) == 1
+    assert len(index.find("get", CountedPath("/a" * 30_000))[0]) == 1
     assert CountedPath.taken <= 5
 
 

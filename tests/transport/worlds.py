@@ -122,6 +122,7 @@ class Greenlets:
     def settle(self) -> None:
         """Wait until everything that the test has started has ended."""
         with gevent.Timeout(PATIENCE):
+            gevent.sleep(0)  # what the hub has been asked for begins
             while self._started() or self.loop.workers.busy:
                 gevent.joinall(self._started())
                 gevent.sleep(0.001)
