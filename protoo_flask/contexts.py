@@ -71,7 +71,7 @@ class LightAppContext(AppContext):
     Python would double what it costs.
     """
 
-    __init__ = object.__init__  # type: ignore[assignment]
+    __init__ = object.__init__
 
     g = _Lazily(lambda context: context.app.app_ctx_globals_class())
     url_adapter = _Lazily(lambda context: context.app.create_url_adapter(None))
@@ -104,7 +104,7 @@ class MessageContext(RequestContext):
 class LightMessageContext(MessageContext):
     """The same of a request context; its ``app``, ``request`` and ``_session`` are set."""
 
-    __init__ = object.__init__  # type: ignore[assignment]
+    __init__ = object.__init__
 
     flashes = None
 

@@ -136,14 +136,17 @@ class Layer:
     def glance(self, req: Request, parts: Sequence[str]) -> Handler | None:
         """Do in one step what :meth:`enter` and :meth:`run` do, where that is easy.
 
-        Most layers that a request meets are a route of whole segments with one function, or
-        a router mounted at plain text. That these are for the request, the index has found
-        out already, but for how long its path is.
+        Most layers that a request meets are middleware without a path, a router mounted at
+        plain text, or a route of whole segments with one function. That these are for the
+        request, the index has found out already, but for how long its path is.
 
         :param parts: the path, as :meth:`.index.LayerIndex.find` has split it.
         :returns: the function to be called, for which ``req`` is prepared; ``None`` when
             it takes a closer look. A test compares the two ways.
         """
+        if self.is_plain:
+            req.params = {}
+            return self.handle
         if self.prefix:
             rest = req.path[self.prefix :]
             req.base_path += req.path[: self.prefix]

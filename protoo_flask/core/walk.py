@@ -81,11 +81,7 @@ class Walk:
                 parts = self._parts
                 if parts is not None and error is None:
                     # Layer.enter() and run(), for what most layers are that a request meets.
-                    if layer.is_plain:
-                        handle = layer.handle
-                        req.params = {}
-                    else:
-                        handle = layer.glance(req, parts)
+                    handle = layer.glance(req, parts)
                     if handle is not None:
                         req.last_handler = handle
                         handle(req, self.next)
