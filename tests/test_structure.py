@@ -39,6 +39,7 @@ LAYERS = [
     ("transport.deflate", "wsproto"),
     ("transport.handshake", "wsproto gevent ssl"),
     ("transport.connection", ""),
+    ("transport.rounds", "time"),
     ("transport.workers", "gevent"),
     ("transport.greenlets", "gevent socket ssl time"),
     ("transport.threads", "selectors socket ssl sys threading time"),

@@ -35,6 +35,12 @@ class Channel(Protocol):
 
     may_hold_more: bool
 
+    def hold_back(self, release: Callable[[], None]) -> bool:
+        """Have ``release()`` called in a moment, when much can be sent one after the other.
+
+        :returns: ``False`` when what is to be sent shall be sent now.
+        """
+
     def watch(self, function: Callable[[], None]) -> None:
         """Call ``function()`` each time there is something to read, or the end.
 

@@ -43,7 +43,7 @@ from .frames import (
     close_payload,
     decode_close,
 )
-from .outbox import Outbox
+from .outbox import Outbox, SharedOutbox
 
 if TYPE_CHECKING:
     from ..core.deadlines import Deadlines
@@ -114,7 +114,7 @@ class Connection:
         self._disconnect: Callable[[Inbox, Connection, int], None] | None = disconnect
         self._silence = silence
         self._lock = loop.lock()
-        self._outbox = Outbox(channel, codec.encode, max_outbox, self._lock)
+        self._outbox = self._make_outbox(max_outbox)
         self._outbox.hold(handshake)
         self._inbox: Inbox | None = None
         #: What has been read and not been taken, the next one last.
@@ -127,6 +127,9 @@ class Connection:
         self._close_code = ABNORMAL_CLOSURE
         self._unsent: list[bytes] | None = None
         self._close_timer: Timer | None = None
+
+    def _make_outbox(self, limit: int) -> Outbox:
+        return Outbox(self._channel, self._codec.encode, limit)
 
     def _make_backlog(self, parallel: int) -> Backlog:
         return Backlog(parallel)
@@ -438,6 +441,7 @@ class Connection:
 
     def _give_up(self) -> None:
         """Break the connection; the reader sees its end."""
+        self._outbox.release()
         self._given_up = True
         self._channel.abort()
 
@@ -505,6 +509,9 @@ class SharedConnection(Connection):
     """
 
     __slots__ = ()
+
+    def _make_outbox(self, limit: int) -> Outbox:
+        return SharedOutbox(self._channel, self._codec.encode, limit, self._lock)
 
     def _make_backlog(self, parallel: int) -> Backlog:
         return SharedBacklog(parallel, self._lock)

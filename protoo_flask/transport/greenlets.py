@@ -107,6 +107,7 @@ class GreenletChannel:
         "_sock",
         "_workers",
         "_write_watcher",
+        "hold_back",
         "may_hold_more",
     )
 
@@ -116,6 +117,7 @@ class GreenletChannel:
         self._sock = sock
         self._owned = owned
         self._workers = workers
+        self.hold_back = workers.round.hold_back
         self._read_watcher: Any = None
         self._write_watcher: Any = None
         self.may_hold_more = hasattr(sock, "pending")

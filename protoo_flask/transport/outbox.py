@@ -12,9 +12,10 @@ What waits is kept as messages, each encoded only when it is its turn:
 - What a dead connection has taken and not sent can be given back, to be sent over the
   next one (:meth:`Outbox.take_unsent`).
 
-While many requests that have come at once are handled, their answers may be kept
-(:meth:`Outbox.hold`), to be sent in one write: most of what a small message costs is
-the system call that sends it.
+Most of what a small message costs is the system call that sends it. So while many
+requests of one client are handled that have come at once, their answers are kept
+(:meth:`Outbox.hold`), to be sent in one write. And what is sent to many clients in the same
+moment is held back until it can be sent one after the other (:meth:`Channel.hold_back`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Callable, ContextManager, Sequence
 
+from ..core.scheduling import one_step
 from .channel import Channel
 from .frames import TEXT
 
@@ -35,12 +37,11 @@ HEADER_SIZE = 10
 
 
 class Outbox:
-    """Writes messages to a channel. Its owner calls it holding ``lock``.
+    """Writes messages to a channel.
 
     :param encode: ``encode(opcode, payload)`` returns the frame of a message.
     :param limit: bytes that may wait. A single message may be larger when nothing else
         waits: what a message may measure is not the outbox's to say.
-    :param lock: taken here when the socket has become writable.
 
     When the socket cannot be written, the channel is aborted, and what waits stays, to be
     taken back.
@@ -55,7 +56,6 @@ class Outbox:
         "_finish",
         "_held",
         "_limit",
-        "_lock",
         "_queue",
         "_queued",
         "_sent",
@@ -67,12 +67,10 @@ class Outbox:
         channel: Channel,
         encode: Callable[[int, bytes], bytes],
         limit: int,
-        lock: ContextManager[Any],
     ) -> None:
         self._channel = channel
         self._encode = encode
         self._limit = limit
-        self._lock = lock
         # Whether what is sent has to wait: for the socket, for release(), or, when the
         # socket is broken, for take_unsent().
         self._waiting = False
@@ -103,14 +101,19 @@ class Outbox:
         if self._waiting:
             return self._keep(opcode, payload, bounded)
         frame = self._encode(opcode, payload)
-        try:
-            sent = self._channel.send(frame)
-        except OSError:
-            sent = self._break()
-        if sent < len(frame):
-            self._buffer, self._sent = frame, sent
-            self._batch = ((len(frame), opcode, payload),)
+        if self._channel.hold_back(self.release):
+            self._held = self._waiting = True
+            sent = 0
+        else:
+            try:
+                sent = self._channel.send(frame)
+            except OSError:
+                sent = self._break()
+            if sent == len(frame):
+                return True
             self._wait()
+        self._buffer, self._sent = frame, sent
+        self._batch = ((len(frame), opcode, payload),)
         return True
 
     def hold(self, first: bytes = b"") -> None:
@@ -138,8 +141,8 @@ class Outbox:
         Control frames are forgotten. And only they may be sent from now on: a compressed
         text might refer to one that was taken back.
         """
-        if self._held and not self._buffer:
-            # This only waits for more to be sent with it.
+        if self._held and (self._batch or not self._buffer):
+            # This only waits for more to be sent with it; but for an answered handshake.
             self.release()
         batch, self._batch = self._batch, ()
         queue, self._queue = self._queue, None
@@ -194,23 +197,23 @@ class Outbox:
 
     def _flush(self) -> None:
         """Send what waits; called when the socket is writable."""
-        with self._lock:
-            self._waiting = False
-            while self.size and not self._waiting:
-                if self._sent == len(self._buffer):
-                    self._encode_batch()
-                try:
-                    # Not a copy: a large frame goes out in many writes.
-                    self._sent += self._channel.send(memoryview(self._buffer)[self._sent :])
-                except OSError:
-                    self._break()
-                if self._sent < len(self._buffer):
-                    self._wait()
-            if self._waiting and not self._broken:
-                return
-            if not self._waiting:
-                self._clear_buffer()
-            finish, self._finish = self._finish, None
+        self._waiting = False
+        while self.size and not self._waiting:
+            if self._sent == len(self._buffer):
+                self._encode_batch()
+            try:
+                # Not a copy: a large frame goes out in many writes.
+                rest = memoryview(self._buffer)[self._sent :] if self._sent else self._buffer
+                self._sent += self._channel.send(rest)
+            except OSError:
+                self._break()
+            if self._sent < len(self._buffer):
+                self._wait()
+        if self._waiting and not self._broken:
+            return
+        if not self._waiting:
+            self._clear_buffer()
+        finish, self._finish = self._finish, None
         if finish is not None:
             finish()
 
@@ -238,3 +241,24 @@ class Outbox:
         self._buffer, self._sent, self._batch = b"", 0, ()
         if not self._queue:
             self._queue = None
+
+
+class SharedOutbox(Outbox):
+    """One that threads send by.
+
+    :param lock: held by who calls the others; taken here when the socket is writable.
+    """
+
+    __slots__ = ("_lock",)
+
+    def __init__(
+        self,
+        channel: Channel,
+        encode: Callable[[int, bytes], bytes],
+        limit: int,
+        lock: ContextManager[Any],
+    ) -> None:
+        super().__init__(channel, encode, limit)
+        self._lock = lock
+
+    _flush = one_step(Outbox._flush)

@@ -118,6 +118,9 @@ class ThreadChannel:
         #: Whose turn it is to watch; who finds that it is another's, or nobody's, ends.
         self._watcher: object = None
 
+    def hold_back(self, release: Callable[[], None]) -> bool:
+        return False  # there is no moment in which all others have had their turn
+
     def watch(self, function: Callable[[], None]) -> None:
         self._watcher = watcher = object()
 

@@ -22,6 +22,8 @@ from typing import Any, Callable
 import gevent
 from gevent import getcurrent
 
+from .rounds import Round
+
 #: How many may wait. Beyond a moment in which many handlers block at once, more would be
 #: memory that nobody uses.
 MAX_IDLE = 64
@@ -31,10 +33,12 @@ class Workers:
     """Runs functions in greenlets, on the hub of the thread that makes this.
 
     :ivar size: how many greenlets there are, idle or not.
+    :ivar round: what they send leaves at its end.
     """
 
     def __init__(self) -> None:
         self.size = 0
+        self.round = Round()
         self._idle: list[Any] = []
         #: What there is to do, the next one last.
         self._ready: list[Callable[[], None]] = []
@@ -84,12 +88,18 @@ class Workers:
 
     def _go_on(self) -> None:
         """Have what is ready done; called in the hub."""
-        while self._ready:
-            if self._idle:
-                self._idle.pop().switch()
-            else:
-                # By hand instead of start(), which would wait for the hub to come round.
-                gevent.Greenlet(self._work).switch()
+        if not self._ready:
+            return
+        self.round.begin()
+        try:
+            while self._ready:
+                if self._idle:
+                    self._idle.pop().switch()
+                else:
+                    # By hand instead of start(), which would wait for the hub to come round.
+                    gevent.Greenlet(self._work).switch()
+        finally:
+            self.round.end()
 
     def _work(self) -> None:
         worker, wait, ready = getcurrent(), self._hub.switch, self._ready

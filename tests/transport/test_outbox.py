@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import pytest
@@ -34,6 +33,19 @@ class FakeChannel:
         self.broken = False
         self.aborted = 0
         self._when_writable: Any = None
+        #: What is to be called at the end of a round; ``None`` when there is none.
+        self.held: Any = None
+
+    def hold_back(self, release: Any) -> bool:
+        if self.held is None:
+            return False
+        self.held.append(release)
+        return True
+
+    def end_round(self) -> None:
+        held, self.held = self.held, None
+        for release in held:
+            release()
 
     def send(self, data: bytes | memoryview) -> int:
         if self.broken:
@@ -74,7 +86,7 @@ def outbox(channel: FakeChannel) -> Outbox:
 
 
 def make_outbox(channel: FakeChannel, encode: Any = encode, limit: int = 100) -> Outbox:
-    return Outbox(channel, encode, limit, contextlib.nullcontext())
+    return Outbox(channel, encode, limit)
 
 
 def send_texts(outbox: Outbox, *payloads: bytes) -> None:
@@ -486,3 +498,90 @@ def test_what_is_held_for_a_slow_reader_is_bounded(channel, outbox):
     outbox.release()
     channel.make_room(10_000)
     assert channel.received == b"<" + b"x" * 80 + b">"
+
+
+# In a round ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def round_of(channel: FakeChannel) -> FakeChannel:
+    channel.room, channel.held = 1000, []
+    return channel
+
+
+def test_what_is_sent_in_a_round_leaves_at_its_end_in_one_write(outbox, round_of):
+    send_texts(outbox, b"one", b"two")
+    assert (round_of.received, len(round_of.held)) == (b"", 1)
+    round_of.end_round()
+    assert round_of.received == b"<one><two>"
+    send_texts(outbox, b"three")
+    assert round_of.received == b"<one><two><three>"
+
+
+def test_what_is_kept_for_one_write_in_a_round_leaves_when_it_is_released(outbox, round_of):
+    send_texts(outbox, b"one")
+    outbox.hold()
+    send_texts(outbox, b"two")
+    outbox.release()
+    assert round_of.received == b"<one><two>"
+    round_of.end_round()
+    assert round_of.received == b"<one><two>"
+
+
+def test_what_is_held_back_is_bounded_and_sent_when_it_is_too_much(outbox, round_of):
+    for _ in range(20):
+        send_texts(outbox, b"x" * 20)  # of 100 bytes that may wait
+    round_of.end_round()
+    assert round_of.received == (b"<" + b"x" * 20 + b">") * 20
+
+
+def test_what_the_socket_does_not_take_at_the_end_of_a_round_waits_for_it(outbox, round_of):
+    round_of.room = 2
+    send_texts(outbox, b"one")
+    round_of.end_round()
+    assert round_of.received == b"<o"
+    assert round_of.is_watched
+    send_texts(outbox, b"two")
+    round_of.make_room(100)
+    assert round_of.received == b"<one><two>"
+
+
+def test_what_is_held_back_leaves_before_the_rest_is_taken_back(outbox, round_of):
+    send_texts(outbox, b"one")
+    assert outbox.take_unsent() == []
+    assert round_of.received == b"<one>"
+    round_of.end_round()
+    assert round_of.received == b"<one>"
+
+
+def test_of_what_was_held_back_for_a_broken_socket_all_is_taken_back(outbox, round_of):
+    send_texts(outbox, b"one", b"two")
+    round_of.broken = True
+    round_of.end_round()
+    assert round_of.aborted == 1
+    assert outbox.take_unsent() == [b"one", b"two"]
+
+
+def test_what_is_to_be_done_when_all_is_sent_waits_for_the_end_of_the_round(outbox, round_of):
+    done: list[bytes] = []
+    send_texts(outbox, b"one")
+    outbox.finish(lambda: done.append(round_of.received))
+    assert done == []
+    round_of.end_round()
+    assert done == [b"<one>"]
+
+
+def test_what_a_connection_that_has_ended_held_back_is_forgotten(outbox, round_of):
+    send_texts(outbox, b"one")
+    outbox.close()
+    round_of.end_round()
+    assert round_of.received == b""
+
+
+def test_an_answered_handshake_is_not_sent_by_taking_back(outbox, round_of):
+    outbox.hold(b"101")
+    send_texts(outbox, b"one")
+    assert outbox.take_unsent() == [b"one"]
+    assert round_of.received == b""
+    outbox.release()
+    assert round_of.received == b"101"

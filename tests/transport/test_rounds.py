@@ -1,0 +1,89 @@
+"""Rounds: what is sent in one leaves at its end, but nobody waits for long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from protoo_flask.transport.rounds import MAX_DELAY, MAX_HELD, Round
+
+
+class Clock:
+    """Stands still until it is advanced."""
+
+    def __init__(self) -> None:
+        self.time = 100.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def round(clock: Clock) -> Round:
+    return Round(clock)
+
+
+def make_releases(count: int, released: list[int]) -> list[Any]:
+    return [lambda number=number: released.append(number) for number in range(count)]
+
+
+def test_what_is_sent_in_a_round_leaves_at_its_end_in_order(round):
+    released: list[int] = []
+    round.begin()
+    assert all(round.hold_back(release) for release in make_releases(3, released))
+    assert released == []
+    round.end()
+    assert released == [0, 1, 2]
+    round.begin()
+    round.end()
+    assert released == [0, 1, 2]
+
+
+def test_outside_of_a_round_nothing_is_held_back(round):
+    released: list[int] = []
+    (release,) = make_releases(1, released)
+    assert not round.hold_back(release)
+    round.begin()
+    round.end()
+    assert not round.hold_back(release)
+    assert released == []
+
+
+def test_what_is_sent_late_in_a_round_leaves_at_once_with_what_was_held_back(round, clock):
+    released: list[int] = []
+    first, second, third = make_releases(3, released)
+    round.begin()
+    assert round.hold_back(first)
+    clock.time += MAX_DELAY * 1.01
+    assert not round.hold_back(second)
+    assert released == [0]
+    assert not round.hold_back(third)
+    round.end()
+    assert released == [0]
+
+
+def test_so_many_hold_something_back_and_no_more(round):
+    released: list[int] = []
+    round.begin()
+    for release in make_releases(MAX_HELD, released):
+        assert round.hold_back(release)
+    assert released == []
+    assert round.hold_back(lambda: released.append(-1))
+    assert released == [*range(MAX_HELD), -1]
+    round.end()
+    assert released == [*range(MAX_HELD), -1]
+
+
+def test_what_is_held_back_by_what_is_released_leaves_too(round):
+    released: list[int] = []
+    (release,) = make_releases(1, released)
+    round.begin()
+    assert round.hold_back(lambda: released.append(round.hold_back(release)))
+    round.end()
+    assert released == [False]
