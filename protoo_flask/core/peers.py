@@ -18,7 +18,12 @@ from .mailbox import Mailbox
 from .messages import serialize_request
 from .request import Request, answer
 from .server_transactions import ServerTransactions, SharedServerTransactions
-from .transactions import ClientTransaction, ClientTransactions, OnResponse
+from .transactions import (
+    ClientTransaction,
+    ClientTransactions,
+    OnResponse,
+    SharedClientTransactions,
+)
 
 if TYPE_CHECKING:
     from .registry import Registry
@@ -85,12 +90,14 @@ class Peer:
         #: For what changes together: the link, the mailbox, and what is under way.
         scheduler = registry.scheduler
         self.lock = scheduler.lock()
-        self.transactions = ClientTransactions(self, first_id=registry.first_id())
-        self.requests = (
-            SharedServerTransactions(registry.answers, scheduler.lock())
-            if scheduler.preempts
-            else ServerTransactions(registry.answers)
-        )
+        self.transactions: ClientTransactions
+        self.requests: ServerTransactions
+        if scheduler.preempts:
+            self.transactions = SharedClientTransactions(self, registry.first_id())
+            self.requests = SharedServerTransactions(registry.answers, scheduler.lock())
+        else:
+            self.transactions = ClientTransactions(self, registry.first_id())
+            self.requests = ServerTransactions(registry.answers)
         self.registry = registry
         self._listeners: dict[str, list[Callable[[Peer], Any]]] = {}
 

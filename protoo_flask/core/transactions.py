@@ -32,8 +32,10 @@ from .errors import Unsendable, WaitTimeout
 from .messages import MAX_ID, serialize_request
 from .request import Request
 from .response import Response
+from .scheduling import one_step
 
 if TYPE_CHECKING:
+    from .mailbox import Mailbox
     from .peers import Peer
     from .scheduling import Event, Timer
 
@@ -150,23 +152,8 @@ class ClientTransaction:
 
     def receive(self, response: Response) -> None:
         """Take the next response; ignored when the transaction has ended."""
-        transactions = self.peer.transactions
-        event = "final" if response.status >= 200 else "provisional"
-        with transactions.lock:
-            state = TRANSITIONS.get((self.state, event))
-            if state is None:
-                return
-            self.state = state
-            if state is TERMINATED:
-                self.response = response
-                transactions.forget(self)
-                if self._timer is not None:
-                    self._timer.cancel()
-                    self._timer = None
-            # A peer may send provisional responses for as long as a call rings, and nobody
-            # waits for these, or iterates over them.
-            if not self._of_core:
-                self._responses.append(response)
+        if not self.peer.transactions.advance(self, response):
+            return
         # Who comes too late to be among these has seen the response.
         if self._waiting:
             for waiting in tuple(self._waiting):
@@ -177,6 +164,19 @@ class ClientTransaction:
             self._on_response(response)
         else:
             self.peer.call_back(self._on_response, response)
+
+    def enter(self, state: str, response: Response) -> None:
+        """Be in the state that a response leads to; for :meth:`ClientTransactions.advance`."""
+        self.state = state
+        if state is TERMINATED:
+            self.response = response
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        # A peer may send provisional responses for as long as a call rings, and nobody
+        # waits for these, or iterates over them.
+        if not self._of_core:
+            self._responses.append(response)
 
     def start_timer(self, seconds: float) -> None:
         """Give it a timer of its own."""
@@ -211,7 +211,7 @@ class ClientTransactions:
     :ivar late: how many responses came for no transaction: late, or made up.
     """
 
-    __slots__ = ("_ids", "_peer", "_pending", "_size", "late", "lock")
+    __slots__ = ("_ids", "_peer", "_pending", "_size", "late")
 
     def __init__(self, peer: Peer, first_id: int) -> None:
         # The peer has this; were it the other way round as well, both would be left to the
@@ -219,8 +219,6 @@ class ClientTransactions:
         self._peer = weakref.ref(peer)
         #: Counted from 0, and taken without the lock: next() is one step, also to other threads.
         self._ids = itertools.count(first_id - 1)
-        #: The server's requests, their responses and timeouts may come in several threads.
-        self.lock = peer.lock
         self.late = 0
         self._pending: dict[int, ClientTransaction] = {}
         self._size = 0
@@ -254,32 +252,46 @@ class ClientTransactions:
             transaction.finish(400, str(error))
             return transaction
         transaction.payload = payload
-        # One step, or a peer that goes offline just now would leave the timer behind, and
-        # a link that takes over just now would send it as unanswered, and then as new.
-        with self.lock:
-            has_room = is_urgent or self._size + len(payload) <= MAX_UNANSWERED
-            if has_room:
-                self._pending[id] = transaction
-                self._size += len(payload)
-                # A timer of one's own costs more than all the rest; most have the same time.
-                timeouts = peer.registry.timeouts
-                if timeout == timeouts.seconds:
-                    timeouts.add(transaction)
-                elif timeout is not None:
-                    transaction.start_timer(timeout)
-                link = peer.link
-                if link is not None and link.send(payload):
-                    return transaction
-                is_taken, full = peer.place(payload, id)
-        # What follows runs code of others, which may take locks of their own.
-        if not has_room:
+        if not is_urgent and self._size + len(payload) > MAX_UNANSWERED:
             transaction.finish(503, "too much is unanswered")
             return transaction
+        is_taken, full = self._take(transaction, timeout)
+        # What follows runs code of others, which may take locks of their own.
         if full is not None:
             peer.registry.give_up(peer, full)
         if not is_taken:
             transaction.finish(410, "peer offline")
         return transaction
+
+    def _take(
+        self, transaction: ClientTransaction, timeout: float | None
+    ) -> tuple[bool, Mailbox | None]:
+        """Take a transaction, and send its request: see :meth:`Peer.place`.
+
+        In one step, or a peer that goes offline just now would leave the timer behind, and
+        a link that takes over just now would send it as unanswered, and then as new.
+        """
+        peer, payload = transaction.peer, transaction.payload
+        self._pending[transaction.id] = transaction
+        self._size += len(payload)
+        # A timer of one's own costs more than all the rest; most have the same time.
+        timeouts = peer.registry.timeouts
+        if timeout == timeouts.seconds:
+            timeouts.add(transaction)
+        elif timeout is not None:
+            transaction.start_timer(timeout)
+        return peer.place(payload, transaction.id)
+
+    def advance(self, transaction: ClientTransaction, response: Response) -> bool:
+        """Follow the table, in one step; ``False`` when the response came too late."""
+        event = "final" if response.status >= 200 else "provisional"
+        state = TRANSITIONS.get((transaction.state, event))
+        if state is None:
+            return False
+        transaction.enter(state, response)
+        if state is TERMINATED:
+            self.forget(transaction)
+        return True
 
     def receive(self, id: int, response: Response) -> bool:
         """Hand a response to its transaction; ``False`` when it is late or unknown."""
@@ -314,3 +326,16 @@ class ClientTransactions:
         """End all of them with a local response."""
         for transaction in list(self._pending.values()):
             transaction.finish(status, reason)
+
+
+class SharedClientTransactions(ClientTransactions):
+    """Those of a peer that requests, their responses and timeouts reach in several threads."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, peer: Peer, first_id: int) -> None:
+        super().__init__(peer, first_id)
+        self._lock = peer.lock
+
+    _take = one_step(ClientTransactions._take)
+    advance = one_step(ClientTransactions.advance)

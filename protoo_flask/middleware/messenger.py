@@ -11,6 +11,7 @@ from ..core.peers import Peer, broadcast
 from ..core.request import Request
 from ..core.response import Response
 from ..core.router import Router
+from ..core.services.relay import relay
 from .delivery_report import MODES, DeliveryReport, is_gone
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class _Messenger:
             req.reply(200, f"message sent to {len(peers)} peers")
         elif len(peers) == 1 and self._report is None and self._on_offline is None:
             # What most messages are. Nothing of the site is needed for the way back.
-            peers[0].send(req, on_response=req.reply)
+            relay(req, peers[0])
         else:
             self._forward(req, username, peers)
         if self._carbons and (peers or _is_accepted(req)):
