@@ -94,6 +94,10 @@ class FlaskHost:
         listeners = own + self._listeners.get(name, [])
         if not receivers and not listeners:
             return
+        if len(listeners) == 1 and not receivers:
+            # As a rule, and each connection comes and goes: what follows is for several.
+            self._call(run, self._call, listeners[0], *arguments.values())
+            return
 
         def call_all() -> None:
             with contextlib.ExitStack() as calls:
