@@ -164,9 +164,9 @@ class Outbox:
 
     def close(self) -> None:
         """Forget everything; the socket is gone."""
-        self._clear_buffer()
-        self._queue = self._finish = None
+        self._buffer, self._sent, self._batch, self._queue = b"", 0, (), None
         self._queued = 0
+        self._finish = None
 
     def _keep(self, opcode: int, payload: bytes, bounded: bool) -> bool:
         size = len(payload) + HEADER_SIZE
@@ -198,7 +198,7 @@ class Outbox:
     def _flush(self) -> None:
         """Send what waits; called when the socket is writable."""
         self._waiting = False
-        while self.size and not self._waiting:
+        while (self._queue or self._sent < len(self._buffer)) and not self._waiting:
             if self._sent == len(self._buffer):
                 self._encode_batch()
             try:
@@ -212,7 +212,7 @@ class Outbox:
         if self._waiting and not self._broken:
             return
         if not self._waiting:
-            self._clear_buffer()
+            self._buffer, self._sent, self._batch, self._queue = b"", 0, (), None
         finish, self._finish = self._finish, None
         if finish is not None:
             finish()
@@ -236,11 +236,6 @@ class Outbox:
             batch.append((end, opcode, payload))
         self._batch = batch
         self._buffer = b"".join(frames)
-
-    def _clear_buffer(self) -> None:
-        self._buffer, self._sent, self._batch = b"", 0, ()
-        if not self._queue:
-            self._queue = None
 
 
 class SharedOutbox(Outbox):
