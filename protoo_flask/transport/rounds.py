@@ -60,9 +60,10 @@ class Round:
             self._is_open = False
             self._release()
             return False
-        self._held.append(release)
-        if len(self._held) > MAX_HELD:
+        if len(self._held) == MAX_HELD:
             self._release()
+        # Not before: who is told to release has to know that something is held back.
+        self._held.append(release)
         return True
 
     def _release(self) -> None:

@@ -19,6 +19,7 @@ from protoo_flask.core.request import Request
 from protoo_flask.transport import backlog
 from protoo_flask.transport import connection as connection_module
 from protoo_flask.transport.connection import Connection
+from protoo_flask.transport.rounds import MAX_HELD
 
 from .wire import (
     BINARY,
@@ -1325,3 +1326,19 @@ def test_a_fatal_error_in_a_callback_ends_the_connection_and_gives_everything_ba
     while not site.world.errors.empty():
         reported.append(site.world.errors.get())
     assert [type(error) for error in reported] == [Fatal]
+
+
+def test_what_many_are_told_in_one_round_reaches_each_of_them(make_site):
+    site = make_site(max_peers_per_user=200)
+
+    def tell(req, next):
+        for peer in site.application.registry.find("bob"):
+            peer.notify("note", req.data)
+        req.reply(200)
+
+    site.router.get(tell)
+    alice = site.connect()
+    bobs = [site.connect("bob", f"b{number}") for number in range(3 * MAX_HELD)]
+    alice.send_request("get", text="hello")
+    assert alice.take()["status"] == 200
+    assert [bob.take()["data"]["text"] for bob in bobs] == ["hello"] * len(bobs)

@@ -220,7 +220,7 @@ class Site:
     :param settings: those of :class:`Connection`, and ``max_message_size``.
     """
 
-    def __init__(self, world: Any, **settings: Any) -> None:
+    def __init__(self, world: Any, max_peers_per_user: int = 2, **settings: Any) -> None:
         self.world = world
         self.router = Router()
         self.host = FakeHost()
@@ -242,7 +242,7 @@ class Site:
             first_id=lambda: 100,
             request_timeout=PATIENCE,
             response_timeout=None,
-            max_peers_per_user=2,
+            max_peers_per_user=max_peers_per_user,
         )
 
     def connect(self, username: str = "alice", uuid: str = "a1", **options: Any) -> Client:
