@@ -2,6 +2,10 @@
  * A meeting: a room on the server, and an RTCPeerConnection to each of its other members, in
  * member.js. The one who comes offers to those who are there, so there is one offer for each pair. It goes as
  * `private` to a member, and the response is the answer.
+ *
+ * A page that is reloaded stays a member meanwhile, and is offered what others offer. But it comes
+ * too: it offers to all of them as soon as it is in. Until then it refuses, so that there is one
+ * offer also between two pages that are reloaded at once.
  */
 
 import { Member } from "./member.js";
@@ -114,7 +118,9 @@ export class Meeting {
       this.#onNotice(`You have been put out of the meeting: ${req.data.reason}.`);
       this.#reset();
     } else if (req.method === "private" && req.sender && req.data.description) {
-      this.#answer(req);
+      // The refusal gets there before our offer, so it does not meet the one that is refused.
+      if (this.isIn) this.#answer(req);
+      else req.reply(480, "not in yet: an offer will come from here");
     } else {
       req.reply(405, "method not allowed");
     }
@@ -149,7 +155,8 @@ export class Meeting {
     for (const key of this.#members.keys()) if (!present.has(key)) this.#remove(key);
     for (const peer of data.peers) {
       const member = this.#member(peer);
-      if (!member.isConnected) member.offer().catch(console.warn);
+      // After an absence an offer may be under way: theirs has come first, or ours was repeated.
+      if (!member.isConnected && !member.isNegotiating) member.offer().catch(console.warn);
     }
     this.#onChange();
   }
@@ -171,7 +178,7 @@ export class Meeting {
     try {
       const data = await this.#member(req.sender).answer(req.data);
       if (data) req.reply(200, "OK", data);
-      else req.reply(491, "an offer of the other side is under way");
+      else req.reply(491, "another offer is under way");
     } catch (error) {
       req.reply(400, error.message); // a description that is none
     }

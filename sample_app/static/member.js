@@ -10,7 +10,10 @@ const REPAIR_AFTER_MS = 4000; // a connection that is disconnected often recover
 export class Member {
   #link = null; // RTCPeerConnection
   #id = null;
-  #isOffering = false;
+  #isNegotiating = false;
+  #isOffering = false; // our offer is made, and the other side has not answered
+  #over = null; // a promise: another link has begun, or there is none any more
+  #end = () => {}; // fulfils it
   #early = []; // candidates of the other side that came before its description
   #timer = null;
   #meeting;
@@ -32,35 +35,45 @@ export class Member {
     return this.#link?.connectionState === "connected";
   }
 
+  /** Whether an offer is under way, of either side. */
+  get isNegotiating() {
+    return this.#isNegotiating;
+  }
+
   async offer() {
     const id = crypto.getRandomValues(new Uint32Array(2)).join("-");
-    const link = await this.#open(id);
-    if (!link) return;
-    this.#isOffering = true;
     try {
+      const link = await this.#open(id);
+      if (!link) return;
+      this.#isOffering = true;
       await link.setLocalDescription();
       const { status } = this.#meeting;
       const offer = { id, status, description: link.localDescription };
       const { data } = await this.#meeting.request(this.peer, offer);
       if (link !== this.#link) return; // the other side's offer has come in between
+      // What the other side offers from now on, it offers after having answered ours.
+      this.#isOffering = false;
       this.setStatus(data.status);
       await link.setRemoteDescription(data.description);
       await this.#addEarly();
     } finally {
-      if (link === this.#link) this.#isOffering = false;
+      this.#conclude(id);
     }
   }
 
-  /** Take an offer. Returns the data of the answer; null: our own offer stands. */
+  /** Take an offer. Returns the data of the answer; null: another offer stands. */
   async answer({ id, status, description }) {
     if (this.#isOffering && this.isFirst) return null;
     this.setStatus(status);
-    const link = await this.#open(id);
-    if (!link) return null;
-    await link.setRemoteDescription(description);
-    await link.setLocalDescription();
-    await this.#addEarly();
-    return { status: this.#meeting.status, description: link.localDescription };
+    try {
+      const link = await this.#open(id);
+      if (!link) return null;
+      // What a link is doing when it is closed never ends (W3C WebRTC, "chain an asynchronous
+      // operation"). Without an answer, the other side would stand by its offer, and refuse ours.
+      return await Promise.race([this.#accept(link, description), this.#over]);
+    } finally {
+      this.#conclude(id);
+    }
   }
 
   async addCandidate({ id, candidate }) {
@@ -75,10 +88,11 @@ export class Member {
 
   close() {
     clearTimeout(this.#timer);
+    this.#end();
     this.#link?.close();
     this.#link = null;
     this.#id = null;
-    this.#isOffering = false;
+    this.#isNegotiating = this.#isOffering = false;
     this.#early = [];
     for (const track of this.stream.getTracks()) this.stream.removeTrack(track);
   }
@@ -87,6 +101,10 @@ export class Member {
   async #open(id) {
     this.close();
     this.#id = id;
+    this.#isNegotiating = true;
+    this.#over = new Promise((resolve) => {
+      this.#end = () => resolve(null);
+    });
     const iceServers = await this.#meeting.iceServers();
     if (this.#id !== id) return null;
     const link = new RTCPeerConnection({ iceServers });
@@ -103,6 +121,17 @@ export class Member {
     };
     link.onconnectionstatechange = () => this.#watch(link.connectionState);
     return link;
+  }
+
+  async #accept(link, description) {
+    await link.setRemoteDescription(description);
+    await link.setLocalDescription();
+    await this.#addEarly();
+    return { status: this.#meeting.status, description: link.localDescription };
+  }
+
+  #conclude(id) {
+    if (id === this.#id) this.#isNegotiating = this.#isOffering = false;
   }
 
   async #addEarly() {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import TimeoutError, expect
+from playwright.sync_api import expect
 
 from .conftest import with_config
 from .pages import PATIENCE, call, expect_video_plays, join_meeting, tile
@@ -67,18 +67,10 @@ def test_two_pages_that_are_reloaded_at_once_find_each_other(open_browser):
     for page in (alice, bob):
         join_meeting(page, "standup")
     expect_to_see(bob, "alice")
-    # A defect that has not been found yet: one time in ten, they stay without video, and
-    # people would reload again.
-    for attempt in range(3):
-        for page in (alice, bob):
-            page.evaluate("setTimeout(() => location.reload())")
-        try:
-            expect_to_see(alice, "bob")
-            expect_to_see(bob, "alice")
-            break
-        except TimeoutError:
-            if attempt == 2:
-                raise
+    for page in (alice, bob):
+        page.evaluate("setTimeout(() => location.reload())")
+    expect_to_see(alice, "bob")
+    expect_to_see(bob, "alice")
 
 
 def test_the_seventh_is_told_that_the_meeting_is_full(open_browser):

@@ -66,15 +66,20 @@ export class FakeMediaDevices {
 
 const invalidState = (message) => new DOMException(message, "InvalidStateError");
 
-/** A class whose instances are in `made`. */
+/**
+ * A class whose instances are in `made`. A test may have `wait` be a promise: what is done to a
+ * description from then on takes until then.
+ */
 export function fakePeerConnections() {
-  const made = [];
-  return { made, RTCPeerConnection: class extends FakePeerConnection {
+  const lent = { made: [], wait: null };
+  const { made } = lent;
+  lent.RTCPeerConnection = class extends FakePeerConnection {
     constructor() {
-      super(`pc${made.length + 1}`);
+      super(`pc${made.length + 1}`, () => lent.wait);
       made.push(this);
     }
-  } };
+  };
+  return lent;
 }
 
 class FakePeerConnection {
@@ -89,9 +94,17 @@ class FakePeerConnection {
   #transceivers = [];
   #isNeeded = false;
   #count = 0;
+  #wait;
 
-  constructor(name) {
+  constructor(name, wait) {
     this.name = name;
+    this.#wait = wait;
+  }
+
+  /** What is under way when it is closed never ends (W3C WebRTC, "chain an asynchronous operation"). */
+  async #takeTime() {
+    await this.#wait();
+    if (this.signalingState === "closed") await new Promise(() => {});
   }
 
   setConfiguration(configuration) {
@@ -142,7 +155,7 @@ class FakePeerConnection {
     if (this.signalingState === "closed") throw invalidState("closed");
     const type = this.signalingState === "have-remote-offer" ? "answer" : "offer";
     const sdp = `${type} ${(this.#count += 1)} of ${this.name}`;
-    await null;
+    await this.#takeTime();
     this.localDescription = { type, sdp, toJSON: () => ({ type, sdp }) };
     this.#becomes(type === "offer" ? "have-local-offer" : "stable");
   }
@@ -154,7 +167,7 @@ class FakePeerConnection {
     if (type === "answer" && this.signalingState !== "have-local-offer") {
       throw invalidState(`an answer in ${this.signalingState}`);
     }
-    await null;
+    await this.#takeTime();
     if (type === "offer" && this.signalingState === "have-local-offer") this.#isNeeded = true;
     this.remoteDescription = { type, sdp };
     for (const kind of kinds) this.#add(kind, "recvonly", null);
