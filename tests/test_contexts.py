@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 
 import pytest
@@ -251,3 +252,40 @@ def test_what_a_client_has_for_itself_is_kept_as_it_is(app):
     assert kept["QUERY_STRING"] == "uuid=a1"
     assert kept["HTTP_X_LONG"] == "x" * 5000
     assert kept["HTTP_X.DOTTED"] == "y"
+
+
+def test_a_teardown_function_that_is_a_coroutine_is_run_as_flask_runs_it(monkeypatch):
+    site = Flask("site")
+    site.secret_key, site.torn_down = "secret", []
+    monkeypatch.setattr(
+        site, "async_to_sync", lambda function: lambda error: asyncio.run(function(error))
+    )
+    context = make_context(site)
+
+    @site.teardown_appcontext
+    async def tear_down(error):
+        site.torn_down.append(error)
+
+    context.run(lambda: None)
+    assert site.torn_down == [None]
+
+
+def test_a_teardown_function_may_be_a_method_or_any_callable():
+    site = Flask("site")
+    site.secret_key, site.torn_down = "secret", []
+    context = make_context(site)
+    site.teardown_appcontext(site.torn_down.append)
+    site.teardown_appcontext(Extension(site).close)
+
+    context.run(lambda: None)
+    assert site.torn_down == ["closed", None]
+
+
+class Extension:
+    __hash__ = None  # as of a dataclass
+
+    def __init__(self, site):
+        self.site = site
+
+    def close(self, error):
+        self.site.torn_down.append("closed")
