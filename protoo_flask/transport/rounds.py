@@ -5,10 +5,10 @@ cache of the processor holds. Done after each request, both it and Python begin 
 cache each time; one after the other, sixty answers cost a quarter less. So what a round
 sends is held back until its end.
 
-Nobody waits long for that: what is sent later than ``MAX_DELAY`` after the round began
-leaves at once, with all that is held back. When a handler blocks, the round goes on
-without it. Only one that computes, or blocks in a way that gevent does not notice, keeps
-what was sent just before, as it keeps everybody.
+Nobody waits long for that: of a long round, what is held back leaves each ``MAX_DELAY``.
+When a handler blocks, the round goes on without it. Only one that computes, or blocks in a
+way that gevent does not notice, keeps what was sent just before, as it keeps everybody; what
+it sends later itself leaves at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from typing import Callable
 
-#: Seconds. Of usual requests, as many as come in one round are handled in that time.
+#: Seconds. Dozens of usual requests are handled in that time.
 MAX_DELAY = 0.001
 
 #: So many connections hold something back at once. More would not be cheaper, and each of
@@ -30,18 +30,19 @@ class Round:
     :param now: seconds on a clock that never goes back.
     """
 
-    __slots__ = ("_began", "_held", "_is_open", "_now")
+    __slots__ = ("_held", "_is_open", "_latest", "_now", "_released")
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._is_open = False
-        self._began = 0.0
+        #: When something was held back for the last time, and when all that was left.
+        self._latest = self._released = 0.0
         self._held: list[Callable[[], None]] = []
 
     def begin(self) -> None:
         """Hold back what is sent from now on."""
         self._is_open = True
-        self._began = self._now()
+        self._latest = self._released = self._now()
 
     def end(self) -> None:
         """Send what is held back; what is sent from now on leaves at once."""
@@ -56,12 +57,16 @@ class Round:
         """
         if not self._is_open:
             return False
-        if self._now() - self._began > MAX_DELAY:
+        now = self._now()
+        if now - self._latest > MAX_DELAY:
+            # Somebody takes long, and may go on like that.
             self._is_open = False
             self._release()
             return False
-        if len(self._held) == MAX_HELD:
+        self._latest = now
+        if len(self._held) == MAX_HELD or now - self._released > MAX_DELAY:
             self._release()
+            self._released = now
         # Not before: who is told to release has to know that something is held back.
         self._held.append(release)
         return True

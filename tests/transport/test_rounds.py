@@ -55,7 +55,18 @@ def test_outside_of_a_round_nothing_is_held_back(round):
     assert released == []
 
 
-def test_what_is_sent_late_in_a_round_leaves_at_once_with_what_was_held_back(round, clock):
+def test_what_is_held_back_in_a_long_round_leaves_in_time(round, clock):
+    released: list[int] = []
+    round.begin()
+    for number, release in enumerate(make_releases(30, released)):
+        clock.time += MAX_DELAY * 0.3
+        assert round.hold_back(release)
+        assert len(released) >= number - 3
+    round.end()
+    assert released == [*range(30)]
+
+
+def test_what_somebody_sends_who_takes_long_leaves_at_once_with_what_was_held_back(round, clock):
     released: list[int] = []
     first, second, third = make_releases(3, released)
     round.begin()
