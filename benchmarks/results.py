@@ -72,6 +72,8 @@ class Results:
         kinds = {key.kind for key in newer.series}
         kept = {key: values for key, values in self.series.items() if key.kind not in kinds}
         self.series = {**kept, **newer.series}
+        # That they failed before is no longer so; a failure begins with the name of its kind.
+        self.failures = [text for text in self.failures if text.split(":")[0] not in kinds]
         for text in newer.failures:
             self.fail(text)
 

@@ -204,7 +204,10 @@ def test_results_are_the_same_when_they_come_back_from_a_file(tmp_path):
 def test_kinds_that_were_measured_again_replace_those_of_before():
     results, newer = make_results(a=[1.0], gone=[1.0]), make_results(a=[2.0])
     results.add("relay", "a", "cpu", 3.0)
+    results.fail("request: a pipe broke")
+    results.fail("crowd: another did")
     results.replace_kinds(newer)
+    assert results.failures == ["crowd: another did"]
     assert results.servers("request") == ["a"]
     assert results.median(Key("request", "a", "cpu")) == 2
     assert results.median(Key("relay", "a", "cpu")) == 3
