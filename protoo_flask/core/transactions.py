@@ -252,11 +252,12 @@ class ClientTransactions:
             transaction.finish(400, str(error))
             return transaction
         transaction.payload = payload
-        if not is_urgent and self._size + len(payload) > MAX_UNANSWERED:
+        taken = self._take(transaction, timeout, is_urgent)
+        # What follows runs code of others, which may take locks of their own.
+        if taken is None:
             transaction.finish(503, "too much is unanswered")
             return transaction
-        is_taken, full = self._take(transaction, timeout)
-        # What follows runs code of others, which may take locks of their own.
+        is_taken, full = taken
         if full is not None:
             peer.registry.give_up(peer, full)
         if not is_taken:
@@ -264,14 +265,17 @@ class ClientTransactions:
         return transaction
 
     def _take(
-        self, transaction: ClientTransaction, timeout: float | None
-    ) -> tuple[bool, Mailbox | None]:
+        self, transaction: ClientTransaction, timeout: float | None, is_urgent: bool
+    ) -> tuple[bool, Mailbox | None] | None:
         """Take a transaction, and send its request: see :meth:`Peer.place`.
 
-        In one step, or a peer that goes offline just now would leave the timer behind, and
-        a link that takes over just now would send it as unanswered, and then as new.
+        ``None`` when too much is unanswered. In one step, or a peer that goes offline just
+        now would leave the timer behind, and a link that takes over just now would send it
+        as unanswered, and then as new.
         """
         peer, payload = transaction.peer, transaction.payload
+        if not is_urgent and self._size + len(payload) > MAX_UNANSWERED:
+            return None
         self._pending[transaction.id] = transaction
         self._size += len(payload)
         # A timer of one's own costs more than all the rest; most have the same time.
