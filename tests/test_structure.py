@@ -35,9 +35,9 @@ LAYERS = [
     ("signals", "blinker"),
     ("settings", ""),
     ("transport.channel", "socket"),
-    ("transport.frames transport.backlog transport.closing transport.outbox", ""),
-    ("transport.deflate", "wsproto"),
-    ("transport.handshake", "wsproto gevent ssl"),
+    ("transport.frames", "websockets"),
+    ("transport.backlog transport.closing transport.outbox transport.deflate", ""),
+    ("transport.handshake", "websockets gevent ssl"),
     ("transport.connection", ""),
     ("transport.rounds", "time"),
     ("transport.workers", "gevent"),
@@ -72,7 +72,8 @@ PURE = {
 
 #: Nowhere in the core, not even for the sake of types, whatever the tables above allow.
 OUTSIDE_OF_THE_CORE = {
-    *("asyncio", "blinker", "flask", "gevent", "redis", "simple_websocket", "werkzeug", "wsproto"),
+    *("asyncio", "blinker", "flask", "gevent", "redis", "simple_websocket", "websockets"),
+    *("werkzeug", "wsproto"),
     *("datetime", "queue", "random", "secrets", "select", "selectors", "signal", "socket", "ssl"),
     *("subprocess", "threading", "time", "uuid"),
 }
@@ -234,7 +235,7 @@ def test_the_core_can_be_imported_without_the_rim():
         package.__path__ = [{str(PACKAGE)!r}]
         import protoo_flask.core.application
         imported = {{name.split(".")[0] for name in sys.modules}}
-        assert not imported & {{"flask", "werkzeug", "blinker", "gevent", "wsproto"}}
+        assert not imported & {{"flask", "werkzeug", "blinker", "gevent", "websockets"}}
         ours = {{name.split(".")[1] for name in sys.modules if name.startswith("protoo_flask.")}}
         assert ours == {{"core"}}, ours
     """

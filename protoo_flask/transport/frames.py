@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import codecs
 import struct
-from typing import NamedTuple, Tuple
+from typing import Callable, NamedTuple, Tuple
 
 from ..core.close_codes import INVALID_DATA, NO_STATUS, PROTOCOL_ERROR, TOO_BIG
 
@@ -29,8 +29,6 @@ _TEXT_HEADERS = [bytes((0x80 | TEXT, length)) for length in range(126)]
 #: The same of those that a client masks, and what writes those of longer ones.
 _MASKED_TEXT_HEADERS = [bytes((0x80 | TEXT, 0x80 | length)) for length in range(126)]
 _MASKED_HEADER = struct.Struct("!BBH")
-
-_from_bytes = int.from_bytes
 
 _utf8_decoder = codecs.getincrementaldecoder("utf-8")
 
@@ -81,10 +79,10 @@ def decode_close(payload: bytes) -> tuple[int, str]:
         raise ValueError(FrameError(INVALID_DATA, "the close reason is not UTF-8")) from None
 
 
-def unmask(payload: bytes, mask: bytes) -> bytes:
+def unmask_slowly(payload: bytes | bytearray, mask: bytes | bytearray) -> bytes:
     """Apply the mask of a client's frame (RFC 6455 section 5.3).
 
-    As one XOR of two big integers, which is linear in the length and runs in C.
+    As one XOR of two big integers: the fastest that Python without compiled code can do.
     """
     length = len(payload)
     key = (mask * (length // 4 + 1))[:length]
@@ -92,30 +90,14 @@ def unmask(payload: bytes, mask: bytes) -> bytes:
     return value.to_bytes(length, "little")
 
 
-def read_simple_text(data: bytes, max_size: int) -> bytes | None:
-    """Read what nearly every read from a socket gives: one whole short text message.
-
-    Much of what a frame may be is none of its business, but it tells at a glance that this
-    one is not; then the codec takes it apart, five times as slowly.
-
-    :returns: ``None`` for anything else: fragments, control frames, several messages or
-        part of one, what is not ASCII, too long, or wrong.
-    """
-    size = len(data) - 6
-    start = 6
-    if size > 125:
-        start, size = 8, size - 2
-        if size < 126 or size > 65535 or data[:4] != _MASKED_HEADER.pack(0x81, 0xFE, size):
-            return None
-    elif size < 0 or not data.startswith(_MASKED_TEXT_HEADERS[size]):
-        return None
-    if size > max_size:
-        return None
-    # As unmask() does.
-    key = (data[start - 4 : start] * (size // 4 + 1))[:size]
-    value = _from_bytes(data[start:], "little") ^ _from_bytes(key, "little")
-    text = value.to_bytes(size, "little")
-    return text if text.isascii() else None
+#: ``unmask(payload, mask)``. Of a chat message it takes a sixth of the time, of the
+#: description of a call (10 KB) a fiftieth.
+unmask: Callable[[bytes | bytearray, bytes | bytearray], bytes]
+try:
+    from websockets.speedups import apply_mask as unmask
+except ImportError:
+    # It is compiled where that can be done, and left out elsewhere.
+    unmask = unmask_slowly
 
 
 class FrameCodec:
@@ -153,11 +135,26 @@ class FrameCodec:
         return items
 
     def read_text(self, data: bytes) -> bytes | None:
-        """Return the short text message that ``data``, untrusted, is as a rule.
+        """Read, untrusted, what nearly every read from a socket gives: one whole short text.
 
-        ``None`` when it is anything else, which is for :meth:`receive` then.
+        Much of what a frame may be is none of its business, but it tells at a glance that this
+        one is not; then :meth:`receive` takes it apart, five times as slowly.
+
+        :returns: ``None`` for anything else: fragments, control frames, several messages or
+            part of one, what is not ASCII, too long, or wrong.
         """
-        return read_simple_text(data, self._max) if self._is_between_messages else None
+        size = len(data) - 6
+        start = 6
+        if size > 125:
+            start, size = 8, size - 2
+            if size < 126 or size > 65535 or data[:4] != _MASKED_HEADER.pack(0x81, 0xFE, size):
+                return None
+        elif size < 0 or not data.startswith(_MASKED_TEXT_HEADERS[size]):
+            return None
+        if size > self._max or not self._is_between_messages:
+            return None
+        text = unmask(data[start:], data[start - 4 : start])
+        return text if text.isascii() else None
 
     def _receive(self, data: bytes) -> list[Item]:
         items: list[Item] = []
@@ -242,7 +239,7 @@ class FrameCodec:
         first = buffer[start]
         short = buffer[start + 1] & 0x7F
         body = start + (6 if short < 126 else 8 if short == 126 else 14)
-        payload = unmask(bytes(buffer[body:end]), bytes(buffer[body - 4 : body]))
+        payload = unmask(buffer[body:end], buffer[body - 4 : body])
         opcode = first & 0x0F
         if opcode & 0x8:
             return opcode, payload

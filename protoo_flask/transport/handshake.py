@@ -13,7 +13,7 @@ from typing import Any, Mapping, NamedTuple
 
 from gevent.socket import socket as GeventSocket
 from gevent.ssl import SSLSocket as GeventSSLSocket
-from wsproto.utilities import generate_accept_token
+from websockets.utils import accept_key
 
 from ..core.errors import ProtooError
 from .deflate import negotiate
@@ -70,7 +70,7 @@ def negotiate_handshake(
     headers = [
         ("Upgrade", "websocket"),
         ("Connection", "Upgrade"),
-        ("Sec-WebSocket-Accept", generate_accept_token(key.encode("ascii")).decode("ascii")),
+        ("Sec-WebSocket-Accept", accept_key(key)),
         ("Sec-WebSocket-Protocol", SUBPROTOCOL),
     ]
     codec: Any = None

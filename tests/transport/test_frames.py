@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -350,10 +352,10 @@ def test_a_simple_text_is_read_at_a_glance_as_it_is_when_taken_apart(reads, limi
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 200, 65535])
 def test_a_whole_message_is_simple_whatever_its_size(size):
     payload = b"x" * size
-    assert frames.read_simple_text(frame(TEXT, payload), LIMIT) == payload
-    assert frames.read_simple_text(frame(TEXT, payload), size - 1) is None
-    assert frames.read_simple_text(frame(TEXT, payload)[:-1], LIMIT) is None
-    assert frames.read_simple_text(frame(TEXT, payload) + b"\x81", LIMIT) is None
+    assert FrameCodec(LIMIT).read_text(frame(TEXT, payload)) == payload
+    assert FrameCodec(size - 1).read_text(frame(TEXT, payload)) is None
+    assert FrameCodec(LIMIT).read_text(frame(TEXT, payload)[:-1]) is None
+    assert FrameCodec(LIMIT).read_text(frame(TEXT, payload) + b"\x81") is None
 
 
 # What the server sends -----------------------------------------------------------------------
@@ -373,11 +375,29 @@ def test_the_length_is_written_in_its_shortest_form(size):
     assert overhead == (2 if size < 126 else 4 if size < 65536 else 10)
 
 
-@given(st.binary(max_size=300), masks)
+@pytest.mark.parametrize("unmask", [frames.unmask, frames.unmask_slowly])
+@given(payload=st.binary(max_size=300), mask=masks)
 @settings(database=None)
-def test_unmasking_is_masking(payload, mask):
+def test_unmasking_is_masking(unmask, payload, mask):
     sent = frame(BINARY, payload, mask=mask)
-    assert frames.unmask(sent[len(sent) - len(payload) :], mask) == payload
+    masked = sent[len(sent) - len(payload) :]
+    assert unmask(masked, mask) == payload
+    assert unmask(bytearray(masked), bytearray(mask)) == payload
+
+
+def test_unmasking_needs_no_compiled_code():
+    script = """if True:
+        import sys
+        sys.modules["websockets.speedups"] = None
+        from protoo_flask.transport import frames
+        assert frames.unmask is frames.unmask_slowly
+    """
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_unmasking_is_compiled_as_a_rule():
+    # Else the machine that measures measures something else.
+    assert frames.unmask is not frames.unmask_slowly
 
 
 # Close frames --------------------------------------------------------------------------------
