@@ -48,9 +48,6 @@ class FlaskHost:
     def logger(self) -> logging.Logger:
         return self._app.logger
 
-    def run(self, peer: Peer, function: Callable[..., Any], *args: Any) -> None:
-        peer.context.run(function, *args)
-
     def tell(self, event: Event) -> None:
         if isinstance(event.subject, Peer):
             peer = event.subject

@@ -12,6 +12,7 @@ from typing import Any, Callable
 from flask import abort, current_app
 
 from .authorization import Answer
+from .contexts import HandshakeContext
 from .core.application import Host
 from .core.close_codes import AUTHORIZATION_REVOKED
 from .core.deadlines import Deadlines
@@ -77,6 +78,7 @@ class Reauthorization:
         """Ask about one peer, and do what the answer demands."""
         link = peer.link  # before its context: see Registry.connect()
         context = peer.context
+        assert isinstance(context, HandshakeContext)
         answers: list[Answer | None] = []
         try:
             context.run_anew(lambda: answers.append(self._answer()))

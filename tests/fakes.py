@@ -15,7 +15,7 @@ from protoo_flask.core.deadlines import Deadlines
 from protoo_flask.core.events import Event
 from protoo_flask.core.inbox import Inbox
 from protoo_flask.core.layer import RoutingOptions
-from protoo_flask.core.peers import Identity, Peer
+from protoo_flask.core.peers import Identity
 from protoo_flask.core.router import Router
 
 
@@ -156,7 +156,8 @@ class FakeHost:
         self.told: list[tuple[str, str]] = []
         self.errors: list[Any] = []
 
-    def run(self, peer: Peer, function: Callable[..., Any], *args: Any) -> None:
+    def run(self, function: Callable[..., Any], *args: Any) -> None:
+        """What the contexts of all peers do; a test may have them do something else."""
         function(*args)
 
     def tell(self, event: Event) -> None:
@@ -172,13 +173,25 @@ class FakeHost:
         return None
 
 
+class FakeContext:
+    """Runs code of the site as the host says."""
+
+    def __init__(self, host: FakeHost) -> None:
+        self.host = host
+
+    def run(self, function: Callable[..., Any], *args: Any) -> None:
+        self.host.run(function, *args)
+
+
 class FakeClient:
     """A client joined to the core in memory: what it sends is handled before ``send`` returns."""
 
     def __init__(self, core: Core, username: str, uuid: str, data: Any = None) -> None:
         self.link = FakeLink()
         self._registry = core.application.registry
-        self.inbox: Inbox = core.application.connect(Identity(username, uuid, data), self.link)
+        self.inbox: Inbox = core.application.connect(
+            Identity(username, uuid, data), self.link, FakeContext(core.host)
+        )
         self.peer = self.inbox.peer
         self.inbox.introduce()
         self._ids = itertools.count(1)

@@ -16,7 +16,7 @@ from .errors import ProtocolError, Reject, UsageError
 from .events import Event, EventQueues
 from .handlers import describe, locate
 from .inbox import Inbox
-from .peers import Identity, Link, Peer
+from .peers import Context, Identity, Link, Peer
 from .registry import Registry
 from .request import Request
 from .server_transactions import Answer
@@ -32,9 +32,6 @@ class Host(Protocol):
     @property
     def logger(self) -> logging.Logger:
         """Where errors of the site's code are logged."""
-
-    def run(self, peer: Peer, function: Callable[..., Any], *args: Any) -> None:
-        """Call ``function(*args)`` in the contexts that code of the site expects."""
 
     def tell(self, event: Event) -> None:
         """Tell the site what happened to a peer or user; must not raise."""
@@ -102,14 +99,14 @@ class Application:
         self,
         identity: Identity,
         link: Link,
-        context: Any = None,
+        context: Context,
         when_reachable: Callable[[], None] | None = None,
     ) -> Inbox:
         """Take a new link in: its peer comes online, or moves over to it.
 
         The site is told of it by the inbox's ``introduce()``.
 
-        :param context: becomes ``peer.context``, for :meth:`Host.run`.
+        :param context: becomes ``peer.context``.
         :param when_reachable: called when others find the peer, before the site is told.
 
         :raises TooManyPeers: when the user has too many devices.
@@ -147,10 +144,9 @@ class Application:
         assert request.peer is not None
         if request.id is not None:
             # From now on: in the backlog, it is not its own handler that takes the time.
-            request._wait_longer = self.unanswered.remove
             self.unanswered.add(request)
         try:
-            self._host.run(request.peer, self._router, request, final_handler)
+            request.peer.context.run(self._router, request, final_handler)
         except BaseException as error:
             # A teardown function of the site failed, or something that is no Exception
             # (a gevent.Timeout, say) came through the chain. Or the chain was too deep:
@@ -214,7 +210,7 @@ class Application:
 
     def _call_back(self, peer: Peer, function: Callable[[Any], Any], subject: Any) -> None:
         try:
-            self._host.run(peer, function, subject)
+            peer.context.run(function, subject)
         except Exception:
             self._host.logger.exception(
                 "error in %s, called with %r for %r", describe(function), subject, peer

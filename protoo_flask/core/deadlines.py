@@ -45,7 +45,8 @@ class Deadlines(Generic[T]):
         # First out: a dict keeps the place of a key that it has.
         deadlines = self._deadlines
         deadlines.pop(item, None)
-        deadlines[item] = self._now() + self.seconds
+        now = self._now  # called as self._now(), it would be looked for in the class first
+        deadlines[item] = now() + self.seconds
         # In this order: who takes the timer away looks at the items after that.
         if self._timer is None:
             with self._lock:

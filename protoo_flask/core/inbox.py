@@ -16,7 +16,7 @@ from .close_codes import POLICY_VIOLATION
 from .errors import BadMessage
 from .messages import Incoming, parse, serialize_response
 from .peers import Link, Peer
-from .request import Request
+from .request import ReceivedRequest, Request
 from .response import Response
 from .server_transactions import DUPLICATE, NEW
 
@@ -68,19 +68,19 @@ class Inbox:
         assert message.path is not UNSET  # parse() has made sure; for the type checker
         application = self._application
         id = None if message.id is UNSET else message.id
-        request = Request.received(
+        request: Request = ReceivedRequest().received(
             message.method,
             message.path,
             id,
             message.data or {},
             self.peer,
-            self._respond,
+            self,
             application.owner,
             self._origin,
             hash(payload),
         )
         if id is not None:
-            seen = self.peer.requests.begin(request, application.scheduler.now)
+            seen = self.peer.requests.begin(request, application.scheduler)
             if seen is not NEW:
                 self._take_known(request, id, seen)
                 return None
@@ -125,7 +125,8 @@ class Inbox:
         if many and now - self._violations[0] <= VIOLATION_PERIOD:
             self._link.retire(POLICY_VIOLATION, "too many bad messages")
 
-    def _respond(self, request: Request, status: int, reason: str, data: dict[str, Any]) -> None:
+    def respond(self, request: Request, status: int, reason: str, data: dict[str, Any]) -> None:
+        """Send a response; for :meth:`Request.reply`."""
         id = request.id
         if id is None:
             return
@@ -138,3 +139,7 @@ class Inbox:
             is_awaited = peer.requests.proceed(request, payload)
         if is_awaited:
             peer.transmit(payload)
+
+    def wait_longer(self, request: Request) -> None:
+        """Set no limit to a handler; for :meth:`Request.keep_open`."""
+        self._application.unanswered.remove(request)

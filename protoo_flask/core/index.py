@@ -77,9 +77,10 @@ class LayerIndex:
         parts = path.split("/", self._split)
         if self._depth:
             for segment in parts[1 : self._depth + 1]:
+                literals = state.literals
                 key: str | None = segment
-                if segment and segment not in state.literals:
-                    key = self._find_literal(segment, state.literals)
+                if segment and segment not in literals:
+                    key = self._find_literal(segment, literals) if literals else ANY_SEGMENT
                 state = state.following.get(key) or self._follow(state, key)
         # As in Express, a parameter that does not decode is an error of the path, also
         # where the route is for other methods.
@@ -90,7 +91,7 @@ class LayerIndex:
 
     def _find_literal(self, segment: str, literals: Collection[str]) -> str | None:
         """Return the literal that a segment is but for its case; else ``ANY_SEGMENT``."""
-        if literals and not self._case_sensitive:
+        if not self._case_sensitive:
             folded = fold_case(segment)
             if folded in literals:
                 return folded

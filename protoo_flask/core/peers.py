@@ -63,6 +63,13 @@ class Link(Protocol):
         """
 
 
+class Context(Protocol):
+    """What the host keeps of a link's handshake, to run code of the site in."""
+
+    def run(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call ``function(*args)`` as code of the site expects to be called."""
+
+
 class Peer:
     """A connected client.
 
@@ -85,8 +92,8 @@ class Peer:
         self.link: Link | None = None
         #: What waits for its next link.
         self.mailbox: Mailbox | None = None
-        #: What the host keeps of the link's handshake, to run code of the site in.
-        self.context: Any = None
+        #: That of its latest link.
+        self.context: Context
         #: For what changes together: the link, the mailbox, and what is under way.
         scheduler = registry.scheduler
         self.lock = scheduler.lock()

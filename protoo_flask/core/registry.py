@@ -37,6 +37,7 @@ from .peers import (
     CONNECTED,
     DISCONNECTED,
     OFFLINE,
+    Context,
     Identity,
     Link,
     Peer,
@@ -169,7 +170,7 @@ class Registry:
         self,
         identity: Identity,
         link: Link,
-        context: Any = None,
+        context: Context,
         when_reachable: Callable[[], None] | None = None,
     ) -> Peer:
         """Give a peer its link: a new peer, or one that was away, or is taken over.

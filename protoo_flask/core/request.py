@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import AlreadyReplied, Unsendable, UsageError
 from .response import Response
@@ -11,13 +11,21 @@ if TYPE_CHECKING:
     from .peers import Peer
 
 
-#: ``respond(request, status, reason, data)``
-Respond = Callable[["Request", int, str, Dict[str, Any]], None]
+class Asker(Protocol):
+    """Where a request came in, and its answer goes."""
+
+    def respond(self, request: Request, status: int, reason: str, data: dict[str, Any]) -> None:
+        """Send a response to a request of this one's.
+
+        :raises Unsendable: when the data is not JSON; nothing has been sent then.
+        """
+
+    def wait_longer(self, request: Request) -> None:
+        """Wait for the answer however long it takes."""
+
 
 #: The sender of a request that has not been asked for it: most never are.
 _UNASKED: Any = object()
-
-_new = object.__new__
 
 
 class Request:
@@ -41,11 +49,10 @@ class Request:
     """
 
     __slots__ = (
+        "_asker",
         "_attributes",
         "_given",
-        "_respond",
         "_sender",
-        "_wait_longer",
         "app",
         "base_path",
         "data",
@@ -68,38 +75,24 @@ class Request:
             raise UsageError(f"Request(method, data) takes a non-empty method, not {method!r}")
         if data is not None and not isinstance(data, dict):
             raise UsageError(f"Request(method, data) takes a dict as data, not {data!r}")
-        self._fill(method, "/", None, {} if data is None else data, None, None, None)
+        self._begin(method, "/", None, {} if data is None else data)
 
-    @classmethod
-    def received(
-        cls,
-        method: str,
-        path: str,
-        id: int | None,
-        data: dict[str, Any],
-        peer: Peer,
-        respond: Respond,
-        app: Any = None,
-        origin: object = None,
-        fingerprint: int = 0,
-    ) -> Request:
-        """Make the request that ``peer`` sent; ``respond()`` answers it."""
-        request = _new(cls)
-        request._fill(method, path, id, data, peer, respond, app, origin, fingerprint)
-        return request
-
-    def _fill(
+    def _begin(
         self,
         method: str,
         path: str,
         id: int | None,
         data: dict[str, Any],
-        peer: Peer | None,
-        respond: Respond | None,
-        app: Any,
+        peer: Peer | None = None,
+        asker: Asker | None = None,
+        app: Any = None,
         origin: object = None,
         fingerprint: int = 0,
-    ) -> None:
+    ) -> Request:
+        """Fill it in.
+
+        :param asker: answers it; ``None`` for one that was made here.
+        """
         self.method = method
         self.path = self.original_path = path
         self.base_path = ""
@@ -118,11 +111,11 @@ class Request:
         self.fingerprint = fingerprint
         self.repetition: tuple[bytes, ...] = ()
         self._attributes: dict[str, Any] | None = None
-        self._wait_longer: Callable[[Request], None] | None = None
         #: The function that was called last, for the log when nobody answers.
         self.last_handler: Any = None
-        self._respond = respond
+        self._asker = asker
         self._sender: dict[str, str] | None = _UNASKED
+        return self
 
     @property
     def sender(self) -> dict[str, str] | None:
@@ -152,7 +145,7 @@ class Request:
     @property
     def is_received(self) -> bool:
         """Whether it came from a peer, and may be answered."""
-        return self._respond is not None
+        return self._asker is not None
 
     def set(self, name: str, value: Any) -> None:
         """Keep a value for the middleware further down the chain."""
@@ -169,8 +162,8 @@ class Request:
 
         For a handler that sees to it itself that an answer comes in the end.
         """
-        if self._wait_longer is not None:
-            self._wait_longer(self)
+        if self._asker is not None:
+            self._asker.wait_longer(self)
 
     def create_response(
         self, status: int, reason: str = "", data: dict[str, Any] | None = None
@@ -202,12 +195,13 @@ class Request:
             raise AlreadyReplied(
                 f"{self!r} has had its final response; {status} {reason!r} came too late"
             )
-        if self._respond is None:
+        asker = self._asker
+        if asker is None:
             raise UsageError(f"{self!r} was made here to be sent; only a received one is answered")
         if data is None:
             data = {}
         # Sending comes first: data that cannot be written must leave the request open.
-        self._respond(self, status, reason, data)
+        asker.respond(self, status, reason, data)
         if status >= 200:
             self.ended = True
             self._given = response or (status, reason, data)
@@ -215,6 +209,19 @@ class Request:
     def __repr__(self) -> str:
         id = "notification" if self.id is None else self.id
         return f"<Request {self.method} {self.original_path} {id}>"
+
+
+class ReceivedRequest(Request):
+    """A request that a peer sent: ``ReceivedRequest().received(method, path, ...)``.
+
+    In two steps, as there is nothing to be checked: with an ``__init__`` written in Python,
+    calling the class would cost half as much again.
+    """
+
+    __slots__ = ()
+
+    __init__ = object.__init__
+    received = Request._begin
 
 
 def answer(request: Request, response: Response, *, fails_early: bool = False) -> bool:

@@ -32,7 +32,7 @@ as the same one that left.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Callable, ContextManager
+from typing import TYPE_CHECKING, Any, ContextManager
 
 from .messages import serialize_response
 from .scheduling import one_step
@@ -40,6 +40,7 @@ from .scheduling import one_step
 if TYPE_CHECKING:
     from .deadlines import Deadlines
     from .request import Request
+    from .scheduling import Scheduler
 
 #: What a request turns out to be.
 NEW = "new"
@@ -103,7 +104,7 @@ class ServerTransactions:
     def __len__(self) -> int:
         return len(self._proceeding)
 
-    def begin(self, request: Request, clock: Callable[[], float]) -> str:
+    def begin(self, request: Request, scheduler: Scheduler) -> str:
         """Take a request; says whether it is ``NEW`` and to be handled.
 
         ``DUPLICATE``: its id is that of one in progress on the same connection.
@@ -122,7 +123,7 @@ class ServerTransactions:
         elif self._completed:
             answer = self._completed.get(request.id)
             if answer is not None:
-                if self._is_repeated(request, answer, clock()):
+                if self._is_repeated(request, answer, scheduler.now()):
                     request.repetition = (answer.payload,)
                     return REPEATED
                 self.forget_answer(answer)

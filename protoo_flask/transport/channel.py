@@ -26,6 +26,13 @@ def send_without_delay(sock: Any) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
+class Holder(Protocol):
+    """Who holds back what is to be sent."""
+
+    def release(self) -> None:
+        """Send it, now, without blocking."""
+
+
 class Channel(Protocol):
     """A socket in non-blocking mode.
 
@@ -35,8 +42,8 @@ class Channel(Protocol):
 
     may_hold_more: bool
 
-    def hold_back(self, release: Callable[[], None]) -> bool:
-        """Have ``release()`` called in a moment, when much can be sent one after the other.
+    def hold_back(self, holder: Holder) -> bool:
+        """Have ``holder.release()`` called in a moment, when much can be sent one after the other.
 
         :returns: ``False`` when what is to be sent shall be sent now.
         """

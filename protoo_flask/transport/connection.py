@@ -366,9 +366,10 @@ class Connection:
 
         :param inbox: ours, which may be forgotten before this has come to its end.
         """
+        handle = inbox.handle
         while request is not None:
             try:
-                inbox.handle(request)
+                handle(request)
             except BaseException:
                 self._recover(inbox)
                 raise

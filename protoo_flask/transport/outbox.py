@@ -100,8 +100,10 @@ class Outbox:
         """
         if self._waiting:
             return self._keep(opcode, payload, bounded)
-        frame = self._encode(opcode, payload)
-        if self._channel.hold_back(self.release):
+        # Called as self._encode(), they would be looked for in the class first.
+        encode, hold_back = self._encode, self._channel.hold_back
+        frame = encode(opcode, payload)
+        if hold_back(self):
             self._held = self._waiting = True
             sent = 0
         else:

@@ -14,7 +14,10 @@ it sends later itself leaves at once.
 from __future__ import annotations
 
 import time
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
+
+if TYPE_CHECKING:
+    from .channel import Holder
 
 #: Seconds. Dozens of usual requests are handled in that time.
 MAX_DELAY = 0.001
@@ -37,7 +40,7 @@ class Round:
         self._is_open = False
         #: When something was held back for the last time, and when all that was left.
         self._latest = self._released = 0.0
-        self._held: list[Callable[[], None]] = []
+        self._held: list[Holder] = []
 
     def begin(self) -> None:
         """Hold back what is sent from now on."""
@@ -50,14 +53,15 @@ class Round:
         if self._held:
             self._release()
 
-    def hold_back(self, release: Callable[[], None]) -> bool:
-        """Have ``release()`` called at the end of the round, once; it must not block.
+    def hold_back(self, holder: Holder) -> bool:
+        """Have ``holder.release()`` called at the end of the round, once; it must not block.
 
         :returns: ``False`` when what is to be sent shall leave at once.
         """
         if not self._is_open:
             return False
-        now = self._now()
+        clock = self._now  # called as self._now(), it would be looked for in the class first
+        now = clock()
         if now - self._latest > MAX_DELAY:
             # Somebody takes long, and may go on like that.
             self._is_open = False
@@ -68,11 +72,11 @@ class Round:
             self._release()
             self._released = now
         # Not before: who is told to release has to know that something is held back.
-        self._held.append(release)
+        self._held.append(holder)
         return True
 
     def _release(self) -> None:
         # Should one fail, the others are still there for the next time.
         self._held.reverse()
         while self._held:
-            self._held.pop()()
+            self._held.pop().release()

@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Any, Callable, ContextManager
 
-from .channel import READ_SIZE, send_without_delay
+from .channel import READ_SIZE, Holder, send_without_delay
 
 # Not the default selector: epoll would cost a file descriptor for each wait.
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
@@ -118,7 +118,7 @@ class ThreadChannel:
         #: Whose turn it is to watch; who finds that it is another's, or nobody's, ends.
         self._watcher: object = None
 
-    def hold_back(self, release: Callable[[], None]) -> bool:
+    def hold_back(self, holder: Holder) -> bool:
         return False  # there is no moment in which all others have had their turn
 
     def watch(self, function: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from protoo_flask.core.peers import Identity, broadcast
 from protoo_flask.core.registry import TooManyPeers
 from protoo_flask.core.request import Request
 from protoo_flask.core.response import Response
-from tests.fakes import Core, FakeLink
+from tests.fakes import Core, FakeContext, FakeHost, FakeLink
 
 
 def names(peers):
@@ -467,11 +467,12 @@ def test_what_comes_back_after_the_request_was_answered_otherwise_goes_nowhere(c
     assert core.host.errors == caplog.records == []
 
 
-def test_on_response_may_be_any_function_and_runs_in_the_host():
+def test_on_response_may_be_any_function_and_runs_in_the_contexts_of_who_responds():
     core = Core()
     ran = []
-    core.host.run = lambda peer, function, *args: (ran.append(peer), function(*args))
     alice, bob = core.connect("alice", "a1"), core.connect("bob", "b1")
+    alice.peer.context = bob.peer.context = FakeContext(FakeHost())
+    bob.peer.context.run = lambda function, *args: (ran.append(bob.peer), function(*args))
     told = []
     bob.peer.send(Request("get"), functools.partial(told.append))
     bob.respond(bob.take(), 200)

@@ -10,7 +10,7 @@ from protoo_flask.core.mailbox import MESSAGE_SIZE
 from protoo_flask.core.peers import CONNECTED, DISCONNECTED, OFFLINE, Identity
 from protoo_flask.core.registry import SIGNALS, TRANSITIONS, TooManyPeers
 from protoo_flask.core.request import Request
-from tests.fakes import Core, FakeLink
+from tests.fakes import Core, FakeContext, FakeLink
 
 GRACE = 10
 
@@ -450,7 +450,9 @@ def test_a_link_is_reachable_before_it_gets_what_has_waited():
     device.peer.notify("a")
     link, sent_before = FakeLink(), []
     identity = Identity("alice", "a1")
-    device.registry.connect(identity, link, None, lambda: sent_before.extend(link.payloads))
+    device.registry.connect(
+        identity, link, device.peer.context, lambda: sent_before.extend(link.payloads)
+    )
     assert sent_before == []
     assert len(link.payloads) == 1
     device.peer.close()
@@ -477,7 +479,7 @@ def test_a_link_is_the_peers_only_when_it_has_what_waited_lest_others_overtake_t
     link = Watchful()
     if not is_away:
         bob.link.take_unsent = lambda: [b"first"]
-    core.application.connect(Identity("bob", "b1"), link)
+    core.application.connect(Identity("bob", "b1"), link, FakeContext(core.host))
     assert links == [None if is_away else bob.link]
     assert bob.peer.notify("second") is True
     assert links[1:] == [link]
@@ -511,7 +513,7 @@ def test_what_a_link_is_too_slow_to_take_at_the_return_waits_for_the_next():
             return len(self.payloads) < 2 and super().send(payload)
 
     slow = SlowLink()
-    device.registry.connect(Identity("alice", "a1"), slow)
+    device.registry.connect(Identity("alice", "a1"), slow, device.peer.context)
     device.peer.notify("n", {"n": 5})
     assert len(slow.payloads) == 2
     device.registry.disconnect(device.peer, slow, 1008)

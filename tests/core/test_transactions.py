@@ -467,14 +467,14 @@ def test_a_relay_to_somebody_who_is_answered_by_another_just_then_harms_nobody()
     core = Core()
     alice, bob = core.connect("alice", "a1"), core.connect("bob", "b1")
     inbox_request = alice.inbox.receive(b'{"method":"get","path":"/","id":1}')
-    respond = inbox_request._respond
 
-    def answered_by_another(request, status, reason, data):
-        inbox_request._respond = respond
-        request.reply(504, "no answer")
-        return request.reply(status, reason, data)
+    class Another:
+        def respond(self, request, status, reason, data):
+            request._asker = alice.inbox
+            request.reply(504, "no answer")
+            request.reply(status, reason, data)
 
-    inbox_request._respond = answered_by_another
+    inbox_request._asker = Another()
     bob.peer.send(Request("one"), on_response=inbox_request.reply)
     bob.respond(bob.take(), 200)
     assert [answer["status"] for answer in alice.take_all()] == [504]

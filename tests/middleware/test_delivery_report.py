@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from protoo_flask.core.request import Request
+from protoo_flask.core.request import ReceivedRequest
 from protoo_flask.core.response import Response
 from protoo_flask.middleware.delivery_report import DeliveryReport
 from tests.fakes import Core
@@ -398,6 +398,16 @@ class WatchedLock:
         self._lock.release()
 
 
+class Asker:
+    """Keeps the answers to a request."""
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def respond(self, req, *answer):
+        self.answers.append(Response(*answer))
+
+
 class SlowResponse(Response):
     """A response at the sight of which something else happens."""
 
@@ -415,13 +425,13 @@ def test_of_two_devices_that_answer_at_the_same_moment_only_one_gives_the_answer
     lock = WatchedLock()
     answers = []
     peers = [core.connect("bob", uuid).peer for uuid in ("b1", "b2")]
-    req = Request.received(
+    req = ReceivedRequest().received(
         "message",
         "/",
         1,
         {},
         core.connect().peer,
-        lambda req, *answer: answers.append(Response(*answer)),
+        Asker(answers),
     )
     core.scheduler.lock = lambda: lock
     delivery = DeliveryReport(req, peers, mode)

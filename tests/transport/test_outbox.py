@@ -33,19 +33,19 @@ class FakeChannel:
         self.broken = False
         self.aborted = 0
         self._when_writable: Any = None
-        #: What is to be called at the end of a round; ``None`` when there is none.
+        #: Who is to be told to release at the end of a round; ``None`` when there is none.
         self.held: Any = None
 
-    def hold_back(self, release: Any) -> bool:
+    def hold_back(self, holder: Any) -> bool:
         if self.held is None:
             return False
-        self.held.append(release)
+        self.held.append(holder)
         return True
 
     def end_round(self) -> None:
         held, self.held = self.held, None
-        for release in held:
-            release()
+        for holder in held:
+            holder.release()
 
     def send(self, data: bytes | memoryview) -> int:
         if self.broken:

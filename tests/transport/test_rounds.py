@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, Callable
 
 import pytest
 
@@ -29,14 +30,19 @@ def round(clock: Clock) -> Round:
     return Round(clock)
 
 
-def make_releases(count: int, released: list[int]) -> list[Any]:
-    return [lambda number=number: released.append(number) for number in range(count)]
+class Holder:
+    def __init__(self, release: Callable[[], Any]) -> None:
+        self.release = release
+
+
+def make_holders(count: int, released: list[int]) -> list[Holder]:
+    return [Holder(partial(released.append, number)) for number in range(count)]
 
 
 def test_what_is_sent_in_a_round_leaves_at_its_end_in_order(round):
     released: list[int] = []
     round.begin()
-    assert all(round.hold_back(release) for release in make_releases(3, released))
+    assert all(round.hold_back(holder) for holder in make_holders(3, released))
     assert released == []
     round.end()
     assert released == [0, 1, 2]
@@ -47,20 +53,20 @@ def test_what_is_sent_in_a_round_leaves_at_its_end_in_order(round):
 
 def test_outside_of_a_round_nothing_is_held_back(round):
     released: list[int] = []
-    (release,) = make_releases(1, released)
-    assert not round.hold_back(release)
+    (holder,) = make_holders(1, released)
+    assert not round.hold_back(holder)
     round.begin()
     round.end()
-    assert not round.hold_back(release)
+    assert not round.hold_back(holder)
     assert released == []
 
 
 def test_what_is_held_back_in_a_long_round_leaves_in_time(round, clock):
     released: list[int] = []
     round.begin()
-    for number, release in enumerate(make_releases(30, released)):
+    for number, holder in enumerate(make_holders(30, released)):
         clock.time += MAX_DELAY * 0.3
-        assert round.hold_back(release)
+        assert round.hold_back(holder)
         assert len(released) >= number - 3
     round.end()
     assert released == [*range(30)]
@@ -68,7 +74,7 @@ def test_what_is_held_back_in_a_long_round_leaves_in_time(round, clock):
 
 def test_what_somebody_sends_who_takes_long_leaves_at_once_with_what_was_held_back(round, clock):
     released: list[int] = []
-    first, second, third = make_releases(3, released)
+    first, second, third = make_holders(3, released)
     round.begin()
     assert round.hold_back(first)
     clock.time += MAX_DELAY * 1.01
@@ -82,10 +88,10 @@ def test_what_somebody_sends_who_takes_long_leaves_at_once_with_what_was_held_ba
 def test_so_many_hold_something_back_and_no_more(round):
     released: list[int] = []
     round.begin()
-    for release in make_releases(MAX_HELD, released):
-        assert round.hold_back(release)
+    for holder in make_holders(MAX_HELD, released):
+        assert round.hold_back(holder)
     assert released == []
-    assert round.hold_back(lambda: released.append(-1))
+    assert round.hold_back(Holder(lambda: released.append(-1)))
     assert released == [*range(MAX_HELD)]
     round.end()
     assert released == [*range(MAX_HELD), -1]
@@ -93,8 +99,8 @@ def test_so_many_hold_something_back_and_no_more(round):
 
 def test_what_is_held_back_by_what_is_released_leaves_too(round):
     released: list[int] = []
-    (release,) = make_releases(1, released)
+    (holder,) = make_holders(1, released)
     round.begin()
-    assert round.hold_back(lambda: released.append(round.hold_back(release)))
+    assert round.hold_back(Holder(lambda: released.append(round.hold_back(holder))))
     round.end()
     assert released == [False]

@@ -29,7 +29,7 @@ from protoo_flask.transport.connection import Connection, SharedConnection
 from protoo_flask.transport.frames import FrameCodec
 from protoo_flask.transport.greenlets import GreenletChannel, GreenletLoop
 from protoo_flask.transport.threads import ThreadChannel, ThreadLoop
-from tests.fakes import FakeHost
+from tests.fakes import FakeContext, FakeHost
 
 from .wire import HANDSHAKE, PATIENCE, Client
 
@@ -284,7 +284,7 @@ class Site:
             connect=connect
             or (
                 lambda link: self.application.connect(
-                    Identity(username, uuid), link, when_reachable=link.open
+                    Identity(username, uuid), link, FakeContext(self.host), link.open
                 )
             ),
             disconnect=self._disconnect,

@@ -128,14 +128,15 @@ def test_an_answer_is_given_once():
 
 def test_who_was_answered_by_another_thread_just_now_has_an_answer():
     req = Forwarded(0).req
-    respond = req._respond
+    inbox = req._asker
 
-    def answer_first(request, status, reason, data):
-        req._respond = respond
-        req.reply(504)
-        req.reply(200)  # what is left of the outer reply()
+    class Quicker:
+        def respond(self, request, status, reason, data):
+            req._asker = inbox
+            req.reply(504)
+            req.reply(200)  # what is left of the outer reply()
 
-    req._respond = answer_first
+    req._asker = Quicker()
     assert answer(req, Response(486)) is False
     assert req.response.status == 504
 
