@@ -75,7 +75,8 @@ class Application:
         #: Requests without a final response: the last resort against a handler that
         #: forgets to reply, or to call ``next()``.
         self.unanswered: Deadlines[Request] = Deadlines(scheduler, response_timeout, self._give_up)
-        self._router = router
+        #: Calling the router itself takes longer: that is what it is in the end.
+        self._route = router.__call__
         self._host = host
         self.registry = Registry(
             scheduler=scheduler,
@@ -146,7 +147,7 @@ class Application:
             # From now on: in the backlog, it is not its own handler that takes the time.
             self.unanswered.add(request)
         try:
-            request.peer.context.run(self._router, request, final_handler)
+            request.peer.context.run(self._route, request, final_handler)
         except BaseException as error:
             # A teardown function of the site failed, or something that is no Exception
             # (a gevent.Timeout, say) came through the chain. Or the chain was too deep:

@@ -224,11 +224,12 @@ class ReceivedRequest(Request):
     received = Request._begin
 
 
-def answer(request: Request, response: Response, *, fails_early: bool = False) -> bool:
+def answer(request: Request, response: Response) -> bool:
     """Answer a request, whatever has become of it; with what another answered, say.
 
-    :param fails_early: a provisional response that cannot be written ends the request with
-        500, as a final one does. Else it is left out: the final one is still to come.
+    A final response that cannot be written becomes a 500; a provisional one is left out, as
+    the final one is still to come.
+
     :returns: ``False`` when it got another answer, or none.
     """
     if request.ended:
@@ -239,7 +240,7 @@ def answer(request: Request, response: Response, *, fails_early: bool = False) -
         return False  # by the time limit, or by another device, in another thread
     except Unsendable as error:
         # Nested so deeply that it could just be read, and not be written here.
-        if response.is_final or fails_early:
+        if response.is_final:
             answer(request, Response(500, str(error)))
         return False
     return True

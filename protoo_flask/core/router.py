@@ -228,9 +228,11 @@ class Router(Verbs):
     def __call__(self, req: Request, next: Next) -> None:
         """Run the layers that apply to ``req`` in order, then ``next``."""
         # What is frozen and has been asked before has an index that fits.
-        index = (self._frozen and self._index) or self._find_index()
+        index = self._index if self._frozen else None
+        if index is None:
+            index = self._find_index()
         layers, parts = index.find(req.method, req.path)
-        Walk(req, next, layers, parts, self._param_handlers, self.merges_params).next()
+        Walk().begin(req, next, layers, parts, self._param_handlers, self.merges_params)
 
 
 def _route(path: PathPattern | None, method: str | None, functions: list[Any]) -> Layer:

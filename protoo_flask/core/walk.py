@@ -25,11 +25,10 @@ if TYPE_CHECKING:
 
 
 class Walk:
-    """Where a request is in the stack of one router.
+    """Where a request is in the stack of one router: ``Walk().begin(...)``.
 
-    :param leave: the ``next`` behind the router.
-    :param layers: those that may apply.
-    :param parts: the path, split at "/"; ``None`` if it is not plain.
+    Not ``Walk(...)``, as calling a class that has an ``__init__`` written in Python costs
+    twice as much.
     """
 
     __slots__ = (
@@ -43,7 +42,7 @@ class Walk:
         "_view",
     )
 
-    def __init__(
+    def begin(
         self,
         req: Request,
         leave: Next,
@@ -52,6 +51,12 @@ class Walk:
         param_handlers: ParamHandlers,
         merges_params: bool,
     ) -> None:
+        """Run the layers, from the first that applies.
+
+        :param leave: the ``next`` behind the router.
+        :param layers: those that may apply.
+        :param parts: the path, split at "/"; ``None`` if it is not plain.
+        """
         self._req = req
         self._leave = leave
         self._layers = iter(layers)
@@ -61,6 +66,7 @@ class Walk:
         self._seen: Seen | None = None
         # What a View is for, without one: this is done for every layer of every request.
         self._view = req.path, req.base_path, req.params, req.route
+        self.next()
 
     def next(self, error: Any = None) -> None:
         """Run the next layer that applies, or leave."""

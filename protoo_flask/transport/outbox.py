@@ -199,24 +199,25 @@ class Outbox:
 
     def _flush(self) -> None:
         """Send what waits; called when the socket is writable."""
-        self._waiting = False
-        while (self._queue or self._sent < len(self._buffer)) and not self._waiting:
-            if self._sent == len(self._buffer):
+        buffer, sent = self._buffer, self._sent
+        while self._queue or sent < len(buffer):
+            if sent == len(buffer):
                 self._encode_batch()
+                buffer, sent = self._buffer, 0
             try:
                 # Not a copy: a large frame goes out in many writes.
-                rest = memoryview(self._buffer)[self._sent :] if self._sent else self._buffer
-                self._sent += self._channel.send(rest)
+                sent += self._channel.send(memoryview(buffer)[sent:] if sent else buffer)
             except OSError:
                 self._break()
-            if self._sent < len(self._buffer):
+            if sent < len(buffer):
+                self._sent = sent
                 self._wait()
-        if self._waiting and not self._broken:
-            return
-        if not self._waiting:
+                break
+        else:
+            self._waiting = False
             self._buffer, self._sent, self._batch, self._queue = b"", 0, (), None
-        finish, self._finish = self._finish, None
-        if finish is not None:
+        if self._finish is not None and (self._broken or not self._waiting):
+            finish, self._finish = self._finish, None
             finish()
 
     def _encode_batch(self) -> None:

@@ -62,15 +62,14 @@ class Round:
             return False
         clock = self._now  # called as self._now(), it would be looked for in the class first
         now = clock()
-        if now - self._latest > MAX_DELAY:
-            # Somebody takes long, and may go on like that.
-            self._is_open = False
+        if now - self._released > MAX_DELAY or len(self._held) == MAX_HELD:
             self._release()
-            return False
-        self._latest = now
-        if len(self._held) == MAX_HELD or now - self._released > MAX_DELAY:
-            self._release()
+            if now - self._latest > MAX_DELAY:
+                # Somebody takes long, and may go on like that.
+                self._is_open = False
+                return False
             self._released = now
+        self._latest = now
         # Not before: who is told to release has to know that something is held back.
         self._held.append(holder)
         return True

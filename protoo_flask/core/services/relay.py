@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 def relay(req: Request, peer: Peer) -> None:
     """Send a request on to a peer, whose responses answer it as they are; never blocks."""
     timeout = peer.registry.request_timeout
-    on_response = partial(answer, req, fails_early=True)
-    peer.transactions.start(req, on_response, timeout, of_core=True)
+    peer.transactions.start(req, partial(answer, req), timeout, of_core=True)
 
 
 class Relay:
