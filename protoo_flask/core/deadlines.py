@@ -44,7 +44,8 @@ class Deadlines(Generic[T]):
             return
         # First out: a dict keeps the place of a key that it has.
         deadlines = self._deadlines
-        deadlines.pop(item, None)
+        if item in deadlines:
+            deadlines.pop(item, None)  # unless another thread has done so meanwhile
         now = self._now  # called as self._now(), it would be looked for in the class first
         deadlines[item] = now() + self.seconds
         # In this order: who takes the timer away looks at the items after that.

@@ -17,7 +17,7 @@ from .errors import BadMessage
 from .messages import Incoming, parse, serialize_response
 from .peers import Link, Peer
 from .request import ReceivedRequest, Request
-from .response import Response
+from .response import ReceivedResponse, Response
 from .server_transactions import DUPLICATE, NEW
 
 if TYPE_CHECKING:
@@ -93,11 +93,11 @@ class Inbox:
         """Hand a response on to whoever waits for it."""
         assert message.status is not UNSET  # these as above
         assert message.id is not UNSET
-        id = message.id
-        response = Response(message.status, message.reason, message.data)
-        # Here, and not by name above: calling a class by names costs as much as all the rest.
-        response.id, response.peer = id, self.peer
-        self.peer.transactions.receive(id, response)
+        id, peer = message.id, self.peer
+        response: Response = ReceivedResponse().received(
+            message.status, message.reason, message.data, id, peer
+        )
+        peer.transactions.receive(id, response)
 
     def receive_binary(self) -> None:
         """Answer a binary message: there is no such thing in this wire format."""

@@ -75,6 +75,29 @@ class Response:
         return f"<Response {self.status} {self.reason!r}{local}>"
 
 
+class ReceivedResponse(Response):
+    """A response that a peer sent: ``ReceivedResponse().received(status, ...)``.
+
+    In two steps, like a :class:`~.request.ReceivedRequest`, and for the same reason.
+    """
+
+    __slots__ = ()
+
+    __init__ = object.__init__
+
+    def received(
+        self, status: int, reason: str, data: dict[str, Any] | None, id: int, peer: Peer
+    ) -> Response:
+        """Fill it in; returns itself."""
+        self.status = status
+        self.reason = reason
+        self.data = {} if data is None else data
+        self.id = id
+        self.peer = peer
+        self.is_local = False
+        return self
+
+
 def _as_int(status: Any) -> int:
     """Return the number of an ``http.HTTPStatus``, say; ``True`` is no status."""
     if isinstance(status, int) and not isinstance(status, bool):

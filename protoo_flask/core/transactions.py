@@ -104,7 +104,7 @@ class ClientTransaction:
         self.response: Response | None = None
         #: What was written to the peer; sent again when another link takes over.
         self.payload = b""
-        self._responses: list[Response] = []
+        self._responses: tuple[Response, ...] = ()
         self._on_response = on_response
         self._of_core = of_core
         self._timer: Timer | None = None
@@ -158,12 +158,13 @@ class ClientTransaction:
         if self._waiting:
             for waiting in tuple(self._waiting):
                 waiting.set()
-        if self._on_response is None:
+        on_response = self._on_response
+        if on_response is None:
             return
         if self._of_core:
-            self._on_response(response)
+            on_response(response)
         else:
-            self.peer.call_back(self._on_response, response)
+            self.peer.call_back(on_response, response)
 
     def enter(self, state: str, response: Response) -> None:
         """Be in the state that a response leads to; for :meth:`ClientTransactions.advance`."""
@@ -176,7 +177,7 @@ class ClientTransaction:
         # A peer may send provisional responses for as long as a call rings, and nobody
         # waits for these, or iterates over them.
         if not self._of_core:
-            self._responses.append(response)
+            self._responses += (response,)
 
     def start_timer(self, seconds: float) -> None:
         """Give it a timer of its own."""
@@ -242,7 +243,9 @@ class ClientTransactions:
             be called before this returns, and must neither block nor raise.
         :param is_urgent: it is small, and is sent however much is unanswered.
         """
-        peer = self._peer()
+        # Called as self._peer(), it would be looked for in the class first.
+        get_peer = self._peer
+        peer = get_peer()
         assert peer is not None
         id = next(self._ids) % MAX_ID + 1
         transaction = ClientTransaction(request, peer, id, on_response, of_core)
