@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import time
-from typing import Iterator
+from typing import Iterator, Sequence
 
 from .client import RECEIVE, Client, Exchange, server_frame
 from .frames import client_frame
+from .polling import Poller
 from .wires import Protoo, WrongAnswer
 
 
@@ -76,3 +77,28 @@ class Bystander:
         if messages:
             raise WrongAnswer(f"nobody asked for {messages[0][:200]!r}")
         return ()
+
+
+class Crowd:
+    """Clients that are to stay connected while others are still connecting.
+
+    With thousands, that takes as long as a server waits for the answer to a ping.
+    """
+
+    def __init__(self, clients: Sequence[Client]) -> None:
+        self._poller = Poller(clients)
+        self._by_fd = {client.fd: Bystander(client) for client in clients}
+
+    def add(self, client: Client) -> None:
+        """Look after one more."""
+        self._poller.add(client)
+        self._by_fd[client.fd] = Bystander(client)
+
+    def attend(self) -> None:
+        """Answer the pings that have come."""
+        for fd, _ in self._poller.look():
+            self._by_fd[fd].finish()
+
+    def close(self) -> None:
+        """Look after nobody any more; they stay connected."""
+        self._poller.close()

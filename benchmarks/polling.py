@@ -17,9 +17,14 @@ class Poller:
     def __init__(self, clients: Sequence[Client]) -> None:
         is_epoll = hasattr(select, "epoll")
         self._poll: Any = select.epoll() if is_epoll else select.poll()
+        self._readable = select.EPOLLIN if is_epoll else select.POLLIN
         self._second = 1 if is_epoll else 1000
         for client in clients:
-            self._poll.register(client.fd, select.EPOLLIN if is_epoll else select.POLLIN)
+            self.add(client)
+
+    def add(self, client: Client) -> None:
+        """Watch one more."""
+        self._poll.register(client.fd, self._readable)
 
     def wait(self) -> list[tuple[int, int]]:
         """Return the descriptors that can be read, at least one."""

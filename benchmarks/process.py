@@ -8,14 +8,18 @@ import socket
 import subprocess
 import tempfile
 import time
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence
 
 from . import accounting, machine
+from .actors import Crowd
 from .catalogue import SITES, Entry
 from .client import HOST, Client
 from .cookies import cookie_of
 
 START_TIMEOUT = 30.0
+
+#: While so many clients connect, a server has hardly begun to wait for answers to its pings.
+ATTENDED_EACH = 100
 
 
 class ServerFailed(Exception):
@@ -99,12 +103,22 @@ class Server:
         return Client(self.port, self.entry.wire, username, cookie=cookie)
 
     @contextlib.contextmanager
-    def clients(self, count: int, learn: int = 0, prefix: str = "u") -> Iterator[list[Client]]:
-        """Connect clients, each of which :meth:`~.client.Client.learn` so many exchanges."""
+    def clients(
+        self, count: int, learn: int = 0, prefix: str = "u", others: Sequence[Client] = ()
+    ) -> Iterator[list[Client]]:
+        """Connect clients, each of which :meth:`~.client.Client.learn` so many exchanges.
+
+        :param others: who is connected already, and to stay so meanwhile.
+        """
         connected: list[Client] = []
         try:
-            for number in range(count):
-                connected.append(self.connect(number, prefix))
+            with contextlib.closing(Crowd(others)) as crowd:
+                for number in range(count):
+                    client = self.connect(number, prefix)
+                    connected.append(client)
+                    crowd.add(client)
+                    if number % ATTENDED_EACH == 0:
+                        crowd.attend()
             for client in connected:
                 client.learn(learn)
             yield connected

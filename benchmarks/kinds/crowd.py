@@ -53,7 +53,8 @@ def run_one(run: Run, entry: Entry, size: int) -> None:
     run.say(f"crowd: connecting {size} peers to {entry.name}")
     with run.start([entry]) as [server]:
         with server.clients(size, prefix="idle") as idle:
-            with server.clients(run.sizes.connections, learn=run.sizes.exchanges) as callers:
+            connections, exchanges = run.sizes.connections, run.sizes.exchanges
+            with server.clients(connections, exchanges, others=idle) as callers:
                 run_open_loop(callers, idle, run.sizes.crowd_rate, run.sizes.first_warm_up)
                 subject = partial(measure, run, server, callers, idle)
                 run.alternate("crowd", {server.name: subject}, rounds=1)

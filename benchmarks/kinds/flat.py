@@ -62,7 +62,8 @@ class Subject:
         if not larger:
             return
         missing, prefix = larger[0] - size, f"of{larger[0]}-"
-        with self._server.clients(missing, prefix=prefix) as more:
+        present = [*self._callers, *idle]
+        with self._server.clients(missing, prefix=prefix, others=present) as more:
             self.grow_and_shrink(larger, [*idle, *more])
         self._server.settle()
         self.measure(idle)
