@@ -144,7 +144,7 @@ class HandshakeContext:
         if self._is_light:
             # What is set in a copy need not be put back, which would be half of the work.
             # And what the site leaves in context variables of its own is not for the next.
-            copy_context().run(self._run_lightly, function, args)
+            copy_context().run(_run_lightly, self, function, args)
         else:
             self.run_fully(function, *args)
 
@@ -215,6 +215,10 @@ class HandshakeContext:
             stack.push(context)
             context.push()
             function(*args)
+
+
+#: Without making a bound method for each message.
+_run_lightly = HandshakeContext._run_lightly
 
 
 def _tear_down_app_context(app: Flask, error: BaseException | None) -> None:

@@ -137,7 +137,9 @@ class Inbox:
             is_awaited = peer.requests.complete(request, payload)
         else:
             is_awaited = peer.requests.proceed(request, payload)
-        if is_awaited:
+        link = self._link
+        # As a rule it goes where the request came from.
+        if is_awaited and not (peer.link is link and link.send(payload)):
             peer.transmit(payload)
 
     def wait_longer(self, request: Request) -> None:

@@ -321,12 +321,8 @@ class Connection:
         inbox = self._inbox
         assert inbox is not None
         request = inbox.receive(payload)
-        if request is None or not self._backlog.claim(request, len(payload)):
-            return
-        if self._loop.preempts:
-            self._loop.spawn(self._handle, inbox, request)
-        else:
-            self._handle(inbox, request)
+        if request is not None and self._backlog.claim(request, len(payload)):
+            self._start(inbox, request)
 
     def _pause(self) -> None:
         """Read no more, if the backlog is full, until there is room in it again."""
@@ -377,6 +373,9 @@ class Connection:
             if self._paused:
                 with self._lock:
                     self._resume()
+
+    #: Handle a request that has just come, when there is a place for it.
+    _start = _handle
 
     def _recover(self, inbox: Inbox) -> None:
         """Go on after something that ends this greenlet; the connection ends with it."""
@@ -516,5 +515,8 @@ class SharedConnection(Connection):
 
     def _make_backlog(self, parallel: int) -> Backlog:
         return SharedBacklog(parallel, self._lock)
+
+    def _start(self, inbox: Inbox, request: Request | None) -> None:
+        self._loop.spawn(self._handle, inbox, request)
 
     send = one_step(Connection.send)
