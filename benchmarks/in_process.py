@@ -2,9 +2,9 @@
 
     python -m benchmarks.in_process COUNT
 
-Everything on the way of a request is the real thing, through public names only: the site
-under gevent's pywsgi, the handshake, a socket. The client is as small as it can be, and
-what it costs is known from the floor, which has the same client.
+Everything on the way of a request is the real thing, through public names only (but for a
+limit of time): the site under gevent's pywsgi, the handshake, a socket. The client is as
+small as it can be, and what it costs is known from the floor, which has the same client.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ import gevent
 from gevent.pywsgi import WSGIServer
 from gevent.server import StreamServer
 
+from protoo_flask.transport import rounds
+
 from . import wires
 from .client import RECEIVE, Client
 from .cookies import cookie_of
@@ -32,6 +34,9 @@ from .kinds.relay import learn_messages
 from .servers import gevent_floor, protoo_flask_site
 
 HOST = "127.0.0.1"
+
+#: What is sent later than that is not held back; on a processor that is simulated, all is late.
+rounds.MAX_DELAY = 60.0
 #: What is made once, or compiled by then, is not counted.
 WARM_UP = 100
 
