@@ -104,7 +104,7 @@ class ClientTransaction:
         self.response: Response | None = None
         #: What was written to the peer; sent again when another link takes over.
         self.payload = b""
-        self._responses: tuple[Response, ...] = ()
+        self._responses: list[Response] = []
         self._on_response = on_response
         self._of_core = of_core
         self._timer: Timer | None = None
@@ -177,7 +177,7 @@ class ClientTransaction:
         # A peer may send provisional responses for as long as a call rings, and nobody
         # waits for these, or iterates over them.
         if not self._of_core:
-            self._responses += (response,)
+            self._responses.append(response)
 
     def start_timer(self, seconds: float) -> None:
         """Give it a timer of its own."""

@@ -63,10 +63,10 @@ class Round:
         clock = self._now  # called as self._now(), it would be looked for in the class first
         now = clock()
         if now - self._released > MAX_DELAY or len(self._held) == MAX_HELD:
+            # Closed when somebody takes long, and may go on like that.
+            self._is_open = now - self._latest <= MAX_DELAY
             self._release()
-            if now - self._latest > MAX_DELAY:
-                # Somebody takes long, and may go on like that.
-                self._is_open = False
+            if not self._is_open:
                 return False
             self._released = now
         self._latest = now

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from http import HTTPStatus
 
 import pytest
 
 from protoo_flask.core.errors import BadPath, Reject, UsageError
 from protoo_flask.core.request import Request
-from tests.fakes import Core
+from tests.fakes import Core, FakeContext
 
 
 def raising(error):
@@ -244,15 +245,17 @@ def test_handlers_run_in_the_contexts_of_their_peer():
     core = Core()
     ran = []
 
-    def run(function, *args):
-        ran.append("before")
+    def run_as(peer, function, *args):
+        ran.append(f"before {peer.username}")
         function(*args)
         ran.append("after")
 
-    core.host.run = run
     core.router.get("/", lambda req, next: (ran.append("handler"), next()))
-    core.connect().request("get", "/")
-    assert ran == ["before", "handler", "after"]
+    for client in (core.connect("bob", "b1"), core.connect("alice", "a1")):
+        client.peer.context = FakeContext(core.host)
+        client.peer.context.run = partial(run_as, client.peer)
+    client.request("get", "/")
+    assert ran == ["before alice", "handler", "after"]
 
 
 def test_a_chain_that_is_far_too_long_is_answered_500(caplog):

@@ -8,9 +8,11 @@ import json
 import select
 import socket
 import threading
+import time
 from typing import Any
 
 import gevent
+import gevent.socket
 import pytest
 
 from protoo_flask.core.inbox import Inbox
@@ -265,6 +267,41 @@ def test_a_full_backlog_stops_reading_and_all_is_answered_in_the_end(site, gate,
     answered = [json.loads(one.payload)["id"] for one in received if one.opcode == TEXT]
     assert answered == list(range(1, 100))
     assert client.connection._backlog.size == 0
+
+
+@only_greenlets  # threads are not kept from reading by what others compute
+def test_what_comes_before_others_go_on_with_a_turn_that_has_blocked_is_handled(site):
+    """The hub is so busy that it looks at the sockets before it calls who goes on."""
+    handled: list[int] = []
+    database, its_client = gevent.socket.socketpair()
+
+    def compute(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            pass
+
+    def make_load(req: Any, next: Any) -> None:
+        for _ in range(600):
+            gevent.spawn(compute, 0.0005)
+        gevent.sleep(0)
+        req.reply(200)
+
+    def block(req: Any, next: Any) -> None:
+        # Sent by alice herself, at a moment when nobody reads what she sends.
+        alice.sock._sock.sendall(text(request(3)))
+        gevent.spawn_later(0.02, database.sendall, b"row")
+        its_client.recv(3)
+        req.reply(200)
+
+    site.router.method("load", make_load)
+    site.router.method("block", block)
+    site.router.use(lambda req, next: (handled.append(req.id), req.reply(200)))
+    alice, bob = site.connect("alice"), site.connect("bob", "b1")
+    bob.sock._sock.sendall(text(request(1, "load")))
+    alice.sock._sock.sendall(text(request(1, "block")) + text(request(2)))
+    with database, its_client:
+        assert [answer["id"] for answer in alice.take_many(3)] == [1, 2, 3]
+    assert handled == [2, 3]
 
 
 @only_greenlets  # a thread asks by itself before it waits for the socket

@@ -85,6 +85,16 @@ def test_what_somebody_sends_who_takes_long_leaves_at_once_with_what_was_held_ba
     assert released == [0]
 
 
+def test_what_is_sent_by_what_is_released_because_somebody_takes_long_leaves_at_once(round, clock):
+    held_back: list[bool] = []
+    (last,) = make_holders(1, [])
+    round.begin()
+    assert round.hold_back(Holder(lambda: held_back.append(round.hold_back(last))))
+    clock.time += MAX_DELAY * 1.01
+    assert not round.hold_back(last)
+    assert held_back == [False]
+
+
 def test_so_many_hold_something_back_and_no_more(round):
     released: list[int] = []
     round.begin()
