@@ -117,7 +117,10 @@ def _is_count(value: Any) -> bool:
 def _is_list_of_origins(value: Any) -> bool:
     if value is None or value == "*":
         return True
-    return isinstance(value, (list, tuple, set)) and all("://" in str(item) for item in value)
+    # Part of one matches nothing: "https://*.example.org" would let nobody in.
+    return isinstance(value, (list, tuple, set)) and all(
+        "://" in str(item) and "*" not in str(item) for item in value
+    )
 
 
 _SECONDS = "a positive number of seconds"
@@ -151,7 +154,7 @@ _EXPECTED = {
     "compression": _BOOLEAN,
     "path": 'a path below the root, like "/protoo"',
     "session_key": 'the name of a key of flask.session, like "username" or "_user_id"',
-    "allowed_origins": 'None, "*", or a list of origins like "https://example.org"',
+    "allowed_origins": 'None, "*", or a list of whole origins like "https://example.org"',
     "disconnect_grace_period": "a number of seconds, or 0 for no grace period",
     "request_timeout": _SECONDS,
     "session_timeout": _SECONDS,

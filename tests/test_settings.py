@@ -67,7 +67,7 @@ def test_the_config_shows_the_settings_in_effect():
         (
             "allowed_origins",
             [None, "*", [], ["https://a.example"], ("http://a.example:8000",)],
-            ["https://a.example", ["a.example"], [1], 5, True],
+            ["https://a.example", ["a.example"], ["https://*.example"], [1], 5, True],
         ),
         ("request_timeout", [0.1, 5], [0, -1, None, "10", True]),
         ("session_timeout", [0.1, 120], [0, -1, None, "120", True]),
