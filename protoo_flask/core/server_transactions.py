@@ -47,19 +47,23 @@ NEW = "new"
 DUPLICATE = "duplicate"
 REPEATED = "repeated"
 
-#: Bytes of answers remembered for one peer. Of more, the oldest lose their text first: that
-#: they were given is remembered longer, so that nothing is done twice.
+#: Bytes of answers remembered for one peer. Of more, the oldest lose their text: that they
+#: were given is remembered longer, so that nothing is done twice.
 MAX_REMEMBERED = 256 * 1024
+
+#: And how many. Each takes some 300 bytes besides its text, also without it. What has been
+#: forgotten altogether would be done again: no client leaves so many unanswered by far.
+MAX_ANSWERS = 4000
 
 #: The reason of the 409 that a repetition gets when what was answered is forgotten.
 FORGOTTEN = "answered before; the answer is not kept any more"
 
-#: Bytes that a remembered answer takes besides its payload.
-ANSWER_SIZE = 300
-
 
 class Answer:
-    """The final response to a request, serialized, and what it was the answer to."""
+    """The final response to a request, serialized, and what it was the answer to.
+
+    :ivar payload: empty when the text is forgotten.
+    """
 
     __slots__ = ("fingerprint", "id", "origin", "owner", "payload")
 
@@ -124,7 +128,7 @@ class ServerTransactions:
             answer = self._completed.get(request.id)
             if answer is not None:
                 if self._is_repeated(request, answer, scheduler.now()):
-                    request.repetition = (answer.payload,)
+                    request.repetition = (answer.payload or _say_forgotten(answer.id),)
                     return REPEATED
                 self.forget_answer(answer)
         self._proceeding[request.id] = request
@@ -161,7 +165,7 @@ class ServerTransactions:
         """Forget an answer; harmless when it is forgotten already."""
         if self._is_remembered(answer):
             del self._completed[answer.id]
-            self._size -= len(answer.payload) + ANSWER_SIZE
+            self._size -= len(answer.payload)
             if self._memory is not None:
                 self._memory.remove(answer)
             while self._with_text and not self._is_remembered(self._with_text[0]):
@@ -186,23 +190,22 @@ class ServerTransactions:
 
     def _remember(self, memory: Deadlines[Answer], answer: Answer) -> None:
         self._completed[answer.id] = answer
-        self._size += len(answer.payload) + ANSWER_SIZE
+        self._size += len(answer.payload)
         memory.add(answer)
         if self._with_text is None:
             self._with_text = deque()
         self._with_text.append(answer)
         while self._size > MAX_REMEMBERED and len(self._with_text) > 1:
-            self._forget_text(self._with_text.popleft())
-        while self._size > MAX_REMEMBERED and len(self._completed) > 1:
+            oldest = self._with_text.popleft()
+            if self._is_remembered(oldest):
+                self._size -= len(oldest.payload)
+                oldest.payload = b""
+        if len(self._completed) > MAX_ANSWERS:
             self.forget_answer(next(iter(self._completed.values())))
 
-    def _forget_text(self, answer: Answer) -> None:
-        if not self._is_remembered(answer):
-            return
-        forgotten = serialize_response(409, FORGOTTEN, answer.id, {})
-        if len(answer.payload) > len(forgotten):
-            self._size -= len(answer.payload) - len(forgotten)
-            answer.payload = forgotten
+
+def _say_forgotten(id: int) -> bytes:
+    return serialize_response(409, FORGOTTEN, id, {})
 
 
 class SharedServerTransactions(ServerTransactions):

@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from protoo_flask.core.server_transactions import ANSWER_SIZE, MAX_REMEMBERED
+from protoo_flask.core.server_transactions import MAX_ANSWERS, MAX_REMEMBERED
 from tests.fakes import Core
 
 GRACE = 10
@@ -289,16 +289,30 @@ def test_what_is_remembered_of_one_peer_is_bounded_and_the_oldest_lose_their_tex
     ]
 
 
-def test_of_too_many_small_answers_the_oldest_are_forgotten():
+def test_of_too_many_answers_the_oldest_are_forgotten():
     server = Server()
-    answer_many(server, range(1, 2001), 1)
+    answer_many(server, range(1, MAX_ANSWERS + 101), 1)
     requests = server.client.peer.requests
-    remembered = list(requests._completed)
-    assert remembered == list(range(2001 - len(remembered), 2001))
-    assert 300 < len(remembered) < 1000
-    assert len(requests._with_text) <= len(remembered)
+    assert list(requests._completed) == list(range(101, MAX_ANSWERS + 101))
+    assert len(requests._with_text) <= len(requests._completed)
     server.core.scheduler.advance(GRACE + DETECTION)
     assert len(requests._completed) == len(requests._with_text) == requests._size == 0
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_thousands_of_requests_may_be_repeated_and_none_is_done_twice(size):
+    server = Server()
+    count = 3000
+    answer_many(server, range(1, count + 1), size)
+    server.come_back()
+    server.client.take_all()
+    for id in range(1, count + 1):
+        server.ask(id)
+    assert len(server.handled) == count
+    # Those that are not kept any more are the oldest.
+    statuses = [status for status, _ in server.answers]
+    assert statuses == sorted(statuses, reverse=True)
+    assert (409 in statuses) is (size == 1000)
 
 
 def test_a_peer_that_has_gone_remembers_no_answers():
@@ -325,7 +339,7 @@ def test_a_size_is_given_back_with_its_answer():
         server.handled[-1].reply(200, "again")
     requests = server.client.peer.requests
     (answer,) = requests._completed.values()
-    assert requests._size == len(answer.payload) + ANSWER_SIZE
+    assert requests._size == len(answer.payload)
     requests.forget_answer(answer)
     requests.forget_answer(answer)
     assert requests._size == 0
