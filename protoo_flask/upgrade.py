@@ -95,12 +95,13 @@ def _detach(sock: Any, greenlet: Any, begin: Callable[[Any], None]) -> None:
     what it reads. The client sends nothing until it has the handshake, so that is sent
     by the connection.
     """
-    own = PlainSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
     # What the server still holds becomes a socket whose other end is closed. To what it
     # will write there, servers know to say nothing (EPIPE: the client has gone). The
     # usual way to tell gunicorn, raising StopIteration, would run through every WSGI
-    # middleware of the site, and some report it as a crash.
+    # middleware of the site, and some report it as a crash. First of all, as there may be
+    # no descriptor left: then the server has its socket to say so.
     dead = os.dup(_dead_end())  # which the server will close
+    own = PlainSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
     sock.__init__(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=dead)
     # In the hub: link() would start a greenlet to call it.
     greenlet.rawlink(lambda _: begin(own))

@@ -6,8 +6,8 @@ import signal
 wsgi_app = "sample_app:create_app()"
 bind = "0.0.0.0:" + os.environ.get("PORT", "8000")
 
-# A WebSocket stays open for hours. With gevent it costs a few KiB of memory, with the sync worker it
-# would occupy a whole process.
+# A WebSocket stays open for hours. With gevent it costs a few KiB of memory, with the sync worker
+# it would occupy a whole process.
 worker_class = "gevent"
 
 # A peer can be reached only by the worker that holds its connection. One worker holds them all;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import gevent
 import gevent.socket
 import pytest
@@ -71,6 +73,20 @@ def test_the_server_is_left_with_a_socket_whose_other_end_is_closed(sockets):
     with pytest.raises(BrokenPipeError):
         served.send(b"HTTP/1.1 200 OK\r\n\r\n")
     assert b"200 OK" not in read_all(client)
+
+
+def test_without_a_descriptor_left_the_server_keeps_its_socket_to_say_so(sockets, monkeypatch):
+    def fail(fd):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    served, client = sockets()
+    monkeypatch.setattr("os.dup", fail)
+    with pytest.raises(OSError, match="Too many"):
+        answer(served)
+    monkeypatch.undo()
+    served.sendall(b"HTTP/1.1 500 Internal Server Error\r\n\r\n")
+    served.close()
+    assert read_all(client).startswith(b"HTTP/1.1 500")
 
 
 def test_a_server_that_closes_or_shuts_down_what_it_is_left_with_harms_no_other(sockets):

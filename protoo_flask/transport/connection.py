@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ..core.close_codes import (
     ABNORMAL_CLOSURE,
+    GOING_AWAY,
     INTERNAL_ERROR,
     LEAVING,
     NORMAL_CLOSURE,
@@ -223,7 +224,9 @@ class Connection:
             self.serve()
             self._ended.wait()
         except BaseException:
-            # The server is about to close the socket, which another greenlet may read.
+            # The server is about to close the socket, which another greenlet may read. gevent's
+            # do that when they stop, to who has stayed with them: connections over TLS.
+            self.retire(GOING_AWAY, "shutting down")
             self._give_up()
             self._ended.wait()
             raise

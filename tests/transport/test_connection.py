@@ -748,6 +748,19 @@ def test_a_process_that_exits_says_so(site):
     assert client.take_close() == (1001, "shutting down")
 
 
+@only_greenlets  # nobody can end a thread
+def test_who_stayed_with_a_server_that_ends_its_greenlet_says_so(site, monkeypatch):
+    started: list[gevent.Greenlet] = []
+
+    def start(connection: Connection, sock: socket.socket) -> None:
+        started.append(gevent.spawn(connection.serve_to_the_end))
+
+    monkeypatch.setattr(site.world, "start", start)
+    client = site.connect()
+    started[0].kill()
+    assert client.take_close() == (1001, "shutting down")
+
+
 @only_greenlets  # under threads, answers do not wait for each other
 def test_a_process_that_exits_in_the_middle_of_a_batch_says_so(site):
     seen = []
