@@ -75,7 +75,7 @@ class Application:
         #: Requests without a final response: the last resort against a handler that
         #: forgets to reply, or to call ``next()``.
         self.unanswered: Deadlines[Request] = Deadlines(scheduler, response_timeout, self._give_up)
-        #: Calling the router itself takes longer: that is what it is in the end.
+        #: What calling the router comes to, without the way there.
         self._route = router.__call__
         self._host = host
         self.registry = Registry(
