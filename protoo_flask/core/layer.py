@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
 
 from .handlers import Handler, Next
@@ -33,6 +34,7 @@ class Layer:
     """One entry of a router's stack: where it applies, and what it runs."""
 
     __slots__ = (
+        "call",
         "error_classes",
         "handle",
         "is_error_handler",
@@ -55,6 +57,10 @@ class Layer:
     ) -> None:
         self.path = path
         self.handle = handle
+        #: The same; of a router, say, its ``__call__``, as calling the object is a detour.
+        self.call = handle
+        if not isinstance(handle, (FunctionType, MethodType)):
+            self.call = handle.__call__  # type: ignore[operator]
         self.route = handle if isinstance(handle, Route) else None
         self.is_error_handler = is_error_handler
         #: Whether it is a middleware without a path: nothing to match, nothing to choose.
@@ -142,7 +148,8 @@ class Layer:
 
         :param parts: the path, as :meth:`.index.LayerIndex.find` has split it.
         :returns: the function to be called, for which ``req`` is prepared; ``None`` when
-            it takes a closer look. A test compares the two ways.
+            it takes a closer look, as an error handler always does. A test compares the two
+            ways.
         """
         if self.is_plain:
             req.params = {}
@@ -153,7 +160,7 @@ class Layer:
             # As in Express, a slash behind which no segment begins belongs to the prefix.
             req.path = (rest[1:] if rest[1:2] == "/" else rest) or "/"
             req.params = {}
-            return self.handle
+            return self.call
         function = self.single.get(req.method)
         if function is None or len(parts) != self.length or not parts[-1]:
             return None

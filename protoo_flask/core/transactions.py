@@ -89,14 +89,16 @@ class ClientTransaction:
         "state",
     )
 
-    def __init__(
+    # No __init__: it would be half of the work, as with a ReceivedRequest.
+    def begin(
         self,
         request: Request,
         peer: Peer,
         id: int,
         on_response: OnResponse | None,
-        of_core: bool = False,
-    ) -> None:
+        of_core: bool,
+    ) -> ClientTransaction:
+        """Fill it in; for :meth:`ClientTransactions.start`. Returns itself."""
         self.request = request
         self.peer = peer
         self.id = id
@@ -109,6 +111,7 @@ class ClientTransaction:
         self._of_core = of_core
         self._timer: Timer | None = None
         self._waiting: list[Event] = []
+        return self
 
     def wait(self, timeout: float | None = None) -> Response:
         """Block this greenlet until the final response is there, and return it.
@@ -248,7 +251,7 @@ class ClientTransactions:
         peer = get_peer()
         assert peer is not None
         id = next(self._ids) % MAX_ID + 1
-        transaction = ClientTransaction(request, peer, id, on_response, of_core)
+        transaction = ClientTransaction().begin(request, peer, id, on_response, of_core)
         try:
             payload = serialize_request(request.method, id, request.data, request.sender)
         except Unsendable as error:

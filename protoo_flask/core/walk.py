@@ -79,12 +79,9 @@ class Walk:
             return
         caller = req.path, req.base_path, req.params, req.route
         req.path, req.base_path, req.params, req.route = self._view
+        parts = self._parts
         try:
             for layer in self._layers:
-                # Layer.takes(), but for the common case without the call.
-                if layer.is_error_handler if error is None else not layer.takes(error):
-                    continue
-                parts = self._parts
                 if parts is not None and error is None:
                     # Layer.enter() and run(), for what most layers are that a request meets.
                     handle = layer.glance(req, parts)
@@ -92,6 +89,9 @@ class Walk:
                         req.last_handler = handle
                         handle(req, self.next)
                         return
+                # Layer.takes(), but for the common case without the call.
+                if layer.is_error_handler if error is None else not layer.takes(error):
+                    continue
                 try:
                     matched = layer.enter(req, self._merges_params)
                 except BadPath as exc:

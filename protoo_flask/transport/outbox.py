@@ -200,7 +200,7 @@ class Outbox:
     def _flush(self) -> None:
         """Send what waits; called when the socket is writable."""
         buffer, sent = self._buffer, self._sent
-        while self._queue or sent < len(buffer):
+        while sent < len(buffer) or self._queue:
             if sent == len(buffer):
                 self._encode_batch()
                 buffer, sent = self._buffer, 0

@@ -7,7 +7,7 @@ the lowest status when each of them has failed (RFC 3261 section 16.7).
 
 from __future__ import annotations
 
-from functools import partial
+from types import MethodType
 from typing import TYPE_CHECKING, Any, ContextManager, Sequence
 
 from ..request import Request, answer
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def relay(req: Request, peer: Peer) -> None:
     """Send a request on to a peer, whose responses answer it as they are; never blocks."""
     timeout = peer.registry.request_timeout
-    peer.transactions.start(req, partial(answer, req), timeout, of_core=True)
+    # A method of the request, as it were, and not a partial(): calling that leaves the interpreter.
+    peer.transactions.start(req, MethodType(answer, req), timeout, of_core=True)
 
 
 class Relay:
