@@ -58,6 +58,12 @@ MAX_UNANSWERED = 8 * 1024 * 1024
 
 OnResponse = Callable[[Response], Any]
 
+#: Kinds of transactions. One of the core has an ``on_response`` that is not the application's:
+#: it needs no contexts, may be called before :meth:`ClientTransactions.start` returns, and
+#: must neither block nor raise. One that is urgent, too, and it is small, and sent however
+#: much is unanswered.
+OF_SITE, OF_CORE, URGENT = "of the site", "of the core", "urgent"
+
 
 class ClientTransaction:
     """A request in flight; made by ``peer.send(request)``.
@@ -235,30 +241,26 @@ class ClientTransactions:
         request: Request,
         on_response: OnResponse | None,
         timeout: float | None,
-        *,
-        of_core: bool = False,
-        is_urgent: bool = False,
+        kind: str = OF_SITE,
     ) -> ClientTransaction:
         """Send ``request``; never blocks. Failures come as local responses.
 
         :param timeout: seconds until it ends with a local 408; ``None``: never by itself.
-        :param of_core: ``on_response`` is not the application's: it needs no contexts, may
-            be called before this returns, and must neither block nor raise.
-        :param is_urgent: it is small, and is sent however much is unanswered.
+        :param kind: ``OF_SITE``, ``OF_CORE`` or ``URGENT``.
         """
         # Called as self._peer(), it would be looked for in the class first.
         get_peer = self._peer
         peer = get_peer()
         assert peer is not None
         id = next(self._ids) % MAX_ID + 1
-        transaction = ClientTransaction().begin(request, peer, id, on_response, of_core)
+        transaction = ClientTransaction().begin(request, peer, id, on_response, kind is not OF_SITE)
         try:
             payload = serialize_request(request.method, id, request.data, request.sender)
         except Unsendable as error:
             transaction.finish(400, str(error))
             return transaction
         transaction.payload = payload
-        taken = self._take(transaction, timeout, is_urgent)
+        taken = self._take(transaction, timeout, kind)
         # What follows runs code of others, which may take locks of their own.
         if taken is None:
             transaction.finish(503, "too much is unanswered")
@@ -271,7 +273,7 @@ class ClientTransactions:
         return transaction
 
     def _take(
-        self, transaction: ClientTransaction, timeout: float | None, is_urgent: bool
+        self, transaction: ClientTransaction, timeout: float | None, kind: str
     ) -> tuple[bool, Mailbox | None] | None:
         """Take a transaction, and send its request: see :meth:`Peer.place`.
 
@@ -280,7 +282,7 @@ class ClientTransactions:
         as unanswered, and then as new.
         """
         peer, payload = transaction.peer, transaction.payload
-        if not is_urgent and self._size + len(payload) > MAX_UNANSWERED:
+        if kind is not URGENT and self._size + len(payload) > MAX_UNANSWERED:
             return None
         self._pending[transaction.id] = transaction
         self._size += len(payload)

@@ -11,7 +11,7 @@ from protoo_flask.core.errors import UsageError, WaitTimeout
 from protoo_flask.core.messages import MAX_ID
 from protoo_flask.core.request import Request
 from protoo_flask.core.response import Response
-from protoo_flask.core.transactions import CALLING, PROCEEDING, TERMINATED, TRANSITIONS
+from protoo_flask.core.transactions import CALLING, OF_CORE, PROCEEDING, TERMINATED, TRANSITIONS
 from tests.fakes import Core
 
 
@@ -489,7 +489,7 @@ def test_a_transaction_of_the_core_needs_no_contexts_and_keeps_no_responses():
     client = core.connect()
     told = []
     transaction = client.peer.transactions.start(
-        Request("session"), lambda response: told.append(response.status), None, of_core=True
+        Request("session"), lambda response: told.append(response.status), None, OF_CORE
     )
     request = client.take()
     for status in (180, 180, 200):

@@ -42,6 +42,7 @@ from ..errors import Reject, Unsendable
 from ..peers import Peer, broadcast
 from ..request import Request, answer
 from ..response import Response
+from ..transactions import OF_CORE, URGENT
 from .early_messages import EarlyMessages
 from .leg import ACCEPTED, PROCEEDING, REJECTED, Leg, event_of
 from .relay import Relay
@@ -163,7 +164,7 @@ class Call:
             request = Request("session", self._offer)
             request.sender = self.caller.address
             leg.transaction = leg.peer.transactions.start(
-                request, partial(self._calls.take_response, self, leg), None, of_core=True
+                request, partial(self._calls.take_response, self, leg), None, OF_CORE
             )
 
     def receive(self, leg: Leg, response: Response) -> None:
@@ -351,7 +352,7 @@ class Call:
             Request("end", {"sessionPath": self.session.path, "reason": reason}),
             None,
             peer.registry.delivery_timeout,
-            is_urgent=True,
+            URGENT,
         )
 
     def _enter(self, event: str) -> None:

@@ -11,6 +11,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, ContextManager, Sequence
 
 from ..request import Request, answer
+from ..transactions import OF_CORE
 
 if TYPE_CHECKING:
     from ..peers import Peer
@@ -21,7 +22,7 @@ def relay(req: Request, peer: Peer) -> None:
     """Send a request on to a peer, whose responses answer it as they are; never blocks."""
     timeout = peer.registry.request_timeout
     # A method of the request, as it were, and not a partial(): calling that leaves the interpreter.
-    peer.transactions.start(req, MethodType(answer, req), timeout, of_core=True)
+    peer.transactions.start(req, MethodType(answer, req), timeout, OF_CORE)
 
 
 class Relay:
@@ -43,7 +44,7 @@ class Relay:
         self._missing = len(peers)
         for peer in peers:
             timeout = peer.registry.request_timeout
-            peer.transactions.start(message, self.receive, timeout, of_core=True)
+            peer.transactions.start(message, self.receive, timeout, OF_CORE)
 
     def receive(self, response: Response) -> None:
         """Take a response of one of them."""
