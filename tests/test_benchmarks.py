@@ -12,7 +12,6 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import accounting, docs_page, report, stats, tables
-from benchmarks.actors import Crowd
 from benchmarks.catalogue import CATALOGUE, FLASK_SOCK, FLOOR, OURS, PROTOO_SERVER
 from benchmarks.client import server_frame
 from benchmarks.frames import PING, PONG, apply_mask, client_frame, split_frames
@@ -107,16 +106,14 @@ def test_the_rounds_go_from_one_subject_to_the_next():
 
 def test_who_is_connected_already_answers_pings_while_others_connect(server):
     with server.clients(1) as [first]:
-        crowd = Crowd([first])
-        crowd.attend()  # nothing has come, which is no reason to wait
         first.socket.close()
         first.socket, server_end = socket.socketpair()
         first.fd = first.socket.fileno()
-        with server_end, contextlib.closing(Crowd([])) as crowd:
-            crowd.add(first)
+        with server_end:
+            server_end.settimeout(10)
             server_end.sendall(bytes((0x80 | PING, 2)) + b"hi")
-            crowd.attend()
-            answer = server_end.recv(100)
+            with server.clients(1, prefix="second", others=[first]):
+                answer = server_end.recv(100)
     assert answer[0] == 0x80 | PONG
     assert apply_mask(answer[6:], answer[2:6]) == b"hi"
 

@@ -44,8 +44,7 @@ class Deadlines(Generic[T]):
             return
         # First out: a dict keeps the place of a key that it has.
         deadlines = self._deadlines
-        if item in deadlines:
-            deadlines.pop(item, None)  # unless another thread has done so meanwhile
+        deadlines.pop(item, None)
         now = self._now  # called as self._now(), it would be looked for in the class first
         deadlines[item] = now() + self.seconds
         # In this order: who takes the timer away looks at the items after that.

@@ -77,11 +77,10 @@ class LayerIndex:
         parts = path.split("/", self._split)
         for segment in parts[1 : self._depth + 1]:
             literals = state.literals
-            if segment and not literals:
-                state = state.behind_any or self._follow(state, ANY_SEGMENT)
-                continue
             key: str | None = segment
-            if segment and segment not in literals:
+            if segment and not literals:
+                key = ANY_SEGMENT
+            elif segment and segment not in literals:
                 key = self._find_literal(segment, literals)
             state = state.following.get(key) or self._follow(state, key)
         # As in Express, a parameter that does not decode is an error of the path, also
@@ -106,8 +105,6 @@ class LayerIndex:
         if self.listed + following.size <= MAX_LISTED:
             self.listed += following.size
             state.following[segment] = following
-            if segment is ANY_SEGMENT:
-                state.behind_any = following
         return following
 
 
@@ -120,11 +117,9 @@ class _State:
     :ivar by_method: of these, the ones for a method; ``for_any_method``: for every other.
     :ivar literals: the segments that lead elsewhere than any other would.
     :ivar following: the states behind segments, as far as they are known.
-    :ivar behind_any: the one behind any other segment, likewise.
     """
 
     __slots__ = (
-        "behind_any",
         "by_method",
         "following",
         "for_any_method",
@@ -148,7 +143,6 @@ class _State:
         }
         self.literals = frozenset(segment for node in nodes for segment in node.literals)
         self.following: dict[str | None, _State] = {}
-        self.behind_any: _State | None = None
 
     @property
     def size(self) -> int:

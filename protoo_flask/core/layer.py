@@ -153,7 +153,7 @@ class Layer:
         """
         if self.is_plain:
             req.params = {}
-            return self.handle
+            return self.call
         if self.prefix:
             rest = req.path[self.prefix :]
             req.base_path += req.path[: self.prefix]

@@ -16,7 +16,7 @@ from .errors import UsageError
 from .handlers import check_function
 from .mailbox import Mailbox
 from .messages import serialize_request
-from .request import Request, answer
+from .request import Request, relay_answer
 from .server_transactions import ServerTransactions, SharedServerTransactions
 from .transactions import (
     ClientTransaction,
@@ -237,7 +237,7 @@ class Peer:
         request = getattr(function, "__self__", None)
         is_relay = getattr(function, "__func__", None) is Request.reply
         if is_relay and isinstance(request, Request) and request.is_received:
-            answer(request, response)
+            relay_answer(request, response)
         elif response.is_local:
             # Made wherever somebody gave up: in the middle of a handler that called
             # cancel(), say, whose Flask contexts are not those of this peer.

@@ -95,7 +95,7 @@ class ClientTransaction:
         "state",
     )
 
-    # No __init__: it would be half of the work, as with a ReceivedRequest.
+    # No __init__, for the reason that a ReceivedRequest gives.
     def begin(
         self,
         request: Request,

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 class Walk:
     """Where a request is in the stack of one router: ``Walk().begin(...)``.
 
-    Not ``Walk(...)``, as calling a class that has an ``__init__`` written in Python costs
-    twice as much.
+    Not ``Walk(...)``, for the reason that a :class:`~.request.ReceivedRequest` gives.
     """
 
     __slots__ = (

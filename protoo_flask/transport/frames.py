@@ -138,7 +138,7 @@ class FrameCodec:
         """Read, untrusted, what nearly every read from a socket gives: one whole short text.
 
         Much of what a frame may be is none of its business, but it tells at a glance that this
-        one is not; then :meth:`receive` takes it apart, five times as slowly.
+        one is not; then :meth:`receive` takes it apart, three times as slowly.
 
         :returns: ``None`` for anything else: fragments, control frames, several messages or
             part of one, what is not ASCII, too long, or wrong.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ContextManager, Sequence
 
-from ..request import Request, answer
+from ..request import Request, answer, relay_answer
 from ..transactions import OF_CORE
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def relay(req: Request, peer: Peer) -> None:
     """Send a request on to a peer, whose responses answer it as they are; never blocks."""
     timeout = peer.registry.request_timeout
     # A method of the request, as it were, and not a partial(): calling that leaves the interpreter.
-    peer.transactions.start(req, MethodType(answer, req), timeout, OF_CORE)
+    peer.transactions.start(req, MethodType(relay_answer, req), timeout, OF_CORE)
 
 
 class Relay:
