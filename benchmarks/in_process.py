@@ -24,7 +24,7 @@ import gevent
 from gevent.pywsgi import WSGIServer
 from gevent.server import StreamServer
 
-from protoo_flask.transport import rounds
+from protoo_flask.transport.greenlets import write_batching as rounds
 
 from . import wires
 from .client import RECEIVE, Client

@@ -24,7 +24,7 @@ from typing import Any, Callable, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from protoo_flask import Request, Router
-from protoo_flask.core.layer import RoutingOptions
+from protoo_flask.core.routing.layer import RoutingOptions
 
 SIZES = (10, 100, 1000)
 TARGET = 3.0

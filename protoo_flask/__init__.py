@@ -2,11 +2,11 @@
 
 from . import signals
 from .core.errors import Reject
-from .core.peers import Peer
+from .core.peers.peer import Peer
 from .core.request import Request
 from .core.response import Response
-from .core.router import Router
-from .core.transactions import ClientTransaction
+from .core.routing.router import Router
+from .core.transactions.client import ClientTransaction
 from .extension import Protoo
 
 __all__ = [

@@ -8,6 +8,6 @@ monkey.patch_all()
 
 import sys  # noqa: E402
 
-from protoo_flask.cli import main  # noqa: E402
+from .cli import main  # noqa: E402
 
 sys.exit(main())

@@ -10,11 +10,11 @@ from flask import current_app
 from flask.cli import AppGroup
 
 from .core.errors import BadPath
-from .core.inspection import Row, list_routes, match
-from .core.layer import RoutingOptions
+from .core.routing.inspection import Row, list_routes, match
+from .core.routing.layer import RoutingOptions
 
 if TYPE_CHECKING:
-    from .core.router import Router
+    from .core.routing.router import Router
 
 commands = AppGroup("protoo", help="Look at the routing of protoo requests.")
 

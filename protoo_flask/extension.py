@@ -8,19 +8,20 @@ from weakref import WeakSet
 
 from flask import Blueprint, Flask, current_app, has_app_context
 
-from .authorization import Authorizer
 from .commands import commands
 from .core.close_codes import AUTHORIZATION_REVOKED
 from .core.errors import UsageError
-from .core.handlers import Decorator, Registered, check_function
-from .core.patterns import PathPattern
-from .core.peers import Peer, broadcast
-from .core.route import Route
-from .core.router import Router
-from .core.verbs import Verbs
-from .host import EVENTS, FORMS, Listeners
-from .live import LiveApp
+from .core.functions import check_function
+from .core.peers.peer import Peer, broadcast
+from .core.routing.matching.patterns import PathPattern
+from .core.routing.methods import Verbs
+from .core.routing.registration import Decorator, Registered
+from .core.routing.route import Route
+from .core.routing.router import Router
 from .settings import PREFIX, Settings
+from .site.authorization import Authorizer
+from .site.flask_framework import EVENTS, FORMS, Listeners
+from .site.site import LiveApp
 
 
 class Protoo(Verbs):

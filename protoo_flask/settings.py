@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Callable, Mapping
 
 from .core.errors import UsageError
-from .core.services.ice import check_ice_servers
+from .features.ice.servers import check_ice_servers
 
 PREFIX = "PROTOO_"
 

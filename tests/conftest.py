@@ -9,7 +9,7 @@ from typing import Any, Iterator
 import pytest
 
 from protoo_flask import signals
-from protoo_flask.live import LiveApp
+from protoo_flask.site.site import LiveApp
 
 #: Seconds that threads which are about to end may take.
 PATIENCE = 5.0

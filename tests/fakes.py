@@ -14,9 +14,9 @@ from protoo_flask.core.close_codes import ABNORMAL_CLOSURE, NORMAL_CLOSURE
 from protoo_flask.core.deadlines import Deadlines
 from protoo_flask.core.events import Event
 from protoo_flask.core.inbox import Inbox
-from protoo_flask.core.layer import RoutingOptions
-from protoo_flask.core.peers import Identity
-from protoo_flask.core.router import Router
+from protoo_flask.core.peers.peer import Identity
+from protoo_flask.core.routing.layer import RoutingOptions
+from protoo_flask.core.routing.router import Router
 
 
 class FakeTimer:

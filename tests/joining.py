@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import Flask, session
 
-from protoo_flask.contexts import HandshakeContext
 from protoo_flask.core.inbox import Inbox
-from protoo_flask.core.peers import Identity
+from protoo_flask.core.peers.peer import Identity
+from protoo_flask.site.contexts import HandshakeContext
 
 from .fakes import FakeLink, FakeScheduler
 

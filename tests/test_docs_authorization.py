@@ -10,8 +10,8 @@ import pytest
 from flask import g, session
 from flask_login import LoginManager, UserMixin, login_user, logout_user
 
-from protoo_flask.contexts import HandshakeContext
-from protoo_flask.core.peers import Identity
+from protoo_flask.core.peers.peer import Identity
+from protoo_flask.site.contexts import HandshakeContext
 
 from .fakes import FakeLink, FakeScheduler
 from .joining import join

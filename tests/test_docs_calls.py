@@ -9,13 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from protoo_flask.core.services.call import ENDINGS
-from protoo_flask.core.services.early_messages import MAX_MESSAGES, MAX_SIZE
-from protoo_flask.core.services.session import ANSWERED_ENDINGS, UNANSWERED_ENDINGS
-from protoo_flask.middleware.sessions import ID_BYTES, MAX_SESSIONS
+from protoo_flask.features.calls.call import ENDINGS
+from protoo_flask.features.calls.early_messages import MAX_MESSAGES, MAX_SIZE
+from protoo_flask.features.calls.middleware import ID_BYTES, MAX_SESSIONS
+from protoo_flask.features.calls.session import ANSWERED_ENDINGS, UNANSWERED_ENDINGS
 from protoo_flask.settings import Settings
 
-from .middleware.switchboards import NOTHING, Switchboard, summary
+from .features.calls.switchboards import NOTHING, Switchboard, summary
 
 PAGE = (Path(__file__).parent.parent / "docs" / "calls.md").read_text(encoding="utf-8")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from protoo_flask.core.services.presence import MAX_LAST_SEEN, MAX_NOTE_LENGTH, MAX_STATUS_LENGTH
-from protoo_flask.middleware.presence import MAX_SUBSCRIPTIONS
+from protoo_flask.features.presence.middleware import MAX_SUBSCRIPTIONS
+from protoo_flask.features.presence.states import MAX_LAST_SEEN, MAX_NOTE_LENGTH, MAX_STATUS_LENGTH
 
-from .middleware.test_presence import Site
+from .features.presence.test_middleware import Site
 
 PAGE = (Path(__file__).parent.parent / "docs" / "presence.md").read_text(encoding="utf-8")
 

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 import pytest
 
 from protoo_flask import Protoo, Reject
+from protoo_flask.features.rooms.middleware import MAX_PEERS, MAX_ROOMS_PER_PEER
 from protoo_flask.middleware import ice_servers
-from protoo_flask.middleware.rooms import MAX_PEERS, MAX_ROOMS_PER_PEER
 
+from .features.rooms.room_sites import RoomSite, address
+from .features.rooms.room_sites import join as join_room
 from .joining import join, make_app
-from .middleware.room_sites import RoomSite, address
-from .middleware.room_sites import join as join_room
 
 DOCS = Path(__file__).parent.parent / "docs"
 ROOMS, ICE = ((DOCS / name).read_text(encoding="utf-8") for name in ("rooms.md", "ice.md"))

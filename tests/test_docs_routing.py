@@ -18,12 +18,12 @@ from flask import abort
 from protoo_flask import Protoo, Reject
 from protoo_flask.core.errors import BadPath, PatternError
 from protoo_flask.core.inbox import MAX_PATH_LENGTH
-from protoo_flask.core.layer import RoutingOptions
-from protoo_flask.core.linear import LinearRegex
-from protoo_flask.core.patterns import compile_pattern
-from protoo_flask.core.router import Router
-from protoo_flask.host import FlaskHost
+from protoo_flask.core.routing.layer import RoutingOptions
+from protoo_flask.core.routing.matching.patterns import compile_pattern
+from protoo_flask.core.routing.regex.linear_regex import LinearRegex
+from protoo_flask.core.routing.router import Router
 from protoo_flask.settings import Settings
+from protoo_flask.site.flask_framework import FlaskHost
 
 from .fakes import Core, FakeClient
 

@@ -7,9 +7,10 @@ import threading
 import pytest
 from flask import url_for
 
-from protoo_flask import Protoo, Reject, Request, live
+from protoo_flask import Protoo, Reject, Request
 from protoo_flask.core.errors import RegistrationClosed, UsageError
-from protoo_flask.core.verbs import Verbs
+from protoo_flask.core.routing.methods import Verbs
+from protoo_flask.site import site as live
 
 from .fakes import FakeScheduler
 from .joining import join, make_app

@@ -9,7 +9,7 @@ from flask import current_app, has_request_context, request, session
 
 from protoo_flask import Peer, Protoo, signals
 from protoo_flask.core.errors import UsageError
-from protoo_flask.host import EVENTS
+from protoo_flask.site.flask_framework import EVENTS
 
 from .joining import join, make_app
 

@@ -24,38 +24,44 @@ PACKAGE = Path(protoo_flask.__file__).parent
 LAYERS = [
     # modules of protoo_flask        other packages
     ("core.errors", ""),
-    ("core.sre", "sre_constants sre_parse"),
-    ("core.linear", ""),
-    ("core.ambiguity", ""),
-    ("core.segments", ""),
-    ("core.patterns", ""),
+    ("core.routing.regex.parser", "sre_constants sre_parse"),
+    ("core.routing.regex.linear_regex", ""),
+    ("core.routing.regex.backtracking", ""),
+    ("core.routing.matching.segments", ""),
+    ("core.routing.matching.patterns", ""),
     ("core", "msgspec typing_extensions"),
-    ("core.services.ice", "hashlib hmac"),
-    ("core.services", ""),
+    ("features.ice.servers", "hashlib hmac"),
+    (
+        "features.calls.call features.calls.calls features.calls.session features.calls.leg "
+        "features.calls.early_messages features.relay features.rooms.room features.rooms.rooms "
+        "features.presence.states features.presence.watchers features.messenger.delivery_report",
+        "",
+    ),
     ("signals", "blinker"),
     ("settings", ""),
     ("transport.channel", "socket"),
-    ("transport.frames", "websockets"),
-    ("transport.backlog transport.closing transport.outbox transport.deflate", ""),
-    ("transport.handshake", "websockets gevent ssl"),
+    ("transport.websocket.frames", "websockets"),
+    ("transport.closing transport.outbox transport.websocket.deflate", ""),
+    ("transport.websocket.handshake", "websockets gevent ssl"),
     ("transport.connection", ""),
-    ("transport.rounds", "time"),
-    ("transport.workers", "gevent"),
+    ("transport.greenlets.write_batching", "time"),
     ("transport.greenlets", "gevent socket ssl time"),
     ("transport.threads", "selectors socket ssl sys threading time"),
     ("transport", ""),
-    ("contexts", "contextvars flask"),
-    ("authorization", "flask secrets"),
-    ("host", "flask werkzeug"),
-    ("reauthorization", "flask"),
-    ("upgrade", "flask gevent os socket"),
-    ("live", "flask atexit secrets threading"),
+    ("site.contexts", "contextvars flask"),
+    ("site.authorization", "flask secrets"),
+    ("site.flask_framework", "flask werkzeug"),
+    ("site.reauthorization", "flask"),
+    ("site.upgrade", "flask gevent os socket"),
+    ("site.site", "flask atexit secrets threading"),
+    ("site", ""),
     ("commands", "click flask os"),
     ("serving", "flask gevent signal"),
     ("extension", "flask"),
-    ("middleware.presence", "time"),
-    ("middleware.ice", "flask time"),
-    ("middleware.sessions", "secrets time"),
+    ("features.presence", "time"),
+    ("features.ice", "flask time"),
+    ("features.calls", "secrets time"),
+    ("features", ""),
     ("middleware", ""),
     ("cli", "flask os"),
     ("__init__", ""),
@@ -168,11 +174,11 @@ def layer_of(module: str) -> int:
 
 
 def test_the_imports_are_found():
-    assert "core.router" in MODULES
-    assert {"msgspec", "core.errors"} <= {found.name for found in imports_of("core.messages")}
-    router = {found.name: found for found in imports_of("core.router")}
+    assert "core.routing.router" in MODULES
+    assert {"msgspec", "core.errors"} <= {found.name for found in imports_of("core.wire.messages")}
+    router = {found.name: found for found in imports_of("core.routing.router")}
     assert router["core.request"].is_for_types
-    assert not router["core.route"].is_for_types
+    assert not router["core.routing.route"].is_for_types
     assert {found.name for found in imports_of("__init__")} >= {"signals", "extension"}
 
 

@@ -14,15 +14,20 @@ from .close_codes import GOING_AWAY
 from .deadlines import Deadlines
 from .errors import ProtocolError, Reject, UsageError
 from .events import Event, EventQueues
-from .handlers import describe, locate
+from .functions import describe, locate
 from .inbox import Inbox
-from .peers import Context, Identity, Link, Peer
-from .registry import Registry
+from .peers.peer import (
+    Context,
+    Identity,
+    Link,
+    Peer,
+)
+from .peers.registry import Registry
 from .request import Request
-from .server_transactions import Answer
+from .transactions.server import Answer
 
 if TYPE_CHECKING:
-    from .router import Router
+    from .routing.router import Router
     from .scheduling import Scheduler
 
 

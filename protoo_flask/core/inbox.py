@@ -14,11 +14,11 @@ from msgspec import UNSET
 
 from .close_codes import POLICY_VIOLATION
 from .errors import BadMessage
-from .messages import Incoming, parse, serialize_response
-from .peers import Link, Peer
+from .peers.peer import Link, Peer
 from .request import ReceivedRequest, Request
 from .response import ReceivedResponse, Response
-from .server_transactions import DUPLICATE, NEW
+from .transactions.server import DUPLICATE, NEW
+from .wire.messages import Incoming, parse, serialize_response
 
 if TYPE_CHECKING:
     from .application import Application

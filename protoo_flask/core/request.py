@@ -8,7 +8,7 @@ from .errors import AlreadyReplied, Unsendable, UsageError
 from .response import Response
 
 if TYPE_CHECKING:
-    from .peers import Peer
+    from .peers.peer import Peer
 
 
 class Asker(Protocol):

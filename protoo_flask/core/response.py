@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import UsageError
 
 if TYPE_CHECKING:
-    from .peers import Peer
+    from .peers.peer import Peer
 
 
 class Response:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable
 
+from ..core.backlog import Backlog, SharedBacklog
 from ..core.close_codes import (
     ABNORMAL_CLOSURE,
     GOING_AWAY,
@@ -30,12 +31,19 @@ from ..core.close_codes import (
     POLICY_VIOLATION,
 )
 from ..core.inbox import Inbox
-from ..core.registry import TooManyPeers
+from ..core.peers.registry import TooManyPeers
 from ..core.scheduling import one_step
-from .backlog import Backlog, SharedBacklog
 from .channel import Channel, Loop
-from .closing import CLOSE_TIMEOUT, CLOSED, CLOSING, DRAINING, OPEN, TRANSITIONS
-from .frames import (
+from .closing import (
+    CLOSE_TIMEOUT,
+    CLOSED,
+    CLOSING,
+    DRAINING,
+    OPEN,
+    TRANSITIONS,
+)
+from .outbox import Outbox, SharedOutbox
+from .websocket.frames import (
     CLOSE,
     PING,
     PONG,
@@ -44,7 +52,6 @@ from .frames import (
     close_payload,
     decode_close,
 )
-from .outbox import Outbox, SharedOutbox
 
 if TYPE_CHECKING:
     from ..core.deadlines import Deadlines

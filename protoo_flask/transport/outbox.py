@@ -25,7 +25,7 @@ from typing import Any, Callable, ContextManager, Sequence
 
 from ..core.scheduling import one_step
 from .channel import Channel
-from .frames import TEXT
+from .websocket.frames import TEXT
 
 #: Bytes that are encoded and joined for one write to the socket, so that many small
 #: messages are few writes. Each slow reader has that much of its own.

@@ -5,7 +5,13 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from .conftest import with_config
-from .pages import PATIENCE, call, expect_video_plays, join_meeting, tile
+from .pages import (
+    PATIENCE,
+    call,
+    expect_video_plays,
+    join_meeting,
+    tile,
+)
 
 
 def expect_to_see(page, *usernames):

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from protoo_flask.core.deadlines import Deadlines
-from protoo_flask.core.router import Router
+from protoo_flask.core.routing.router import Router
 from tests.fakes import Core, FakeScheduler
 
 

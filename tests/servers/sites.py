@@ -30,8 +30,18 @@ from sqlalchemy.pool import QueuePool
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from protoo_flask import Protoo, Reject, Request, signals
-from protoo_flask.middleware import ice_servers, p2p_messenger, room_handler, session_handler
+from protoo_flask import (
+    Protoo,
+    Reject,
+    Request,
+    signals,
+)
+from protoo_flask.middleware import (
+    ice_servers,
+    p2p_messenger,
+    room_handler,
+    session_handler,
+)
 
 #: Where the database of the site below /shop is.
 DATABASE = "TEST_DATABASE"

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from .clients import CLOSE, PING, PONG, eventually
+from .clients import (
+    CLOSE,
+    PING,
+    PONG,
+    eventually,
+)
 
 
 def signals(journal):

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from .clients import CLOSE, PING, TEXT, RawClient, Site, eventually
+from .clients import (
+    CLOSE,
+    PING,
+    TEXT,
+    RawClient,
+    Site,
+    eventually,
+)
 from .processes import DEADLINE, WHERE_BLOCKING_IS_FINE
 
 

@@ -10,8 +10,18 @@ import pytest
 from websockets.sync.client import connect
 
 from . import sites
-from .clients import NO_PROXY, RawClient, Site, eventually
-from .processes import DEADLINE, SITES, WHERE_BLOCKING_IS_FINE, start
+from .clients import (
+    NO_PROXY,
+    RawClient,
+    Site,
+    eventually,
+)
+from .processes import (
+    DEADLINE,
+    SITES,
+    WHERE_BLOCKING_IS_FINE,
+    start,
+)
 
 # In one process --------------------------------------------------------------------
 

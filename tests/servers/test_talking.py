@@ -6,7 +6,14 @@ import json
 
 import pytest
 
-from .clients import BINARY, CLOSE, PING, PONG, TEXT, eventually
+from .clients import (
+    BINARY,
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    eventually,
+)
 from .processes import WHERE_BLOCKING_IS_FINE
 
 # From peer to peer ------------------------------------------------------------------

@@ -15,13 +15,13 @@ import gevent
 import gevent.socket
 import pytest
 
+from protoo_flask.core import backlog
 from protoo_flask.core.inbox import Inbox
-from protoo_flask.core.peers import Peer
+from protoo_flask.core.peers.peer import Peer
 from protoo_flask.core.request import Request
-from protoo_flask.transport import backlog
 from protoo_flask.transport import connection as connection_module
 from protoo_flask.transport.connection import Connection
-from protoo_flask.transport.rounds import MAX_HELD
+from protoo_flask.transport.greenlets.write_batching import MAX_HELD
 
 from .wire import (
     BINARY,
@@ -472,7 +472,7 @@ def make_deflate_codec() -> Any:
     """Return a server's codec, and what reads a message of its."""
     import zlib
 
-    from protoo_flask.transport.deflate import negotiate
+    from protoo_flask.transport.websocket.deflate import negotiate
 
     agreed = negotiate("permessage-deflate", 65536)
     assert agreed is not None

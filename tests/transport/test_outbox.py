@@ -11,9 +11,9 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection, Ping, TextMessage
 from wsproto.extensions import PerMessageDeflate
 
-from protoo_flask.transport.deflate import negotiate
-from protoo_flask.transport.frames import FrameCodec, close_payload
 from protoo_flask.transport.outbox import HEADER_SIZE, WRITE_SIZE, Outbox
+from protoo_flask.transport.websocket.deflate import negotiate
+from protoo_flask.transport.websocket.frames import FrameCodec, close_payload
 
 from .wire import CLOSE, PING, TEXT
 

@@ -22,13 +22,15 @@ import gevent.socket
 
 from protoo_flask.core.application import Application
 from protoo_flask.core.deadlines import Deadlines
-from protoo_flask.core.layer import RoutingOptions
-from protoo_flask.core.peers import Identity
-from protoo_flask.core.router import Router
+from protoo_flask.core.peers.peer import Identity
+from protoo_flask.core.routing.layer import RoutingOptions
+from protoo_flask.core.routing.router import Router
 from protoo_flask.transport.connection import Connection, SharedConnection
-from protoo_flask.transport.frames import FrameCodec
-from protoo_flask.transport.greenlets import GreenletChannel, GreenletLoop
-from protoo_flask.transport.threads import ThreadChannel, ThreadLoop
+from protoo_flask.transport.greenlets.channel import GreenletChannel
+from protoo_flask.transport.greenlets.loop import GreenletLoop
+from protoo_flask.transport.threads.channel import ThreadChannel
+from protoo_flask.transport.threads.loop import ThreadLoop
+from protoo_flask.transport.websocket.frames import FrameCodec
 from tests.fakes import FakeContext, FakeHost
 
 from .wire import HANDSHAKE, PATIENCE, Client

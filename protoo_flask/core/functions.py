@@ -1,0 +1,80 @@
+"""The functions of a site: checked when they are registered, and named in logs."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any
+
+from .errors import UsageError
+
+#: How functions are called, in the words of the errors for those that cannot be.
+MIDDLEWARE = "fn(req, next)"
+ERROR_HANDLER = "fn(error, req, next)"
+
+
+def check_function(function: Any, form: str = MIDDLEWARE) -> Any:
+    """Return ``function`` when it can be called, with so many arguments and no ``await``.
+
+    :param form: how it will be called, such as ``fn(peer)``.
+    :raises UsageError: saying what came instead.
+    """
+    if not callable(function):
+        expected = f"a function {form}"
+        if form in (MIDDLEWARE, ERROR_HANDLER):
+            expected = f"a path first, then functions {form} or routers"
+        raise UsageError(f"expected {expected}; got {function!r} where a function belongs")
+    if _is_async(function) or _is_async(function.__call__):
+        raise UsageError(
+            f"{function!r} is a coroutine function; handlers are plain functions here "
+            "(each runs in a greenlet, so blocking calls are fine)"
+        )
+    _check_signature(function, form)
+    return function
+
+
+def _check_signature(function: Any, form: str) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # written in C, and does not say
+    if form == MIDDLEWARE and str(signature.return_annotation).endswith("Router"):
+        name = getattr(function, "__name__", "it")
+        raise UsageError(f"{name} makes a Router: call it, as in use(path, {name}(protoo))")
+    names = form[form.index("(") + 1 : -1]
+    try:
+        signature.bind(*names.split(", ") if names else ())
+    except TypeError:
+        raise UsageError(
+            f"{describe(function)}{signature} cannot be called as {form}, which is what is "
+            f"expected here{_locate_in_words(function)}"
+        ) from None
+
+
+def _locate_in_words(function: Any) -> str:
+    place = locate(function)
+    return f" ({place})" if place else ""
+
+
+def _is_async(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def describe(function: Any) -> str:
+    """Return the name of a function as one would search for it: ``chat.store``."""
+    target = _unwrap(function)
+    name = getattr(target, "__qualname__", None)
+    if name is None:
+        return type(target).__name__
+    return f"{target.__module__}.{name}"
+
+
+def locate(function: Any) -> str:
+    """Return where a function is defined, ``/app/chat.py:81``; "" when that is unknown."""
+    code = getattr(_unwrap(function), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code else ""
+
+
+def _unwrap(function: Any) -> Any:
+    target = inspect.unwrap(getattr(function, "__func__", function))
+    return target.func if isinstance(target, functools.partial) else target

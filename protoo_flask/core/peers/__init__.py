@@ -1,0 +1,1 @@
+"""Peers: connected clients, their links, and the directory that finds them."""

@@ -1,0 +1,1 @@
+"""Routing with the semantics of Express 4: routers, routes, layers, and the walk through them."""

@@ -1,0 +1,121 @@
+"""Looking at a router from outside: its tree, and what a request would run through."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Iterator, NamedTuple
+
+from ..functions import describe, locate
+from ..request import Request
+from .layer import Layer
+from .matching.patterns import PathPattern
+from .position import View
+from .router import Router
+
+ANY_METHOD = "*"
+
+
+class Row(NamedTuple):
+    """One function of a router.
+
+    :ivar depth: how many routers it is inside of.
+    :ivar kind: the method, ``"use"``, ``"error"``, or ``"param"``.
+    :ivar path: its pattern as it was registered; "" for every path.
+    :ivar handler: the name of the function; of an error handler, also of what errors.
+    :ivar place: where it is defined, ``file:line``.
+    """
+
+    depth: int
+    kind: str
+    path: str
+    handler: str
+    place: str
+
+
+def list_routes(router: Router, depth: int = 0) -> Iterator[Row]:
+    """Go through the tree of a router, in the order in which requests do."""
+    for name, function in router.param_handlers():
+        yield _row(depth, "param", f":{name}", function)
+    for layer in router.layers():
+        path = describe_path(layer.path)
+        if layer.route is not None:
+            for method, handler in layer.route.functions():
+                yield _row(depth, method or ANY_METHOD, path, handler)
+                if isinstance(handler, Router):
+                    yield from list_routes(handler, depth + 1)
+        elif layer.is_error_handler:
+            row = _row(depth, "error", path, layer.handle)
+            classes = ", ".join(item.__name__ for item in layer.error_classes)
+            yield row._replace(handler=f"{row.handler} for {classes}") if classes else row
+        else:
+            yield _row(depth, "use", path, layer.handle)
+            if isinstance(layer.handle, Router):
+                yield from list_routes(layer.handle, depth + 1)
+
+
+class Step(NamedTuple):
+    """One function that a request would be given to, if all before it call ``next()``.
+
+    :ivar base_path: what the routers above have matched.
+    :ivar params: ``req.params`` as the function sees them.
+    """
+
+    row: Row
+    base_path: str
+    params: dict[Any, str]
+
+
+def match(router: Router, method: str, path: str) -> Iterator[Step]:
+    """Go through what a request would run through, in order.
+
+    :raises BadPath: where a parameter does not decode; error handlers come next then.
+    """
+    request = Request(method)
+    request.path = request.original_path = path
+    yield from _match(router, request, 0)
+
+
+def _match(router: Router, request: Request, depth: int) -> Iterator[Step]:
+    outside = View(request)
+    for layer in router.candidates(request):
+        outside.restore(request)
+        if layer.is_error_handler:
+            continue
+        matched = layer.enter(request, router.merges_params)
+        if matched is None:
+            continue
+        yield from _match_layer(layer, matched, request, depth)
+    outside.restore(request)
+
+
+def _match_layer(layer: Layer, matched: str, request: Request, depth: int) -> Iterator[Step]:
+    path = describe_path(layer.path)
+    params = dict(request.params)
+    if layer.route is not None:
+        for method, function in layer.route.functions():
+            if method is None or method == request.method:
+                row = _row(depth, method or ANY_METHOD, path, function)
+                yield Step(row, request.base_path, params)
+                if isinstance(function, Router):
+                    yield from _match(function, request, depth + 1)
+        return
+    yield Step(_row(depth, "use", path, layer.handle), request.base_path, params)
+    if isinstance(layer.handle, Router):
+        if matched:
+            layer.descend(matched, request)
+        yield from _match(layer.handle, request, depth + 1)
+
+
+def _row(depth: int, kind: str, path: str, function: Any) -> Row:
+    return Row(depth, kind, path, describe(function), locate(function))
+
+
+def describe_path(path: PathPattern | None) -> str:
+    """Write a pattern as it was registered."""
+    if path is None:
+        return ""
+    if isinstance(path, str):
+        return path
+    if isinstance(path, re.Pattern):
+        return f"re:{path.pattern}"
+    return " | ".join(describe_path(item) for item in path)

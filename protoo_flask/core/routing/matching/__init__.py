@@ -1,0 +1,1 @@
+"""Matching: path patterns, and which layers of a router may apply to a path."""

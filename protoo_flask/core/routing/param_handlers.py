@@ -1,0 +1,99 @@
+"""The param() handlers of a router: what runs before layers whose path has a parameter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Dict, List
+
+from .layer import Layer
+from .position import View
+from .registration import Next, ParamHandler
+
+if TYPE_CHECKING:
+    from ..request import Request
+
+
+class SeenParam:
+    """A parameter that param() handlers have seen; they run once per value.
+
+    :ivar result: what the handlers have put in the place of the value.
+    :ivar error: what they gave to ``next()``.
+    """
+
+    __slots__ = ("error", "result", "value")
+
+    def __init__(self, value: str) -> None:
+        self.value = self.result = value
+        self.error: Any = None
+
+
+#: The parameters that one request has had in one router.
+Seen = Dict[object, SeenParam]
+
+
+class ParamHandlers(Dict[object, List[ParamHandler]]):
+    """``{name of a parameter: its handlers}``."""
+
+    def add(self, name: str, function: ParamHandler) -> None:
+        """Append a handler."""
+        self.setdefault(name, []).append(function)
+
+    def pairs(self) -> list[tuple[str, ParamHandler]]:
+        """Return the names and handlers, in order."""
+        return [(str(name), function) for name, functions in self.items() for function in functions]
+
+    def run(self, layer: Layer, matched: str, req: Request, seen: Seen, next: Next) -> None:
+        """Call the handlers of the layer's parameters, then the layer."""
+        keys = layer.matcher.keys if layer.matcher is not None else ()
+        waiting = [key for key in dict.fromkeys(keys) if key in self]
+        if not waiting:
+            layer.run(matched, None, req, next)
+            return
+        view = View(req)
+
+        def next_param(error: Any = None) -> None:
+            with view.shown(req):
+                try:
+                    if error is not None or req.ended:
+                        next(error)
+                    elif waiting:
+                        self._check(waiting.pop(0), req, seen, next_param)
+                    else:
+                        layer.run(matched, None, req, next)
+                except RecursionError:
+                    raise
+                except Exception as exc:
+                    next(exc)
+
+        next_param()
+
+    def _check(self, key: str | int, req: Request, seen: Seen, next: Next) -> None:
+        """Call the handlers of one parameter, or do again what they did with its value."""
+        if key not in req.params:
+            next()
+            return
+        value = req.params[key]
+        known = seen.get(key)
+        if known is not None and known.value == value:
+            # What was not let through above is not let through below either.
+            req.params[key] = known.result
+            next(known.error)
+            return
+        param = seen[key] = SeenParam(value)
+        waiting = list(self[key])
+        view = View(req)
+
+        def next_handler(error: Any = None) -> None:
+            with view.shown(req):
+                param.error, param.result = error, req.params[key]
+                if error is not None or req.ended or not waiting:
+                    next(error)
+                    return
+                try:
+                    waiting.pop(0)(req, next_handler, value)
+                except RecursionError:
+                    raise
+                except Exception as exc:
+                    param.error = exc
+                    next(exc)
+
+        next_handler()

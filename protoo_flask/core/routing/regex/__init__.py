@@ -1,0 +1,1 @@
+"""Regular expressions that no path of a peer can keep busy."""

@@ -1,0 +1,174 @@
+"""Whether Python's ``re`` matches an expression in time linear in the text.
+
+``re`` tries one way after another. That is linear when each next character says which
+way to go, so that there is nothing to come back to. What is looked at here is what
+every repeat can take, and what can follow it: if the two have no character in common,
+the repeat has one way to end. One repeat that has several is fine too, when nothing
+after it can run over the text again.
+
+The answer is on the safe side: an expression for which it is no may be fast all the
+same. It is matched by :mod:`.linear`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Pattern
+
+from .linear_regex import (
+    CHARACTER_FLAGS,
+    CHARACTERS,
+    MAX_LOOKAHEAD,
+    character_class,
+    class_source,
+    is_anchored,
+)
+from .parser import op, parser
+
+#: Sets of characters are integers: a bit for each of ASCII, and one for all others.
+EVERYTHING = (1 << 129) - 1
+_OTHERS = 1 << 128
+
+#: Optional parts and alternatives that may be tried in vain, one inside the other's
+#: failure: each may double the work, so there may be few.
+MAX_CHOICES = 4
+
+
+class _Ambiguous(Exception):
+    """There may be more than one way to go on."""
+
+
+def is_linear(pattern: Pattern[str]) -> bool:
+    """Whether ``pattern.search(text)`` needs time linear in the text.
+
+    >>> is_linear(re.compile("^/users/([^/]+?)/?$")), is_linear(re.compile("^(a+)+$"))
+    (True, False)
+    """
+    tree: Any = parser.parse(pattern.pattern, pattern.flags)
+    if not is_anchored(tree, pattern.flags):
+        return False  # search() would start again at every position
+    analysis = _Analysis()
+    try:
+        # After the end of the expression there is nothing that could fail.
+        analysis.check(tree, 0, pattern.flags, in_loop=False)
+    except _Ambiguous:
+        return False
+    return analysis.choices <= MAX_CHOICES
+
+
+class _Analysis:
+    def __init__(self) -> None:
+        self.choices = 0
+        #: Whether there was a repeat that may end in several ways.
+        self.ambiguous = False
+
+    def check(self, tree: Any, follow: int, flags: int, in_loop: bool) -> None:
+        """Check a sequence that is followed by one of the characters ``follow``."""
+        items = list(tree)
+        for index, (kind, argument) in enumerate(items):
+            after = _first(items[index + 1 :], follow, flags)
+            if kind in CHARACTERS or kind is op.AT:
+                continue
+            if kind is op.SUBPATTERN:
+                _, added, removed, body = argument
+                self.check(body, after, (flags | added) & ~removed, in_loop)
+            elif kind is op.BRANCH:
+                self._check_branch(argument[1], after, flags, in_loop)
+            elif kind in (op.MAX_REPEAT, op.MIN_REPEAT):
+                self._check_repeat(argument, after, flags, in_loop)
+            elif kind in (op.ASSERT, op.ASSERT_NOT):
+                if argument[0] < 0 or argument[1].getwidth()[1] > MAX_LOOKAHEAD:
+                    raise _Ambiguous
+                # At each position once more: there may be no choice at all in it.
+                self.check(argument[1], 0, flags, in_loop=True)
+            else:
+                raise _Ambiguous
+
+    def _check_branch(self, branches: Any, after: int, flags: int, in_loop: bool) -> None:
+        seen = 0
+        for branch in branches:
+            first = _first(branch, after, flags)
+            if first & seen:
+                self._choose(in_loop)
+            seen |= first
+            self.check(branch, after, flags, in_loop)
+
+    def _check_repeat(self, argument: Any, after: int, flags: int, in_loop: bool) -> None:
+        _, most, body = argument
+        first = _first(body, 0, flags)
+        decided = not first & after and body.getwidth()[0] > 0
+        if most == 1:
+            if not decided:
+                self._choose(in_loop)
+            self.check(body, after, flags, in_loop)
+            return
+        if self.ambiguous:
+            raise _Ambiguous  # it would run again for every end of the one before
+        if decided:
+            self.check(body, first | after, flags, in_loop=True)
+        elif in_loop or not _is_character(body):
+            raise _Ambiguous
+        else:
+            self.ambiguous = True
+
+    def _choose(self, in_loop: bool) -> None:
+        if in_loop:
+            raise _Ambiguous
+        self.choices += 1
+
+
+def _is_character(tree: Any) -> bool:
+    while len(tree) == 1 and tree[0][0] is op.SUBPATTERN:
+        tree = tree[0][1][3]
+    return len(tree) == 1 and tree[0][0] in CHARACTERS
+
+
+def _first(tree: Any, follow: int, flags: int) -> int:
+    """Return the characters that a sequence, followed by ``follow``, may begin with."""
+    for kind, argument in reversed(list(tree)):
+        if kind in CHARACTERS:
+            follow = _characters(kind, argument, flags)
+        elif kind is op.SUBPATTERN:
+            _, added, removed, body = argument
+            follow = _first(body, follow, (flags | added) & ~removed)
+        elif kind is op.BRANCH:
+            union = 0
+            for branch in argument[1]:
+                union |= _first(branch, follow, flags)
+            follow = union
+        elif kind in (op.MAX_REPEAT, op.MIN_REPEAT):
+            least, _, body = argument
+            first = _first(body, follow, flags)
+            follow = first if least else first | follow
+        elif kind is op.ASSERT and argument[0] > 0:
+            follow = _first(argument[1], EVERYTHING, flags)
+        elif kind is op.AT and argument is op.AT_END_STRING:
+            follow = 0
+        elif kind is op.AT and argument is op.AT_END:
+            follow = 1 << ord("\n")
+        elif kind not in (op.AT, op.ASSERT, op.ASSERT_NOT):
+            follow = EVERYTHING
+    return follow
+
+
+def _characters(kind: Any, argument: Any, flags: int) -> int:
+    ascii = character_class(class_source(kind, argument), flags & CHARACTER_FLAGS).ascii
+    return ascii | _OTHERS if _takes_others(kind, argument, flags) else ascii
+
+
+def _takes_others(kind: Any, argument: Any, flags: int) -> bool:
+    """Whether an expression of one character may take one beyond ASCII."""
+    if kind is op.LITERAL:
+        # To re, the Kelvin sign is a "k", the long s is an "s", the dotted I is an "i".
+        return bool(argument > 127 or (flags & re.IGNORECASE and chr(argument) in "kKsSiI"))
+    if kind is op.IN:
+        return any(_item_takes_others(item, value, flags) for item, value in argument)
+    return True
+
+
+def _item_takes_others(item: Any, value: Any, flags: int) -> bool:
+    if item is op.LITERAL:
+        return _takes_others(item, value, flags)
+    if item is op.RANGE:
+        return bool(value[1] > 127 or flags & re.IGNORECASE)
+    return True

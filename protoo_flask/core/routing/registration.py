@@ -1,0 +1,82 @@
+"""What may be registered on a router: paths and functions, checked at once."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Callable, Protocol, Sequence, TypeVar, Union
+
+from ..errors import UsageError
+from ..functions import MIDDLEWARE, check_function
+from .matching.patterns import PathPattern
+
+if TYPE_CHECKING:
+    from ..request import Request
+
+Next = Callable[..., None]
+Handler = Callable[["Request", Next], Any]
+ErrorHandler = Callable[[Any, "Request", Next], Any]
+ParamHandler = Callable[["Request", Next, str], Any]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Decorator(Protocol):
+    """What a registration without functions returns: it gives back what it is given."""
+
+    def __call__(self, function: F, /) -> F: ...
+
+
+#: What a registration takes: a path first, maybe; functions, routers, lists of these.
+Registered = Union[PathPattern, Callable[..., Any], Sequence[Any]]
+
+
+def split_path(args: Sequence[Any], form: str = MIDDLEWARE) -> tuple[PathPattern | None, list[Any]]:
+    """Split ``([path], *functions)``; nested lists of functions are flattened.
+
+    :raises UsageError: for anything that is neither.
+    """
+    rest = list(args)
+    path = rest.pop(0) if rest and is_path(rest[0]) else None
+    return path, flatten(rest, form)
+
+
+def split_error_classes(
+    args: Sequence[Any],
+) -> tuple[list[Any], tuple[type[BaseException], ...]]:
+    """Take the classes of exceptions out of ``([path], *classes, *functions)``."""
+    rest = list(args)
+    at = 1 if rest and is_path(rest[0]) else 0
+    classes = []
+    while at < len(rest) and isinstance(rest[at], type) and issubclass(rest[at], BaseException):
+        classes.append(rest.pop(at))
+    return rest, tuple(classes)
+
+
+def is_path(value: Any) -> bool:
+    """Whether ``value`` is a path pattern: a string, a compiled regex, or a list of these."""
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(isinstance(item, (str, re.Pattern)) for item in value)
+    return isinstance(value, (str, re.Pattern))
+
+
+def flatten(functions: Sequence[Any], form: str = MIDDLEWARE) -> list[Any]:
+    """Return the functions of a nested list of functions, each checked.
+
+    :raises UsageError: for an empty list in it, which would silently do nothing.
+    """
+    flat: list[Any] = []
+    for function in functions:
+        if isinstance(function, (list, tuple)):
+            if not function:
+                raise UsageError("expected a path or functions; got an empty list")
+            flat.extend(flatten(function, form))
+        else:
+            flat.append(check_function(function, form))
+    return flat
+
+
+def check_method(name: Any) -> str:
+    """Return ``name`` when it can be the method of a request."""
+    if not isinstance(name, str) or not name:
+        raise UsageError(f'a method is a non-empty string, like "message", not {name!r}')
+    return name

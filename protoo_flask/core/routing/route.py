@@ -1,0 +1,152 @@
+"""A route: the functions of one path, by method."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Sequence
+
+from ..errors import RegistrationClosed
+from ..functions import check_function
+from .matching.patterns import PathPattern
+from .methods import Verbs
+from .position import View
+from .registration import Handler, Next, check_method, flatten
+
+if TYPE_CHECKING:
+    from ..request import Request
+
+#: What ``next("route")`` is given to leave the current route.
+LEAVE_ROUTE = "route"
+
+
+def leaves_route(error: Any) -> bool:
+    """Whether ``next(error)`` was ``next("route")``."""
+    return isinstance(error, str) and error == LEAVE_ROUTE
+
+
+def check_open(frozen: bool) -> None:
+    """Check that nobody is being served yet.
+
+    :raises RegistrationClosed: saying when to register.
+    """
+    if frozen:
+        raise RegistrationClosed(
+            "routes and handlers are registered before the first connection: "
+            "when the module is imported, or in the app factory"
+        )
+
+
+class Route(Verbs):
+    """The functions of one path; chainable.
+
+    ::
+
+        protoo.route("/rooms/:id").get(show).message(say).all(refuse)
+    """
+
+    def __init__(self, path: PathPattern | None = None) -> None:
+        self.path = path
+        self._stack: list[tuple[str | None, Handler]] = []
+        #: The functions for each method that is named; and those for every other.
+        self._by_method: dict[str, list[Handler]] = {}
+        self._for_any_method: list[Handler] = []
+        self._frozen = False
+
+    @property
+    def methods(self) -> set[str] | None:
+        """The methods that it has functions for; ``None`` for any."""
+        return None if self._for_any_method else set(self._by_method)
+
+    def select(self, method: str) -> Sequence[Handler]:
+        """Return the functions for ``method``, in order; they may be none."""
+        return self._by_method.get(method, self._for_any_method)
+
+    def method(self, name: str, *args: Any) -> Any:
+        """Handle requests of the method ``name``: a call with functions, or a decorator."""
+        return self._register(check_method(name), args)
+
+    def all(self, *args: Any) -> Any:
+        """Handle requests of any method."""
+        return self._register(None, args)
+
+    def add(self, method: str | None, functions: Sequence[Handler]) -> None:
+        """Append functions for a method, or for every method when it is ``None``."""
+        check_open(self._frozen)
+        self._stack.extend((method, function) for function in functions)
+        if method is not None:
+            chosen = [self._by_method.setdefault(method, [*self._for_any_method])]
+        else:
+            chosen = [self._for_any_method, *self._by_method.values()]
+        for selection in chosen:
+            selection.extend(functions)
+
+    def functions(self) -> Sequence[tuple[str | None, Handler]]:
+        """Return its functions in order, each with its method; ``None`` for any."""
+        return tuple(self._stack)
+
+    def single(self) -> dict[str, Handler]:
+        """Return the functions that are the only ones for a method that is named."""
+        return {method: found[0] for method, found in self._by_method.items() if len(found) == 1}
+
+    def freeze(self) -> list[Handler]:
+        """Close the registration; returns the functions."""
+        self._frozen = True
+        return [function for _, function in self._stack]
+
+    def _register(self, method: str | None, args: Sequence[Any]) -> Any:
+        check_open(self._frozen)
+        if args:
+            self.add(method, flatten(args))
+            return self
+
+        def decorate(function: Handler) -> Handler:
+            self.add(method, (check_function(function),))
+            return function
+
+        return decorate
+
+    def __call__(self, req: Request, next: Next) -> None:
+        """Run the functions for ``req.method`` in order, then ``next``."""
+        _RouteWalk(req, next, self.select(req.method)).next()
+
+    def __repr__(self) -> str:
+        return f"<Route {self.path!r}>"
+
+
+class _RouteWalk:
+    """Where a request is among the functions of a route; an object like :class:`~.walk.Walk`."""
+
+    __slots__ = ("_functions", "_leave", "_req", "_view")
+
+    def __init__(self, req: Request, leave: Next, functions: Sequence[Handler]) -> None:
+        self._req = req
+        self._leave = leave
+        self._functions = iter(functions)
+        # next() may be called later, by an on_response() say: not in a chain that is
+        # still running, so that where this route was must be found again.
+        self._view = View(req)
+
+    def next(self, error: Any = None) -> None:
+        """Run the next function, or leave."""
+        req, view = self._req, self._view
+        if req.ended or error is not None:
+            # Out of the route: with an error, or by next("route"). After a final
+            # reply the routers above only want to hear of errors.
+            self._leave(None if leaves_route(error) else error)
+            return
+        for function in self._functions:
+            caller = None
+            if req.route is not view.route:
+                caller = View(req)
+                view.restore(req)
+            req.last_handler = function
+            try:
+                function(req, self.next)
+            except RecursionError:
+                raise
+            except Exception as exc:
+                self.next(exc)
+            finally:
+                if caller is not None:
+                    caller.restore(req)
+            return
+        self._leave()

@@ -1,0 +1,239 @@
+"""The router: a stack of layers, walked by ``next()`` with the semantics of Express 4.
+
+Each layer pairs a path with a middleware ``fn(req, next)``, an error handler
+``fn(error, req, next)``, or a route. How a request goes through them is in walk.py.
+
+``next()`` is synchronous: it returns when the rest of the chain has run, and then
+``req.path``, ``req.params`` and the like are again what they were before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Sequence, overload
+
+from ..errors import UsageError
+from ..functions import ERROR_HANDLER, MIDDLEWARE, check_function
+from .layer import Layer, RoutingOptions
+from .matching.layer_index import LayerIndex
+from .matching.patterns import PathPattern
+from .methods import Verbs
+from .param_handlers import ParamHandlers
+from .registration import (
+    Decorator,
+    Next,
+    ParamHandler,
+    Registered,
+    check_method,
+    is_path,
+    split_error_classes,
+    split_path,
+)
+from .route import Route, check_open
+from .walk import Walk
+
+if TYPE_CHECKING:
+    from ..request import Request
+
+
+class Router(Verbs):
+    """A stack of layers, itself a middleware: ``protoo.use("/users", router)``.
+
+    Every method takes the path first, optionally; without one it applies to every
+    path. Each works as a call with functions (it returns the router) or as a
+    decorator (it returns the function)::
+
+        router.use(logger)
+        router.message("/:username", check, deliver)
+
+        @router.get("/time")
+        def get_time(req, next):
+            req.reply(200, "OK", {"time": time.time()})
+
+    :param case_sensitive: whether "/Users" and "/users" differ (default: as the app says).
+    :param strict: whether a trailing slash makes a difference in routes.
+    :param merge_params: whether ``req.params`` includes those of the router above.
+    """
+
+    def __init__(
+        self,
+        case_sensitive: bool | None = None,
+        strict: bool | None = None,
+        merge_params: bool = False,
+    ) -> None:
+        self._options = RoutingOptions(case_sensitive, strict, merge_params)
+        #: Whether its layers see the parameters of the router above.
+        self.merges_params = merge_params
+        self._stack: list[Layer] = []
+        self._param_handlers = ParamHandlers()
+        self._frozen = False
+        self._case_sensitive = False
+        self._index: LayerIndex | None = None
+
+    # Registration ----------------------------------------------------------------
+
+    @overload
+    def use(self, path: PathPattern = ..., /) -> Decorator: ...
+
+    @overload
+    def use(self, *args: Registered) -> Router: ...
+
+    def use(self, *args: Any) -> Any:
+        """Run functions or routers for every request below a path, whatever its method."""
+        return self._register(args, lambda path, functions: [Layer(path, fn) for fn in functions])
+
+    @overload
+    def all(self, path: PathPattern = ..., /) -> Decorator: ...
+
+    @overload
+    def all(self, *args: Registered) -> Router: ...
+
+    def all(self, *args: Any) -> Any:
+        """Handle requests of any method whose whole path matches."""
+        return self._register(args, lambda path, functions: [_route(path, None, functions)])
+
+    @overload
+    def method(self, name: str, path: PathPattern = ..., /) -> Decorator: ...
+
+    @overload
+    def method(self, name: str, *args: Registered) -> Router: ...
+
+    def method(self, name: str, *args: Any) -> Any:
+        """Handle requests of the method ``name``, which may be any string.
+
+        >>> router = Router()
+        >>> @router.method("wave", "/:username")
+        ... def wave(req, next):
+        ...     req.reply(200, "waved back")
+        """
+        check_method(name)
+        return self._register(args, lambda path, functions: [_route(path, name, functions)])
+
+    @overload
+    def errorhandler(self, *args: PathPattern | type[BaseException]) -> Decorator: ...
+
+    @overload
+    def errorhandler(self, *args: Registered) -> Any: ...
+
+    def errorhandler(self, *args: Any) -> Any:
+        """Handle the errors of the layers above it: ``fn(error, req, next)``.
+
+        Of a path, of some classes of exceptions, or of both::
+
+            @router.errorhandler("/files", FileNotFoundError, PermissionError)
+            def no_file(error, req, next):
+                req.reply(404, "no such file")
+        """
+        rest, classes = split_error_classes(args)
+        return self._register(
+            rest,
+            lambda path, functions: [Layer(path, fn, True, classes) for fn in functions],
+            ERROR_HANDLER,
+        )
+
+    def route(self, path: PathPattern) -> Route:
+        """Return a :class:`Route`, to give one path functions for several methods."""
+        if not is_path(path):
+            raise UsageError(f'route(path) takes a path like "/rooms/:id", not {path!r}')
+        route = Route(path)
+        self._append([Layer(path, route)])
+        return route
+
+    def param(self, names: str | Sequence[str], function: Any = None) -> Any:
+        """Run ``fn(req, next, value)`` before the layers whose path has such a parameter.
+
+        Once for each request and value. A call or a decorator.
+        """
+        wanted: list[Any] = list(names) if isinstance(names, (list, tuple)) else [names]
+        for name in wanted:
+            if not isinstance(name, str) or not name or name.startswith(":"):
+                raise UsageError(
+                    f'param(name, fn) takes the name of a parameter, like "username", not {name!r}'
+                )
+
+        def decorate(function: ParamHandler) -> ParamHandler:
+            check_open(self._frozen)
+            check_function(function, "fn(req, next, value)")
+            for name in wanted:
+                self._param_handlers.add(name, function)
+            return function
+
+        if function is None:
+            return decorate
+        decorate(function)
+        return self
+
+    def _register(
+        self,
+        args: Sequence[Any],
+        make_layers: Callable[[PathPattern | None, list[Any]], list[Layer]],
+        form: str = MIDDLEWARE,
+    ) -> Any:
+        check_open(self._frozen)
+        path, functions = split_path(args, form)
+        if functions:
+            self._append(make_layers(path, functions))
+            return self
+
+        def decorate(function: Any) -> Any:
+            self._append(make_layers(path, [check_function(function, form)]))
+            return function
+
+        return decorate
+
+    def _append(self, layers: list[Layer]) -> None:
+        check_open(self._frozen)
+        self._stack.extend(layers)
+
+    def freeze(self, parent: RoutingOptions) -> None:
+        """Close the registration of this router and of those below it.
+
+        Paths are compiled once more, now that the settings of the app are known.
+        """
+        if self._frozen:
+            return
+        self._frozen = True
+        self._index = None
+        options = self._options.within(parent)
+        self._case_sensitive = bool(options.case_sensitive)
+        for layer in self._stack:
+            for function in layer.freeze(options):
+                if isinstance(function, Router):
+                    function.freeze(options)
+
+    # Looking at it ---------------------------------------------------------------
+
+    def layers(self) -> Sequence[Layer]:
+        """Return its layers, in order."""
+        return tuple(self._stack)
+
+    def param_handlers(self) -> list[tuple[str, ParamHandler]]:
+        """Return what was given to :meth:`param`: names and functions."""
+        return self._param_handlers.pairs()
+
+    def candidates(self, req: Request) -> Sequence[Layer]:
+        """Return the layers that may apply to ``req``, in order."""
+        return self._find_index().find(req.method, req.path)[0]
+
+    def _find_index(self) -> LayerIndex:
+        index = self._index
+        # A router that is still open has one for now.
+        if index is None or (not self._frozen and len(index) != len(self._stack)):
+            index = self._index = LayerIndex(self._stack, self._case_sensitive)
+        return index
+
+    # Running ---------------------------------------------------------------------
+
+    def __call__(self, req: Request, next: Next) -> None:
+        """Run the layers that apply to ``req`` in order, then ``next``."""
+        # What is frozen and has been asked before has an index that fits.
+        index = self._index if self._frozen else None
+        if index is None:
+            index = self._find_index()
+        layers, parts = index.find(req.method, req.path)
+        Walk().begin(req, next, layers, parts, self._param_handlers, self.merges_params)
+
+
+def _route(path: PathPattern | None, method: str | None, functions: list[Any]) -> Layer:
+    route = Route(path)
+    route.add(method, functions)
+    return Layer(path, route)

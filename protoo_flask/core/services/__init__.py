@@ -1,1 +1,0 @@
-"""What the ready-made middleware is made of: calls, rooms, presence, ICE servers."""

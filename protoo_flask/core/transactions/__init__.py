@@ -1,0 +1,1 @@
+"""Transactions: requests and the responses that belong to them, in both directions."""

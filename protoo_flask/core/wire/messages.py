@@ -1,0 +1,237 @@
+"""The wire format, declared; parsing and serializing.
+
+One JSON object per WebSocket text message. The structs below *are* the format:
+msgspec validates while it decodes, and the sentence a peer gets in a 400 is the
+``description`` of the field that failed.
+
+Reading goes through :class:`Incoming`, request and response in one struct, because
+which of the two a message is shows only once it has been read. What fails there is
+read again as what it claims to be, to find the reason - and because a field of the
+other kind is merely unknown there, and unknown fields are ignored.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any, Dict, Optional, Type, Union
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from ..errors import BadMessage, Unsendable
+
+if sys.version_info >= (3, 9):
+    from typing import Annotated
+else:  # pragma: no cover
+    from typing_extensions import Annotated
+
+#: Ids are integers that a JavaScript number holds exactly (ECMA-262, MAX_SAFE_INTEGER).
+MAX_ID = 2**53 - 1
+
+Method = Annotated[str, Meta(min_length=1, description="method must be a non-empty string")]
+Path = Annotated[str, Meta(pattern="^/", description='path must start with "/"')]
+Id = Annotated[int, Meta(ge=1, le=MAX_ID, description=f"id must be an integer from 1 to {MAX_ID}")]
+Status = Annotated[
+    int, Meta(ge=100, le=699, description="status must be an integer from 100 to 699")
+]
+Reason = Annotated[str, Meta(description="reason must be a string")]
+Data = Annotated[Optional[Dict[str, Any]], Meta(description="data must be an object")]
+
+
+class Incoming(msgspec.Struct):
+    """A message from a peer, untrusted but valid: a request when it has a method."""
+
+    method: Union[Method, UnsetType] = UNSET
+    # Its first character is left to parse(): the regular expression would be more than half
+    # of what reading the message costs.
+    path: Union[str, UnsetType] = UNSET
+    status: Union[Status, UnsetType] = UNSET
+    reason: Reason = ""
+    id: Union[Id, UnsetType] = UNSET
+    data: Data = None
+
+
+class IncomingRequest(msgspec.Struct):
+    """A request: answered when it has an ``id``, else a notification."""
+
+    method: Method
+    path: Path
+    id: Union[Id, UnsetType] = UNSET
+    data: Data = None
+
+
+class IncomingResponse(msgspec.Struct):
+    """A response: ``id`` is that of the server's request."""
+
+    status: Status
+    id: Id
+    reason: Reason = ""
+    data: Data = None
+
+
+class OutgoingRequest(msgspec.Struct):
+    """A request (or, without ``id``, a notification) to a peer."""
+
+    method: str
+    id: Union[int, UnsetType]
+    data: Dict[str, Any]
+    sender: Union[Dict[str, str], UnsetType]
+
+
+class OutgoingResponse(msgspec.Struct):
+    """A response to a peer's request."""
+
+    status: int
+    reason: str
+    id: int
+    data: Dict[str, Any]
+
+
+def _encode_subclass(value: Any) -> Any:
+    """Return a ``markupsafe.Markup``, say, as the string that it is, as ``json.dumps`` does."""
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    raise TypeError(f"objects of type {type(value).__name__} are not JSON")
+
+
+class _Claims(msgspec.Struct):
+    """What a broken message claims to be: its fields, not yet looked at."""
+
+    method: Raw = Raw()
+    status: Raw = Raw()
+    id: Raw = Raw()
+
+
+_decode_incoming = msgspec.json.Decoder(Incoming).decode
+_decode_claims = msgspec.json.Decoder(_Claims).decode
+_decode_id = msgspec.json.Decoder(Id).decode
+_encode = msgspec.json.Encoder(enc_hook=_encode_subclass).encode
+
+#: What writing raises. OverflowError: an integer beyond 64 bits; RecursionError: data that
+#: contains itself.
+_UNWRITABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+
+_FIELD = re.compile(r"at `\$\.(\w+)`")
+_MISSING = re.compile(r"missing required field `(\w+)`")
+
+
+def parse(payload: bytes) -> Incoming:
+    """Read one text message, untrusted, as UTF-8 JSON.
+
+    >>> parse(b'{"method": "get", "path": "/time", "id": 1}').path
+    '/time'
+
+    :raises BadMessage: with the reason and the id to answer with.
+    """
+    try:
+        try:
+            message = _decode_incoming(payload)
+        except msgspec.ValidationError:
+            return _parse_as_claimed(payload)
+        path = message.path
+        if message.method is not UNSET:
+            if path is not UNSET and path.startswith("/"):
+                return message
+        elif message.status is not UNSET and message.id is not UNSET:
+            return message
+        return _parse_as_claimed(payload)
+    # Here for both readings: the first stops at the first field that is wrong, and it
+    # is the second that finds what is behind it.
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadMessage(f"message is not JSON: {error}") from error
+    except RecursionError:
+        raise BadMessage("message is nested too deeply", _usable_id(payload)) from None
+
+
+def _parse_as_claimed(payload: bytes) -> Incoming:
+    """Read what failed as the kind of message it claims to be, or say why not."""
+    try:
+        claims = _decode_claims(payload)
+    except msgspec.ValidationError:
+        raise BadMessage("message must be a JSON object") from None
+    kind: Type[Union[IncomingRequest, IncomingResponse]]
+    if claims.method:
+        kind = IncomingRequest
+    elif claims.status:
+        kind = IncomingResponse
+    else:
+        raise BadMessage(
+            "method is missing: a request has a method and a path, a response a status",
+            _usable_id(payload),
+        )
+    try:
+        found = msgspec.json.decode(payload, type=kind)
+    except msgspec.ValidationError as exc:
+        raise BadMessage(_explain(kind, str(exc)), _usable_id(payload)) from exc
+    return Incoming(**msgspec.structs.asdict(found))
+
+
+def _usable_id(payload: bytes) -> int:
+    """Return the id to answer a broken message with, or 0."""
+    try:
+        return int(_decode_id(_decode_claims(payload).id))
+    except (msgspec.DecodeError, RecursionError):
+        return 0
+
+
+def _explain(kind: type, problem: str) -> str:
+    """Turn msgspec's finding into the description of the field it names."""
+    missing = _MISSING.search(problem)
+    field = missing or _FIELD.search(problem)
+    if field is None:
+        return problem
+    description = _describe(kind, field.group(1))
+    if description is None:
+        return problem
+    return f"{field.group(1)} is missing: {description}" if missing else description
+
+
+def _describe(kind: type, name: str) -> Optional[str]:
+    for field in msgspec.structs.fields(kind):
+        if field.name != name:
+            continue
+        found = field.type
+        options = (found, *getattr(found, "__args__", ()))
+        for option in options:
+            for meta in getattr(option, "__metadata__", ()):
+                if isinstance(meta, Meta) and meta.description:
+                    return meta.description
+    return None
+
+
+def serialize_request(
+    method: str,
+    id: Optional[int],
+    data: Dict[str, Any],
+    sender: Optional[Dict[str, str]] = None,
+) -> bytes:
+    """Write a request, or a notification when ``id`` is ``None``.
+
+    >>> serialize_request("get", 7, {})
+    b'{"method":"get","id":7,"data":{}}'
+
+    :raises Unsendable: when ``data`` is not a JSON object.
+    """
+    if not isinstance(data, dict):
+        raise Unsendable(f"data must be a dict, not {data!r}")
+    number = UNSET if id is None else id
+    address = UNSET if sender is None else sender
+    try:
+        return _encode(OutgoingRequest(method, number, data, address))
+    except _UNWRITABLE as error:
+        raise Unsendable(f"data cannot be written as JSON: {error}") from error
+
+
+def serialize_response(status: int, reason: str, id: int, data: Dict[str, Any]) -> bytes:
+    """Write a response.
+
+    :raises Unsendable: when ``data`` is not a JSON object.
+    """
+    if not isinstance(data, dict):
+        raise Unsendable(f"data must be a dict, not {data!r}")
+    try:
+        return _encode(OutgoingResponse(status, reason, id, data))
+    except _UNWRITABLE as error:
+        raise Unsendable(f"data cannot be written as JSON: {error}") from error

@@ -1,0 +1,1 @@
+"""The built-in middleware: each folder has a pure model and its middleware."""

@@ -1,0 +1,1 @@
+"""STUN and TURN servers, for the calls of browsers."""

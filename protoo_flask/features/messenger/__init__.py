@@ -1,0 +1,1 @@
+"""Instant messages from peer to peer."""

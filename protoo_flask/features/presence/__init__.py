@@ -1,0 +1,1 @@
+"""Presence: which users are online, for the peers that may know."""

@@ -1,0 +1,1 @@
+"""Rooms: sessions with many members."""

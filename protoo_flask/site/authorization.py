@@ -1,0 +1,138 @@
+"""Who may connect: the origin of the page, and who the site says the user is.
+
+Runs in the Flask request of the handshake, before anything is upgraded, so that a
+refusal is an ordinary HTTP response with a status and a readable body.
+"""
+
+from __future__ import annotations
+
+import secrets
+from functools import lru_cache
+from typing import Any, Callable, NamedTuple
+from urllib.parse import urlsplit
+
+from flask import Request, session
+from flask import request as flask_request
+
+from ..core.errors import Reject, UsageError
+from ..core.peers.peer import Identity
+from ..settings import Settings
+
+Authorizer = Callable[[], Any]
+
+#: Longest uuid that a client may give itself: characters. Room for a UUID with a
+#: prefix; a bound, because it is kept and repeated to others.
+MAX_UUID_LENGTH = 128
+
+_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+
+def check_origin(request: Request, settings: Settings) -> None:
+    """Refuse a page of a foreign origin: it would act with the user's cookies.
+
+    WebSockets know no same-origin policy (RFC 6455 section 10.2): the server is the one
+    to check. Native applications send no Origin header, and no cookies of a browser.
+
+    :raises Reject: 403, saying which settings matter.
+    """
+    if not is_allowed_origin(request, settings):
+        raise Reject(
+            403,
+            f"origin {request.headers['Origin']} is not allowed: this site is "
+            f"{request.scheme}://{request.host} (behind a proxy, it must pass the Host "
+            "header on), and PROTOO_ALLOWED_ORIGINS does not name it",
+        )
+
+
+def is_allowed_origin(request: Request, settings: Settings) -> bool:
+    """Whether the page that sent a request may act with its user's cookies here."""
+    origin = request.headers.get("Origin")
+    allowed = settings.allowed_origins
+    if origin is None or allowed == "*" or _is_own_origin(origin, request):
+        return True
+    theirs = _parse_origin(origin)
+    return theirs is not None and theirs in {_parse_origin(str(item)) for item in allowed or ()}
+
+
+def _is_own_origin(origin: str, request: Request) -> bool:
+    own = _parse_origin(f"{request.scheme}://{request.host}")
+    theirs = _parse_origin(origin)
+    if theirs is None or own is None:
+        return False
+    if theirs == own:
+        return True
+    # Where a proxy ends TLS and does not say so, the site looks like http from here.
+    # The other way around, a page loaded over http must not reach an https site.
+    secured = _parse_origin(f"https://{request.host}")
+    return own[0] == "http" and theirs == secured
+
+
+# A site has one name, or a few, and taking one apart costs as much as checking a cookie.
+@lru_cache(maxsize=64)
+def _parse_origin(origin: str) -> tuple[str, str, int | None] | None:
+    try:
+        parts = urlsplit(origin)
+        port = parts.port
+    except ValueError:
+        return None
+    if not parts.hostname:
+        return None
+    return parts.scheme, parts.hostname, port or _DEFAULT_PORTS.get(parts.scheme)
+
+
+class Answer(NamedTuple):
+    """What the site says of who is connecting; ``uuid`` is ``None`` when it names no device."""
+
+    username: str
+    uuid: str | None
+    data: Any
+
+
+def identify(authorizer: Authorizer | None, settings: Settings) -> Identity:
+    """Ask the site who is connecting, and name the device if it does not.
+
+    :raises: as :func:`ask_site`.
+    """
+    username, uuid, data = ask_site(authorizer, settings)
+    return Identity(username, make_uuid() if uuid is None else uuid, data)
+
+
+def ask_site(authorizer: Authorizer | None, settings: Settings) -> Answer:
+    """Ask the site who is connecting.
+
+    :raises Reject: when the authorizer returns ``None``, or raises it.
+    :raises HTTPException: when the authorizer does (``abort(401)``).
+    :raises UsageError: when it returns something else than it may.
+    """
+    answer = _authorize_by_session(settings) if authorizer is None else authorizer()
+    if answer is None:
+        raise Reject(403, "not authorized")
+    if not isinstance(answer, tuple) or len(answer) not in (2, 3):
+        raise UsageError(
+            "the function given to @protoo.authorize returns (username, uuid), "
+            f"(username, uuid, data), or None to refuse; it returned {answer!r}"
+        )
+    username, uuid = answer[:2]
+    if username is None or username == "":
+        raise UsageError(
+            f"the function given to @protoo.authorize returned {answer!r}, which has no "
+            "username; return None to refuse"
+        )
+    uuid = None if uuid is None or uuid == "" else str(uuid)
+    if uuid is not None and len(uuid) > MAX_UUID_LENGTH:
+        raise Reject(400, f"a uuid has at most {MAX_UUID_LENGTH} characters")
+    return Answer(str(username), uuid, answer[2] if len(answer) == 3 else None)
+
+
+def _authorize_by_session(settings: Settings) -> tuple[str, str | None] | None:
+    """Take the user that has logged in to the site, and the device from ``?uuid=``."""
+    username = session.get(settings.session_key)
+    if username is None or username == "":
+        raise Reject(403, "not logged in")
+    uuid = flask_request.args.get("uuid")
+    return str(username), uuid
+
+
+def make_uuid() -> str:
+    """Make up a name for a device that has none."""
+    return secrets.token_urlsafe(8)

@@ -1,0 +1,119 @@
+"""Flask as the host of the application: its contexts, its signals, its errors."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import Any, Callable, Dict, List
+
+from flask import Flask, has_request_context
+from werkzeug.exceptions import HTTPException
+
+from .. import signals
+from ..core.events import Event
+from ..core.peers.peer import Peer
+from ..core.request import Request
+
+#: Listeners given to ``protoo.on(name)``: ``{name of the signal: functions}``.
+Listeners = Dict[str, List[Callable[..., Any]]]
+
+#: What ``on()`` knows, and the signal each name stands for.
+EVENTS = {
+    "online": "peer_online",
+    "disconnect": "peer_disconnect",
+    "reconnect": "peer_reconnect",
+    "offline": "peer_offline",
+    "user_online": "user_online",
+    "user_offline": "user_offline",
+    "routing_error": "routing_error",
+}
+
+
+#: How what is given to ``on()`` is called, where not as ``fn(peer)``.
+FORMS = {
+    "user_online": "fn(username)",
+    "user_offline": "fn(username)",
+    "routing_error": "fn(error, request)",
+}
+
+
+class FlaskHost:
+    """Runs code of a site the way Flask would; see :class:`~.core.application.Host`."""
+
+    def __init__(self, app: Flask, listeners: Listeners) -> None:
+        self._app = app
+        self._listeners = listeners
+
+    @property
+    def logger(self) -> logging.Logger:
+        return self._app.logger
+
+    def tell(self, event: Event) -> None:
+        if isinstance(event.subject, Peer):
+            peer = event.subject
+            own = peer.listeners(event.name)
+            self._send(event.name, {"peer": peer}, own, peer.context.run)
+        else:
+            self._send(event.name, {"username": event.subject}, [], self._run_in_app)
+
+    def tell_error(self, error: Any, request: Request) -> None:
+        assert request.peer is not None
+        arguments = {"error": error, "request": request}
+        # As a rule, that is inside the contexts of the message, which are torn down once.
+        run = _run_here if has_request_context() else request.peer.context.run
+        self._send("routing_error", arguments, [], run)
+
+    def describe_error(self, error: Any) -> tuple[int, str] | None:
+        """Return the code and the description of a werkzeug ``HTTPException``."""
+        if not isinstance(error, HTTPException):
+            return None
+        code = error.code
+        if code is None and error.response is not None:
+            code = getattr(error.response, "status_code", None)
+        if code is None or not 300 <= code <= 699:
+            return None
+        return code, error.description or error.name
+
+    def _run_in_app(self, function: Callable[..., Any], *args: Any) -> None:
+        with self._app.app_context():
+            function(*args)
+
+    def _send(
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        own: list[Callable[..., Any]],
+        run: Callable[..., None],
+    ) -> None:
+        """Send a signal to its receivers, and what ``on()`` was given, in one context."""
+        signal = getattr(signals, name)
+        receivers = list(signal.receivers_for(self._app)) if signal.receivers else []
+        listeners = own + self._listeners.get(name, [])
+        if not receivers and not listeners:
+            return
+        if len(listeners) == 1 and not receivers:
+            # As a rule, and each connection comes and goes: what follows is for several.
+            self._call(run, self._call, listeners[0], *arguments.values())
+            return
+
+        def call_all() -> None:
+            with contextlib.ExitStack() as calls:
+                # All of them are called even if one raises what ends this greenlet (a
+                # gevent.Timeout, say): calls and rooms learn of departures here, too.
+                for listener in reversed(listeners):
+                    calls.callback(self._call, listener, *arguments.values())
+                for receiver in reversed(receivers):
+                    calls.callback(self._call, receiver, self._app, **arguments)
+
+        self._call(run, call_all)
+
+    def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        # One receiver that fails must not keep the others from being told.
+        try:
+            function(*args, **kwargs)
+        except Exception:
+            self.logger.exception("error in %r, called with %r %r", function, args, kwargs)
+
+
+def _run_here(function: Callable[..., Any], *args: Any) -> None:
+    function(*args)

@@ -1,0 +1,137 @@
+"""The response that upgrades: from an HTTP request of the site to a live connection.
+
+It is returned by the view like any other response, so the site's ``after_request``
+functions see it. What happens then depends on whose socket it is:
+
+- On gevent's hub, the socket leaves its server. The connection begins in a greenlet
+  of its own when the server's has ended, and holds nothing of the request: no Flask
+  context, no WSGI handler, no place among gunicorn's ``worker_connections``.
+- Elsewhere (threads, or TLS in this process) the socket stays the server's, and the
+  connection lives inside the iteration of the response. That is after Flask has left
+  its contexts, so no database connection stays checked out either.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import lru_cache, partial
+from typing import Any, Callable, Iterable, Iterator
+
+import gevent
+from flask import Response
+
+from ..transport.channel import Channel, Loop
+from ..transport.greenlets.channel import GreenletChannel, PlainSocket
+from ..transport.greenlets.greenlet_pool import Workers
+from ..transport.greenlets.loop import GreenletLoop
+from ..transport.threads.channel import ThreadChannel
+from ..transport.threads.loop import ThreadLoop
+from ..transport.websocket.handshake import (
+    HandshakeError,
+    find_socket,
+    is_greenlet_socket,
+    is_tls,
+    serialize_handshake,
+)
+
+#: ``start(channel, handshake) -> connection``, to be served.
+Start = Callable[[Channel, bytes], Any]
+
+
+def make_loop(environ: Any) -> Loop:
+    """Return the loop of the world that this request's socket lives in.
+
+    :raises HandshakeError: 500 under a server that handles one request at a time, as
+        the first connection would be the last.
+    """
+    if is_greenlet_socket(find_socket(environ)):
+        return GreenletLoop()
+    if environ.get("wsgi.multithread"):
+        return ThreadLoop()
+    raise HandshakeError(
+        500,
+        "this server handles one request at a time, and a connection would block it: "
+        "use gunicorn --worker-class gevent, or flask run with threads",
+    )
+
+
+class UpgradeResponse(Response):
+    """101 Switching Protocols, and what comes after.
+
+    :param headers: those of the WebSocket handshake.
+    :param loop: of the world that the socket lives in.
+    :param start: makes the connection of a channel; called when it may begin.
+    """
+
+    default_status = 101
+
+    def __init__(self, headers: list[tuple[str, str]], loop: Loop, start: Start) -> None:
+        super().__init__(status=101)
+        self._handshake = headers
+        self._loop = loop
+        self._start = start
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        # What the site set in its session reaches the browser here, or never.
+        cookies = [("Set-Cookie", value) for value in self.headers.getlist("Set-Cookie")]
+        handshake = serialize_handshake(self._handshake + cookies)
+        sock = find_socket(environ)
+        greenlet = gevent.getcurrent()
+        # For the server's access log. It comes to writing this when it has lost the socket,
+        # or when the connection is over: either way the other end is closed.
+        start_response("101 Switching Protocols", [])
+        if not isinstance(self._loop, GreenletLoop):
+            return _Attached(self._start(ThreadChannel(sock), handshake))
+        workers = self._loop.workers
+        if is_tls(sock) or not isinstance(greenlet, gevent.Greenlet):
+            return _Attached(self._start(GreenletChannel(sock, False, workers), handshake))
+        _detach(sock, greenlet, partial(_begin, workers, self._start, handshake))
+        return []
+
+
+def _detach(sock: Any, greenlet: Any, begin: Callable[[Any], None]) -> None:
+    """Take the socket from its server, and begin when the server's greenlet has ended.
+
+    Before that, the server may still read from the connection: pywsgi does, and drops
+    what it reads. The client sends nothing until it has the handshake, so that is sent
+    by the connection.
+    """
+    # What the server still holds becomes a socket whose other end is closed. To what it
+    # will write there, servers know to say nothing (EPIPE: the client has gone). The
+    # usual way to tell gunicorn, raising StopIteration, would run through every WSGI
+    # middleware of the site, and some report it as a crash. First of all, as there may be
+    # no descriptor left: then the server has its socket to say so.
+    dead = os.dup(_dead_end())  # which the server will close
+    own = PlainSocket(sock.family, sock.type, sock.proto, fileno=sock.detach())
+    sock.__init__(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=dead)
+    # In the hub: link() would start a greenlet to call it.
+    greenlet.rawlink(lambda _: begin(own))
+
+
+def _begin(workers: Workers, start: Start, handshake: bytes, own: Any) -> None:
+    """Begin to serve a client; called in the hub."""
+    workers.run(start(GreenletChannel(own, True, workers), handshake).serve)
+
+
+@lru_cache(maxsize=None)
+def _dead_end() -> int:
+    """Return the descriptor of a socket whose other end is closed: one for all handshakes.
+
+    Nothing is ever kept in it, so that several servers may hold it at once, and a pair of
+    sockets for each would cost six system calls instead of the one that duplicates it.
+    """
+    dead, other = socket.socketpair()
+    other.close()
+    return dead.detach()
+
+
+class _Attached:
+    """A response body whose iteration is the life of the connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._connection.serve_to_the_end()
+        return iter(())

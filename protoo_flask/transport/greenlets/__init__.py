@@ -1,0 +1,1 @@
+"""Sockets, time and concurrency on gevent's hub."""

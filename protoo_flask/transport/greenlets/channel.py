@@ -1,0 +1,120 @@
+"""Waiting on gevent's hub: under gunicorn's gevent worker and gevent's pywsgi."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from typing import Any, Callable
+
+import gevent
+import gevent.event
+from gevent import monkey
+
+from ..channel import READ_SIZE, send_without_delay
+from .greenlet_pool import Workers
+
+#: The socket class of the standard library, also in a process that gevent has patched:
+#: it is a third of the size of gevent's, whose waiting is not needed here.
+PlainSocket = monkey.get_original("socket", "socket")
+
+_READ, _WRITE = 1, 2
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class GreenletChannel:
+    """A socket on gevent's hub.
+
+    :param sock: a plain socket of our own, or one of gevent's (TLS) that stays the server's.
+    :param owned: whether :meth:`close` closes it.
+    :param workers: where what :meth:`watch` is given runs.
+    """
+
+    __slots__ = (
+        "_owned",
+        "_read_watcher",
+        "_sock",
+        "_workers",
+        "_write_watcher",
+        "hold_back",
+        "may_hold_more",
+    )
+
+    def __init__(self, sock: Any, owned: bool, workers: Workers) -> None:
+        sock.settimeout(0.0)
+        send_without_delay(sock)
+        self._sock = sock
+        self._owned = owned
+        self._workers = workers
+        self.hold_back = workers.round.hold_back
+        self._read_watcher: Any = None
+        self._write_watcher: Any = None
+        self.may_hold_more = hasattr(sock, "pending")
+
+    def watch(self, function: Callable[[], None]) -> None:
+        # Started once, not for each read: it goes on as long as there is something to read,
+        # and the hub lets the others have their turn in between.
+        if self._read_watcher is None:
+            self._read_watcher = gevent.get_hub().loop.io(self._sock.fileno(), _READ)
+            self._workers.watch()
+        self._read_watcher.start(self._workers.add, function)
+        if self.may_hold_more and self.holds_more():
+            self._workers.run_soon(function)
+
+    def unwatch(self) -> None:
+        if self._read_watcher is not None:
+            self._read_watcher.stop()
+
+    def recv(self) -> bytes | None:
+        try:
+            data: bytes = self._sock.recv(READ_SIZE)
+        except _NOT_NOW:
+            return None
+        except OSError:
+            return b""
+        return data
+
+    def holds_more(self) -> bool:
+        with contextlib.suppress(OSError, ValueError):  # closed meanwhile
+            return bool(self._sock.pending())
+        return False
+
+    def send(self, data: bytes | memoryview) -> int:
+        try:
+            sent: int = self._sock.send(data)
+        except _NOT_NOW:
+            return 0
+        return sent
+
+    def when_writable(self, function: Callable[[], None]) -> None:
+        if self._write_watcher is None:
+            self._write_watcher = gevent.get_hub().loop.io(self._sock.fileno(), _WRITE)
+        self._write_watcher.start(self._on_writable, function)
+
+    def _on_writable(self, function: Callable[[], None]) -> None:
+        self._write_watcher.stop()
+        function()
+
+    def shut_down_writing(self) -> None:
+        _shut_down(self._sock, socket.SHUT_WR)
+
+    def abort(self) -> None:
+        _shut_down(self._sock, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        if self._read_watcher is not None:
+            self._workers.unwatch()
+        for watcher in (self._read_watcher, self._write_watcher):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
+        self._read_watcher = self._write_watcher = None
+        self.abort()
+        if self._owned:
+            self._sock.close()
+
+
+def _shut_down(sock: Any, how: int) -> None:
+    # What is not connected any more is shut down already.
+    with contextlib.suppress(OSError):
+        sock.shutdown(how)

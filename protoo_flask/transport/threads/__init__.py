@@ -1,0 +1,1 @@
+"""Sockets, time and concurrency in threads, under ``flask run``."""

@@ -1,0 +1,115 @@
+"""Waiting in threads: under the development server of ``flask run``."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import ssl
+import sys
+import threading
+from typing import Any, Callable
+
+from ..channel import READ_SIZE, Holder, send_without_delay
+
+# Not the default selector: epoll would cost a file descriptor for each wait.
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class ThreadChannel:
+    """A socket that stays the server's, waited for in a thread."""
+
+    may_hold_more = False
+
+    def __init__(self, sock: Any) -> None:
+        sock.settimeout(0.0)
+        send_without_delay(sock)
+        self._sock = sock
+        # A TLS connection is one state machine for both directions: two threads must not
+        # be inside it at once. Nothing in it blocks, so nobody waits for long.
+        self._busy = threading.Lock()
+        self._pending: Callable[[], int] | None = getattr(sock, "pending", None)
+        #: Whose turn it is to watch; who finds that it is another's, or nobody's, ends.
+        self._watcher: object = None
+
+    def hold_back(self, holder: Holder) -> bool:
+        return False  # there is no moment in which all others have had their turn
+
+    def watch(self, function: Callable[[], None]) -> None:
+        self._watcher = watcher = object()
+
+        def wait_and_call() -> None:
+            while self._watcher is watcher:
+                if not self.holds_more():
+                    self._wait(selectors.EVENT_READ)
+                if self._watcher is watcher:
+                    try:
+                        function()
+                    except BaseException:  # noqa: BLE001
+                        # It ends a turn, not the watch, as on gevent's hub: the end of the
+                        # connection is still to be seen.
+                        _report_error()
+
+        threading.Thread(target=wait_and_call, name="protoo-reader", daemon=True).start()
+
+    def unwatch(self) -> None:
+        self._watcher = None
+
+    def recv(self) -> bytes | None:
+        try:
+            with self._busy:
+                return bytes(self._sock.recv(READ_SIZE))
+        except _NOT_NOW:
+            return None
+        except OSError:
+            return b""
+
+    def holds_more(self) -> bool:
+        with self._busy, contextlib.suppress(OSError, ValueError):
+            return self._pending is not None and self._pending() > 0
+        return False
+
+    def send(self, data: bytes | memoryview) -> int:
+        try:
+            with self._busy:
+                return int(self._sock.send(data))
+        except _NOT_NOW:
+            return 0
+
+    def when_writable(self, function: Callable[[], None]) -> None:
+        def wait_and_call() -> None:
+            self._wait(selectors.EVENT_WRITE)
+            function()
+
+        threading.Thread(target=wait_and_call, name="protoo-writer", daemon=True).start()
+
+    def shut_down_writing(self) -> None:
+        self._shut_down(socket.SHUT_WR)
+
+    def abort(self) -> None:
+        self._shut_down(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.unwatch()
+        # The server closes its socket; what it may still write meets a closed end.
+        self.abort()
+
+    def _shut_down(self, how: int) -> None:
+        # What is not connected any more is shut down already.
+        with contextlib.suppress(OSError), self._busy:
+            self._sock.shutdown(how)
+
+    def _wait(self, event: int) -> None:
+        with _Selector() as selector:
+            try:
+                selector.register(self._sock, event)
+            except (ValueError, KeyError):
+                return  # closed meanwhile: the next recv or send will say so
+            selector.select()
+
+
+def _report_error() -> None:
+    """Report the current error as that of a thread which it has ended."""
+    details = (*sys.exc_info(), threading.current_thread())
+    threading.excepthook(threading.ExceptHookArgs(details))

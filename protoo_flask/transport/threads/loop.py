@@ -1,0 +1,90 @@
+"""Time and concurrency by threads."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from typing import Any, Callable, ContextManager
+
+#: Seconds until a timer is tried again for which there was no thread.
+RETRY = 1.0
+
+
+class ThreadTimer:
+    """A call that is due at a time."""
+
+    __slots__ = ("_changed", "args", "function")
+
+    def __init__(
+        self, function: Callable[..., Any], args: Any, changed: threading.Condition
+    ) -> None:
+        self.function: Callable[..., Any] | None = function
+        self.args = args
+        self._changed = changed
+
+    def cancel(self) -> None:
+        with self._changed:
+            self.function = None
+            self.args = ()
+            self._changed.notify()
+
+
+class ThreadLoop:
+    """Time and concurrency by threads.
+
+    One thread waits for the timers; it ends when there are none.
+    """
+
+    preempts = True
+    now = staticmethod(time.monotonic)
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._timers: list[tuple[float, int, ThreadTimer]] = []
+        self._order = itertools.count()
+        self._running = False
+
+    def call_later(self, seconds: float, function: Callable[..., Any], *args: Any) -> ThreadTimer:
+        timer = ThreadTimer(function, args, self._changed)
+        with self._changed:
+            heapq.heappush(self._timers, (self.now() + seconds, next(self._order), timer))
+            if not self._running:
+                self._running = True
+                self.spawn(self._run_timers)
+            self._changed.notify()
+        return timer
+
+    def _run_timers(self) -> None:
+        with self._changed:
+            while self._timers:
+                when, _, timer = self._timers[0]
+                left = when - self.now()
+                if timer.function is None or left <= 0:
+                    heapq.heappop(self._timers)
+                    if timer.function is not None:
+                        self._fire(timer)
+                else:
+                    self._changed.wait(left)
+            self._running = False
+
+    def _fire(self, timer: ThreadTimer) -> None:
+        assert timer.function is not None
+        try:
+            self.spawn(timer.function, *timer.args)
+        except RuntimeError:
+            # No more threads just now; a timer must not be lost for that, nor its thread.
+            heapq.heappush(self._timers, (self.now() + RETRY, next(self._order), timer))
+
+    def spawn(self, function: Callable[..., Any], *args: Any) -> None:
+        threading.Thread(target=function, args=args, name="protoo", daemon=True).start()
+
+    def event(self) -> threading.Event:
+        return threading.Event()
+
+    def lock(self) -> ContextManager[Any]:
+        return threading.RLock()
+
+    def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any:
+        raise NotImplementedError("nobody notices a thread that blocks")

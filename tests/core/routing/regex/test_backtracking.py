@@ -1,0 +1,59 @@
+"""Which expressions ``re`` may be given, and which it may not."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from protoo_flask.core.routing.regex.backtracking import is_linear
+
+LINEAR = [
+    r"\A/users\Z",
+    r"\A/users/([^/]+?)/?\Z",
+    r"\A(?:/([^/]+?))(?:/([^/]+?))?(?:/([^/]+?))?/?\Z",
+    r"^/item/(\d+)-(\w+)$",
+    r"^/(?:a|b|c)*d",
+    r"^/(?:ab|cd)+$",
+    r"^/a*b*c*$",
+    r"^/.*",
+    r"^/(.*)$",
+    r"^/(.*)/x",  # one repeat with several ends
+    r"^/(?:a|ab)(?:c|bcd)",  # few choices
+    r"\A(?:(?!/|-).)+?\Z",
+    r"^/(?i:k)+\d",
+]
+
+NOT_LINEAR = [
+    r"a",  # not anchored: search() starts at every position
+    r"a+$",
+    r"(?m)^a",
+    r"^a|b",
+    r"^(a+)+$",
+    r"^(a*)*$",
+    r"^(?:a|a)*b",
+    r"^(?:a|aa)+$",
+    r"^(?:a?b?)*c",
+    r"^.*.*x",
+    r"^.*a+x",
+    r"^/([^/]+)-([^/]+)-([^/]+)x",
+    r"^(?:ab*)+b",
+    r"^(?:a?){32}b",
+    r"^(?:a|a)(?:a|a)(?:a|a)(?:a|a)(?:a|a)b",  # many choices
+    r"^(?i:k)*\u212a*x",  # the Kelvin sign is a "k"
+    r"^(?!(?:a|a){31}b)x",
+    r"^(?=(?:a?){30}b)a",
+    r"^(?!.*x)a",
+    r"^(a)\1*",
+    r"^a(?<=a)b",
+]
+
+
+@pytest.mark.parametrize("expression", LINEAR)
+def test_re_has_one_way_to_match(expression):
+    assert is_linear(re.compile(expression))
+
+
+@pytest.mark.parametrize("expression", NOT_LINEAR)
+def test_re_has_too_many_ways(expression):
+    assert not is_linear(re.compile(expression))

@@ -1,0 +1,331 @@
+"""session_handler: who is rung, and what the caller is told of the answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from protoo_flask.core.errors import UsageError
+from protoo_flask.core.routing.router import Router
+from protoo_flask.core.transactions.client import MAX_UNANSWERED
+from protoo_flask.features.calls.calls import MAX_RINGING
+from protoo_flask.middleware import session_handler
+
+from .switchboards import (
+    ALICE,
+    NOTHING,
+    S1,
+    Deaf,
+    Switchboard,
+    end,
+    summary,
+    take_end,
+    without_id,
+)
+
+# Ringing -------------------------------------------------------------------------------
+
+
+def test_the_caller_is_told_first_where_the_call_is():
+    board = Switchboard("alice/a1", "bob/b1")
+    answer = board["alice/a1"].request("session", "/users/bob", {"sdp": "offer"})
+    assert summary(answer) == (100, "connecting")
+    assert answer["data"] == {"sessionPath": S1}
+    assert board["alice/a1"].take_all() == []
+
+
+def test_a_device_that_rings_gets_what_the_caller_has_sent_and_who_that_is():
+    board = Switchboard("alice/a1", "bob/b1")
+    board["alice/a1"].request("session", "/users/bob", {"sdp": "offer", "sessionPath": "made up"})
+    (request,) = board["bob/b1"].take_all()
+    assert without_id(request) == {
+        "method": "session",
+        "data": {"sdp": "offer", "sessionPath": S1},
+        "sender": ALICE,
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "rung"),
+    [
+        ("/users/bob", ["b1", "b2"]),
+        ("/users/bob/b2", ["b2"]),
+        ("/users/alice", ["a2"]),
+        ("/users/alice/a2", ["a2"]),
+    ],
+)
+def test_who_is_rung(path, rung):
+    board = Switchboard("alice/a1", "alice/a2", "bob/b1", "bob/b2", "carol/c1")
+    _, requests = board.call(path=path)
+    assert sorted(requests) == rung
+
+
+@pytest.mark.parametrize("path", ["/users/carol", "/users/bob/b2", "/users/alice", "/users/b%20b"])
+def test_there_is_nobody_to_be_rung(path):
+    board = Switchboard("alice/a1", "bob/b1")
+    assert summary(board["alice/a1"].request("session", path)) == (404, "peer not found")
+    assert board.left_behind() == NOTHING
+    assert board.unfinished() == {}
+
+
+def test_a_device_cannot_call_itself():
+    board = Switchboard("alice/a1", "alice/a2")
+    answer = board["alice/a1"].request("session", "/users/alice/a1")
+    assert summary(answer) == (482, "loop detected: this is the device that calls")
+
+
+def test_a_session_that_is_a_notification_calls_nobody():
+    board = Switchboard("alice/a1", "bob/b1")
+    board["alice/a1"].notify("session", "/users/bob")
+    assert board["bob/b1"].take_all() == []
+    assert board.left_behind() == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("mount", "path", "session_path"),
+    [
+        ("/", "/bob", "/sessions/s1"),
+        ("/Users", "/Users/bob", "/Users/sessions/s1"),
+        ("/:team/users", "/red/users/bob", "/red/users/sessions/s1"),
+    ],
+)
+def test_the_path_of_a_call_is_below_where_the_calls_are_mounted(mount, path, session_path):
+    board = Switchboard("alice/a1", "bob/b1", mount=mount)
+    answer = board["alice/a1"].request("session", path)
+    assert answer["data"] == {"sessionPath": session_path}
+    (request,) = board["bob/b1"].take_all()
+    assert request["data"] == {"sessionPath": session_path}
+    assert summary(board["alice/a1"].request("end", session_path)) == (200, "session canceled")
+
+
+def test_calls_may_be_made_at_another_path():
+    board = Switchboard("alice/a1", "bob/b1", path="/call/:username")
+    _, rung = board.call(path="/users/call/bob")
+    assert rung["b1"]["data"] == {"sessionPath": S1}
+
+
+def test_what_a_caller_wants_may_take_longer_than_a_request():
+    board = Switchboard(
+        "alice/a1", "bob/b1", core_options={"response_timeout": 60, "request_timeout": 10}
+    )
+    id, rung = board.call()
+    board.core.scheduler.advance(119)
+    assert board["alice/a1"].take_all() == []
+    board["bob/b1"].respond(rung["b1"], 200)
+    assert board["alice/a1"].take()["id"] == id
+
+
+def test_the_id_of_a_call_cannot_be_guessed():
+    board = Switchboard("alice/a1", "bob/b1")
+    paths = set()
+    other = Router()
+    other.use("/real", session_handler(Deaf()))
+    board.core.router._frozen = False
+    board.core.router.use(other)
+    for _ in range(MAX_RINGING):
+        answer = board["alice/a1"].request("session", "/real/bob")
+        paths.add(answer["data"]["sessionPath"])
+    assert len(paths) == MAX_RINGING
+    assert {len(path) for path in paths} == {len("/real/sessions/") + 22}
+
+
+# Answers -------------------------------------------------------------------------------
+
+
+def test_provisional_responses_go_to_the_caller_as_they_come():
+    board = Switchboard("alice/a1", "bob/b1", "bob/b2")
+    id, rung = board.call()
+    board["bob/b1"].respond(rung["b1"], 180, "ringing", {"n": 1})
+    board["bob/b2"].respond(rung["b2"], 183, "thinking")
+    board["bob/b1"].respond(rung["b1"], 100)
+    assert board["alice/a1"].take_all() == [
+        {"status": 180, "reason": "ringing", "id": id, "data": {"n": 1}},
+        {"status": 183, "reason": "thinking", "id": id, "data": {}},
+        {"status": 100, "reason": "", "id": id, "data": {}},
+    ]
+
+
+def test_a_device_cannot_say_where_the_call_is():
+    board = Switchboard("alice/a1", "bob/b1")
+    _, rung = board.call()
+    board["bob/b1"].respond(rung["b1"], 180, data={"sessionPath": "/chat/rooms/42"})
+    board["bob/b1"].respond(rung["b1"], 200, data={"sessionPath": "/chat/rooms/42"})
+    answers = board["alice/a1"].take_all()
+    assert [answer["data"]["sessionPath"] for answer in answers] == [S1, S1]
+
+
+def test_at_a_device_where_too_much_rings_already_nothing_more_does():
+    board = Switchboard("alice/a1", "carol/c1", "bob/b1", "bob/b2")
+    for _ in range(MAX_RINGING):
+        board.call("alice/a1", "/users/bob/b1")
+    answer = board["carol/c1"].request("session", "/users/bob/b1")
+    assert answer["status"] == 100
+    assert (board["carol/c1"].take()["status"], board["bob/b1"].take_all()) == (486, [])
+    _, rung = board.call("carol/c1", "/users/bob")
+    assert list(rung) == ["b2"]
+
+
+def test_a_device_that_could_not_be_rung_may_ring_when_it_comes_anew():
+    board = Switchboard("alice/a1", "bob/b1", "bob/b2")
+    bob = board["bob/b1"].peer
+    bob.transactions._size = MAX_UNANSWERED
+    _, rung = board.call()
+    assert list(rung) == ["b2"]
+    bob.transactions._size = 0
+    board["bob/b1"].leave()
+    board.connect("bob/b1")
+    assert board["bob/b1"].take()["method"] == "session"
+
+
+def test_a_mount_too_long_to_hang_up_below_is_answered_414_before_anything_rings():
+    board = Switchboard("alice/a1", "bob/b1", mount="/:team")
+    answer = board["alice/a1"].request("session", f"/{'x' * 3000}/bob")
+    assert answer["status"] == 414
+    assert board["bob/b1"].take_all() == []
+
+
+@pytest.mark.parametrize("path", ["/:user", "/:uuid?", None, 5])
+def test_a_path_without_a_username_is_refused_when_it_is_registered(path):
+    with pytest.raises(UsageError, match="takes a path with the parameter :username"):
+        session_handler(Deaf(), path)
+
+
+@pytest.mark.parametrize(("status", "state"), [(100, "connecting"), (101, "progress")])
+def test_a_call_is_in_progress_when_a_device_has_said_more_than_that_it_was_reached(status, state):
+    board = Switchboard("alice/a1", "bob/b1")
+    _, rung = board.call()
+    board["bob/b1"].respond(rung["b1"], status)
+    board["alice/a1"].take()
+    assert board.states("alice/a1") == {S1: state}
+
+
+@pytest.mark.parametrize("first", [None, 180])
+def test_the_first_that_accepts_is_in_the_call(first):
+    board = Switchboard("alice/a1", "bob/b1", "bob/b2", "bob/b3")
+    id, rung = board.call()
+    if first:
+        board["bob/b2"].respond(rung["b2"], first)
+        board["alice/a1"].take()
+    board["bob/b2"].respond(rung["b2"], 202, "hi", {"sdp": "answer", "sessionPath": "made up"})
+    assert board["alice/a1"].take_all() == [
+        {
+            "status": 202,
+            "reason": "hi",
+            "id": id,
+            "data": {"sdp": "answer", "sessionPath": S1},
+        }
+    ]
+    for name in ("bob/b1", "bob/b3"):
+        assert take_end(board[name]) == end(reason="answered elsewhere")
+    assert board["bob/b2"].take_all() == []
+    assert board.states("alice/a1") == {S1: "open"}
+
+
+@pytest.mark.parametrize("late", [180, 200, 202, 486, 603])
+def test_what_a_device_answers_that_was_told_of_the_end_is_ignored(late):
+    board = Switchboard("alice/a1", "bob/b1", "bob/b2")
+    _, rung = board.call()
+    board["bob/b1"].respond(rung["b1"], 200)
+    board["bob/b2"].respond(rung["b2"], late)
+    assert board["alice/a1"].take()["status"] == 200
+    assert board["alice/a1"].take_all() == []
+    assert board.states("alice/a1") == {S1: "open"}
+    # Whatever it takes itself for: the last thing it hears is that it is not in the call.
+    assert take_end(board["bob/b2"]) == end(reason="answered elsewhere")
+    assert summary(board["bob/b2"].request("hold", S1)) == (403, "this is not your session")
+
+
+#: (what the devices b1, b2, ... do, in order; what the caller is told; what those that still
+#: ring then are told)
+REJECTIONS = {
+    "the-only-one": ([(486, "busy", {"until": "noon"})], (486, "busy", {"until": "noon"}), None),
+    "the-lowest-counts": (
+        [(486, "busy", {}), (480, "away", {"n": 1}), (500, "oops", {})],
+        (480, "away", {"n": 1}),
+        None,
+    ),
+    "of-equal-ones-the-first": ([(486, "1", {}), (486, "2", {})], (486, "1", {}), None),
+    "a-redirection-is-a-rejection": (
+        [(302, "moved", {"to": "x"})],
+        (302, "moved", {"to": "x"}),
+        None,
+    ),
+    "a-6xx-for-all": (
+        [(603, "never", {"n": 1}), None, None],
+        (603, "never", {"n": 1}),
+        "declined elsewhere",
+    ),
+    "a-6xx-counts-though-lower-ones-came": (
+        [(404, "", {}), (600, "busy everywhere", {}), None],
+        (600, "busy everywhere", {}),
+        "declined elsewhere",
+    ),
+    "all-have-gone": (["drop", "drop"], (410, "peer offline", {}), None),
+    "rejected-and-gone": ([(486, "busy", {}), "drop"], (486, "busy", {}), None),
+    "gone-and-rejected": (["drop", (503, "low battery", {})], (503, "low battery", {}), None),
+    "a-410-of-the-device-itself": (
+        [(410, "moved out", {}), (486, "", {})],
+        (410, "moved out", {}),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize(("deeds", "told", "reason"), REJECTIONS.values(), ids=REJECTIONS)
+def test_what_the_caller_is_told_when_nobody_accepts(deeds, told, reason):
+    names = [f"bob/b{number}" for number, _ in enumerate(deeds, 1)]
+    board = Switchboard("alice/a1", *names)
+    id, rung = board.call()
+    still_ringing = []
+    for name, deed in zip(names, deeds):
+        if deed is None:
+            still_ringing.append(name)
+            continue
+        assert board["alice/a1"].take_all() == []
+        if deed == "drop":
+            board[name].drop()
+        else:
+            board[name].respond(rung[board[name].peer.uuid], *deed)
+    status, text, data = told
+    assert board["alice/a1"].take_all() == [
+        {"status": status, "reason": text, "id": id, "data": data}
+    ]
+    for name in still_ringing:
+        assert take_end(board[name]) == end(reason=reason)
+    assert all(board[name].take_all() == [] for name in names)
+    assert board.left_behind() == NOTHING
+    assert board.unfinished() == {}
+
+
+def test_the_rest_still_rings_when_one_has_rejected_or_gone():
+    board = Switchboard("alice/a1", "bob/b1", "bob/b2", "bob/b3")
+    _, rung = board.call()
+    board["bob/b1"].respond(rung["b1"], 486)
+    board["bob/b2"].leave()
+    board["bob/b3"].respond(rung["b3"], 200)
+    assert board["alice/a1"].take()["status"] == 200
+    assert board["bob/b1"].take_all() == []
+
+
+def test_nobody_answers():
+    board = Switchboard("alice/a1", "bob/b1", "bob/b2", core_options={"session_timeout": 30})
+    id, rung = board.call()
+    board["bob/b1"].respond(rung["b1"], 180)
+    board["alice/a1"].take()
+    board.core.scheduler.advance(29.9)
+    assert board["alice/a1"].take_all() == []
+    board.core.scheduler.advance(0.1)
+    assert board["alice/a1"].take_all() == [
+        {"status": 408, "reason": "request timeout", "id": id, "data": {}}
+    ]
+    for name in ("bob/b1", "bob/b2"):
+        assert take_end(board[name]) == end(reason="timeout")
+    assert board.left_behind() == NOTHING
+    assert (board.unfinished(), board.core.scheduler.pending_timers) == ({}, 0)
+
+
+def test_an_answered_call_goes_on_for_as_long_as_it_likes():
+    board = Switchboard("alice/a1", "bob/b1")
+    path = board.open_call()
+    assert board.core.scheduler.pending_timers == 0
+    board.core.scheduler.advance(100_000)
+    assert board.states("bob/b1") == {path: "open"}

@@ -1,0 +1,460 @@
+"""p2p_messenger(report=...): what the sender is told of what the devices answer."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import threading
+
+import pytest
+
+from protoo_flask.core.request import ReceivedRequest
+from protoo_flask.core.response import Response
+from protoo_flask.features.messenger.delivery_report import DeliveryReport
+from tests.fakes import Core
+
+from .messengers import NOTHING, Messenger
+
+#: Seconds a thread may take before the test that waits for it fails.
+PATIENCE = 10
+
+# What a device does with the message that it got.
+
+
+def accept(status=200, reason="OK", **data):
+    return lambda messenger, client, request: client.respond(request, status, reason, data)
+
+
+def reject(status, reason="", **data):
+    return accept(status, reason, **data)
+
+
+def leave(messenger, client, request):
+    client.drop()
+
+
+def time_out(messenger, client, request):
+    messenger.core.scheduler.advance(10)
+
+
+def cancel(messenger, client, request):
+    (transaction,) = client.peer.transactions._pending.values()
+    transaction.cancel()
+
+
+def report(delivered="", failed="", **data):
+    """Return the data of an answer: ``report("b1", "b2 b3")``."""
+    return {**data, "delivered": delivered.split(), "failed": failed.split()}
+
+
+#: (what the devices do, in that order; what the sender is told, and after how many of them).
+#: Bob's devices are b1, b2, ..., as many as have something to do.
+FIRST = {
+    "one-accepts": ([("b1", accept())], (200, "OK", report("b1")), 1),
+    "one-accepts-its-own-way": (
+        [("b1", accept(202, "later", n=1))],
+        (202, "later", report("b1", n=1)),
+        1,
+    ),
+    "one-rejects": (
+        [("b1", reject(486, "busy", until="noon"))],
+        (486, "busy", report("", "b1", until="noon")),
+        1,
+    ),
+    "one-leaves": ([("b1", leave)], (410, "peer offline", report("", "b1")), 1),
+    "one-times-out": ([("b1", time_out)], (408, "request timeout", report("", "b1")), 1),
+    "one-is-canceled": ([("b1", cancel)], (487, "canceled", report("", "b1")), 1),
+    "the-first-accepts": (
+        [("b1", accept(200, "read", n=1)), ("b2", accept(202)), ("b3", reject(486))],
+        (200, "read", report("b1", n=1)),
+        1,
+    ),
+    "the-last-in-the-list-accepts-first": (
+        [("b3", accept(202, "later")), ("b1", accept()), ("b2", accept())],
+        (202, "later", report("b3")),
+        1,
+    ),
+    "one-rejects-then-one-accepts": (
+        [("b2", reject(486)), ("b1", accept()), ("b3", accept())],
+        (200, "OK", report("b1", "b2")),
+        2,
+    ),
+    "failures-are-in-the-order-of-the-list": (
+        [("b3", reject(603)), ("b1", leave), ("b2", accept())],
+        (200, "OK", report("b2", "b1 b3")),
+        3,
+    ),
+    "the-device-cannot-say-who-delivered": (
+        [("b1", accept(200, "OK", delivered=["b2"], failed=1)), ("b2", accept())],
+        (200, "OK", report("b1")),
+        1,
+    ),
+    "the-rest-times-out-after-one-rejected": (
+        [("b1", reject(603)), ("b2", time_out)],
+        (408, "request timeout", report("", "b1 b2")),
+        2,
+    ),
+}
+
+ALL = {
+    **{name: case for name, case in FIRST.items() if name.startswith("one-") and len(case[0]) == 1},
+    "all-accept": (
+        [("b2", accept(202, "later", n=1)), ("b3", accept()), ("b1", accept(299))],
+        (200, "message delivered to 3 of 3 peers", report("b1 b2 b3")),
+        3,
+    ),
+    "some-accept": (
+        [("b3", reject(603)), ("b2", accept(202)), ("b1", reject(300))],
+        (200, "message delivered to 1 of 3 peers", report("b2", "b1 b3")),
+        3,
+    ),
+    "one-accepts-one-leaves": (
+        [("b1", accept()), ("b2", leave)],
+        (200, "message delivered to 1 of 2 peers", report("b1", "b2")),
+        2,
+    ),
+    "the-rest-times-out": (
+        [("b2", accept()), ("b1", time_out)],
+        (200, "message delivered to 1 of 2 peers", report("b2", "b1")),
+        2,
+    ),
+}
+
+NONE_ACCEPTED = {
+    "the-lowest-status-wins": (
+        [("b1", reject(603, "no")), ("b2", reject(404, "lost", n=1)), ("b3", reject(486))],
+        (404, "lost", report("", "b1 b2 b3", n=1)),
+        3,
+    ),
+    "of-equals-the-one-listed-first": (
+        [("b2", reject(486, "second")), ("b1", reject(486, "first"))],
+        (486, "first", report("", "b1 b2")),
+        2,
+    ),
+    "a-redirection-is-no-acceptance": (
+        [("b1", reject(300, "elsewhere")), ("b2", leave)],
+        (300, "elsewhere", report("", "b1 b2")),
+        2,
+    ),
+    "local-and-remote": (
+        [("b1", leave), ("b2", reject(486)), ("b3", time_out)],
+        (408, "request timeout", report("", "b1 b2 b3")),
+        3,
+    ),
+    "all-leave": ([("b1", leave), ("b2", leave)], (410, "peer offline", report("", "b1 b2")), 2),
+}
+
+
+def cases():
+    for mode, table in (("first", FIRST), ("all", ALL)):
+        for name, case in {**table, **NONE_ACCEPTED}.items():
+            yield pytest.param(mode, *case, id=f"{mode}-{name}")
+
+
+def start(mode, uuids, path="/users/bob", **options):
+    """Send a message to Bob; returns the messenger, and what his devices got."""
+    names = ["alice/a1", *(f"bob/{uuid}" for uuid in sorted(uuids))]
+    messenger = Messenger(*names, report=mode, **options)
+    messenger["alice/a1"].start_request("message", path, {"text": "hi"})
+    return messenger, messenger.take_requests()
+
+
+def act(messenger, requests, uuid, do):
+    do(messenger, messenger[f"bob/{uuid}"], requests.get(uuid))
+
+
+@pytest.mark.parametrize(("mode", "actions", "answer", "after"), list(cases()))
+def test_the_sender_is_told_once_what_became_of_the_message(mode, actions, answer, after):
+    messenger, requests = start(mode, [uuid for uuid, _ in actions])
+    assert [request["data"] for request in requests.values()] == [{"text": "hi"}] * len(actions)
+    alice = messenger["alice/a1"]
+    for uuid, do in actions[: after - 1]:
+        act(messenger, requests, uuid, do)
+        assert alice.take_all() == []
+    act(messenger, requests, *actions[after - 1])
+    (told,) = alice.take_all()
+    assert (told["status"], told["reason"], told["data"]) == answer
+    for uuid, do in actions[after:]:
+        act(messenger, requests, uuid, do)
+    assert alice.take_all() == []
+    assert messenger.left_behind() == NOTHING
+    assert messenger.core.host.errors == []
+
+
+@pytest.mark.parametrize("mode", ["first", "all"])
+@pytest.mark.parametrize("others", [[], ["b2"]], ids=["only", "one-of-two"])
+def test_a_message_to_a_device_is_reported_in_the_same_place(mode, others):
+    names = ["alice/a1", "bob/b1", *(f"bob/{uuid}" for uuid in others)]
+    messenger = Messenger(*names, report=mode)
+    id = messenger["alice/a1"].start_request("message", "/users/bob/b1")
+    bob = messenger["bob/b1"]
+    request = bob.take()
+    bob.respond(request, 180, "ringing", {"n": 1})
+    bob.respond(request, 202, "later", {"n": 2})
+    assert messenger["alice/a1"].take_all() == [
+        {"status": 180, "reason": "ringing", "id": id, "data": {"n": 1}},
+        {"status": 202, "reason": "later", "id": id, "data": report("b1", n=2)},
+    ]
+    assert messenger.who_got_something() == []
+
+
+@pytest.mark.parametrize("mode", ["first", "all"])
+def test_provisional_responses_of_all_devices_are_relayed_until_the_answer(mode):
+    messenger, requests = start(mode, ["b1", "b2"])
+    alice = messenger["alice/a1"]
+    for uuid, status in (("b1", 100), ("b2", 180), ("b1", 183)):
+        act(messenger, requests, uuid, accept(status, uuid, n=status))
+    assert [(told["status"], told["reason"], told["data"]) for told in alice.take_all()] == [
+        (100, "b1", {"n": 100}),
+        (180, "b2", {"n": 180}),
+        (183, "b1", {"n": 183}),
+    ]
+    act(messenger, requests, "b1", accept())
+    act(messenger, requests, "b2", accept(180))
+    statuses = [told["status"] for told in alice.take_all()]
+    assert statuses == ([200] if mode == "first" else [180])
+    act(messenger, requests, "b2", accept(202))
+    assert [told["status"] for told in alice.take_all()] == ([] if mode == "first" else [200])
+    assert messenger.left_behind() == NOTHING
+
+
+@pytest.mark.parametrize("mode", ["first", "all"])
+def test_data_that_cannot_be_sent_fails_at_every_device(mode):
+    messenger = Messenger("alice/a1", "bob/b1", "bob/b2", report=mode)
+    alice = messenger["alice/a1"]
+    request = alice.inbox.receive(b'{"method": "message", "path": "/users/bob", "id": 1}')
+    request.data["x"] = object()
+    alice.inbox.handle(request)
+    (told,) = alice.take_all()
+    assert (told["status"], told["data"]) == (400, report("", "b1 b2"))
+    assert messenger.left_behind() == NOTHING
+
+
+@pytest.mark.parametrize("mode", ["first", "all"])
+@pytest.mark.parametrize("status", [180, 200])
+def test_a_response_that_cannot_be_relayed_is_answered_500(mode, status):
+    messenger, requests = start(mode, ["b1"])
+    peer = messenger["bob/b1"].peer
+    unsendable = Response(status, "OK", {"x": object()}, peer=peer)
+    peer.transactions.receive(requests["b1"]["id"], unsendable)
+    (told,) = messenger["alice/a1"].take_all()
+    assert told["status"] == 500
+    assert "cannot be written as JSON" in told["reason"]
+
+
+@pytest.mark.parametrize("mode", ["first", "all"])
+def test_a_device_that_answers_while_the_message_is_still_being_sent_to_others(mode):
+    messenger = Messenger("alice/a1", "bob/b1", "bob/b2", report=mode)
+    bob = messenger["bob/b1"]
+    keep = bob.link.send
+
+    def answer_at_once(payload):
+        keep(payload)
+        bob.respond(bob.take(), 200, "OK")
+        return True
+
+    bob.link.send = answer_at_once
+    messenger["alice/a1"].start_request("message", "/users/bob")
+    assert len(messenger["alice/a1"].take_all()) == (1 if mode == "first" else 0)
+    second = messenger["bob/b2"]
+    second.respond(second.take(), 200, "OK")
+    assert len(messenger["alice/a1"].take_all()) == (0 if mode == "first" else 1)
+    assert messenger.left_behind() == NOTHING
+
+
+@pytest.mark.parametrize("mode", ["first", "all"])
+def test_a_sender_that_leaves_does_not_keep_the_devices_from_answering(mode):
+    messenger, requests = start(mode, ["b1", "b2"])
+    messenger["alice/a1"].drop()
+    for uuid in ("b1", "b2"):
+        act(messenger, requests, uuid, accept())
+    assert messenger.left_behind() == NOTHING
+
+
+@pytest.mark.parametrize("mode", ["first", "all"])
+@pytest.mark.parametrize("path", ["/users/bob", "/users/bob/b1"])
+def test_a_notification_is_passed_on_as_without_a_report(mode, path):
+    messenger = Messenger("alice/a1", "bob/b1", report=mode)
+    messenger["alice/a1"].notify("message", path, {"typing": True})
+    (got,) = messenger["bob/b1"].take_all()
+    assert got == {
+        "method": "message",
+        "data": {"typing": True},
+        "sender": {"username": "alice", "uuid": "a1"},
+    }
+    assert messenger.who_got_something() == []
+    assert messenger.left_behind() == NOTHING
+
+
+@pytest.mark.parametrize("mode", ["first", "all"])
+def test_a_message_to_nobody_is_answered_404_as_without_a_report(mode):
+    messenger = Messenger("alice/a1", report=mode)
+    answer = messenger["alice/a1"].request("message", "/users/bob")
+    assert (answer["status"], answer["data"]) == (404, {})
+
+
+@pytest.mark.parametrize("mode", ["first", "all"])
+@pytest.mark.parametrize(
+    "last", [accept(), reject(486), leave, time_out], ids=["200", "486", "410", "408"]
+)
+def test_nothing_is_left_of_a_report_when_all_transactions_have_ended(mode, last):
+    def reports():
+        gc.collect()
+        return [found for found in gc.get_objects() if isinstance(found, DeliveryReport)]
+
+    before = len(reports())
+    messenger, requests = start(mode, ["b1", "b2"], on_offline=lambda req, username: None)
+    assert len(reports()) == before + 1
+    act(messenger, requests, "b1", leave)
+    act(messenger, requests, "b2", last)
+    assert len(reports()) == before
+    assert messenger.left_behind() == NOTHING
+
+
+# on_offline
+
+
+@pytest.mark.parametrize("mode", ["first", "all"])
+@pytest.mark.parametrize("uuids", [["b1"], ["b1", "b2", "b3"]], ids=["one", "three"])
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [((202, "kept", {"n": 1}), (202, "kept")), (None, (410, "peer offline"))],
+    ids=["replies", "silent"],
+)
+def test_a_message_whose_recipients_have_all_left_is_offered_once(mode, uuids, reply, answer):
+    kept = []
+
+    def keep(req, username):
+        kept.append((username, req.data))
+        if reply is not None:
+            req.reply(*reply)
+
+    messenger, requests = start(mode, uuids, on_offline=keep)
+    for uuid in uuids:
+        assert kept == []
+        act(messenger, requests, uuid, leave)
+    assert kept == [("bob", {"text": "hi"})]
+    (told,) = messenger["alice/a1"].take_all()
+    assert (told["status"], told["reason"]) == answer
+    assert told["data"] == ({"n": 1} if reply else report("", " ".join(uuids)))
+    assert messenger.left_behind() == NOTHING
+
+
+def test_an_on_offline_that_fails_on_what_was_sent_in_vain_is_answered_500(caplog):
+    messenger, requests = start("all", ["b1", "b2"], on_offline=lambda req, username: 1 / 0)
+    act(messenger, requests, "b1", leave)
+    act(messenger, requests, "b2", leave)
+    (told,) = messenger["alice/a1"].take_all()
+    assert (told["status"], told["reason"]) == (500, "internal server error")
+    assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["first", "all"])
+@pytest.mark.parametrize(
+    "other", [accept(), reject(410), reject(603), time_out], ids=["200", "own-410", "603", "408"]
+)
+@pytest.mark.parametrize("order", list(itertools.permutations(["b1", "b2"])), ids="-".join)
+def test_a_message_that_one_device_has_seen_is_not_offered(mode, other, order):
+    kept = []
+    messenger, requests = start(
+        mode, ["b1", "b2"], on_offline=lambda req, username: kept.append(username)
+    )
+    for uuid in order:
+        act(messenger, requests, uuid, leave if uuid == "b1" else other)
+    messenger["bob/b2"].drop()
+    assert kept == []
+    assert len(messenger["alice/a1"].take_all()) == 1
+
+
+def test_a_message_whose_recipients_have_left_is_not_offered_while_the_user_has_another_device():
+    kept = []
+    messenger, requests = start(
+        "all", ["b1", "b2"], on_offline=lambda req, username: kept.append(username)
+    )
+    act(messenger, requests, "b1", leave)
+    messenger.connect("bob/b3")
+    act(messenger, requests, "b2", leave)
+    (told,) = messenger["alice/a1"].take_all()
+    assert (told["status"], told["data"]) == (410, report("", "b1 b2"))
+    assert kept == []
+
+
+# Threads
+
+
+class WatchedLock:
+    """A lock that says when somebody has to wait for it."""
+
+    def __init__(self):
+        self._lock = threading.RLock()
+        self.contended = threading.Event()
+
+    def __enter__(self):
+        if not self._lock.acquire(blocking=False):
+            self.contended.set()
+            self._lock.acquire()
+
+    def __exit__(self, *exc):
+        self._lock.release()
+
+
+class Asker:
+    """Keeps the answers to a request."""
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def respond(self, req, *answer):
+        self.answers.append(Response(*answer))
+
+
+class SlowResponse(Response):
+    """A response at the sight of which something else happens."""
+
+    __slots__ = ("meanwhile",)
+
+    @property
+    def is_accept(self):
+        self.meanwhile()
+        return super().is_accept
+
+
+@pytest.mark.parametrize("mode", ["first", "all"])
+def test_of_two_devices_that_answer_at_the_same_moment_only_one_gives_the_answer(mode):
+    core = Core()
+    lock = WatchedLock()
+    answers = []
+    peers = [core.connect("bob", uuid).peer for uuid in ("b1", "b2")]
+    req = ReceivedRequest().received(
+        "message",
+        "/",
+        1,
+        {},
+        core.connect().peer,
+        Asker(answers),
+    )
+    core.scheduler.lock = lambda: lock
+    delivery = DeliveryReport(req, peers, mode)
+    second = threading.Thread(
+        target=delivery.receive, args=[Response(200, "second", peer=peers[1])]
+    )
+    second_came_that_far = threading.Event()
+
+    def let_the_second_in():
+        # In the middle of the decision about the first. The second waits for the lock; if
+        # there were none it would go through to the end.
+        if second.ident is None:
+            second.start()
+            while second.is_alive() and not lock.contended.wait(0.01):
+                pass
+            second_came_that_far.set()
+
+    first = SlowResponse(200, "first", peer=peers[0])
+    first.meanwhile = let_the_second_in
+    delivery.receive(first)
+    second.join(PATIENCE)
+    assert not second.is_alive()
+    assert second_came_that_far.is_set()
+    assert lock.contended.is_set()
+    (answer,) = answers
+    assert answer.data["delivered"] == (["b1"] if mode == "first" else ["b1", "b2"])

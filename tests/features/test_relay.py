@@ -1,0 +1,148 @@
+"""Relay: what is made of the answers of several devices, also when they come at once."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from protoo_flask.core.request import Request, answer
+from protoo_flask.core.response import Response
+from protoo_flask.features.relay import Relay
+from tests.fakes import Core
+
+#: Seconds a thread may take before the test that waits for it fails.
+PATIENCE = 10
+
+
+class Forwarded:
+    """Alice's request, on its way to some devices of Bob's."""
+
+    def __init__(self, devices, lock=None):
+        self.core = Core()
+        requests = []
+        self.core.router.method("update", "/", lambda req, next: requests.append(req))
+        self.alice = self.core.connect("alice", "a1")
+        self.bobs = [self.core.connect("bob", f"b{number}") for number in range(devices)]
+        self.alice.start_request("update", "/")
+        (self.req,) = requests
+        self.relay = Relay(self.req, lock or self.core.scheduler.lock())
+        self.relay.send(Request("update"), [bob.peer for bob in self.bobs])
+
+    def told(self):
+        return [message["status"] for message in self.alice.take_all()]
+
+
+def test_a_request_is_sent_to_each():
+    forwarded = Forwarded(3)
+    assert [bob.take()["method"] for bob in forwarded.bobs] == ["update"] * 3
+
+
+def test_nothing_is_told_after_the_first_that_accepts():
+    forwarded = Forwarded(3)
+    for status in (180, 500, 200, 180, 202):
+        forwarded.relay.receive(Response(status))
+    assert forwarded.told() == [180, 200]
+
+
+def test_the_lowest_failure_is_told_when_the_last_has_failed():
+    forwarded = Forwarded(3)
+    for status in (500, 404):
+        forwarded.relay.receive(Response(status))
+    assert forwarded.told() == []
+    forwarded.relay.receive(Response(486))
+    assert forwarded.told() == [404]
+
+
+def test_devices_that_have_gone_when_it_is_sent_have_failed():
+    forwarded = Forwarded(0)
+    bobs = [forwarded.core.connect("bob", uuid) for uuid in ("b1", "b2")]
+    for bob in bobs:
+        bob.leave()
+    forwarded.relay.send(Request("update"), [bob.peer for bob in bobs])
+    assert forwarded.told() == [410]
+
+
+class TellingLock:
+    """A lock that says when somebody has to wait for it."""
+
+    def __init__(self):
+        self._lock = threading.RLock()
+        self.somebody_waits = threading.Event()
+
+    def __enter__(self):
+        if not self._lock.acquire(blocking=False):
+            self.somebody_waits.set()
+            self._lock.acquire()
+
+    def __exit__(self, *exc):
+        self._lock.release()
+
+
+class SlowResponse(Response):
+    """Something else happens when it is looked at for the first time."""
+
+    __slots__ = ("meanwhile",)
+
+    @property
+    def is_reject(self):
+        is_reject = super().is_reject
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return is_reject
+
+
+def test_of_two_devices_that_fail_at_the_same_moment_none_is_overlooked():
+    lock = TellingLock()
+    forwarded = Forwarded(2, lock)
+    threads = []
+
+    def meanwhile():
+        def receive():
+            forwarded.relay.receive(Response(503))
+            lock.somebody_waits.set()
+
+        threads.append(threading.Thread(target=receive))
+        threads[0].start()
+        assert lock.somebody_waits.wait(PATIENCE)
+        # Not before this one is done with.
+        assert forwarded.relay._missing == 2
+
+    slow = SlowResponse(486)
+    slow.meanwhile = meanwhile
+    forwarded.relay.receive(slow)
+    threads[0].join(PATIENCE)
+    assert forwarded.told() == [486]
+
+
+# answer()
+
+
+def test_an_answer_is_given_once():
+    req = Forwarded(0).req
+    assert answer(req, Response(180)) is True
+    assert answer(req, Response(200)) is True
+    assert answer(req, Response(486)) is False
+    assert req.response.status == 200
+
+
+def test_who_was_answered_by_another_thread_just_now_has_an_answer():
+    req = Forwarded(0).req
+    inbox = req._asker
+
+    class Quicker:
+        def respond(self, request, status, reason, data):
+            req._asker = inbox
+            req.reply(504)
+            req.reply(200)  # what is left of the outer reply()
+
+    req._asker = Quicker()
+    assert answer(req, Response(486)) is False
+    assert req.response.status == 504
+
+
+@pytest.mark.parametrize(("status", "told"), [(180, []), (200, [500])])
+def test_what_cannot_be_written_is_told_only_if_it_is_final(status, told):
+    forwarded = Forwarded(0)
+    assert answer(forwarded.req, Response(status, "", {"value": object()})) is False
+    assert forwarded.told() == told

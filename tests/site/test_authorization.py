@@ -1,0 +1,147 @@
+"""What an authorizer may say, and what becomes of it."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask, abort, session
+from werkzeug.exceptions import Unauthorized
+
+from protoo_flask import Reject
+from protoo_flask.core.errors import UsageError
+from protoo_flask.settings import Settings
+from protoo_flask.site.authorization import MAX_UUID_LENGTH, check_origin, identify
+
+
+@pytest.fixture
+def app():
+    app = Flask("site")
+    app.secret_key = "secret"
+    return app
+
+
+def identify_in(app, authorizer=None, url="/protoo", logged_in=None, **options):
+    with app.test_request_context(url):
+        session.update(logged_in or {})
+        return identify(authorizer, Settings.load({}, options))
+
+
+@pytest.mark.parametrize(
+    ("answer", "identity"),
+    [
+        (("alice", "a1"), ("alice", "a1", None)),
+        (("alice", "a1", {"role": "admin"}), ("alice", "a1", {"role": "admin"})),
+        ((42, 7), ("42", "7", None)),
+        ((0, 0), ("0", "0", None)),
+    ],
+)
+def test_an_authorizer_says_who_it_is(app, answer, identity):
+    assert tuple(identify_in(app, lambda: answer)) == identity
+
+
+@pytest.mark.parametrize("uuid", [None, ""])
+def test_a_device_without_a_uuid_is_given_one_that_is_unique(app, uuid):
+    uuids = {identify_in(app, lambda: ("alice", uuid)).uuid for _ in range(100)}
+
+    assert len(uuids) == 100
+    assert all(len(uuid) >= 8 for uuid in uuids)
+
+
+@pytest.mark.parametrize(
+    "answer", ["alice", "al", ["alice", "a1"], ("alice",), (), ("a", "b", "c", "d"), True, 0]
+)
+def test_anything_else_is_a_mistake_that_is_explained(app, answer):
+    with pytest.raises(UsageError) as caught:
+        identify_in(app, lambda: answer)
+
+    assert str(caught.value) == (
+        "the function given to @protoo.authorize returns (username, uuid), "
+        f"(username, uuid, data), or None to refuse; it returned {answer!r}"
+    )
+
+
+@pytest.mark.parametrize("username", [None, ""])
+def test_nobody_is_a_mistake_too(app, username):
+    with pytest.raises(UsageError, match="no username; return None to refuse"):
+        identify_in(app, lambda: (username, "a1"))
+
+
+def test_to_return_nothing_is_to_refuse(app):
+    with pytest.raises(Reject) as caught:
+        identify_in(app, lambda: None)
+
+    assert (caught.value.code, caught.value.reason) == (403, "not authorized")
+
+
+def test_what_an_authorizer_raises_is_its_own_business(app):
+    with pytest.raises(Unauthorized):
+        identify_in(app, lambda: abort(401))
+
+
+def test_a_uuid_is_bounded_whoever_gave_it(app):
+    longest = MAX_UUID_LENGTH * "x"
+    assert identify_in(app, lambda: ("alice", longest)).uuid == longest
+    for refuse in (
+        lambda: identify_in(app, lambda: ("alice", longest + "x")),
+        lambda: identify_in(app, url=f"/?uuid={longest}x", logged_in={"username": "alice"}),
+    ):
+        with pytest.raises(Reject, match="400 a uuid has at most 128 characters"):
+            refuse()
+
+
+@pytest.mark.parametrize(
+    ("logged_in", "username"), [({"username": "alice"}, "alice"), ({"username": 7}, "7")]
+)
+def test_by_default_the_session_says_who_it_is(app, logged_in, username):
+    identity = identify_in(app, url="/protoo?uuid=a1", logged_in=logged_in)
+
+    assert tuple(identity) == (username, "a1", None)
+
+
+def test_the_key_of_the_session_is_a_setting(app):
+    who = {"username": "alice", "_user_id": "17"}
+
+    assert identify_in(app, logged_in=who, session_key="_user_id").username == "17"
+
+
+@pytest.mark.parametrize("logged_in", [{}, {"username": ""}, {"username": None}, {"user": "a"}])
+def test_by_default_who_has_not_logged_in_is_refused(app, logged_in):
+    with pytest.raises(Reject, match="403 not logged in"):
+        identify_in(app, logged_in=logged_in)
+
+
+def test_without_a_secret_key_nobody_has_logged_in():
+    with Flask("site").test_request_context("/protoo"):
+        with pytest.raises(Reject, match="403 not logged in"):
+            identify(None, Settings())
+
+
+@pytest.mark.parametrize("code", [200, 299, 700, 0, "403", 403.0, True, None])
+def test_a_refusal_has_the_status_of_one(code):
+    with pytest.raises(UsageError, match="Reject"):
+        Reject(code, "no")
+
+
+@pytest.mark.parametrize(
+    ("url", "origin", "allowed", "welcome"),
+    [
+        ("https://site.example/", "https://site.example", None, True),
+        ("https://site.example/", "https://site.example:443", None, True),
+        ("https://site.example/", "http://site.example", None, False),
+        ("http://site.example/", "https://site.example", None, True),
+        ("http://site.example:8000/", "https://site.example", None, False),
+        ("http://site.example/", "https://other.example", [], False),
+        ("http://site.example/", "https://other.example", ["https://other.example:443/"], True),
+        ("http://site.example/", "app://other.example", ["app://other.example"], True),
+        # The origin of a sandboxed frame is nobody's.
+        ("http://site.example/", "null", ["https://other.example"], False),
+        ("http://site.example/", "null", "*", True),
+    ],
+)
+def test_an_origin_is_a_scheme_a_host_and_a_port(app, url, origin, allowed, welcome):
+    with app.test_request_context(base_url=url, headers={"Origin": origin}) as context:
+        settings = Settings(allowed_origins=allowed)
+        if welcome:
+            check_origin(context.request, settings)
+        else:
+            with pytest.raises(Reject, match=f"403 origin {origin} is not allowed"):
+                check_origin(context.request, settings)
