@@ -143,5 +143,5 @@ KIND = Kind(
     "a request and its reply, with so many connected peers",
     run,
     (Metric("floors", "CPU, of the floor's", "x"), CPU),
-    (Target("the dearest crowd size, to the cheapest", LIMIT, "x", unevenness),),
+    (Target("the most expensive crowd size, compared with the cheapest", LIMIT, "x", unevenness),),
 )

@@ -67,7 +67,7 @@ KIND = Kind(
     (CPU,),
     (
         ratio(
-            "a handshake, to protoo-server 4",
+            "a handshake, compared with protoo-server 4",
             1.5,
             Key("handshake", OURS, "cpu"),
             Key("handshake", PROTOO_SERVER, "cpu"),

@@ -58,7 +58,7 @@ KIND = Kind(
         for depth in (DEPTH, 1)
     ),
     (
-        _limit(f"CPU of a request, {DEPTH} at once, to one at a time", "cpu"),
-        _limit(f"time of a request, {DEPTH} at once, to one at a time", "clock"),
+        _limit(f"CPU of a request, {DEPTH} at once, compared with one at a time", "cpu"),
+        _limit(f"time of a request, {DEPTH} at once, compared with one at a time", "clock"),
     ),
 )

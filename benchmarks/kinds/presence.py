@@ -73,5 +73,5 @@ KIND = Kind(
     "a change of presence, told to 1000 watchers, for each of them",
     run,
     (CPU,),
-    (figure("a change told to 1000 watchers, for each", 12, "µs", Key("presence", OURS, "cpu")),),
+    (figure("a change sent to 1000 watchers, for each", 12, "µs", Key("presence", OURS, "cpu")),),
 )

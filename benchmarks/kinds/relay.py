@@ -77,7 +77,7 @@ KIND = Kind(
     (CPU, *LATENCIES),
     (
         ratio(
-            "a relayed message, to a request",
+            "a relayed message, compared with a request",
             2.2,
             Key("relay", OURS, "cpu"),
             Key("relay", OURS, "request cpu"),

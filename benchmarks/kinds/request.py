@@ -65,9 +65,11 @@ KIND = Kind(
     run,
     (CPU, *LATENCIES),
     (
-        _limit("a request, to protoo-server 4", 1.0, OURS, PROTOO_SERVER),
-        _limit("a request, to a bare flask-sock echo", 0.33, OURS, FLASK_SOCK),
-        _limit("a request, to Flask-SocketIO", 0.066, OURS, FLASK_SOCKETIO),
-        _limit("a request with a teardown function, to one without", 1.35, TEARDOWN, OURS),
+        _limit("a request, compared with protoo-server 4", 1.0, OURS, PROTOO_SERVER),
+        _limit("a request, compared with a bare flask-sock echo", 0.33, OURS, FLASK_SOCK),
+        _limit("a request, compared with Flask-SocketIO", 0.066, OURS, FLASK_SOCKETIO),
+        _limit(
+            "a request with a teardown function, compared with one without", 1.35, TEARDOWN, OURS
+        ),
     ),
 )
