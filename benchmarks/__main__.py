@@ -3,6 +3,7 @@
     python dev.py bench [--short] [--only KIND,KIND] [--servers NAME,NAME] [--rounds N]
     python dev.py bench --write-docs
     python dev.py bench instructions [--count N]
+    python dev.py bench trips [--show TRIP]
 
 Ends with status 1 when a target is missed, or something has failed.
 """
@@ -17,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Iterable, Sequence
 
-from . import instructions, machine
+from . import instructions, machine, trips
 from .catalogue import CATALOGUE, FLASK_SOCK, FLOOR, OURS, PROTOO_SERVER, add_checkout
 from .docs_page import write_docs
 from .kinds import KINDS, SHORT_KINDS
@@ -54,6 +55,8 @@ def parse(args: Sequence[str]) -> argparse.Namespace:
 def main(args: Sequence[str]) -> int:
     if args and args[0] == "instructions":
         return instructions.main(args[1:])
+    if args and args[0] == "trips":
+        return trips.main(args[1:])
     options = parse(args)
     is_part = bool(options.short or options.only or options.servers)
     path = RESULTS / ("part.json" if is_part else "full.json")
