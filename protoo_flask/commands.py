@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import click
 from flask import current_app
@@ -12,9 +11,7 @@ from flask.cli import AppGroup
 from .core.errors import BadPath
 from .core.routing.inspection import Row, list_routes, match
 from .core.routing.layer import RoutingOptions
-
-if TYPE_CHECKING:
-    from .core.routing.router import Router
+from .core.routing.router import Router
 
 commands = AppGroup("protoo", help="Look at the routing of protoo requests.")
 
@@ -54,9 +51,9 @@ def show_match(method: str, path: str) -> None:
 
 
 def _router() -> Router:
-    live = current_app.extensions["protoo"]
-    settings = live.settings
-    router: Router = live.protoo.router
+    site = current_app.extensions["protoo"]
+    settings = site.settings
+    router: Router = site.protoo.router
     router.freeze(RoutingOptions(settings.case_sensitive_routing, settings.strict_routing))
     return router
 

@@ -21,7 +21,8 @@ from .core.routing.router import Router
 from .settings import PREFIX, Settings
 from .site.authorization import Authorizer
 from .site.flask_framework import EVENTS, FORMS, Listeners
-from .site.site import LiveApp
+from .site.site import Site
+from .site.views import Views
 
 
 class Protoo(Verbs):
@@ -54,7 +55,7 @@ class Protoo(Verbs):
         self.authorizer: Authorizer | None = None
         #: ``{name of a signal: functions}``, given to :meth:`on`.
         self.listeners: Listeners = {}
-        self._live_apps: WeakSet[LiveApp] = WeakSet()
+        self._sites: WeakSet[Site] = WeakSet()
         if app is not None:
             self.init_app(app)
 
@@ -70,14 +71,15 @@ class Protoo(Verbs):
         settings = Settings.load(app.config, self._options)
         _warn_of_unknown_settings(app)
         app.config.update(settings.to_config())
-        live = LiveApp(self, app, settings)
-        app.extensions["protoo"] = live
-        self._live_apps.add(live)
+        site = Site(self, app, settings)
+        app.extensions["protoo"] = site
+        self._sites.add(site)
+        views = Views(site)
         blueprint = Blueprint(
             "protoo", __name__, static_folder="static", static_url_path=settings.path
         )
-        blueprint.add_url_rule(settings.path, "handshake", live.handshake, websocket=True)
-        blueprint.add_url_rule(settings.path, "plain_http", live.answer_plain_http)
+        blueprint.add_url_rule(settings.path, "handshake", views.handshake, websocket=True)
+        blueprint.add_url_rule(settings.path, "plain_http", views.plain_http)
         app.register_blueprint(blueprint)
         app.cli.add_command(commands)
 
@@ -184,11 +186,11 @@ class Protoo(Verbs):
 
     def peers(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
         """Return the peers of a user, of a device, of both, or all of them."""
-        return self._live.peers(username, uuid)
+        return self._site.peers(username, uuid)
 
     def peer(self, username: str, uuid: str) -> Peer | None:
         """Return one peer, or ``None``."""
-        return self._live.peer(username, uuid)
+        return self._site.peer(username, uuid)
 
     def broadcast(
         self,
@@ -223,22 +225,22 @@ class Protoo(Verbs):
 
         :returns: how many there were.
         """
-        return self._live.disconnect(username, uuid, code, reason)
+        return self._site.disconnect(username, uuid, code, reason)
 
     def close(self) -> None:
         """Close every connection with 1001, and answer new ones with 503."""
-        self._live.close()
+        self._site.close()
 
     @property
-    def _live(self) -> LiveApp:
+    def _site(self) -> Site:
         if has_app_context():
-            live = current_app.extensions.get("protoo")
-            if isinstance(live, LiveApp) and live.protoo is self:
-                return live
-        apps = list(self._live_apps)
-        if len(apps) == 1:
-            return apps[0]
-        if not apps:
+            site = current_app.extensions.get("protoo")
+            if isinstance(site, Site) and site.protoo is self:
+                return site
+        sites = list(self._sites)
+        if len(sites) == 1:
+            return sites[0]
+        if not sites:
             raise UsageError("this Protoo has no app yet: Protoo(app), or protoo.init_app(app)")
         raise UsageError(
             "this Protoo serves several apps, so it must know which one is meant: "
@@ -255,12 +257,11 @@ class Protoo(Verbs):
         """
         from .serving import serve  # the server is not part of the extension
 
-        apps = list(self._live_apps)
-        if len(apps) > 1:
+        if len(self._sites) > 1:
             raise UsageError("this Protoo serves several apps: run one of them")
-        if not apps:
+        if not self._sites:
             self.init_app(Flask("protoo_flask.standalone", static_folder=None))
-        serve(self._live.app, host, port)
+        serve(self._site.app, host, port)
 
 
 def _warn_of_unknown_settings(app: Flask) -> None:

@@ -12,11 +12,13 @@ from typing import Any, Callable
 from protoo_flask.core.application import Application
 from protoo_flask.core.close_codes import ABNORMAL_CLOSURE, NORMAL_CLOSURE
 from protoo_flask.core.deadlines import Deadlines
-from protoo_flask.core.events import Event
+from protoo_flask.core.events import SiteEvent
 from protoo_flask.core.inbox import Inbox
-from protoo_flask.core.peers.peer import Identity
+from protoo_flask.core.link import Unsent
+from protoo_flask.core.peers.directory import Identity
 from protoo_flask.core.routing.layer import RoutingOptions
 from protoo_flask.core.routing.router import Router
+from protoo_flask.core.runtime import Limits, TimeLimits
 
 
 class FakeTimer:
@@ -109,6 +111,18 @@ class FakeScheduler:
         return True
 
 
+def postpone(calls: list[Any]) -> Callable[..., None]:
+    """Return a ``spawn`` that keeps its calls for the test, but for the handling of requests."""
+
+    def spawn(function: Callable[..., Any], *args: Any) -> None:
+        if function.__name__ == "_handle":
+            function(*args)
+        else:
+            calls.append((function, *args))
+
+    return spawn
+
+
 class FakeLink:
     """Collects what is sent."""
 
@@ -116,25 +130,40 @@ class FakeLink:
         self.payloads: list[bytes] = []
         self.closed: tuple[int, str] | None = None
         #: Messages that it has taken, and cannot send.
-        self.unsent: list[bytes] = []
+        self.unsent: Unsent = []
         self.is_stuck = False
+        self.is_paused = False
 
-    def send(self, payload: bytes) -> bool:
+    def send(self, payload: bytes, id: int | None = None) -> bool:
         if self.closed is not None:
             return False
-        (self.unsent if self.is_stuck else self.payloads).append(payload)
+        if self.is_stuck:
+            self.unsent.append((payload, id))
+        else:
+            self.payloads.append(payload)
         return True
 
     def retire(self, code: int, reason: str) -> None:
         self.close(code, reason)
 
-    def take_unsent(self) -> list[bytes]:
+    def fail(self, code: int, reason: str) -> bool:
+        was_open = self.closed is None
+        self.close(code, reason)
+        return was_open
+
+    def take_unsent(self) -> Unsent:
         unsent, self.unsent = self.unsent, []
         return unsent
 
     def close(self, code: int, reason: str) -> None:
         if self.closed is None:
             self.closed = (code, reason)
+
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
 
     def take(self) -> dict[str, Any]:
         """Take the oldest message that was sent."""
@@ -146,13 +175,13 @@ class FakeLink:
         return [self.take() for _ in list(self.payloads)]
 
 
-class FakeHost:
+class FakeFramework:
     """Runs everything at once and keeps what it is told."""
 
     def __init__(self) -> None:
-        self.logger = logging.getLogger("tests.host")
+        self.logger = logging.getLogger("tests.framework")
         #: Called with each event, like the listeners of a site.
-        self.on_event: list[Callable[[Event], Any]] = []
+        self.on_event: list[Callable[[SiteEvent], Any]] = []
         self.told: list[tuple[str, str]] = []
         self.errors: list[Any] = []
 
@@ -160,7 +189,7 @@ class FakeHost:
         """What the contexts of all peers do; a test may have them do something else."""
         function(*args)
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: SiteEvent) -> None:
         subject = event.subject
         self.told.append((event.name, getattr(subject, "username", subject)))
         for function in self.on_event:
@@ -176,11 +205,11 @@ class FakeHost:
 class FakeContext:
     """Runs code of the site as the host says."""
 
-    def __init__(self, host: FakeHost) -> None:
-        self.host = host
+    def __init__(self, framework: FakeFramework) -> None:
+        self.framework = framework
 
     def run(self, function: Callable[..., Any], *args: Any) -> None:
-        self.host.run(function, *args)
+        self.framework.run(function, *args)
 
 
 class FakeClient:
@@ -188,18 +217,15 @@ class FakeClient:
 
     def __init__(self, core: Core, username: str, uuid: str, data: Any = None) -> None:
         self.link = FakeLink()
-        self._registry = core.application.registry
         self.inbox: Inbox = core.application.connect(
-            Identity(username, uuid, data), self.link, FakeContext(core.host)
+            Identity(username, uuid, data), self.link, FakeContext(core.framework)
         )
         self.peer = self.inbox.peer
-        self.inbox.introduce()
+        self.inbox.open()
         self._ids = itertools.count(1)
 
     def send_raw(self, payload: bytes) -> None:
-        request = self.inbox.receive(payload)
-        if request is not None:
-            self.inbox.handle(request)
+        self.inbox.receive(payload)
 
     def send(self, message: dict[str, Any]) -> None:
         self.send_raw(json.dumps(message).encode())
@@ -232,7 +258,7 @@ class FakeClient:
         """Lose the connection, as its transport tells the core."""
         if self.link.closed is None:
             self.link.closed = (code, "")
-        self._registry.disconnect(self.peer, self.link, code)
+        self.inbox.closed(code)
 
     def leave(self) -> None:
         """Close the connection with 1000."""
@@ -248,6 +274,8 @@ class FakeClient:
 class Core:
     """An application with a clock of its own; the first client closes the registration."""
 
+    scheduler_class = FakeScheduler
+
     def __init__(
         self,
         router: Router | None = None,
@@ -255,17 +283,29 @@ class Core:
         **options: Any,
     ) -> None:
         self.routing_options = routing_options or RoutingOptions()
-        self.scheduler = FakeScheduler()
-        self.host = FakeHost()
+        self.scheduler = self.scheduler_class()
+        self.framework = FakeFramework()
         self.router = Router() if router is None else router
         self.owner = object()
-        options.setdefault("request_timeout", 10)
-        options.setdefault("session_timeout", 120)
-        options.setdefault("response_timeout", None)
-        options.setdefault("max_peers_per_user", 16)
-        options.setdefault("first_id", lambda: 100)
         self.application = Application(
-            self.owner, self.router, self.host, self.scheduler, **options
+            self.owner,
+            self.router,
+            self.framework,
+            self.scheduler,
+            TimeLimits(
+                options.pop("request_timeout", 10),
+                options.pop("session_timeout", 120),
+                options.pop("response_timeout", None),
+                options.pop("grace_period", 0),
+                options.pop("detection_time", 0),
+            ),
+            Limits(
+                options.pop("max_peers_per_user", 16),
+                options.pop("max_waiting", 1024 * 1024),
+                options.pop("parallel_requests", 1),
+            ),
+            first_id=options.pop("first_id", lambda: 100),
+            **options,
         )
 
     def connect(self, username: str = "alice", uuid: str = "a1", data: Any = None) -> FakeClient:

@@ -61,7 +61,7 @@ def test_the_transcript_of_the_ice_servers_is_what_happens():
     protoo.use("/ice", ice_servers(protoo, now=lambda: 1433895918 - 86400))
     [(_, _, question), (_, _, answer)] = transcript(ICE)
     inbox = join(app)
-    inbox.handle(inbox.receive(json.dumps(question).encode()))
+    inbox.receive(json.dumps(question).encode())
     assert inbox.peer.link.take() == answer
     app.extensions["protoo"].close()
 

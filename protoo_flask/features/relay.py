@@ -8,21 +8,19 @@ the lowest status when each of them has failed (RFC 3261 section 16.7).
 from __future__ import annotations
 
 from types import MethodType
-from typing import TYPE_CHECKING, Any, ContextManager, Sequence
+from typing import Any, ContextManager, Sequence
 
+from ..core.peers.peer import Peer
 from ..core.request import Request, answer, relay_answer
+from ..core.response import Response
 from ..core.transactions.client import OF_CORE
-
-if TYPE_CHECKING:
-    from ..core.peers.peer import Peer
-    from ..core.response import Response
 
 
 def relay(req: Request, peer: Peer) -> None:
     """Send a request on to a peer, whose responses answer it as they are; never blocks."""
-    timeout = peer.registry.request_timeout
+    timeout = peer.runtime.time_limits.request
     # A method of the request, as it were, and not a partial(): calling that leaves the interpreter.
-    peer.transactions.start(req, MethodType(relay_answer, req), timeout, OF_CORE)
+    peer.outbound.start(req, MethodType(relay_answer, req), timeout, OF_CORE)
 
 
 class Relay:
@@ -43,8 +41,8 @@ class Relay:
         """Send a message to all of them; never blocks."""
         self._missing = len(peers)
         for peer in peers:
-            timeout = peer.registry.request_timeout
-            peer.transactions.start(message, self.receive, timeout, OF_CORE)
+            timeout = peer.runtime.time_limits.request
+            peer.outbound.start(message, self.receive, timeout, OF_CORE)
 
     def receive(self, response: Response) -> None:
         """Take a response of one of them."""

@@ -15,7 +15,7 @@ from flask import Request, session
 from flask import request as flask_request
 
 from ..core.errors import Reject, UsageError
-from ..core.peers.peer import Identity
+from ..core.peers.directory import Identity
 from ..settings import Settings
 
 Authorizer = Callable[[], Any]

@@ -11,12 +11,13 @@ from typing import Any, Callable
 
 from flask import abort, current_app
 
-from ..core.application import Host
+from ..core.application import Application
 from ..core.close_codes import AUTHORIZATION_REVOKED
 from ..core.deadlines import Deadlines
 from ..core.errors import Reject
-from ..core.peers.peer import Link, Peer
-from ..core.peers.registry import Registry
+from ..core.handling import Framework
+from ..core.link import Link
+from ..core.peers.peer import Peer
 from .authorization import Answer
 from .contexts import HandshakeContext
 
@@ -39,16 +40,16 @@ class Reauthorization:
 
     def __init__(
         self,
-        registry: Registry,
-        host: Host,
+        application: Application,
+        framework: Framework,
         interval: float | None,
         ask: Callable[[], Answer],
     ) -> None:
-        self._registry = registry
-        self._host = host
+        self._application = application
+        self._framework = framework
         self._ask = ask
         self._closed = False
-        self._due: Deadlines[Peer] = Deadlines(registry.scheduler, interval, self._begin)
+        self._due: Deadlines[Peer] = Deadlines(application.runtime.scheduler, interval, self._begin)
 
     def watch(self, peer: Peer) -> None:
         """Ask about a peer when an interval is over, beginning now."""
@@ -72,11 +73,11 @@ class Reauthorization:
         # Whoever is away comes back with a handshake, which is authorized, and watched.
         if peer.online:
             # The site's database may be slow for one of them, and must not be for the rest.
-            self._registry.scheduler.spawn(self._check, peer)
+            self._application.runtime.scheduler.spawn(self._check, peer)
 
     def _check(self, peer: Peer) -> None:
         """Ask about one peer, and do what the answer demands."""
-        link = peer.link  # before its context: see Registry.connect()
+        link = peer.link  # before its context: see LocalDirectory.claim()
         context = peer.context
         assert isinstance(context, HandshakeContext)
         answers: list[Answer | None] = []
@@ -84,7 +85,7 @@ class Reauthorization:
             context.run_anew(lambda: answers.append(self._answer()))
         except Exception:
             # Which is no refusal: a database that is down must not throw everybody out.
-            self._host.logger.exception("could not authorize %r again", peer)
+            self._framework.logger.exception("could not authorize %r again", peer)
         finally:
             # Asking may have taken its time. When the device has connected again meanwhile,
             # the answer is about a handshake that nobody uses any more: the newer one was
@@ -116,7 +117,7 @@ class Reauthorization:
         """Return the status of a refusal; ``None`` for an error of any other kind."""
         if isinstance(error, Reject):
             return error.code
-        described = self._host.describe_error(error)
+        described = self._framework.describe_error(error)
         return None if described is None else described[0]
 
     def _obey(self, peer: Peer, link: Link | None, answer: Answer | None) -> None:
@@ -125,11 +126,12 @@ class Reauthorization:
             if answer.uuid in (None, peer.uuid):
                 peer.data = answer.data
                 return
-            self._host.logger.warning(
+            self._framework.logger.warning(
                 "%r is disconnected: asked again, the authorizer names another uuid, %r. It "
                 "must return the same one for the same handshake, or None",
                 peer,
                 answer.uuid,
             )
-        if link and self._registry.remove(peer, AUTHORIZATION_REVOKED, REASON, only=link):
-            self._host.logger.info("%r is not authorized any more", peer)
+        directory = self._application.directory
+        if link and directory.remove(peer, AUTHORIZATION_REVOKED, REASON, only=link):
+            self._framework.logger.info("%r is not authorized any more", peer)

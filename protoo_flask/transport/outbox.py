@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Callable, ContextManager, Sequence
 
+from ..core.link import Unsent
 from ..core.scheduling import one_step
 from .channel import Channel
 from .websocket.frames import TEXT
@@ -81,10 +82,10 @@ class Outbox:
         # messages are sent to the end, whatever is taken back.
         self._buffer = b""
         self._sent = 0
-        self._batch: Sequence[tuple[int, int, bytes]] = ()
+        self._batch: Sequence[tuple[int, int, bytes, int | None]] = ()
         # The messages behind it, and how many bytes they count. Of most clients nothing
         # ever waits, and an empty deque takes as much memory as a connection's socket.
-        self._queue: deque[tuple[int, bytes]] | None = None
+        self._queue: deque[tuple[int, bytes, int | None]] | None = None
         self._queued = 0
         self._finish: Callable[[], None] | None = None
 
@@ -93,13 +94,16 @@ class Outbox:
         """Bytes that wait; a message not encoded yet counts its payload and a header."""
         return len(self._buffer) - self._sent + self._queued
 
-    def send(self, opcode: int, payload: bytes, bounded: bool = True) -> bool:
+    def send(
+        self, opcode: int, payload: bytes, id: int | None = None, bounded: bool = True
+    ) -> bool:
         """Send a message, or keep it; ``False`` when the bound is exceeded (it is not kept).
 
+        :param id: given back with the message by :meth:`take_unsent`.
         :param bounded: ``False`` for a Close frame, which must always find a place.
         """
         if self._waiting:
-            return self._keep(opcode, payload, bounded)
+            return self._keep(opcode, payload, id, bounded)
         # Called as self._encode(), they would be looked for in the class first.
         encode, hold_back = self._encode, self._channel.hold_back
         frame = encode(opcode, payload)
@@ -115,7 +119,7 @@ class Outbox:
                 return True
             self._wait()
         self._buffer, self._sent = frame, sent
-        self._batch = ((len(frame), opcode, payload),)
+        self._batch = ((len(frame), opcode, payload, id),)
         return True
 
     def hold(self, first: bytes = b"") -> None:
@@ -133,8 +137,8 @@ class Outbox:
             self._held = False
             self._flush()
 
-    def take_unsent(self) -> list[bytes]:
-        """Take back what waits: the payloads of text messages, in the order of sending.
+    def take_unsent(self) -> Unsent:
+        """Take back the text messages that wait, in order: their payloads and ids.
 
         A frame that is partly sent is finished all the same, or nothing could follow it.
         Its payload is given back nevertheless: should the connection end before it is
@@ -149,13 +153,13 @@ class Outbox:
         batch, self._batch = self._batch, ()
         queue, self._queue = self._queue, None
         self._queued = 0
-        unsent = [(opcode, payload) for end, opcode, payload in batch if end > self._sent]
+        unsent = [message[1:] for message in batch if message[0] > self._sent]
         unsent += queue or ()
         if batch:
-            boundaries = [0, *(end for end, _, _ in batch)]
+            boundaries = [0, *(item[0] for item in batch)]
             end_of_frame = min(end for end in boundaries if end >= self._sent)
             self._buffer = self._buffer[:end_of_frame]
-        return [payload for opcode, payload in unsent if opcode == TEXT]
+        return [(payload, id) for opcode, payload, id in unsent if opcode == TEXT]
 
     def finish(self, function: Callable[[], None]) -> None:
         """Call ``function()`` when everything has been sent, or nothing can be: now or later."""
@@ -170,7 +174,7 @@ class Outbox:
         self._queued = 0
         self._finish = None
 
-    def _keep(self, opcode: int, payload: bytes, bounded: bool) -> bool:
+    def _keep(self, opcode: int, payload: bytes, id: int | None, bounded: bool) -> bool:
         size = len(payload) + HEADER_SIZE
         if self._held and (self._queued > WRITE_SIZE or self.size + size > self._limit):
             # Enough for one write; and whoever holds so much back does not read slowly.
@@ -181,7 +185,7 @@ class Outbox:
             return False
         if self._queue is None:
             self._queue = deque()
-        self._queue.append((opcode, payload))
+        self._queue.append((opcode, payload, id))
         self._queued += size
         return True
 
@@ -225,10 +229,10 @@ class Outbox:
         queue = self._queue
         assert queue is not None
         frames: list[bytes] = []
-        batch: list[tuple[int, int, bytes]] = []
+        batch: list[tuple[int, int, bytes, int | None]] = []
         self._sent = end = 0
         while queue:
-            opcode, payload = queue[0]
+            opcode, payload, id = queue[0]
             size = len(payload) + HEADER_SIZE
             if frames and end + size > WRITE_SIZE:
                 break
@@ -236,7 +240,7 @@ class Outbox:
             self._queued -= size
             frames.append(self._encode(opcode, payload))
             end += len(frames[-1])
-            batch.append((end, opcode, payload))
+            batch.append((end, opcode, payload, id))
         self._batch = batch
         self._buffer = b"".join(frames)
 

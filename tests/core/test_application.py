@@ -102,7 +102,7 @@ def test_a_notification_is_never_answered(path):
 def test_an_error_is_answered_with_its_status_or_500(error, answer):
     core = Core()
     assert answer_to(raising(error), core) == answer
-    assert core.host.errors == [error]
+    assert core.framework.errors == [error]
 
 
 def test_an_error_given_to_next_is_answered_like_one_that_is_raised():
@@ -113,7 +113,7 @@ def test_an_error_given_to_next_is_answered_like_one_that_is_raised():
 
 def test_the_host_may_know_better_what_an_error_says():
     core = Core()
-    core.host.describe_error = lambda error: (
+    core.framework.describe_error = lambda error: (
         (418, "teapot") if isinstance(error, KeyError) else None
     )
     core.router.get("/other", raising(ValueError()))
@@ -132,7 +132,7 @@ def test_a_reason_may_be_any_object_that_reads_as_text():
 def test_a_reason_that_cannot_be_sent_is_replaced():
     core = Core()
     assert answer_to(raising(Reject(403, "\ud800")), core) == (500, "internal server error")
-    assert len(core.host.errors) == 1
+    assert len(core.framework.errors) == 1
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_an_error_after_the_final_reply_is_logged_and_told_but_not_answered(erro
         raise error
 
     assert answer_to(reply_and_fail, core) == (200, "OK")
-    assert core.host.errors == [error]
+    assert core.framework.errors == [error]
     assert caplog.records[0].exc_info[1] is error
 
 
@@ -182,13 +182,13 @@ def test_a_second_final_reply_is_an_error_in_the_log(caplog):
 
     assert answer_to(reply_twice, core) == (200, "OK")
     assert "came too late" in caplog.text
-    assert len(core.host.errors) == 1
+    assert len(core.framework.errors) == 1
 
 
 def test_a_bad_status_in_a_handler_is_answered_500():
     core = Core()
     assert answer_to(lambda req, next: req.reply(99), core) == (500, "internal server error")
-    assert isinstance(core.host.errors[0], UsageError)
+    assert isinstance(core.framework.errors[0], UsageError)
 
 
 def test_data_that_cannot_be_sent_is_answered_500():
@@ -207,7 +207,7 @@ def test_an_exception_that_is_false_is_an_error_all_the_same():
     core.router.use(raising(Errors()))
     core.router.get("/", lambda req, next: req.reply(200, "not checked at all"))
     assert core.connect().request("get", "/")["status"] == 500
-    assert len(core.host.errors) == 1
+    assert len(core.framework.errors) == 1
 
 
 def test_an_error_that_the_host_raises_after_the_chain_is_answered_unless_that_was_done():
@@ -220,14 +220,14 @@ def test_an_error_that_the_host_raises_after_the_chain_is_answered_unless_that_w
         function(*args)
         raise Teardown
 
-    core.host.run = run
+    core.framework.run = run
     core.router.get("/answered", lambda req, next: req.reply(200))
     core.router.get("/open", lambda req, next: requests.append(req))
     alice = core.connect()
     assert alice.request("get", "/answered")["status"] == 200
     assert alice.request("get", "/open")["status"] == 500
     assert alice.take_all() == []
-    assert [type(error) for error in core.host.errors] == [Teardown, Teardown]
+    assert [type(error) for error in core.framework.errors] == [Teardown, Teardown]
 
 
 def test_what_is_no_exception_is_answered_500_and_goes_on():
@@ -252,7 +252,7 @@ def test_handlers_run_in_the_contexts_of_their_peer():
 
     core.router.get("/", lambda req, next: (ran.append("handler"), next()))
     for client in (core.connect("bob", "b1"), core.connect("alice", "a1")):
-        client.peer.context = FakeContext(core.host)
+        client.peer.context = FakeContext(core.framework)
         client.peer.context.run = partial(run_as, client.peer)
     client.request("get", "/")
     assert ran == ["before alice", "handler", "after"]
@@ -265,7 +265,7 @@ def test_a_chain_that_is_far_too_long_is_answered_500(caplog):
     core.router.get("/short", lambda req, next: req.reply(200))
     alice = core.connect()
     assert alice.request("get", "/")["status"] == 500
-    assert isinstance(core.host.errors[0], RecursionError)
+    assert isinstance(core.framework.errors[0], RecursionError)
     assert alice.take_all() == []
 
 
@@ -308,7 +308,7 @@ def test_a_handler_may_disconnect_its_own_peer():
     alice = core.connect()
     alice.start_request("get", "/")
     assert alice.link.closed == (3001, "bye")
-    assert alice.take_all() == core.host.errors == []
+    assert alice.take_all() == core.framework.errors == []
 
 
 def test_close_closes_every_link_with_1001():
@@ -318,7 +318,7 @@ def test_close_closes_every_link_with_1001():
     clients[0].peer.send(Request("get"), told.append)
     core.application.close()
     assert [client.link.closed for client in clients] == [(1001, "shutting down")] * 2
-    assert core.application.registry.find() == []
+    assert core.application.directory.find() == []
     assert [response.status for response in told] == [410]
     assert core.scheduler.pending_timers == 0
 

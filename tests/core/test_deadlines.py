@@ -72,7 +72,7 @@ def test_requests_expire_each_in_its_time_in_order():
     assert alice.take_all() == []
     core.scheduler.advance(0.1)
     assert [answer["id"] for answer in alice.take_all()] == [second, third]
-    assert len(core.application.unanswered) == core.scheduler.pending_timers == 0
+    assert len(core.application.runtime.unanswered) == core.scheduler.pending_timers == 0
 
 
 @pytest.mark.parametrize("how", ["reply", "next", "error", "bad path"])
@@ -83,7 +83,7 @@ def test_what_is_answered_is_not_waited_for(how, caplog):
     core.router.get("/bad path/:x", forget)
     alice = core.connect()
     alice.request("get", f"/{how}/%zz" if how == "bad path" else f"/{how}")
-    assert len(core.application.unanswered) == 0
+    assert len(core.application.runtime.unanswered) == 0
     caplog.clear()
     core.scheduler.advance(100)
     assert alice.take_all() == caplog.records == []
@@ -139,7 +139,7 @@ def test_a_handler_that_blocks_for_too_long_is_answered_for_and_its_reply_comes_
     alice = core.connect()
     assert alice.request("get", "/")["status"] == 504
     assert "block" in caplog.text
-    assert alice.take_all() == core.host.errors == []
+    assert alice.take_all() == core.framework.errors == []
 
 
 def test_after_the_504_the_id_is_free_and_the_connection_lives():

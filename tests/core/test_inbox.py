@@ -234,7 +234,7 @@ def test_a_path_that_is_too_long_is_answered_414_without_looking_at_it(length):
     answer = alice.request("get", "/" + "a" * (length - 1))
     assert (answer["status"], answer["reason"]) == (414, "a path has at most 4096 characters")
     assert requests == []
-    assert len(core.application.unanswered) == 0
+    assert len(core.application.runtime.unanswered) == 0
     assert alice.link.closed is None
 
 

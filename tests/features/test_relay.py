@@ -128,15 +128,15 @@ def test_an_answer_is_given_once():
 
 def test_who_was_answered_by_another_thread_just_now_has_an_answer():
     req = Forwarded(0).req
-    inbox = req._asker
+    inbox = req._responder
 
     class Quicker:
         def respond(self, request, status, reason, data):
-            req._asker = inbox
+            req._responder = inbox
             req.reply(504)
             req.reply(200)  # what is left of the outer reply()
 
-    req._asker = Quicker()
+    req._responder = Quicker()
     assert answer(req, Response(486)) is False
     assert req.response.status == 504
 

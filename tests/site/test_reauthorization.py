@@ -12,8 +12,9 @@ from flask import Response, abort, g, has_request_context, redirect, request, se
 from werkzeug.exceptions import HTTPException
 
 from protoo_flask import Protoo, Reject
-from protoo_flask.site import site as live
+from protoo_flask.site import site as site_module
 from protoo_flask.site.contexts import HandshakeContext
+from protoo_flask.site.views import Views
 
 from ..fakes import FakeLink, FakeScheduler
 from ..joining import make_app
@@ -34,7 +35,7 @@ class MemoryConnection(FakeLink):
         """Nothing was held back."""
 
     def drop(self):
-        self._disconnect(self.inbox, self, 1006)
+        self._disconnect(self.inbox, 1006)
 
 
 class Site:
@@ -67,10 +68,10 @@ class Site:
         headers = {"Cookie": f"session={cookie}"}
         with app.test_request_context(url, headers=headers) as context:
             app.preprocess_request()
-            identity = door._identify()
+            identity = Views(door)._identify()
             kept = HandshakeContext(app, context.request, context.session)
         door.open(self.scheduler)
-        return door._starter(identity, kept, None)(None, b"")
+        return door.connector(identity, kept, None)(None, b"")
 
     def names(self):
         return sorted(peer.username for peer in self.protoo.peers())
@@ -78,7 +79,7 @@ class Site:
 
 @pytest.fixture
 def make_site(monkeypatch):
-    monkeypatch.setattr(live, "SharedConnection", MemoryConnection)
+    monkeypatch.setattr(site_module, "SharedConnection", MemoryConnection)
     sites = []
 
     def make_site(scheduler=None, reauthorize_interval=10, **options):

@@ -31,7 +31,7 @@ def make_site(world: Any) -> Iterator[Callable[..., Site]]:
         for site in sites:
             site.close()
     for site in sites:
-        assert site.application.registry.find() == []
+        assert site.application.directory.find() == []
         assert {client.connection.state for client in site.clients} <= {"closed"}
     if fds is not None:
         assert count_fds() == fds

@@ -18,6 +18,11 @@ from protoo_flask.transport.websocket.frames import FrameCodec, close_payload
 from .wire import CLOSE, PING, TEXT
 
 
+def unsent_of(outbox):
+    """Take back what waits; returns the payloads."""
+    return [payload for payload, _ in outbox.take_unsent()]
+
+
 def encode(opcode: int, payload: bytes) -> bytes:
     """Write a frame that a reader of these tests can read: ``b"<text>"``."""
     return b"<" + payload + b">"
@@ -237,7 +242,7 @@ def test_a_close_frame_always_finds_a_place(channel, outbox):
 def test_what_waits_is_taken_back_but_a_frame_that_was_begun_is_finished(channel, outbox):
     channel.room = 2
     send_texts(outbox, b"first", b"second", b"third")
-    assert outbox.take_unsent() == [b"first", b"second", b"third"]
+    assert unsent_of(outbox) == [b"first", b"second", b"third"]
     assert outbox.size == len(b"irst>")
     outbox.send(CLOSE, b"close", bounded=False)
     channel.make_room(100)
@@ -246,7 +251,7 @@ def test_what_waits_is_taken_back_but_a_frame_that_was_begun_is_finished(channel
 
 def test_frames_of_which_nothing_was_sent_are_taken_back_whole(channel, outbox):
     send_texts(outbox, b"first", b"second")
-    assert outbox.take_unsent() == [b"first", b"second"]
+    assert unsent_of(outbox) == [b"first", b"second"]
     assert outbox.size == 0
     outbox.send(CLOSE, b"close", bounded=False)
     channel.make_room(100)
@@ -271,7 +276,7 @@ def test_of_what_was_joined_only_what_was_not_sent_is_taken_back(
 ):
     send_texts(outbox, b"first", b"second", b"third", b"fourth")
     channel.make_room(room)
-    assert outbox.take_unsent() == unsent
+    assert unsent_of(outbox) == unsent
     outbox.send(CLOSE, b"close", bounded=False)
     channel.make_room(100)
     assert channel.received == wire + b"<close>"
@@ -281,7 +286,7 @@ def test_control_frames_are_not_given_back_and_not_sent(channel, outbox):
     outbox.send(PING, b"first")
     send_texts(outbox, b"second")
     outbox.send(PING, b"third")
-    assert outbox.take_unsent() == [b"second"]
+    assert unsent_of(outbox) == [b"second"]
     channel.make_room(100)
     assert channel.received == b""
 
@@ -289,10 +294,10 @@ def test_control_frames_are_not_given_back_and_not_sent(channel, outbox):
 def test_nothing_is_given_back_twice(channel, outbox):
     channel.room = 2
     send_texts(outbox, b"first", b"second")
-    assert outbox.take_unsent() == [b"first", b"second"]
-    assert outbox.take_unsent() == []
+    assert unsent_of(outbox) == [b"first", b"second"]
+    assert unsent_of(outbox) == []
     channel.make_room(2)
-    assert outbox.take_unsent() == []
+    assert unsent_of(outbox) == []
     channel.make_room(100)
     assert channel.received == b"<first>"
 
@@ -300,7 +305,7 @@ def test_nothing_is_given_back_twice(channel, outbox):
 def test_what_is_given_back_are_the_objects_that_were_sent(channel, outbox):
     payloads = [bytes((n,)) * 5 for n in range(3)]
     send_texts(outbox, *payloads)
-    assert [id(payload) for payload in outbox.take_unsent()] == [id(one) for one in payloads]
+    assert [id(payload) for payload in unsent_of(outbox)] == [id(one) for one in payloads]
 
 
 def test_the_end_is_told_at_once_when_nothing_waits(outbox):
@@ -336,7 +341,7 @@ def test_what_a_broken_socket_did_not_take_is_given_back(channel, outbox):
     send_texts(outbox, b"first", b"second")
     assert channel.aborted == 1
     assert not channel.is_watched
-    assert outbox.take_unsent() == [b"first", b"second"]
+    assert unsent_of(outbox) == [b"first", b"second"]
 
 
 def test_a_socket_that_breaks_while_messages_wait_is_reported_and_ends(channel, outbox):
@@ -351,7 +356,7 @@ def test_a_socket_that_breaks_while_messages_wait_is_reported_and_ends(channel, 
     assert told == [1]
     outbox.finish(lambda: told.append(2))
     assert told == [1, 2]
-    assert outbox.take_unsent() == [b"second"]
+    assert unsent_of(outbox) == [b"second"]
 
 
 # Holding back ----------------------------------------------------------------------------------
@@ -385,7 +390,7 @@ def test_what_is_held_is_neither_given_back_nor_dropped(channel, outbox, room):
     channel.room = room
     if room:
         outbox.release()
-    assert outbox.take_unsent() == [b"early"]
+    assert unsent_of(outbox) == [b"early"]
     outbox.send(CLOSE, b"close", bounded=False)
     outbox.release()
     channel.make_room(100)
@@ -429,7 +434,7 @@ def test_each_message_is_sent_or_given_back(compressed, room, steps, broken, rea
         channel.make_room(1)
     got_before = reader.read(channel.received)
     written = len(channel.received)
-    unsent = outbox.take_unsent()
+    unsent = unsent_of(outbox)
     assert got_before == accepted[: len(got_before)]
     assert got_before + unsent == accepted
     # A frame that was begun is finished; then Close comes, and nothing else.
@@ -548,7 +553,7 @@ def test_what_the_socket_does_not_take_at_the_end_of_a_round_waits_for_it(outbox
 
 def test_what_is_held_back_leaves_before_the_rest_is_taken_back(outbox, round_of):
     send_texts(outbox, b"one")
-    assert outbox.take_unsent() == []
+    assert unsent_of(outbox) == []
     assert round_of.received == b"<one>"
     round_of.end_round()
     assert round_of.received == b"<one>"
@@ -559,7 +564,7 @@ def test_of_what_was_held_back_for_a_broken_socket_all_is_taken_back(outbox, rou
     round_of.broken = True
     round_of.end_round()
     assert round_of.aborted == 1
-    assert outbox.take_unsent() == [b"one", b"two"]
+    assert unsent_of(outbox) == [b"one", b"two"]
 
 
 def test_what_is_to_be_done_when_all_is_sent_waits_for_the_end_of_the_round(outbox, round_of):
@@ -581,7 +586,7 @@ def test_what_a_connection_that_has_ended_held_back_is_forgotten(outbox, round_o
 def test_an_answered_handshake_is_not_sent_by_taking_back(outbox, round_of):
     outbox.hold(b"101")
     send_texts(outbox, b"one")
-    assert outbox.take_unsent() == [b"one"]
+    assert unsent_of(outbox) == [b"one"]
     assert round_of.received == b""
     outbox.release()
     assert round_of.received == b"101"

@@ -22,16 +22,17 @@ import gevent.socket
 
 from protoo_flask.core.application import Application
 from protoo_flask.core.deadlines import Deadlines
-from protoo_flask.core.peers.peer import Identity
+from protoo_flask.core.peers.directory import Identity
 from protoo_flask.core.routing.layer import RoutingOptions
 from protoo_flask.core.routing.router import Router
+from protoo_flask.core.runtime import Limits, TimeLimits
 from protoo_flask.transport.connection import Connection, SharedConnection
 from protoo_flask.transport.greenlets.channel import GreenletChannel
 from protoo_flask.transport.greenlets.loop import GreenletLoop
 from protoo_flask.transport.threads.channel import ThreadChannel
 from protoo_flask.transport.threads.loop import ThreadLoop
 from protoo_flask.transport.websocket.frames import FrameCodec
-from tests.fakes import FakeContext, FakeHost
+from tests.fakes import FakeContext, FakeFramework
 
 from .wire import HANDSHAKE, PATIENCE, Client
 
@@ -222,10 +223,16 @@ class Site:
     :param settings: those of :class:`Connection`, and ``max_message_size``.
     """
 
-    def __init__(self, world: Any, max_peers_per_user: int = 2, **settings: Any) -> None:
+    def __init__(
+        self,
+        world: Any,
+        max_peers_per_user: int = 2,
+        parallel_requests: int = 1,
+        **settings: Any,
+    ) -> None:
         self.world = world
         self.router = Router()
-        self.host = FakeHost()
+        self.framework = FakeFramework()
         self.clients: list[Client] = []
         self._silences: list[Deadlines[Connection]] = []
         #: For each connection that is no longer open: its code, and what it hands over.
@@ -239,12 +246,11 @@ class Site:
         self.application = Application(
             object(),
             self.router,
-            self.host,
+            self.framework,
             world.loop,
+            TimeLimits(request=PATIENCE),
+            Limits(max_peers_per_user, parallel_requests=parallel_requests),
             first_id=lambda: 100,
-            request_timeout=PATIENCE,
-            response_timeout=None,
-            max_peers_per_user=max_peers_per_user,
         )
 
     def connect(self, username: str = "alice", uuid: str = "a1", **options: Any) -> Client:
@@ -286,7 +292,7 @@ class Site:
             connect=connect
             or (
                 lambda link: self.application.connect(
-                    Identity(username, uuid), link, FakeContext(self.host), link.open
+                    Identity(username, uuid), link, FakeContext(self.framework), link.open
                 )
             ),
             disconnect=self._disconnect,
@@ -305,13 +311,14 @@ class Site:
         self._silences.append(silence)
         return silence
 
-    def _disconnect(self, inbox: Any, link: Any, code: int) -> None:
-        self.application.registry.disconnect(inbox.peer, link, code)
+    def _disconnect(self, inbox: Any, code: int) -> None:
+        link = inbox._link
+        inbox.closed(code)
         # Without a grace period, nobody else has asked for it.
-        self.departures.put((code, link.take_unsent()))
+        self.departures.put((code, [payload for payload, _ in link.take_unsent()]))
 
     def peer(self, username: str = "alice", uuid: str = "a1") -> Any:
-        return self.application.registry.get(username, uuid)
+        return self.application.directory.get(username, uuid)
 
     def close(self) -> None:
         for client in self.clients:

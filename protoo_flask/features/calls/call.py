@@ -36,12 +36,13 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Sequence
+from typing import Any, ContextManager, NamedTuple, Protocol, Sequence
 
 from ...core.errors import Reject, Unsendable
 from ...core.peers.peer import Peer, broadcast
 from ...core.request import Request, answer
 from ...core.response import Response
+from ...core.scheduling import Timer
 from ...core.transactions.client import OF_CORE, URGENT
 from ..relay import Relay
 from .early_messages import EarlyMessages
@@ -52,12 +53,40 @@ from .leg import (
     Leg,
     event_of,
 )
-from .session import CLOSED, OPEN, Address
+from .session import CLOSED, OPEN, Address, Session
 
-if TYPE_CHECKING:
-    from ...core.scheduling import Timer
-    from .calls import Calls
-    from .session import Session
+
+class Switchboard(Protocol):
+    """The calls of an app, as one of them sees them; see :class:`.calls.Calls`.
+
+    :ivar lock: held while anything happens to a call.
+    """
+
+    lock: ContextManager[Any]
+
+    def take_response(self, call: Call, leg: Leg, response: Response) -> None:
+        """Take the answer of a device that is rung."""
+
+    def expire(self, call: Call) -> None:
+        """Let a call ring no longer."""
+
+    def engage(self, peer: Peer, call: Call) -> None:
+        """Take note that a peer is in a call."""
+
+    def disengage(self, peer: Peer, call: Call) -> None:
+        """Take note that a peer is not in a call any more."""
+
+    def may_ring(self, peer: Peer) -> bool:
+        """Whether one more call may ring at a device."""
+
+    def stop_joining(self, call: Call) -> None:
+        """Let nobody join a call any more."""
+
+    def forget(self, call: Call) -> None:
+        """Forget a call that has ended."""
+
+    def post(self, call: Call, state: str) -> None:
+        """Take note that a session has entered a state, to be told when all is done."""
 
 
 class Ending(NamedTuple):
@@ -90,7 +119,7 @@ class Call:
     :ivar legs: the devices that ring, ``{peer: leg}``.
     """
 
-    def __init__(self, calls: Calls, id: str, session: Session, req: Request) -> None:
+    def __init__(self, calls: Switchboard, id: str, session: Session, req: Request) -> None:
         assert req.peer is not None
         self.id = id
         self.session = session
@@ -118,7 +147,7 @@ class Call:
     def find_peers(self) -> list[Peer]:
         """Return the peers that it is for, and that are there now."""
         callee = self.session.callee
-        peers = self.caller.registry.find(callee["username"], callee.get("uuid"))
+        peers = self.caller.directory.find(callee["username"], callee.get("uuid"))
         return [peer for peer in peers if peer is not self.caller]
 
     # Ringing --------------------------------------------------------------------------
@@ -133,9 +162,9 @@ class Call:
         # Sending may be what makes it known that the caller has gone.
         if not self.session.is_ringing:
             return
-        registry = self.caller.registry
-        self._timer = registry.scheduler.call_later(
-            registry.session_timeout, self._calls.expire, self
+        runtime = self.caller.runtime
+        self._timer = runtime.scheduler.call_later(
+            runtime.time_limits.session, self._calls.expire, self
         )
         self._ring(peers)
 
@@ -169,7 +198,7 @@ class Call:
         for leg in legs:
             request = Request("session", self._offer)
             request.sender = self.caller.address
-            leg.transaction = leg.peer.transactions.start(
+            leg.transaction = leg.peer.outbound.start(
                 request, partial(self._calls.take_response, self, leg), None, OF_CORE
             )
 
@@ -345,7 +374,7 @@ class Call:
         if cause == "ended" and by is not None:
             request = Request("end", {**data, "sessionPath": self.session.path})
             request.sender = by.address
-            response = other.send(request, timeout=other.registry.delivery_timeout).response
+            response = other.send(request, timeout=other.runtime.time_limits.delivery).response
             # What is nested so deeply that it cannot be written must not keep it from them,
             # nor what is too much beside all that they have not answered.
             if response is None:
@@ -354,10 +383,10 @@ class Call:
 
     def _send_end(self, peer: Peer, reason: str) -> None:
         # Who is away, and is not told, would take itself to be in the call for ever.
-        peer.transactions.start(
+        peer.outbound.start(
             Request("end", {"sessionPath": self.session.path, "reason": reason}),
             None,
-            peer.registry.delivery_timeout,
+            peer.runtime.time_limits.delivery,
             URGENT,
         )
 

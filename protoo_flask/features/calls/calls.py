@@ -16,7 +16,7 @@ is told outside, one thing at a time for each call, in a greenlet of its own: th
 happen to have brought it about may be in the middle of a handler, whose Flask contexts
 and database session are nobody else's.
 
-A peer that goes offline is taken off the registry first, then its transactions end (410),
+A peer that goes offline is taken off the directory first, then its transactions end (410),
 and then "offline" is told. So whoever is put into a call and is still listed will be found
 by :meth:`Calls.leave`; that is checked for the caller. A device that is rung needs no check,
 for a request to a peer that has gone ends at once.
@@ -25,20 +25,16 @@ for a request to a peer that has gone ends at once.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterator
+from typing import Any, Callable, ContextManager, Iterator
 
 from ...core.errors import Reject
-from ...core.events import Event, EventQueues
-from ...core.request import answer
+from ...core.events import EventQueues, SiteEvent
+from ...core.peers.peer import Peer
+from ...core.request import Request, answer
 from ...core.response import Response
 from .call import Call
+from .leg import Leg
 from .session import EVENTS, Session
-
-if TYPE_CHECKING:
-    from ...core.peers.peer import Peer
-    from ...core.request import Request
-    from .leg import Leg
-
 
 #: Calls that may ring at a device at a time: more than anybody can choose between. Each has an
 #: offer that is kept until it is answered, of up to the size of a message; many of them would
@@ -49,7 +45,7 @@ MAX_RINGING = 8
 class Calls:
     """The calls of one app that have not ended.
 
-    :param lock: a re-entrant one. Those of peers and of the registry are taken inside of
+    :param lock: a re-entrant one. Those of peers and of the directory are taken inside of
         it, never the other way around.
     :param new_id: makes the ids of the calls, which nobody can guess.
     :param now: the time in seconds since the epoch.
@@ -121,7 +117,7 @@ class Calls:
             self.engage(call.caller, call)
             if call.is_for_all_devices:
                 self._joinable.setdefault(call.username, {})[call.id] = call
-            if _is_listed(call.caller):
+            if call.caller.is_listed:
                 call.begin(peers)
             else:
                 # It went while the site was being asked; "offline" may have been told.
@@ -202,13 +198,13 @@ class Calls:
     def post(self, call: Call, state: str) -> None:
         """Take note that a session has entered a state, to be told when all is done."""
         if call.session.is_listened_to:
-            self._events.post(call.id, Event(EVENTS[state], call))
+            self._events.post(call.id, SiteEvent(EVENTS[state], call))
             self._to_tell.append(call)
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: SiteEvent) -> None:
         call: Call = event.subject
         for function in call.session.listeners(event.name):
-            call.caller.registry.call_back(call.caller, function, call.session)
+            call.caller.runtime.call_back(call.caller, function, call.session)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -225,7 +221,7 @@ class Calls:
                         told, self._to_tell = self._to_tell, []
         finally:
             for call in dict.fromkeys(told):
-                call.caller.registry.scheduler.spawn(self._events.drain, call.id)
+                call.caller.runtime.scheduler.spawn(self._events.drain, call.id)
 
     def _take(self, call: Call, function: Callable[[Request], None], req: Request) -> None:
         try:
@@ -255,7 +251,3 @@ def _discard(table: dict[Any, dict[str, Call]], key: Any, id: str) -> None:
 def _peer_of(req: Request) -> Peer:
     assert req.peer is not None
     return req.peer
-
-
-def _is_listed(peer: Peer) -> bool:
-    return peer.registry.get(peer.username, peer.uuid) is peer

@@ -23,12 +23,9 @@ came first counts: there is no way from one of them to another.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ...core.peers.peer import Peer
-    from ...core.response import Response
-    from ...core.transactions.client import ClientTransaction
+from ...core.peers.peer import Peer
+from ...core.response import Response
+from ...core.transactions.client import ClientTransaction
 
 RINGING = "ringing"
 PROCEEDING = "proceeding"

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING, Any, Callable
-from weakref import WeakKeyDictionary
+from typing import Any, Callable
 
 from ...core.errors import UsageError
 from ...core.functions import check_function
 from ...core.inbox import MAX_PATH_LENGTH
 from ...core.peers.peer import Peer
-from ...core.peers.registry import Registry
 from ...core.request import Request
 from ...core.routing.registration import Next
 from ...core.routing.router import Router
+from ...core.runtime import Runtime
+from ...extension import Protoo
 from .calls import Calls
 from .session import Session
-
-if TYPE_CHECKING:
-    from ...extension import Protoo
 
 OnSession = Callable[[Session, Request], Any]
 
@@ -86,23 +83,14 @@ def session_handler(
             "session_handler(max_sessions=...) takes how many calls a peer may have made that go "
             f"on, an integer of at least 1, not {max_sessions!r}"
         )
-    # Not on the Protoo, nor here for all: several apps may share what is registered.
-    calls_of_apps: WeakKeyDictionary[Registry, Calls] = WeakKeyDictionary()
+    # Several apps may share this router; each has calls of its own.
+    key = object()
 
     def calls_of(peer: Peer) -> Calls:
-        calls = calls_of_apps.get(peer.registry)
-        if calls is None:
-            # One step, in which the first of several threads wins.
-            calls = calls_of_apps.setdefault(
-                peer.registry,
-                Calls(
-                    peer.registry.scheduler.lock(),
-                    new_id=new_id,
-                    now=now,
-                    max_sessions=max_sessions,
-                ),
-            )
-        return calls
+        return peer.runtime.service(key, make_calls)
+
+    def make_calls(runtime: Runtime) -> Calls:
+        return Calls(runtime.scheduler.lock(), new_id=new_id, now=now, max_sessions=max_sessions)
 
     def start(req: Request, next: Next) -> None:
         if req.is_notification:
@@ -136,7 +124,7 @@ def session_handler(
         calls = calls_of(peer)
         call = calls.find(id)
         if call is None:
-            if peer.registry.get(req.params["sessions"], id) is None:
+            if peer.directory.get(req.params["sessions"], id) is None:
                 req.reply(404, "session not found")
             else:
                 next()

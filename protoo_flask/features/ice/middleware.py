@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
 from flask import current_app
 
@@ -11,10 +11,8 @@ from ...core.errors import UsageError
 from ...core.request import Request
 from ...core.routing.registration import Next
 from ...core.routing.router import Router
+from ...extension import Protoo
 from .servers import make_credentials, needs_credentials
-
-if TYPE_CHECKING:
-    from ...extension import Protoo
 
 #: Seconds: longer than a call lasts, and short enough for what leaks out of a page.
 TTL = 86400

@@ -17,13 +17,11 @@ other, so every device comes to an end and every sender to an answer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Sequence
+from typing import Any, Callable, Sequence
 
+from ...core.peers.peer import Peer
+from ...core.request import Request
 from ...core.response import Response
-
-if TYPE_CHECKING:
-    from ...core.peers.peer import Peer
-    from ...core.request import Request
 
 #: What ``report=`` may be, besides ``None``.
 MODES = ("first", "all")
@@ -54,7 +52,7 @@ class DeliveryReport:
         self._on_gone = on_gone
         self._finals: dict[Peer, Response] = {}
         self._concluded = False
-        self._lock = peers[0].registry.scheduler.lock()
+        self._lock = peers[0].runtime.scheduler.lock()
 
     def send(self) -> None:
         """Send the message to all of them; never blocks."""
@@ -118,4 +116,4 @@ def is_gone(response: Response) -> bool:
 
 def _uuid(response: Response) -> str:
     assert response.peer is not None
-    return response.peer.uuid
+    return str(response.peer.uuid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Literal
+from typing import Any, Callable, Literal
 
 from ...core.errors import UsageError
 from ...core.functions import check_function
@@ -12,11 +12,9 @@ from ...core.request import Request
 from ...core.response import Response
 from ...core.routing.registration import Next
 from ...core.routing.router import Router
+from ...extension import Protoo
 from ..relay import relay
 from .delivery_report import MODES, DeliveryReport, is_gone
-
-if TYPE_CHECKING:
-    from ...extension import Protoo
 
 OnOffline = Callable[[Request, str], Any]
 
@@ -108,7 +106,7 @@ class _Messenger:
             return self._protoo.peers(username, uuid)
         # These are the same, without asking Flask which app this is.
         assert req.peer is not None
-        return req.peer.registry.find(username, uuid)
+        return req.peer.directory.find(username, uuid)
 
     def _forward(self, req: Request, username: str, peers: list[Peer]) -> None:
         if self._report is not None:
@@ -133,7 +131,7 @@ class _Messenger:
         # What runs here has the contexts of the device that went offline. Those of the
         # sender, entered from here, would share its g and its teardowns.
         assert req.peer is not None
-        req.peer.registry.scheduler.spawn(self._offer_or_answer, req, username, answer)
+        req.peer.runtime.scheduler.spawn(self._offer_or_answer, req, username, answer)
 
     def _offer_or_answer(self, req: Request, username: str, answer: Response) -> None:
         def run_in_contexts(answer: Response) -> None:
@@ -145,7 +143,7 @@ class _Messenger:
 
         assert req.peer is not None
         try:
-            req.peer.registry.call_back(req.peer, run_in_contexts, answer)
+            req.peer.runtime.call_back(req.peer, run_in_contexts, answer)
         finally:
             # It has failed, which is in the log now, and the sender still waits.
             if not req.ended:

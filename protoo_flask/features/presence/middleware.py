@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Callable, Mapping
-from weakref import WeakKeyDictionary
+from typing import Any, Callable, Mapping
 
 from ...core.errors import Reject, UsageError
 from ...core.functions import check_function
+from ...core.peers.directory import Directory
 from ...core.peers.peer import Peer, broadcast
-from ...core.peers.registry import Registry
 from ...core.request import Request
 from ...core.routing.registration import Next
 from ...core.routing.router import Router
+from ...core.runtime import Runtime
 from ...core.scheduling import Scheduler
+from ...extension import Protoo
 from .states import State, States, check_published
 from .watchers import Watchers
-
-if TYPE_CHECKING:
-    from ...extension import Protoo
 
 Allow = Callable[[Peer, str], Any]
 
@@ -75,18 +73,15 @@ def presence(
             "presence(max_subscriptions=...) takes how many users a peer may watch, "
             f"an integer of at least 1, not {max_subscriptions!r}"
         )
-    # Not on the Protoo, nor here for all: several apps may share what is registered, and
-    # a user who is online in one of them is not in the others.
-    agents: WeakKeyDictionary[Registry, _Agent] = WeakKeyDictionary()
+    # Several apps may share this router; a user who is online in one of them is not in the
+    # others.
+    key = object()
 
     def agent_of(peer: Peer) -> _Agent:
-        agent = agents.get(peer.registry)
-        if agent is None:
-            # One step, in which the first of several threads wins.
-            agent = agents.setdefault(
-                peer.registry, _Agent(peer.registry.scheduler, max_subscriptions, now)
-            )
-        return agent
+        return peer.runtime.service(key, make_agent)
+
+    def make_agent(runtime: Runtime) -> _Agent:
+        return _Agent(runtime.scheduler, max_subscriptions, now)
 
     def subscribe(req: Request, next: Next) -> None:
         peer, username = _peer_of(req), req.params["username"]
@@ -127,9 +122,9 @@ class _Agent:
     watcher must not be told first what happened last, nor get the answer to its
     ``subscribe`` after a notification of something newer.
 
-    How many devices there are is asked of the registry, not counted by events: an event
+    How many devices there are is asked of the directory, not counted by events: an event
     may be told late (a listener before ours may block), when the user has come back
-    already. The last event about a user comes after the last change in the registry, so
+    already. The last event about a user comes after the last change in the directory, so
     what was told last is true in the end.
     """
 
@@ -147,15 +142,15 @@ class _Agent:
             watched = self._watchers.watched_by(peer)
             if username not in watched and len(watched) >= self._max_subscriptions:
                 raise Reject(403, f"you watch {len(watched)} users already, which is the limit")
-            state = self._look_at(peer.registry, username)
+            state = self._look_at(peer.directory, username)
             req.reply(200, "subscribed", state._asdict())
             self._watchers.add(peer, username)
             # The subscriber may be leaving in another thread, or may have left while
-            # allow() was blocking. A peer is taken off the registry first, and "offline"
+            # allow() was blocking. A peer is taken off the directory first, and "offline"
             # is told next. If it is still listed now, that event is still to come, and
             # forget() will find what has been added; if not, forget() may have been
             # here already, and nobody else would ever remove it.
-            if not _is_listed(peer):
+            if not peer.is_listed:
                 self._watchers.forget(peer)
 
     def unsubscribe(self, peer: Peer, username: str) -> None:
@@ -164,7 +159,7 @@ class _Agent:
 
     def publish(self, peer: Peer, published: Mapping[str, str | None], req: Request) -> None:
         with self._lock:
-            state = self._look_at(peer.registry, peer.username)
+            state = self._look_at(peer.directory, peer.username)
             if state.online:  # else the last device left with its request under way
                 state = self._become(state.with_published(published, self._now()))
             req.reply(200, "published", state._asdict())
@@ -172,17 +167,17 @@ class _Agent:
     def take_note(self, peer: Peer) -> None:
         """Look at the user of a peer that has come or gone."""
         with self._lock:
-            self._look_at(peer.registry, peer.username)
+            self._look_at(peer.directory, peer.username)
 
     def forget(self, peer: Peer) -> None:
         """Take note of a peer that has gone, and watches nobody any longer."""
         with self._lock:
             self._watchers.forget(peer)
-            self._look_at(peer.registry, peer.username)
+            self._look_at(peer.directory, peer.username)
 
-    def _look_at(self, registry: Registry, username: str) -> State:
+    def _look_at(self, directory: Directory[Peer], username: str) -> State:
         """Return the state of a user now; if it has changed, the watchers are told."""
-        devices = len(registry.find(username))
+        devices = len(directory.find(username))
         return self._become(self._states.get(username).with_devices(devices, self._now()))
 
     def _become(self, state: State) -> State:
@@ -190,10 +185,6 @@ class _Agent:
             self._states.put(state)
             broadcast(self._watchers.of(state.username), "presence", state._asdict())
         return state
-
-
-def _is_listed(peer: Peer) -> bool:
-    return peer.registry.get(peer.username, peer.uuid) is peer
 
 
 def _peer_of(req: Request) -> Peer:

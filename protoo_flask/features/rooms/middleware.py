@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Callable, Mapping
+from typing import Any, Callable, Mapping
 from urllib.parse import quote
-from weakref import WeakKeyDictionary
 
 from ...core.errors import ProtocolError, Reject, UsageError
 from ...core.functions import check_function
 from ...core.inbox import MAX_PATH_LENGTH
 from ...core.peers.peer import Peer
-from ...core.peers.registry import Registry
 from ...core.request import Request
 from ...core.routing.registration import Next
 from ...core.routing.router import Router
+from ...core.runtime import Runtime
+from ...extension import Protoo
 from .room import OPEN, Room
 from .rooms import Rooms
-
-if TYPE_CHECKING:
-    from ...extension import Protoo
 
 OnRoom = Callable[[Room, Request], Any]
 
@@ -103,8 +100,6 @@ class _RoomHandler:
         self._on_room = on_room
         self._path = path
         self._max_peers = max_peers
-        # Not on the Protoo, nor one for all: several apps may share what is registered.
-        self._rooms: WeakKeyDictionary[Registry, Rooms] = WeakKeyDictionary()
 
     def forget(self, peer: Peer) -> None:
         """Let a peer that has gone offline out of its rooms."""
@@ -211,14 +206,11 @@ class _RoomHandler:
         return req.base_path + filled
 
     def _rooms_of(self, peer: Peer) -> Rooms:
-        rooms = self._rooms.get(peer.registry)
-        if rooms is None:
-            # One step, in which the first of several threads wins.
-            rooms = self._rooms.setdefault(
-                peer.registry,
-                Rooms(peer.registry.scheduler, self._max_peers, MAX_ROOMS_PER_PEER),
-            )
-        return rooms
+        # Several apps may share this router; each has rooms of its own.
+        return peer.runtime.service(self, self._make_rooms)
+
+    def _make_rooms(self, runtime: Runtime) -> Rooms:
+        return Rooms(runtime.scheduler, self._max_peers, MAX_ROOMS_PER_PEER)
 
 
 def _names(path: str) -> list[str]:

@@ -22,16 +22,13 @@ in it twice, and nobody is in one that is not open. What is not in the table is 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable, ContextManager, Protocol
 
 from ...core.errors import UsageError
 from ...core.functions import check_function
 from ...core.peers.peer import Peer, broadcast
 from ...core.request import Request
-
-if TYPE_CHECKING:
-    from ...core.transactions.client import ClientTransaction, OnResponse
-    from .rooms import Rooms
+from ...core.transactions.client import ClientTransaction, OnResponse
 
 OPENING = "opening"
 OPEN = "open"
@@ -57,6 +54,21 @@ EVENTS = ("join", "leave", "close")
 FORMS = {"join": "fn(room, peer)", "leave": "fn(room, peer)", "close": "fn(room)"}
 
 
+class Building(Protocol):
+    """The rooms of an app, as one of them sees them; see :class:`.rooms.Rooms`.
+
+    :ivar lock: held while anything changes in a room.
+    """
+
+    lock: ContextManager[Any]
+
+    def remove(self, room: Room, peer: Peer, reason: str) -> bool:
+        """See :meth:`Room.remove`."""
+
+    def close(self, room: Room, reason: str) -> int:
+        """See :meth:`Room.close`."""
+
+
 class Room:
     """One room, made by the first who joins it, and released when the last has left.
 
@@ -66,12 +78,12 @@ class Room:
     :ivar state: see the table at the top of this module.
     """
 
-    def __init__(self, id: str, path: str, rooms: Rooms, maker: Peer) -> None:
+    def __init__(self, id: str, path: str, rooms: Building, maker: Peer) -> None:
         self.id = id
         self.path = path
         self.state = OPENING
         #: Set when it is opening no longer; replaced by one that is set when it is closed.
-        self.settled = maker.registry.scheduler.event()
+        self.settled = maker.runtime.scheduler.event()
         #: How many joins are under way: it is not released before they are through.
         self.joining = 0
         #: In whose contexts "close" is told: who has come to the door last.

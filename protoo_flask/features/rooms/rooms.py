@@ -8,16 +8,14 @@ join or after the answer to its leave. Code of the application never runs inside
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ...core.errors import Reject
-from ...core.events import Event, EventQueues
+from ...core.events import EventQueues, SiteEvent
 from ...core.peers.peer import Peer
 from ...core.request import Request
+from ...core.scheduling import Scheduler
 from .room import CLOSING, OPEN, Room
-
-if TYPE_CHECKING:
-    from ...core.scheduling import Scheduler
 
 
 class _Happening(NamedTuple):
@@ -90,11 +88,11 @@ class Rooms:
             if room.state is not OPEN:
                 raise Reject(410, "room closed")
             # The peer may be leaving in another thread, or may have left while the
-            # application was asked. It is taken off the registry first, and "offline" is
+            # application was asked. It is taken off the directory first, and "offline" is
             # told next. If it is still listed now, that event is still to come, and
             # forget() will find it here, for which it needs the lock; if not, forget()
             # may have been here already, and nobody else would ever let it out.
-            if peer.registry.get(peer.username, peer.uuid) is not peer:
+            if not peer.is_listed:
                 raise Reject(410, "peer offline")
             self._check_space(room, peer)
             address = (peer.username, peer.uuid)
@@ -209,7 +207,7 @@ class Rooms:
     def _wind_up(self, room: Room) -> None:
         """Let the application be told that a room is closing, if it listens."""
         if room.state is CLOSING and room.is_observed:
-            room.settled = room.latest.registry.scheduler.event()
+            room.settled = room.latest.runtime.scheduler.event()
             self._post("close", room, room.latest)
         else:
             self._conclude(room)
@@ -226,22 +224,22 @@ class Rooms:
     def _post(self, name: str, room: Room, peer: Peer) -> None:
         if room.is_observed:
             # By its path: what is told of the next room there comes after it.
-            self._events.post(room.path, Event(name, _Happening(room, peer)))
+            self._events.post(room.path, SiteEvent(name, _Happening(room, peer)))
 
     def _tell(self, room: Room, peer: Peer) -> None:
         """Tell what has been posted of a room; not while holding the lock."""
         if room.is_observed:
             # In a greenlet of its own: this one may be in the middle of a handler or view,
             # whose Flask contexts are those of somebody else.
-            peer.registry.scheduler.spawn(self._events.drain, room.path)
+            peer.runtime.scheduler.spawn(self._events.drain, room.path)
 
-    def _tell_event(self, event: Event) -> None:
+    def _tell_event(self, event: SiteEvent) -> None:
         room, peer = event.subject
         arguments = (room,) if event.name == "close" else (room, peer)
         try:
             for function in room.listeners(event.name):
                 # Each by itself: one that fails must not keep the others from being told.
-                peer.registry.call_back(peer, _call_with(function, *arguments), event)
+                peer.runtime.call_back(peer, _call_with(function, *arguments), event)
         finally:
             if event.name == "close":
                 with self.lock:
@@ -259,4 +257,4 @@ def _peer_of(req: Request) -> Peer:
 
 def _send_end(room: Room, peer: Peer, reason: str) -> None:
     # Who is away, and is not told, would take itself to be in the room for ever.
-    room.send(peer, "end", {"reason": reason}, timeout=peer.registry.delivery_timeout)
+    room.send(peer, "end", {"reason": reason}, timeout=peer.runtime.time_limits.delivery)

@@ -7,14 +7,15 @@ import functools
 import pytest
 
 from protoo_flask.core.errors import Unsendable, UsageError
+from protoo_flask.core.peers.local_directory import TooManyPeers
 from protoo_flask.core.peers.peer import Identity, broadcast
-from protoo_flask.core.peers.registry import TooManyPeers
 from protoo_flask.core.request import Request
 from protoo_flask.core.response import Response
+from protoo_flask.core.wire.dialect import PROTOO
 from tests.fakes import (
     Core,
     FakeContext,
-    FakeHost,
+    FakeFramework,
     FakeLink,
 )
 
@@ -54,21 +55,21 @@ def test_peers_are_found_by_user_and_by_device(criteria, found):
     core = Core()
     for username, uuid in [("alice", "a1"), ("alice", "shared"), ("bob", "shared")]:
         core.connect(username, uuid)
-    assert names(core.application.registry.find(**criteria)) == found
+    assert names(core.application.directory.find(**criteria)) == found
 
 
 def test_one_peer_is_found_by_user_and_device_or_is_none():
     core = Core()
     alice = core.connect("alice", "a1").peer
-    assert core.application.registry.get("alice", "a1") is alice
-    assert core.application.registry.get("alice", "a2") is None
-    assert core.application.registry.get("bob", "a1") is None
+    assert core.application.directory.get("alice", "a1") is alice
+    assert core.application.directory.get("alice", "a2") is None
+    assert core.application.directory.get("bob", "a1") is None
 
 
 def test_what_was_found_is_a_list_of_its_own():
     core = Core()
     core.connect("alice", "a1")
-    found = core.application.registry.find()
+    found = core.application.directory.find()
     core.connect("alice", "a2")
     assert names(found) == ["alice/a1"]
 
@@ -79,23 +80,23 @@ def test_what_was_found_is_a_list_of_its_own():
 def test_the_first_device_of_a_user_brings_the_user_online_and_the_last_takes_them_off():
     core = Core()
     first, second = core.connect("alice", "a1"), core.connect("alice", "a2")
-    assert core.host.told == [
+    assert core.framework.told == [
         ("peer_online", "alice"),
         ("user_online", "alice"),
         ("peer_online", "alice"),
     ]
-    core.host.told.clear()
+    core.framework.told.clear()
     first.drop()
-    assert core.host.told == [("peer_offline", "alice")]
+    assert core.framework.told == [("peer_offline", "alice")]
     second.drop()
-    assert core.host.told[1:] == [("peer_offline", "alice"), ("user_offline", "alice")]
+    assert core.framework.told[1:] == [("peer_offline", "alice"), ("user_offline", "alice")]
 
 
 def test_a_peer_that_has_gone_is_not_listed_and_not_online():
     core = Core()
     alice = core.connect("alice", "a1")
     alice.drop()
-    assert core.application.registry.find() == []
+    assert core.application.directory.find() == []
     assert not alice.peer.online
     assert repr(alice.peer) == "<Peer alice/a1 offline>"
 
@@ -103,8 +104,8 @@ def test_a_peer_that_has_gone_is_not_listed_and_not_online():
 def test_a_peer_is_listed_when_it_is_told_to_be_online_and_not_when_told_to_be_offline():
     core = Core()
     listed = []
-    core.host.on_event.append(
-        lambda event: listed.append((event.name, names(core.application.registry.find())))
+    core.framework.on_event.append(
+        lambda event: listed.append((event.name, names(core.application.directory.find())))
     )
     core.connect("alice", "a1").drop()
     assert listed == [
@@ -117,23 +118,23 @@ def test_a_peer_is_listed_when_it_is_told_to_be_online_and_not_when_told_to_be_o
 
 def test_a_link_is_told_when_others_find_its_peer_and_before_the_site_is():
     core = Core()
-    registry, seen = core.application.registry, []
+    registry, seen = core.application.directory, []
 
     def reachable():
-        seen.append((names(registry.find()), list(core.host.told)))
+        seen.append((names(registry.find()), list(core.framework.told)))
 
-    peer = registry.connect(Identity("alice", "a1"), FakeLink(), None, reachable)
+    peer = registry.claim(Identity("alice", "a1"), FakeLink(), None, PROTOO, reachable)
     assert seen == [(["alice/a1"], [])]
-    assert core.host.told == []
+    assert core.framework.told == []
     registry.tell(peer)
-    assert core.host.told
+    assert core.framework.told
 
 
 def test_nothing_is_kept_of_users_who_have_gone():
     core = Core()
     for number in range(3):
         core.connect(f"user{number}", "x").drop()
-    assert core.application.registry._users == {}
+    assert core.application.directory._users == {}
 
 
 def test_a_link_that_ends_twice_is_told_once():
@@ -141,7 +142,7 @@ def test_a_link_that_ends_twice_is_told_once():
     alice = core.connect("alice", "a1")
     alice.drop()
     alice.drop()
-    assert [name for name, _ in core.host.told].count("peer_offline") == 1
+    assert [name for name, _ in core.framework.told].count("peer_offline") == 1
 
 
 def test_who_comes_back_after_having_gone_is_a_new_peer():
@@ -150,7 +151,7 @@ def test_who_comes_back_after_having_gone_is_a_new_peer():
     first.drop()
     second = core.connect("alice", "a1")
     assert second.peer is not first.peer
-    assert [name for name, _ in core.host.told] == [
+    assert [name for name, _ in core.framework.told] == [
         *("peer_online", "user_online"),
         *("peer_offline", "user_offline"),
         *("peer_online", "user_online"),
@@ -160,15 +161,15 @@ def test_who_comes_back_after_having_gone_is_a_new_peer():
 def test_an_offline_is_told_before_a_newer_online_even_if_the_listener_is_slow():
     core = Core()
     alice = core.connect("alice", "a1")
-    core.host.told.clear()
-    told = core.host.told
+    core.framework.told.clear()
+    told = core.framework.told
 
     def block(event):
         if event.name == "peer_offline" and len(told) == 1:
             # While this listener waits, the device is back and gone again.
             core.connect("alice", "a1").drop()
 
-    core.host.on_event.append(block)
+    core.framework.on_event.append(block)
     alice.drop()
     assert [name for name, _ in told] == [
         *("peer_offline", "user_offline"),
@@ -179,12 +180,12 @@ def test_an_offline_is_told_before_a_newer_online_even_if_the_listener_is_slow()
 
 def test_a_listener_may_disconnect_the_peer_that_has_just_come_online():
     core = Core()
-    core.host.on_event.append(
+    core.framework.on_event.append(
         lambda event: event.name == "peer_online" and event.subject.close(3001, "no")
     )
     alice = core.connect("alice", "a1")
     assert alice.link.closed == (3001, "no")
-    assert [name for name, _ in core.host.told] == [
+    assert [name for name, _ in core.framework.told] == [
         *("peer_online", "user_online"),
         *("peer_offline", "user_offline"),
     ]
@@ -207,20 +208,20 @@ def test_a_second_link_of_a_device_takes_over_and_the_first_is_closed_with_3000(
 def test_a_takeover_is_neither_an_online_nor_an_offline():
     core = Core()
     first = core.connect("alice", "a1")
-    core.host.told.clear()
+    core.framework.told.clear()
     second = core.connect("alice", "a1")
     first.drop()
-    assert core.host.told == []
+    assert core.framework.told == []
     assert second.peer.online
     second.drop()
-    assert [name for name, _ in core.host.told] == ["peer_offline", "user_offline"]
+    assert [name for name, _ in core.framework.told] == ["peer_offline", "user_offline"]
 
 
 def test_a_link_that_takes_over_brings_its_own_context():
     core = Core()
-    registry = core.application.registry
-    registry.connect(Identity("alice", "a1"), FakeLink(), "first handshake")
-    peer = registry.connect(Identity("alice", "a1"), FakeLink(), "second handshake")
+    registry = core.application.directory
+    registry.claim(Identity("alice", "a1"), FakeLink(), "first handshake", PROTOO)
+    peer = registry.claim(Identity("alice", "a1"), FakeLink(), "second handshake", PROTOO)
     assert peer.context == "second handshake"
 
 
@@ -259,11 +260,11 @@ def test_a_device_too_many_is_refused_and_tells_nobody():
     core = Core(max_peers_per_user=2)
     core.connect("alice", "a1")
     core.connect("alice", "a2")
-    core.host.told.clear()
+    core.framework.told.clear()
     with pytest.raises(TooManyPeers, match="alice is connected from 2 devices already"):
         core.connect("alice", "a3")
-    assert names(core.application.registry.find()) == ["alice/a1", "alice/a2"]
-    assert core.host.told == []
+    assert names(core.application.directory.find()) == ["alice/a1", "alice/a2"]
+    assert core.framework.told == []
 
 
 def test_the_limit_is_that_of_each_user():
@@ -289,8 +290,8 @@ def test_closing_a_peer_closes_its_link_and_takes_it_off_at_once():
     alice = core.connect("alice", "a1")
     alice.peer.close()
     assert alice.link.closed == (1000, "normal closure")
-    assert core.application.registry.find() == []
-    assert core.host.told[-1] == ("user_offline", "alice")
+    assert core.application.directory.find() == []
+    assert core.framework.told[-1] == ("user_offline", "alice")
 
 
 def test_closing_a_peer_that_has_gone_does_nothing():
@@ -298,19 +299,19 @@ def test_closing_a_peer_that_has_gone_does_nothing():
     alice = core.connect("alice", "a1")
     alice.drop()
     back = core.connect("alice", "a1")
-    told = list(core.host.told)
+    told = list(core.framework.told)
     alice.peer.close()
-    assert core.application.registry.remove(alice.peer, 1000, "again") is False
-    assert core.application.registry.find() == [back.peer]
+    assert core.application.directory.remove(alice.peer, 1000, "again") is False
+    assert core.application.directory.find() == [back.peer]
     assert back.link.closed is None
-    assert core.host.told == told
+    assert core.framework.told == told
 
 
 def test_nobody_is_served_while_a_listener_takes_its_time_over_the_departure():
     core = Core()
     alice = core.connect("alice", "a1")
     closed = []
-    core.host.on_event.append(lambda event: closed.append(alice.link.closed))
+    core.framework.on_event.append(lambda event: closed.append(alice.link.closed))
     alice.peer.send(Request("get"), lambda response: closed.append(alice.link.closed))
     core.application.disconnect("alice", None, 3001, "banned")
     assert closed == [(3001, "banned")] * 3
@@ -320,7 +321,7 @@ def test_who_goes_leaves_unanswered_requests_ended_before_the_offline_is_told():
     core = Core()
     bob = core.connect("bob", "b1")
     order = []
-    core.host.on_event.append(lambda event: order.append(event.name))
+    core.framework.on_event.append(lambda event: order.append(event.name))
     for _ in range(2):
         bob.peer.send(Request("get"), lambda response: order.append(response.status))
     bob.drop()
@@ -469,14 +470,14 @@ def test_what_comes_back_after_the_request_was_answered_otherwise_goes_nowhere(c
     assert alice.request("message", "/bob")["status"] == 202
     bob.respond(bob.take(), 200)
     assert alice.take_all() == []
-    assert core.host.errors == caplog.records == []
+    assert core.framework.errors == caplog.records == []
 
 
 def test_on_response_may_be_any_function_and_runs_in_the_contexts_of_who_responds():
     core = Core()
     ran = []
     alice, bob = core.connect("alice", "a1"), core.connect("bob", "b1")
-    alice.peer.context = bob.peer.context = FakeContext(FakeHost())
+    alice.peer.context = bob.peer.context = FakeContext(FakeFramework())
     bob.peer.context.run = lambda function, *args: (ran.append(bob.peer), function(*args))
     told = []
     bob.peer.send(Request("get"), functools.partial(told.append))
@@ -495,7 +496,7 @@ def test_a_response_that_cannot_be_relayed_is_answered_with_500_and_harms_nobody
     # Stands for data nested so deeply that the stack sufficed for reading it only.
     endless = {}
     endless["data"] = endless
-    assert bob.peer.transactions.receive(bob.take()["id"], Response(200, "OK", endless))
+    assert bob.peer.outbound.receive(bob.take()["id"], Response(200, "OK", endless))
     (answer,) = alice.take_all()
     assert (answer["status"], answer["id"]) == (500, id)
     assert "cannot be written as JSON" in answer["reason"]

@@ -103,7 +103,7 @@ def test_next_after_the_final_reply_does_nothing():
     core.router.use(note(trace, "below"))
     core.router.errorhandler(lambda error, req, next: trace.append(error))
     assert routes(core, "/") == ok
-    assert trace == core.host.errors == []
+    assert trace == core.framework.errors == []
 
 
 def test_a_provisional_reply_does_not_end_the_chain():
@@ -170,7 +170,7 @@ def test_deeper_nesting_ends_in_a_500_and_the_connection_lives():
     assert answer["status"] == 500
     assert "too many nested calls of next()" in answer["reason"]
     assert alice.take_all() == trace == []
-    (error,) = core.host.errors
+    (error,) = core.framework.errors
     assert isinstance(error, RecursionError)
     assert alice.request("get", "/fine")["status"] == 200
     assert alice.link.closed is None
@@ -387,7 +387,7 @@ def test_a_parameter_that_does_not_decode_is_answered_400():
     status, reason = routes(core, "/%zz")
     assert status == 400
     assert "bad escape" in reason
-    assert isinstance(core.host.errors[0], BadPath)
+    assert isinstance(core.framework.errors[0], BadPath)
 
 
 def test_a_bad_escape_can_be_handled_like_any_error():
@@ -641,7 +641,7 @@ def test_an_error_goes_to_the_first_error_handler_below_past_everything_else(how
     core.router.errorhandler(lambda error, req, next: trace.append("second"))
     assert routes(core, "/x") == (400, "first")
     assert trace == [error]
-    assert core.host.errors == []
+    assert core.framework.errors == []
 
 
 def test_an_error_handler_may_pass_the_error_on_or_another_one():
@@ -751,7 +751,7 @@ def test_next_never_raises(where):
     core.router.use(fail)
     assert routes(core, "/x") == failed
     assert trace == ["next() has returned"]
-    assert len(core.host.errors) == 1
+    assert len(core.framework.errors) == 1
 
 
 def test_an_error_raised_after_next_goes_to_the_handlers_below_what_has_run():
@@ -783,7 +783,7 @@ def test_an_error_after_the_final_reply_reaches_the_log_from_any_depth(depth):
         outer.errorhandler(lambda error, req, next: trace.append("not for this"))
     router.get("/", reply_and_fail)
     assert routes(core, "/") == ok
-    assert core.host.errors == [error]
+    assert core.framework.errors == [error]
     assert trace == []
 
 
@@ -867,7 +867,7 @@ def test_a_second_final_reply_raises_in_the_handler():
 
     alice = core.connect()
     assert alice.request("get", "/")["reason"] == "first"
-    assert alice.take_all() == core.host.errors == []
+    assert alice.take_all() == core.framework.errors == []
 
 
 # Param handlers
@@ -920,7 +920,7 @@ def test_a_missing_optional_parameter_is_not_handled():
     core.router.param("uuid", lambda req, next, value: trace.append(value))
     core.router.get("/:name/:uuid?", reply("OK"))
     assert routes(core, "/bob") == ok
-    assert trace == core.host.errors == []
+    assert trace == core.framework.errors == []
 
 
 def test_a_param_handler_does_not_run_for_a_route_of_another_method():
@@ -942,7 +942,7 @@ def test_layers_run_once_beside_param_handlers_even_if_nobody_answers():
     alice = core.connect()
     alice.start_request("get", "/7")
     assert trace == ["without", "7", "with", "again", "kept", "/again", "/with", "/without"]
-    assert alice.take_all() == core.host.errors == []
+    assert alice.take_all() == core.framework.errors == []
 
 
 def test_a_param_handler_may_reply():

@@ -93,9 +93,9 @@ def test_each_event_leads_to_its_state_and_is_told(state, event, next_state, tol
 @pytest.mark.parametrize("event", ["final", "timeout", "peer offline", "cancel"])
 def test_a_transaction_that_has_ended_leaves_nothing_behind(state, event):
     call = Call(state)
-    assert len(call.peer.transactions) == call.core.scheduler.pending_timers == 1
+    assert len(call.peer.outbound) == call.core.scheduler.pending_timers == 1
     call.happen(event)
-    assert len(call.peer.transactions) == call.core.scheduler.pending_timers == 0
+    assert len(call.peer.outbound) == call.core.scheduler.pending_timers == 0
     assert call.transaction.response is call.told[-1]
 
 
@@ -137,7 +137,7 @@ def test_a_request_to_a_peer_that_is_gone_ends_at_once_with_a_local_410():
     bob.drop()
     transaction = bob.peer.send(Request("get"))
     assert describe(transaction.response) == OFFLINE
-    assert len(bob.peer.transactions) == core.scheduler.pending_timers == 0
+    assert len(bob.peer.outbound) == core.scheduler.pending_timers == 0
 
 
 def test_a_request_to_a_link_that_is_closing_ends_at_once_with_a_local_410():
@@ -145,7 +145,7 @@ def test_a_request_to_a_link_that_is_closing_ends_at_once_with_a_local_410():
     bob = core.connect("bob", "b1")
     bob.link.close(1000, "bye")
     assert describe(bob.peer.send(Request("get")).response) == OFFLINE
-    assert len(bob.peer.transactions) == core.scheduler.pending_timers == 0
+    assert len(bob.peer.outbound) == core.scheduler.pending_timers == 0
 
 
 # What is sent, and what comes back
@@ -188,14 +188,14 @@ def test_a_peer_cannot_answer_for_another():
     transaction = bob.peer.send(Request("get"))
     mallory.send({"status": 200, "id": transaction.id})
     assert transaction.state == CALLING
-    assert mallory.peer.transactions.late == 1
+    assert mallory.peer.outbound.late == 1
 
 
 def test_late_responses_are_counted_and_not_answered():
     call = Call(TERMINATED)
     call.client.respond(call.sent, 200)
     call.client.send({"status": 180, "id": 999})
-    assert call.client.peer.transactions.late == 2
+    assert call.client.peer.outbound.late == 2
     assert call.client.take_all() == []
 
 
@@ -424,7 +424,7 @@ def test_thousands_in_flight_that_nobody_remembers_leave_nothing():
         return weakref.ref(transaction)
 
     forgotten = [ask(n) for n in range(3000)]
-    assert len(bob.peer.transactions) == 3000
+    assert len(bob.peer.outbound) == 3000
     sent = bob.take_all()
     assert len({request["id"] for request in sent}) == 3000
     for request in sent[:1000]:
@@ -432,7 +432,7 @@ def test_thousands_in_flight_that_nobody_remembers_leave_nothing():
     for request in sent[1000:2000]:
         bob.respond(request, 180)
     core.scheduler.advance(10)
-    assert len(bob.peer.transactions) == core.scheduler.pending_timers == 0
+    assert len(bob.peer.outbound) == core.scheduler.pending_timers == 0
     gc.collect()
     assert [transaction for transaction in forgotten if transaction() is not None] == []
 
@@ -450,11 +450,11 @@ def test_what_a_peer_leaves_unanswered_is_bounded():
     (refused,) = told
     assert (refused.status, refused.reason) == (503, "too much is unanswered")
     assert refused.is_local
-    assert 100 < len(bob.peer.transactions) < 130
+    assert 100 < len(bob.peer.outbound) < 130
     bob.respond(bob.take(), 200)
     assert send().response is None
     core.scheduler.advance(10)
-    assert len(bob.peer.transactions) == bob.peer.transactions._size == 0
+    assert len(bob.peer.outbound) == bob.peer.outbound._size == 0
 
 
 def test_a_relay_that_cannot_be_leaves_the_others_and_is_logged(caplog):
@@ -465,23 +465,26 @@ def test_a_relay_that_cannot_be_leaves_the_others_and_is_logged(caplog):
     other = bob.peer.send(Request("two"))
     bob.leave()
     assert other.response.status == 410
-    assert core.host.told[-1] == ("user_offline", "bob")
+    assert core.framework.told[-1] == ("user_offline", "bob")
     assert "was made here to be sent" in caplog.text
 
 
 def test_a_relay_to_somebody_who_is_answered_by_another_just_then_harms_nobody():
     core = Core()
+    requests = []
+    core.router.get("/", lambda req, next: requests.append(req))
     alice, bob = core.connect("alice", "a1"), core.connect("bob", "b1")
-    inbox_request = alice.inbox.receive(b'{"method":"get","path":"/","id":1}')
+    alice.start_request("get", "/")
+    [request] = requests
 
     class Another:
         def respond(self, request, status, reason, data):
-            request._asker = alice.inbox
+            request._responder = alice.peer.requests
             request.reply(504, "no answer")
             request.reply(status, reason, data)
 
-    inbox_request._asker = Another()
-    bob.peer.send(Request("one"), on_response=inbox_request.reply)
+    request._responder = Another()
+    bob.peer.send(Request("one"), on_response=request.reply)
     bob.respond(bob.take(), 200)
     assert [answer["status"] for answer in alice.take_all()] == [504]
 
@@ -491,10 +494,10 @@ def test_a_relay_to_somebody_who_is_answered_by_another_just_then_harms_nobody()
 
 def test_a_transaction_of_the_core_needs_no_contexts_and_keeps_no_responses():
     core = Core()
-    core.host.run = None  # would be called
+    core.framework.run = None  # would be called
     client = core.connect()
     told = []
-    transaction = client.peer.transactions.start(
+    transaction = client.peer.outbound.start(
         Request("session"), lambda response: told.append(response.status), None, OF_CORE
     )
     request = client.take()
@@ -508,7 +511,7 @@ def test_a_transaction_of_the_core_needs_no_contexts_and_keeps_no_responses():
 def test_a_transaction_without_a_timeout_has_no_timer():
     core = Core()
     client = core.connect()
-    transaction = client.peer.transactions.start(Request("session"), None, None)
+    transaction = client.peer.outbound.start(Request("session"), None, None)
     assert core.scheduler.pending_timers == 0
     core.scheduler.advance(100_000)
     assert transaction.state == "calling"
@@ -535,7 +538,7 @@ def test_requests_with_the_usual_time_share_a_timer_and_others_have_their_own():
     assert ended[2:] == [("b", 408), ("d", 408)]
     core.scheduler.advance(4)
     assert ended[4:] == [("e", 408)]
-    assert len(core.application.registry.timeouts) == core.scheduler.pending_timers == 0
+    assert len(core.application.runtime.transactions) == core.scheduler.pending_timers == 0
 
 
 def test_when_the_last_peer_has_gone_no_timer_is_left_for_later():

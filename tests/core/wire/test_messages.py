@@ -391,12 +391,23 @@ def read_as_declared(payload):
         return None
 
 
+def is_utf8(payload):
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def assert_read_or_refused(payload):
     """Nothing but BadMessage is raised, and what is accepted can be passed on."""
     message = read(payload)
     declared = read_as_declared(payload)
     if isinstance(message, BadMessage):
-        assert declared is None or (str(declared), declared.id) == (str(message), message.id)
+        # Text that is not UTF-8 (no transport hands it over) is noticed in the field that is
+        # decoded first, which need not be the same in both readings.
+        if declared is not None and is_utf8(payload):
+            assert (str(declared), declared.id) == (str(message), message.id)
     else:
         essence = attrgetter("method", "path", "id", "data")
         if message.method is UNSET:

@@ -24,7 +24,7 @@ class Switchboard:
     def __init__(self, *names, core=None, mount="/users", ids=None, **options):
         self.core = core or Core(**options.pop("core_options", {}))
         self.listeners = []
-        self.core.host.on_event.append(self._tell)
+        self.core.framework.on_event.append(self._tell)
         ids = ids or (f"s{number}" for number in itertools.count(1))
         options.setdefault("now", self.core.scheduler.now)
         options.setdefault("new_id", lambda: next(ids))
@@ -97,9 +97,9 @@ class Switchboard:
     def unfinished(self):
         """Return how many requests, in either direction, wait for an answer: by peer."""
         return {
-            name: (len(client.peer.transactions), len(client.peer.requests))
+            name: (len(client.peer.outbound), len(client.peer.requests))
             for name, client in self.clients.items()
-            if len(client.peer.transactions) or len(client.peer.requests)
+            if len(client.peer.outbound) or len(client.peer.requests)
         }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from protoo_flask.core.errors import UsageError
 from protoo_flask.core.routing.router import Router
-from protoo_flask.core.transactions.client import MAX_UNANSWERED
+from protoo_flask.core.transactions.outbound import MAX_UNANSWERED
 from protoo_flask.features.calls.calls import MAX_RINGING
 from protoo_flask.middleware import session_handler
 
@@ -167,10 +167,10 @@ def test_at_a_device_where_too_much_rings_already_nothing_more_does():
 def test_a_device_that_could_not_be_rung_may_ring_when_it_comes_anew():
     board = Switchboard("alice/a1", "bob/b1", "bob/b2")
     bob = board["bob/b1"].peer
-    bob.transactions._size = MAX_UNANSWERED
+    bob.outbound._size = MAX_UNANSWERED
     _, rung = board.call()
     assert list(rung) == ["b2"]
-    bob.transactions._size = 0
+    bob.outbound._size = 0
     board["bob/b1"].leave()
     board.connect("bob/b1")
     assert board["bob/b1"].take()["method"] == "session"

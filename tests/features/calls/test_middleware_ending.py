@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protoo_flask.core.transactions.client import MAX_UNANSWERED
+from protoo_flask.core.transactions.outbound import MAX_UNANSWERED
 
 from .switchboards import (
     NOTHING,
@@ -200,7 +200,7 @@ def test_who_is_away_longer_than_a_request_may_take_is_told_of_the_end_neverthel
     bob = board["bob/b1"]
     bob.drop()
     if full:
-        bob.peer.transactions._size = MAX_UNANSWERED
+        bob.peer.outbound._size = MAX_UNANSWERED
     assert board["alice/a1"].request("end", path)["status"] == 200
     board.core.scheduler.advance(29)
     board.connect("bob/b1")

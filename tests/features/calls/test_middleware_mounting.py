@@ -84,7 +84,7 @@ class Site(Switchboard):
 
     def __init__(self, *names, **options):
         super().__init__(*names, **options)
-        self.peers = self.core.application.registry.find
+        self.peers = self.core.application.directory.find
         self.stored = []
         self.core.router._frozen = False
         self.core.router.use("/users", p2p_messenger(self, on_offline=self.store))
@@ -189,4 +189,4 @@ def test_what_a_client_may_not_do_is_no_error_of_the_site():
         ("carol/c1", "session", "/users/dave", 404),
     ]:
         assert board[who].request(method, path)["status"] == status
-    assert board.core.host.errors == []
+    assert board.core.framework.errors == []

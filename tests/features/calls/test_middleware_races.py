@@ -54,16 +54,7 @@ class ThreadedScheduler(FakeScheduler):
 class ThreadedCore(Core):
     """A core that may be used by several threads."""
 
-    def __init__(self, **options):
-        super().__init__(**options)
-        self.scheduler = ThreadedScheduler()
-        self.application = type(self.application)(
-            self.owner,
-            self.router,
-            self.host,
-            self.scheduler,
-            **{"request_timeout": 10, "max_peers_per_user": 16, "first_id": lambda: 100, **options},
-        )
+    scheduler_class = ThreadedScheduler
 
 
 def make_board(*names, **options):
@@ -100,9 +91,9 @@ def at_the_same_time(board, first, second):
 def hook(link, function):
     send = link.send
 
-    def hooked(payload):
+    def hooked(payload, id=None):
         function()
-        return send(payload)
+        return send(payload, id)
 
     link.send = hooked
 
@@ -248,7 +239,7 @@ def test_a_device_that_is_found_twice_rings_once():
         if event.name == "peer_online" and event.subject.uuid == "b2":
             board["alice/a1"].start_request("session", "/users/bob")
 
-    board.core.host.on_event.insert(0, call_first)
+    board.core.framework.on_event.insert(0, call_first)
     board.connect("bob/b2")
     assert got(board["bob/b2"]) == [SESSION]
     assert board.listeners == listening

@@ -175,7 +175,7 @@ def test_ten_thousand_calls_that_end_in_every_way_leave_nothing():
     }
     # What the fakes keep: timers that were canceled, and errors with their tracebacks.
     story.board.core.scheduler.advance(1000)
-    story.board.core.host.errors.clear()
+    story.board.core.framework.errors.clear()
     story.request = None
     assert story.board.core.scheduler.pending_timers == 0
     assert story.board.unfinished() == {}
@@ -191,7 +191,7 @@ def test_an_app_that_is_gone_is_not_kept_by_its_calls():
     kept = weakref.ref(board.all_calls())
     for name in list(board.clients):
         board.clients.pop(name).leave()
-    registry = weakref.ref(board.core.application.registry)
+    registry = weakref.ref(board.core.application.directory)
     board.core = None
     gc.collect()
     gc.collect()  # the calls are a circle of their own, which begins where the first ended

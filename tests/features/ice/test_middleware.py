@@ -18,7 +18,7 @@ MADE = {**TURN, "username": "1433895918:alice", "credential": "RqMvcGPYTJMGThVLS
 def ask(app, username="alice", path="/ice"):
     inbox = join(app, username)
     message = b'{"method": "get", "path": "%s", "id": 1}' % path.encode()
-    inbox.handle(inbox.receive(message))
+    inbox.receive(message)
     answer = inbox.peer.link.take()
     app.extensions["protoo"].close()
     return answer

@@ -12,7 +12,7 @@ class Messenger:
     def __init__(self, *names, **options):
         self.core = Core()
         # Stands for the Protoo, of which the messenger asks only for peers.
-        self.peers = self.core.application.registry.find
+        self.peers = self.core.application.directory.find
         self.core.router.use("/users", p2p_messenger(self, **options))
         self.clients = {}
         for name in names:
@@ -48,12 +48,24 @@ class Messenger:
     def left_behind(self):
         """Return what the messages have left: timers, and transactions by peer."""
         left = {
-            name: len(client.peer.transactions)
+            name: len(client.peer.outbound)
             for name, client in self.clients.items()
-            if len(client.peer.transactions)
+            if len(client.peer.outbound)
         }
         return self.core.scheduler.pending_timers, left
 
 
 #: What has left nothing.
 NOTHING = (0, {})
+
+
+def spoil_requests(client):
+    """Let data that cannot be written get into the requests of a client, as a handler may."""
+    handler = client.inbox._handler
+
+    class Spoiler:
+        def handle(self, request):
+            request.data["x"] = object()
+            handler.handle(request)
+
+    client.inbox._handler = Spoiler()

@@ -13,7 +13,7 @@ from protoo_flask.core.response import Response
 from protoo_flask.features.messenger.delivery_report import DeliveryReport
 from tests.fakes import Core
 
-from .messengers import NOTHING, Messenger
+from .messengers import NOTHING, Messenger, spoil_requests
 
 #: Seconds a thread may take before the test that waits for it fails.
 PATIENCE = 10
@@ -38,7 +38,7 @@ def time_out(messenger, client, request):
 
 
 def cancel(messenger, client, request):
-    (transaction,) = client.peer.transactions._pending.values()
+    (transaction,) = client.peer.outbound._pending.values()
     transaction.cancel()
 
 
@@ -178,7 +178,7 @@ def test_the_sender_is_told_once_what_became_of_the_message(mode, actions, answe
         act(messenger, requests, uuid, do)
     assert alice.take_all() == []
     assert messenger.left_behind() == NOTHING
-    assert messenger.core.host.errors == []
+    assert messenger.core.framework.errors == []
 
 
 @pytest.mark.parametrize("mode", ["first", "all"])
@@ -222,9 +222,8 @@ def test_provisional_responses_of_all_devices_are_relayed_until_the_answer(mode)
 def test_data_that_cannot_be_sent_fails_at_every_device(mode):
     messenger = Messenger("alice/a1", "bob/b1", "bob/b2", report=mode)
     alice = messenger["alice/a1"]
-    request = alice.inbox.receive(b'{"method": "message", "path": "/users/bob", "id": 1}')
-    request.data["x"] = object()
-    alice.inbox.handle(request)
+    spoil_requests(alice)
+    alice.start_request("message", "/users/bob")
     (told,) = alice.take_all()
     assert (told["status"], told["data"]) == (400, report("", "b1 b2"))
     assert messenger.left_behind() == NOTHING
@@ -236,7 +235,7 @@ def test_a_response_that_cannot_be_relayed_is_answered_500(mode, status):
     messenger, requests = start(mode, ["b1"])
     peer = messenger["bob/b1"].peer
     unsendable = Response(status, "OK", {"x": object()}, peer=peer)
-    peer.transactions.receive(requests["b1"]["id"], unsendable)
+    peer.outbound.receive(requests["b1"]["id"], unsendable)
     (told,) = messenger["alice/a1"].take_all()
     assert told["status"] == 500
     assert "cannot be written as JSON" in told["reason"]
@@ -248,8 +247,8 @@ def test_a_device_that_answers_while_the_message_is_still_being_sent_to_others(m
     bob = messenger["bob/b1"]
     keep = bob.link.send
 
-    def answer_at_once(payload):
-        keep(payload)
+    def answer_at_once(payload, id=None):
+        keep(payload, id)
         bob.respond(bob.take(), 200, "OK")
         return True
 
@@ -398,8 +397,8 @@ class WatchedLock:
         self._lock.release()
 
 
-class Asker:
-    """Keeps the answers to a request."""
+class Keeper:
+    """A way back that keeps the responses to a request."""
 
     def __init__(self, answers):
         self.answers = answers
@@ -425,14 +424,8 @@ def test_of_two_devices_that_answer_at_the_same_moment_only_one_gives_the_answer
     lock = WatchedLock()
     answers = []
     peers = [core.connect("bob", uuid).peer for uuid in ("b1", "b2")]
-    req = ReceivedRequest().received(
-        "message",
-        "/",
-        1,
-        {},
-        core.connect().peer,
-        Asker(answers),
-    )
+    req = ReceivedRequest("message", "/", 1, {}, core.connect().peer, None, object(), 0)
+    req._responder = Keeper(answers)
     core.scheduler.lock = lambda: lock
     delivery = DeliveryReport(req, peers, mode)
     second = threading.Thread(

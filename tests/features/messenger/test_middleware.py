@@ -10,10 +10,10 @@ from protoo_flask.core.errors import Unsendable, UsageError
 from protoo_flask.core.response import Response
 from protoo_flask.core.routing.router import Router
 from protoo_flask.middleware import p2p_messenger
-from tests.fakes import FakeScheduler
+from tests.fakes import FakeScheduler, postpone
 from tests.joining import join, make_app
 
-from .messengers import NOTHING, Messenger
+from .messengers import NOTHING, Messenger, spoil_requests
 
 
 def test_a_message_to_a_device_is_forwarded_to_it():
@@ -160,7 +160,7 @@ def test_on_offline_may_keep_the_message_and_reply():
     answer = messenger["alice/a1"].request("message", "/users/bob", {"text": "hi"})
     assert (answer["status"], answer["reason"]) == (202, "kept")
     assert kept == [("bob", {"text": "hi"})]
-    assert messenger.core.host.errors == []
+    assert messenger.core.framework.errors == []
 
 
 def test_an_on_offline_that_does_not_reply_leaves_it_at_404():
@@ -250,7 +250,7 @@ def test_a_recipient_whose_link_is_closing_already_counts_as_gone():
     bob = messenger["bob/b1"]
     # Taken off the list between being found and being sent to, as another thread may do.
     messenger.peers = lambda *who: [bob.peer] if not store.kept and bob.peer.online else []
-    bob.link.send = lambda payload: bob.drop()
+    bob.link.send = lambda payload, id=None: bob.drop()
     answer = messenger["alice/a1"].request("message", "/users/bob")
     assert status_and_reason(answer) == (202, "kept")
     assert len(store.kept) == 1
@@ -340,7 +340,7 @@ def test_with_on_offline_a_response_that_cannot_be_relayed_is_answered_500():
     messenger["alice/a1"].start_request("message", "/users/bob")
     bob = messenger["bob/b1"]
     unsendable = Response(200, "OK", {"x": object()}, peer=bob.peer)
-    bob.peer.transactions.receive(bob.take()["id"], unsendable)
+    bob.peer.outbound.receive(bob.take()["id"], unsendable)
     (answer,) = messenger["alice/a1"].take_all()
     assert answer["status"] == 500
     assert "cannot be written as JSON" in answer["reason"]
@@ -397,11 +397,11 @@ class PatientScheduler(FakeScheduler):
         self._spawned = []
 
     def spawn(self, function, *args):
-        self._spawned.append((function, args))
+        postpone(self._spawned)(function, *args)
 
     def run_spawned(self):
         while self._spawned:
-            function, args = self._spawned.pop(0)
+            function, *args = self._spawned.pop(0)
             function(*args)
 
 
@@ -419,15 +419,15 @@ def test_on_offline_runs_in_contexts_of_the_sender_which_are_torn_down_with_it()
     scheduler = PatientScheduler()
     application = app.extensions["protoo"].open(scheduler)
     alice, bob = join(app, "alice", "a1"), join(app, "bob", "b1")
-    assert application.scheduler is scheduler
-    alice.handle(alice.receive(b'{"method": "message", "path": "/users/bob", "id": 1}'))
+    assert application.runtime.scheduler is scheduler
+    alice.receive(b'{"method": "message", "path": "/users/bob", "id": 1}')
     link = bob.peer.link
     journal.clear()
-    application.registry.disconnect(bob.peer, link)
+    application.directory.release(bob.peer, link, 1006)
     scheduler.run_spawned()
     assert journal == ["teardown", "keep for bob in the session of alice", "teardown"]
     assert alice.peer.link.take()["status"] == 202
-    application.registry.disconnect(alice.peer, alice.peer.link)
+    alice.closed(1006)
 
 
 # carbons
@@ -531,9 +531,8 @@ def test_a_message_that_was_sent_in_vain_and_then_kept_is_copied_once():
 def test_a_notification_that_cannot_be_written_reaches_nobody():
     messenger = Messenger("alice/a1", "alice/a2", "bob/b1", "bob/b2", carbons=True)
     alice = messenger["alice/a1"]
-    request = alice.inbox.receive(b'{"method": "message", "path": "/users/bob"}')
-    request.data["x"] = object()
-    alice.inbox.handle(request)
-    (error,) = messenger.core.host.errors
+    spoil_requests(alice)
+    alice.notify("message", "/users/bob")
+    (error,) = messenger.core.framework.errors
     assert isinstance(error, Unsendable)
     assert messenger.who_got_something() == []

@@ -34,7 +34,7 @@ class Site:
     def __init__(self, allow=everybody, *, core=None, **options):
         self.core = core or Core()
         self.listeners = []
-        self.core.host.on_event.append(self._tell)
+        self.core.framework.on_event.append(self._tell)
         options.setdefault("now", self.core.scheduler.now)
         self.presence = presence(self, allow, **options)
         self.core.router.use("/presence", self.presence)
@@ -105,16 +105,8 @@ def sizes(site):
 
 
 def agents_of(site):
-    """Return what presence() keeps, ``{registry: agent}``."""
-    found = [
-        cell.cell_contents
-        for _, function in site.listeners
-        for outer in function.__closure__
-        for cell in outer.cell_contents.__closure__
-        if isinstance(cell.cell_contents, weakref.WeakKeyDictionary)
-    ]
-    assert len({id(agents) for agents in found}) == 1
-    return found[0]
+    """Return the agents of the app, as its services."""
+    return site.core.application.runtime._services
 
 
 # subscribe
@@ -338,7 +330,7 @@ def test_a_subscription_whose_allow_took_too_long_is_none():
     assert alice.request("subscribe", "/presence/bob")["status"] == 504
     site.connect("bob/b1")
     assert take_states(alice) == []
-    assert core.host.errors == []
+    assert core.framework.errors == []
 
 
 def test_allow_is_called_without_holding_the_lock():
@@ -453,7 +445,7 @@ def test_what_is_published_lasts_while_the_user_is_online():
     bob.drop()
     assert [state["status"] for state in take_states(alice)] == ["busy"] * 3
     site.advance(5)
-    [bob] = site.core.application.registry.find("bob")
+    [bob] = site.core.application.directory.find("bob")
     bob.close()
     site.advance(5)
     site.connect("bob/b1")
@@ -763,18 +755,14 @@ def test_apps_that_share_a_protoo_have_a_presence_each():
         protoo.init_app(app)
     alice, stranger = join(here), join(there)
     for inbox in (alice, stranger):
-        inbox.handle(
-            inbox.receive(b'{"method": "subscribe", "path": "/presence/bob", "id": 1, "data": {}}')
-        )
+        inbox.receive(b'{"method": "subscribe", "path": "/presence/bob", "id": 1, "data": {}}')
         assert inbox.peer.link.take()["data"] == state_of("bob")
     bob = join(here, "bob", "b1")
     [state] = take_states(alice.peer.link)
     assert (state["username"], state["online"]) == ("bob", True)
     assert abs(state["since"] - time.time()) < 60
     assert take_states(stranger.peer.link) == []
-    bob.handle(
-        bob.receive(b'{"method": "publish", "path": "/presence", "data": {"status": "busy"}}')
-    )
+    bob.receive(b'{"method": "publish", "path": "/presence", "data": {"status": "busy"}}')
     assert [state["status"] for state in take_states(alice.peer.link)] == ["busy"]
     assert take_states(stranger.peer.link) == []
     for app in (here, there):
@@ -786,13 +774,10 @@ def test_an_app_that_is_gone_takes_its_presence_with_it():
     alice, bob = site.connect("alice/a1"), site.connect("bob/b1")
     subscribe(alice, "bob")
     site.core.application.close()
-    agents = agents_of(site)
-    assert len(agents) == 1
-    registry = weakref.ref(site.core.application.registry)
+    [agent] = map(weakref.ref, agents_of(site).values())
     del alice, bob, site
     gc.collect()
-    assert registry() is None
-    assert len(agents) == 0
+    assert agent() is None
 
 
 # The grace period

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
-
 from protoo_flask.middleware import room_handler
 from protoo_flask.site.flask_framework import EVENTS
 from tests.fakes import Core
@@ -15,7 +13,7 @@ class RoomSite:
     def __init__(self, *names, on_room=None, core=None, **options):
         self.core = core or Core()
         self.listeners = []
-        self.core.host.on_event.append(self._tell)
+        self.core.framework.on_event.append(self._tell)
         self.made = []
         self._on_room = on_room
 
@@ -49,15 +47,12 @@ class RoomSite:
         return self.core.connect(*name.split("/"))
 
     def rooms(self):
-        """Return what is kept of the rooms of the app."""
-        handlers = {function.__self__ for _, function in self.listeners if _is_ours(function)}
-        assert len(handlers) == 1
-        return handlers.pop()._rooms
+        """Return the rooms of the app, as its services."""
+        return self.core.application.runtime._services
 
     def sizes(self):
-        """Return what is kept: rooms, peers that are in some, events not yet told."""
+        """Return the numbers of rooms, peers that are in some, events not yet told."""
         kept = list(self.rooms().values())
-        assert isinstance(self.rooms(), weakref.WeakKeyDictionary)
         return [(len(rooms), len(rooms._rooms_of), len(rooms._events)) for rooms in kept]
 
 

@@ -18,7 +18,7 @@ from protoo_flask.core.routing.router import Router
 from protoo_flask.features.rooms.middleware import MAX_PEERS, MAX_ROOMS_PER_PEER
 from protoo_flask.middleware import room_handler
 from protoo_flask.transport.threads.loop import ThreadLoop
-from tests.fakes import Core, FakeScheduler
+from tests.fakes import Core, FakeScheduler, postpone
 from tests.joining import join as join_app
 from tests.joining import make_app
 
@@ -210,7 +210,7 @@ def test_whom_the_application_has_answered_is_not_in(refuse, expected, where):
         assert status(site[ALICE].request("end", ROOM)) == (404, "room not found")
         assert len(site.made) == count
     assert site.sizes() == EMPTY
-    assert all(isinstance(error, Reject) for error in site.core.host.errors)
+    assert all(isinstance(error, Reject) for error in site.core.framework.errors)
 
 
 def test_each_who_wants_to_join_is_asked_about():
@@ -501,7 +501,7 @@ def test_the_application_keeps_books():
 def test_books_are_right_when_telling_is_slow():
     books, spawned = [], []
     site = RoomSite(ALICE, on_room=keep_books(books))
-    site.core.scheduler.spawn = lambda *call: spawned.append(call)
+    site.core.scheduler.spawn = postpone(spawned)
     join(site[ALICE])
     site[ALICE].request("end", ROOM)
     assert books == ["room 42"]
@@ -532,7 +532,8 @@ def test_a_listener_that_fails_is_logged_and_the_others_are_told(caplog):
 
 def test_the_application_is_told_in_the_contexts_of_the_peer(monkeypatch):
     protoo, found, spawned = Protoo(), [], []
-    monkeypatch.setattr(FakeScheduler, "spawn", lambda self, *call: spawned.append(call))
+    spawn = postpone(spawned)
+    monkeypatch.setattr(FakeScheduler, "spawn", lambda self, *call: spawn(*call))
 
     def note(room, *args):
         found.append((current_app.name, session["username"], "note" in g))
@@ -547,7 +548,7 @@ def test_the_application_is_told_in_the_contexts_of_the_peer(monkeypatch):
     app = make_app("site")
     protoo.init_app(app)
     inbox = join_app(app, "alice", "a1")
-    inbox.handle(inbox.receive(b'{"method": "session", "path": "/chat/rooms/42", "id": 1}'))
+    inbox.receive(b'{"method": "session", "path": "/chat/rooms/42", "id": 1}')
     assert inbox.peer.link.take()["status"] == 200
     app.extensions["protoo"].close()
     while spawned:
@@ -642,7 +643,7 @@ def test_a_request_that_has_timed_out_meanwhile_lets_nobody_in():
     site._on_room = listen(join_request=lambda room, req: core.scheduler.advance(60))
     assert status(site[ALICE].request("session", ROOM)) == (504, "no answer")
     assert (site[ALICE].take_all(), site.sizes()) == ([], EMPTY)
-    assert core.host.errors == []
+    assert core.framework.errors == []
 
 
 @pytest.mark.parametrize("is_refused", [False, True])
@@ -793,13 +794,12 @@ def test_ten_thousand_joins_and_leaves_leave_nothing():
 def test_an_app_that_is_gone_takes_its_rooms_with_it():
     site = make_site(ALICE, BOB)
     site.core.application.close()
-    rooms = site.rooms()
-    assert [len(found) for found in rooms.values()] == [0]
-    registry = weakref.ref(site.core.application.registry)
-    del site
-    gc.collect()
-    assert registry() is None
+    [rooms] = site.rooms().values()
     assert len(rooms) == 0
+    gone = weakref.ref(rooms)
+    del site, rooms
+    gc.collect()
+    assert gone() is None
 
 
 def test_apps_that_share_a_protoo_have_rooms_of_their_own():
@@ -809,7 +809,7 @@ def test_apps_that_share_a_protoo_have_rooms_of_their_own():
     for app in (here, there):
         protoo.init_app(app)
     for inbox in (join_app(here), join_app(there, "bob", "b1")):
-        inbox.handle(inbox.receive(b'{"method": "session", "path": "/chat/rooms/42", "id": 1}'))
+        inbox.receive(b'{"method": "session", "path": "/chat/rooms/42", "id": 1}')
         assert inbox.peer.link.take()["data"]["peers"] == []
     for app in (here, there):
         app.extensions["protoo"].close()

@@ -26,7 +26,7 @@ def peer():
 
 @pytest.fixture
 def rooms(peer):
-    return Rooms(peer.registry.scheduler, max_peers=3, max_rooms=3)
+    return Rooms(peer.runtime.scheduler, max_peers=3, max_rooms=3)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_room_is_found_only_while_it_is_open(rooms, room, peer):
 
 def test_the_next_room_is_made_when_the_end_of_the_former_has_been_told(rooms, room, peer):
     spawned = []
-    peer.registry.scheduler.spawn = lambda *call: spawned.append(call)
+    peer.runtime.scheduler.spawn = lambda *call: spawned.append(call)
     rooms.settle(room, True)
     room.on("close", lambda room: None)
     rooms.go_on(room, peer)

@@ -6,15 +6,16 @@ import itertools
 
 import pytest
 
+from protoo_flask.core.peers.local_directory import SIGNALS, TRANSITIONS, TooManyPeers
 from protoo_flask.core.peers.peer import (
     CONNECTED,
     DISCONNECTED,
     OFFLINE,
     Identity,
 )
-from protoo_flask.core.peers.registry import SIGNALS, TRANSITIONS, TooManyPeers
 from protoo_flask.core.request import Request
 from protoo_flask.core.transactions.mailbox import MESSAGE_SIZE
+from protoo_flask.core.wire.dialect import PROTOO
 from tests.fakes import Core, FakeContext, FakeLink
 
 GRACE = 10
@@ -28,7 +29,7 @@ class Device:
 
     def __init__(self, grace_period=GRACE, **options):
         self.core = Core(grace_period=grace_period, **options)
-        self.registry = self.core.application.registry
+        self.directory = self.core.application.directory
         self.client = self.core.connect("alice", "a1")
         self.peer = self.client.peer
         self.older = self.client  # the link before this one
@@ -69,12 +70,12 @@ class Device:
     def expire_late(self):
         """Let a timer fire that nobody could stop any more: that of an earlier absence."""
         assert self.mailbox is not None
-        self.registry._expire(self.peer, self.mailbox)
+        self.directory._expire(self.peer, self.mailbox)
 
     @property
     def told(self):
-        told = [name for name, _ in self.core.host.told]
-        self.core.host.told.clear()
+        told = [name for name, _ in self.core.framework.told]
+        self.core.framework.told.clear()
         return told
 
     def enter(self, state):
@@ -82,7 +83,7 @@ class Device:
             self.connect()
         elif state in ("back", "away", "gone"):
             self.drop()
-            self.mailbox = self.peer.mailbox
+            self.mailbox = self.peer.outbound.mailbox
             if state == "gone":
                 self.expire()
             elif state == "back":
@@ -147,9 +148,9 @@ def test_what_happens_in_each_state(state, event, next_state, told):
     assert device.peer.state == next_state
     assert device.told == told
     assert device.peer.online == (next_state == CONNECTED)
-    is_listed = device.peer in device.registry.find()
+    is_listed = device.peer in device.directory.find()
     assert is_listed == (next_state != OFFLINE)
-    assert (device.peer.mailbox is not None) == (next_state == DISCONNECTED)
+    assert (device.peer.outbound.mailbox is not None) == (next_state == DISCONNECTED)
     assert device.core.scheduler.pending_timers == (1 if next_state == DISCONNECTED else 0)
 
 
@@ -167,10 +168,10 @@ def test_in_whatever_order_things_happen_the_signals_alternate_and_nothing_is_le
     device = Device()
     for event in events:
         getattr(device, event)()
-    device.registry.remove(device.client.peer, 1000, "end")
-    user = [name for name, _ in device.core.host.told if name.startswith("user")]
+    device.directory.remove(device.client.peer, 1000, "end")
+    user = [name for name, _ in device.core.framework.told if name.startswith("user")]
     assert user == ["user_online", "user_offline"] * (len(user) // 2)
-    peer = [name for name, _ in device.core.host.told if name.startswith("peer")]
+    peer = [name for name, _ in device.core.framework.told if name.startswith("peer")]
     allowed = {
         "peer_online": {"peer_disconnect", "peer_offline"},
         "peer_disconnect": {"peer_reconnect", "peer_offline"},
@@ -181,8 +182,8 @@ def test_in_whatever_order_things_happen_the_signals_alternate_and_nothing_is_le
     assert peer[-1] == "peer_offline"
     assert all(after in allowed[before] for before, after in zip(peer, peer[1:]))
     assert device.core.scheduler.pending_timers == 0
-    assert device.registry.find() == []
-    assert device.registry._timers == {}
+    assert device.directory.find() == []
+    assert device.directory._timers == {}
 
 
 def test_without_a_grace_period_a_drop_is_an_offline():
@@ -217,15 +218,15 @@ def test_who_comes_back_is_the_same_peer_with_the_data_of_the_new_authorization(
 def test_a_user_is_online_until_the_grace_period_of_the_last_device_is_over():
     core = Core(grace_period=GRACE)
     first, second = core.connect("alice", "a1"), core.connect("alice", "a2")
-    core.host.told.clear()
+    core.framework.told.clear()
     first.drop()
     core.scheduler.advance(GRACE / 2)
     second.drop()
     core.scheduler.advance(GRACE / 2)
-    assert [name for name, _ in core.host.told] == ["peer_disconnect"] * 2 + ["peer_offline"]
-    core.host.told.clear()
+    assert [name for name, _ in core.framework.told] == ["peer_disconnect"] * 2 + ["peer_offline"]
+    core.framework.told.clear()
     core.scheduler.advance(GRACE / 2)
-    assert [name for name, _ in core.host.told] == OFF
+    assert [name for name, _ in core.framework.told] == OFF
 
 
 # What waits
@@ -292,7 +293,7 @@ def test_a_link_that_takes_over_sends_what_the_older_one_could_not():
 
 def test_what_has_waited_comes_before_what_listeners_of_the_return_send():
     device = Device()
-    device.core.host.on_event.append(
+    device.core.framework.on_event.append(
         lambda event: event.name == "peer_reconnect" and event.subject.notify("welcome")
     )
     device.drop()
@@ -309,7 +310,7 @@ def test_a_request_that_ends_meanwhile_is_not_delivered_any_more():
     canceled.cancel()
     device.core.scheduler.advance(3)
     assert (late.response.status, canceled.response.status) == (408, 487)
-    assert device.peer.mailbox.size == 0
+    assert device.peer.outbound.mailbox.size == 0
     device.connect()
     assert device.client.take_all() == []
 
@@ -341,7 +342,7 @@ def test_who_waits_is_told_before_the_offline_is():
     device = Device()
     device.drop()
     order = []
-    device.core.host.on_event.append(lambda event: order.append(event.name))
+    device.core.framework.on_event.append(lambda event: order.append(event.name))
     device.peer.send(Request("a"), lambda response: order.append(response.status))
     device.expire()
     assert order == [410, *OFF]
@@ -366,7 +367,7 @@ def test_thousands_of_requests_in_flight_survive_a_drop():
     for message in again:
         device.client.respond(message, 200)
     assert all(transaction.response.status == 200 for transaction in transactions)
-    assert len(device.peer.transactions) == 0
+    assert len(device.peer.outbound) == 0
     assert device.core.scheduler.pending_timers == 0
 
 
@@ -401,7 +402,7 @@ def test_a_request_that_exceeds_it_is_answered_410_like_the_others():
         device.peer.send(Request("get", {"t": "x" * 100}), lambda response: told.append(response))
     assert [response.status for response in told] == [410] * len(told)
     assert len(told) > 3
-    assert len(device.peer.transactions) == 0
+    assert len(device.peer.outbound) == 0
 
 
 def test_who_leaves_more_behind_than_may_wait_is_offline_at_once():
@@ -431,11 +432,11 @@ def test_a_device_that_is_away_gives_way_to_one_that_is_here():
     core.scheduler.advance(1)
     first.drop()
     third = core.connect("alice", "a3")
-    assert core.application.registry.find("alice") == [first.peer, third.peer]
+    assert core.application.directory.find("alice") == [first.peer, third.peer]
     assert second.peer.state == OFFLINE
     core.connect("alice", "a1")
     with pytest.raises(TooManyPeers):
-        core.application.registry.check_room(Identity("alice", "a4"))
+        core.application.directory.check_space(Identity("alice", "a4"))
     with pytest.raises(TooManyPeers):
         core.connect("alice", "a4")
 
@@ -446,7 +447,7 @@ def test_devices_of_others_do_not_give_way():
     alice = core.connect("alice", "a1")
     alice.drop()
     core.connect("alice", "a2")
-    assert [peer.uuid for peer in core.application.registry.find()] == ["b1", "a2"]
+    assert [peer.uuid for peer in core.application.directory.find()] == ["b1", "a2"]
 
 
 def test_a_link_is_reachable_before_it_gets_what_has_waited():
@@ -455,8 +456,8 @@ def test_a_link_is_reachable_before_it_gets_what_has_waited():
     device.peer.notify("a")
     link, sent_before = FakeLink(), []
     identity = Identity("alice", "a1")
-    device.registry.connect(
-        identity, link, device.peer.context, lambda: sent_before.extend(link.payloads)
+    device.directory.claim(
+        identity, link, device.peer.context, PROTOO, lambda: sent_before.extend(link.payloads)
     )
     assert sent_before == []
     assert len(link.payloads) == 1
@@ -477,14 +478,14 @@ def test_a_link_is_the_peers_only_when_it_has_what_waited_lest_others_overtake_t
     links = []
 
     class Watchful(FakeLink):
-        def send(self, payload):
+        def send(self, payload, id=None):
             links.append(bob.peer.link)
             return super().send(payload)
 
     link = Watchful()
     if not is_away:
-        bob.link.take_unsent = lambda: [b"first"]
-    core.application.connect(Identity("bob", "b1"), link, FakeContext(core.host))
+        bob.link.take_unsent = lambda: [(b"first", None)]
+    core.application.connect(Identity("bob", "b1"), link, FakeContext(core.framework))
     assert links == [None if is_away else bob.link]
     assert bob.peer.notify("second") is True
     assert links[1:] == [link]
@@ -493,15 +494,15 @@ def test_a_link_is_the_peers_only_when_it_has_what_waited_lest_others_overtake_t
 def test_who_is_back_when_their_mailbox_overflows_is_not_closed_for_it():
     device = Device(max_waiting=LIMIT)
     device.drop()
-    while device.peer.mailbox.put(b"x" * 100):
+    while device.peer.outbound.mailbox.put(b"x" * 100):
         pass
-    give_up = device.registry.give_up
+    give_up = device.directory.give_up
 
     def come_back_first(*args):
         device.connect()
         give_up(*args)
 
-    device.registry.give_up = come_back_first
+    device.directory.give_up = come_back_first
     device.peer.notify("x")
     assert device.peer.state == CONNECTED
     assert device.client.link.closed is None
@@ -514,14 +515,14 @@ def test_what_a_link_is_too_slow_to_take_at_the_return_waits_for_the_next():
         device.peer.notify("n", {"n": n})
 
     class SlowLink(FakeLink):
-        def send(self, payload):
+        def send(self, payload, id=None):
             return len(self.payloads) < 2 and super().send(payload)
 
     slow = SlowLink()
-    device.registry.connect(Identity("alice", "a1"), slow, device.peer.context)
+    device.directory.claim(Identity("alice", "a1"), slow, device.peer.context, PROTOO)
     device.peer.notify("n", {"n": 5})
     assert len(slow.payloads) == 2
-    device.registry.disconnect(device.peer, slow, 1008)
+    device.directory.release(device.peer, slow, 1008)
     device.connect()
     assert [message["data"]["n"] for message in device.client.take_all()] == [2, 3, 4, 5]
 
@@ -533,28 +534,28 @@ def test_who_comes_while_the_end_of_the_old_link_is_about_to_be_noticed_loses_no
     device.peer.notify("a")
     old.closed = (1006, "")  # and then, before disconnect() is called:
     device.connect()
-    device.registry.disconnect(device.peer, old, 1006)
+    device.directory.release(device.peer, old, 1006)
     assert [message["method"] for message in device.client.take_all()] == ["a"]
     assert device.peer.state == CONNECTED
 
 
 def test_an_event_that_is_told_at_once_finds_a_peer_with_its_context_and_its_place():
     core = Core(grace_period=GRACE)
-    registry = core.application.registry
-    post = registry._events.post
+    directory = core.application.directory
+    post = directory._events.post
     seen = []
 
     def tell_at_once(username, event):
         peer = event.subject
         if event.name.startswith("peer"):
-            seen.append((event.name, peer.context, peer in registry.find(), peer.state))
+            seen.append((event.name, peer.context, peer in directory.find(), peer.state))
         post(username, event)
 
-    registry._events.post = tell_at_once
-    peer = registry.connect(Identity("alice", "a1"), FakeLink(), "handshake 1")
-    registry.disconnect(peer, peer.link)
-    registry.connect(Identity("alice", "a1"), FakeLink(), "handshake 2")
-    registry.remove(peer, 1000, "")
+    directory._events.post = tell_at_once
+    peer = directory.claim(Identity("alice", "a1"), FakeLink(), "handshake 1", PROTOO)
+    directory.release(peer, peer.link, 1006)
+    directory.claim(Identity("alice", "a1"), FakeLink(), "handshake 2", PROTOO)
+    directory.remove(peer, 1000, "")
     assert seen == [
         ("peer_online", "handshake 1", True, CONNECTED),
         ("peer_disconnect", "handshake 1", True, DISCONNECTED),
