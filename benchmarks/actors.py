@@ -75,7 +75,7 @@ class Bystander:
         """Read the received data. A message would be an error."""
         messages = self._client.take(self._client.read())
         if messages:
-            raise WrongAnswer(f"nobody asked for {messages[0][:200]!r}")
+            raise WrongAnswer(f"unexpected message: {messages[0][:200]!r}")
         return ()
 
 

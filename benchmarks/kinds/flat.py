@@ -2,8 +2,7 @@
 
 The number of peers that make requests is the same in each crowd: the size of the smallest
 one. All other peers are idle. (With 10 callers in one crowd and 64 in another, two things
-would differ, because the cost also depends on the number of requests that wait each time the
-server looks.)
+would differ: the cost also depends on how many requests wait each time the server looks.)
 
 All sizes are measured on one server: two processes of the same code, each with its own crowd,
 differed by up to a fifth. In each round the crowd grows and shrinks again, and each size on the

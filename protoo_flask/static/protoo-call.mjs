@@ -555,7 +555,7 @@ export class Calls extends Emitter {
 
   #ring(req) {
     const call = Call.incoming(this.#world, req);
-    this.emit("call", call, () => call.reject(480, "nobody answers calls here"));
+    this.emit("call", call, () => call.reject(480, "no listener for calls"));
     // The "call" listeners run first, and may reject the call: a busy user's device does not ring.
     queueMicrotask(() => call.state === "ringing" && req.provisional(180, "ringing"));
   }

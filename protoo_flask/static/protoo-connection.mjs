@@ -9,7 +9,8 @@
  *   signaling state    offer of the other side          answer to our latest offer
  *   -----------------  -------------------------------  --------------------------
  *   stable             answered                         ignored
- *   have-local-offer   polite: rolled back, answered    taken
+ *   have-local-offer   polite: ours is rolled back,     used
+ *                      theirs is answered
  *                      impolite: refused, 491
  *   (have-remote-offer lasts only within #serial)
  */

@@ -667,7 +667,7 @@
       });
       const conclude = (status, reason) => () => req.ended || req.reply(status, reason);
       this.#emit("request", req, {
-        ifUnheard: conclude(404, "nobody listens to requests"),
+        ifUnheard: conclude(404, "no listener for requests"),
         ifFailed: conclude(500, "listener failed"),
       });
     }

@@ -406,7 +406,7 @@ describe("A socket that fails during send()", () => {
     assert.equal(requests.length, 1);
   });
 
-  test("by closing between two messages leaves the rest for the next, in order", async (t) => {
+  test("or closes between two messages leaves the rest for the next, in order", async (t) => {
     const here = world(t);
     const client = here.client();
     for (const n of [1, 2, 3]) follow(client.request("get", `/${n}`));
