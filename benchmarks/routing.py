@@ -1,13 +1,14 @@
-"""What routing costs for each request, with 10, 100 and 1000 routes.
+"""The cost of routing a request, with 10, 100 and 1000 routes.
 
     python benchmarks/routing.py [ROUNDS]
 
-CPU time of this process, not wall time, so that other work on the machine matters less.
-Each round measures every size once, in turn, so that what is slow for a while is slow
-for all of them; the figures are medians of the rounds. Only the routing is measured:
-the handlers do nothing, and the requests are made before.
+The figures are CPU time of this process, not wall time, so that other work on the machine
+matters less. Each round measures every size once, so that a slow phase of the machine affects
+all sizes. The figures are medians of the rounds. Only the routing is measured: the handlers do
+nothing, and the requests are made before.
 
-Ends with status 1 when 1000 routes cost more than ``TARGET`` times what 10 do.
+Ends with status 1 if a request with 1000 routes costs more than ``TARGET`` times a request
+with 10.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from protoo_flask.core.routing.layer import RoutingOptions
 SIZES = (10, 100, 1000)
 TARGET = 3.0
 ROUNDS = 15
-#: Requests in one measurement; divided by the size, each route gets as many.
+#: Requests in one measurement. A multiple of all sizes, so that each route gets equally many.
 REQUESTS = 1000
 ROUTES_OF_A_ROUTER = 10
 
@@ -39,8 +40,8 @@ Walk = Callable[[Request], None]
 class Kind(NamedTuple):
     """One way to have many routes.
 
-    :ivar build: makes what routes a request, and a path for each of its routes.
-    :ivar has_target: whether the target is for this kind.
+    :ivar build: returns a function that routes a request, and a path for each route.
+    :ivar has_target: whether the target applies to this kind.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Kind(NamedTuple):
 
 
 def handle(req: Request, next: Any) -> None:
-    """Do nothing: no reply, so that a request can be used again."""
+    """Do nothing. Without a reply the request can be used again."""
 
 
 def walk_router(router: Router) -> Walk:
@@ -125,11 +126,11 @@ KINDS = (
 
 
 class Subject:
-    """One kind in one size, and what was measured."""
+    """One kind in one size, and its measurements."""
 
     def __init__(self, kind: Kind, size: int) -> None:
         self._walk, paths = kind.build(size)
-        # Without an order that a cache or a branch predictor could learn.
+        # A random order, which caches and branch predictors cannot learn.
         random.Random(size).shuffle(paths)
         self._requests = []
         for index in range(REQUESTS):
@@ -139,7 +140,7 @@ class Subject:
         self._seconds: list[float] = []
 
     def warm_up(self) -> None:
-        """Make what is made at the first request."""
+        """Route one request, as the first one builds tables."""
         self._walk(self._requests[0])
 
     def measure(self) -> None:
