@@ -1,4 +1,4 @@
-"""``flask protoo``: the routes of an app, and what a request would run through."""
+"""``flask protoo``: the routes of an app, and the way of a request through them."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def show_routes() -> None:
 @click.argument("method")
 @click.argument("path")
 def show_match(method: str, path: str) -> None:
-    """Print what a request would run through, in order, with its parameters.
+    """Print the functions that a request would run through, in order, with its parameters.
 
-    Provided that every function calls next(): the first that replies ends it.
+    Provided that every function calls next(): the first one that replies ends the request.
     """
     if not path.startswith("/"):
         raise click.UsageError(f'a path starts with "/", and this is {path!r}')

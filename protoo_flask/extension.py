@@ -1,4 +1,4 @@
-"""Protoo, the Flask extension: what an application registers, and what it asks for."""
+"""Protoo, the Flask extension: registration, and questions about the peers that are there."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Protoo(Verbs):
         def echo(req, next):
             req.reply(200, "OK", req.data)
 
-    Whoever has logged in to the site (``session["username"]``) can connect. What is
-    registered here is shared by every app it was initialised for; who is connected
-    belongs to each app, in ``app.extensions["protoo"]``.
+    Every user that has logged in to the site (``session["username"]``) can connect.
+    Registrations are shared by all apps that this object was initialised for. Peers belong to
+    one app: ``app.extensions["protoo"]``.
 
     :param app: the site's app; or none, and :meth:`init_app` later.
     :param options: settings by their names without ``PROTOO_``, in lower case; they win
@@ -86,7 +86,7 @@ class Protoo(Verbs):
     # Registration --------------------------------------------------------------------
 
     def authorize(self, function: Authorizer) -> Authorizer:
-        """Decide who connects, in the Flask request of the handshake.
+        """Decide whether a client may connect, in the Flask request of the handshake.
 
         The function takes no arguments and returns ``(username, uuid)`` or ``(username,
         uuid, data)``; ``uuid`` may be ``None``, and one is made up. To refuse, it returns
@@ -151,7 +151,7 @@ class Protoo(Verbs):
     def errorhandler(self, *args: Registered) -> Any: ...
 
     def errorhandler(self, *args: Any) -> Any:
-        """Handle the errors of what is registered above: ``fn(error, req, next)``."""
+        """Handle the errors of the functions registered above: ``fn(error, req, next)``."""
         return self.router.errorhandler(*args)
 
     def Router(
@@ -182,7 +182,7 @@ class Protoo(Verbs):
 
         return decorate if function is None else decorate(function)
 
-    # Who is there --------------------------------------------------------------------
+    # Peers ----------------------------------------------------------------------------
 
     def peers(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
         """Return the peers of a user, of a device, of both, or all of them."""
@@ -220,8 +220,8 @@ class Protoo(Verbs):
     ) -> int:
         """Close the connections of a user, or of one device; they are offline at once.
 
-        For when the site logs a user out or bans them: with 3001 the client does not
-        come back by itself.
+        For a site that logs a user out, or bans them: after 3001 the client does not come
+        back by itself.
 
         :returns: how many there were.
         """
@@ -252,8 +252,8 @@ class Protoo(Verbs):
     def run(self, host: str = "127.0.0.1", port: int = 8000) -> None:
         """Serve it with gevent until interrupted: the app it has, or none but itself.
 
-        For trying out and for signaling servers without a site; a site is served by
-        what it is served by anyway.
+        For trying out, and for signaling servers without a site. A site keeps the server that
+        it has.
         """
         from .serving import serve  # the server is not part of the extension
 

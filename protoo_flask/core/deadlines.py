@@ -19,7 +19,7 @@ class Deadlines(Generic[T]):
     """Items that wait for their time to be up, oldest first.
 
     :param seconds: the time that each item has; ``None``: it never expires.
-    :param expire: called with each item whose time is up; must neither block nor raise.
+    :param expire: called with each item that expires; must neither block nor raise.
     """
 
     def __init__(

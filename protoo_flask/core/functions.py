@@ -16,8 +16,8 @@ ERROR_HANDLER = "fn(error, req, next)"
 def check_function(function: Any, form: str = MIDDLEWARE) -> Any:
     """Return ``function`` when it can be called, with so many arguments and no ``await``.
 
-    :param form: how it will be called, such as ``fn(peer)``.
-    :raises UsageError: saying what came instead.
+    :param form: the call that will be made, such as ``fn(peer)``.
+    :raises UsageError: it tells the value that was given instead.
     """
     if not callable(function):
         expected = f"a function {form}"

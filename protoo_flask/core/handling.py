@@ -1,7 +1,7 @@
 """The handling of a request: through the router, to a final handler that always answers.
 
-A request that nobody has answered gets a 404, an error its status, and a request whose
-handlers forget it a 504.
+A request that no handler has answered gets a 404, an error its status, and a request that the
+handlers forget a 504.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class Inbox:
 
     :param owner: becomes ``req.app``.
     :param dialect: of the link.
-    :ivar peer: whose link it is.
+    :ivar peer: the peer that the link belongs to.
     :ivar waiting: bytes of requests that wait.
     """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, List, Optional, Protocol, Tuple
 
-#: A text message, and the id of the client transaction whose request it is (else ``None``).
+#: Text messages; each request with the id of its client transaction, others with ``None``.
 Unsent = List[Tuple[bytes, Optional[int]]]
 
 
@@ -19,7 +19,7 @@ class Link(Protocol):
     def send(self, payload: bytes, id: int | None = None) -> bool:
         """Send a text message.
 
-        :param id: of the client transaction whose request it is. The transport makes no
+        :param id: of the client transaction, if it is a request. The transport makes no
             use of it, and gives it back with the message in :meth:`take_unsent`.
         :returns: ``False`` when the message was not taken: the link is closing, or it has
             just been closed because the client reads too slowly.

@@ -21,7 +21,7 @@ class TimeLimits(NamedTuple):
     :ivar request: a peer has this time for its final response.
     :ivar session: a call may ring for this time.
     :ivar response: handlers have this time to answer a request; ``None``: for ever.
-    :ivar grace_period: a peer whose link dropped has this time to come back; 0: none.
+    :ivar grace_period: a peer has this time to come back after its link has dropped; 0: none.
     :ivar detection: a dead link is noticed within this time.
     """
 

@@ -1,7 +1,7 @@
 """Time and concurrency, as the core needs them: an interface of one page.
 
 The rim has two implementations (``transport.greenlets``, ``transport.threads``);
-tests have one whose clock is advanced by hand.
+tests have one with a clock that is advanced by hand.
 """
 
 from __future__ import annotations

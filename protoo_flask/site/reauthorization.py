@@ -1,8 +1,8 @@
-"""May they stay: the authorizer asked again, peer by peer, while the connections last.
+"""Reauthorization: the authorizer is asked again, peer by peer, while connections last.
 
-A connection outlives what let it in: sessions end on the server, accounts are banned.
-So each peer's handshake is played again every ``PROTOO_REAUTHORIZE_INTERVAL`` seconds,
-up to the authorizer's answer, and whoever would not be let in now is disconnected.
+A connection may outlive the login that let it in: sessions end on the server, accounts are
+banned. So each peer's handshake is repeated every ``PROTOO_REAUTHORIZE_INTERVAL`` seconds, up
+to the authorizer's answer. A peer that would not be let in now is disconnected.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Reauthorization:
     is spread over time as the connections were.
 
     :param interval: seconds; ``None`` for never.
-    :param ask: what the authorizer says, in the request context that is active.
+    :param ask: returns the answer of the authorizer, in the request context that is active.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class Reauthorization:
             self._due.add(peer)
 
     def note_departure(self, peer: Peer) -> None:
-        """Forget a peer whose connection is gone, unless it has another one by now."""
+        """Forget a peer when its connection has gone, unless it has another one by now."""
         self._due.remove(peer)
-        # Under threads it may have come back between the end of that connection and the
-        # line above, which then has undone what its new connection began.
+        # Under threads, the peer may have come back before the line above, which then has
+        # undone the watch of its new connection.
         if peer.online:
             self.watch(peer)
 
@@ -70,13 +70,13 @@ class Reauthorization:
         self._due.clear()
 
     def _begin(self, peer: Peer) -> None:
-        # Whoever is away comes back with a handshake, which is authorized, and watched.
+        # A peer that is away comes back with a handshake, which is authorized, and watched.
         if peer.online:
-            # The site's database may be slow for one of them, and must not be for the rest.
+            # In a greenlet of its own: a database that is slow for one peer must not delay others.
             self._application.runtime.scheduler.spawn(self._check, peer)
 
     def _check(self, peer: Peer) -> None:
-        """Ask about one peer, and do what the answer demands."""
+        """Ask about one peer, and act on the answer."""
         link = peer.link  # before its context: see LocalDirectory.claim()
         context = peer.context
         assert isinstance(context, HandshakeContext)
@@ -84,25 +84,25 @@ class Reauthorization:
         try:
             context.run_anew(lambda: answers.append(self._answer()))
         except Exception:
-            # Which is no refusal: a database that is down must not throw everybody out.
+            # An error is no refusal: a database that is down must not throw everybody out.
             self._framework.logger.exception("could not authorize %r again", peer)
         finally:
-            # Asking may have taken its time. When the device has connected again meanwhile,
-            # the answer is about a handshake that nobody uses any more: the newer one was
-            # authorized by itself, with cookies of its own, has its own turn to be asked
-            # about, and must not be closed for what the older one came with.
+            # Asking may take long. When the device has connected again meanwhile, the answer is
+            # about a handshake that is not used any more. The newer one was authorized by
+            # itself, with cookies of its own, and is asked about in its own turn. It must not be
+            # closed for the cookies of the older one.
             if peer.context is context:
-                # An answer counts, though a teardown function has failed since.
+                # An answer counts even if a teardown function has failed afterwards.
                 for answer in answers:
                     self._obey(peer, link, answer)
                 if peer.online:
                     self.watch(peer)
 
     def _answer(self) -> Answer | None:
-        """Return what the site says now, in the contexts of a handshake; ``None``: refused."""
+        """Return the site's answer of now, in the contexts of a handshake; ``None``: refused."""
         try:
-            # Authorizers rely on what these find out (``g.user``), and in a handshake one
-            # that answers by itself has refused it.
+            # Authorizers rely on the results of these functions (``g.user``). In a handshake, a
+            # function that answers by itself has refused it.
             response = current_app.preprocess_request()
             if response is not None:
                 abort(current_app.make_response(response))

@@ -51,7 +51,7 @@ class Site:
     """The peers of one Flask app, and the way that new ones come in.
 
     :ivar protoo: the extension that serves this app.
-    :ivar observer: told of everything that passes through the core; see
+    :ivar observer: is told of everything that passes through the core; see
         :class:`~protoo_flask.core.observer.Observer`. Set before the first connection.
     """
 

@@ -12,8 +12,8 @@ from .contexts import HandshakeContext
 from .site import Site
 from .upgrade import UpgradeResponse, make_loop
 
-#: The answer to a browser that opens the WebSocket's URL as a page, and to a client whose
-#: proxy has not passed the upgrade on.
+#: The answer to a browser that opens the WebSocket's URL as a page, and to a client behind a
+#: proxy that has not passed the upgrade on.
 UPGRADE_HINT = (
     "This is a WebSocket endpoint; a client connects with "
     'new WebSocket(url, "protoo").\n'

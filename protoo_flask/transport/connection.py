@@ -55,7 +55,7 @@ class Connection:
     :param connect: called with this link when it is live; returns its inbox. It may
         call :meth:`open` before it has finished.
     :param disconnect: called as ``disconnect(inbox, code)`` when the link is no longer open;
-        passes it on to :meth:`.Inbox.closed`, which tells what the code is.
+        passes the code on to :meth:`.Inbox.closed`.
     :param silence: calls :meth:`keep_alive` when the ping interval has passed; ``None``
         sends no pings.
     """
@@ -255,7 +255,7 @@ class Connection:
         with self._lock:
             self._inbox = inbox
             if self.state is not OPEN:
-                # Closed by somebody who found the peer before this greenlet came here.
+                # Closed by other code that found the peer before this greenlet came here.
                 self._loop.spawn(self._tell_departure)
             elif self._silence is not None:
                 self._silence.add(self)

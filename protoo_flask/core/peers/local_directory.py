@@ -162,7 +162,7 @@ class LocalDirectory:
         return True
 
     def give_up(self, peer: Peer, mailbox: Mailbox) -> None:
-        """Wait no longer for a peer whose mailbox is full, unless it is back just now.
+        """Wait no longer for a peer with a full mailbox, unless it is back just now.
 
         Such a peer is like a client that reads too slowly.
         """

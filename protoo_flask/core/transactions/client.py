@@ -5,7 +5,7 @@ messages travel over a reliable connection, a request is retransmitted only when
 connection was lost, over the next one.
 
 ============  ==========================  =======================================
-state         event                       next state, and who is told
+state         event                       next state, and response told
 ============  ==========================  =======================================
 calling       provisional response        proceeding, the response
 calling       final response              terminated, the response

@@ -43,7 +43,7 @@ class Endpoint(Protocol):
 
 
 class OwnersHalf(Protocol):
-    """A request that was sent and is not answered, whoever asks.
+    """A request that was sent and is not answered, wherever its asker is.
 
     :ivar id: the id on the wire.
     :ivar payload: its text.
@@ -71,7 +71,7 @@ class LocalTransaction(ClientTransaction):
 class Outbound:
     """The messages to one device, and the way that they take.
 
-    :param peer: whose device it is.
+    :param peer: the peer that the device belongs to.
     :ivar link: the connection that it has now.
     :ivar mailbox: keeps messages for its next link.
     :ivar may_wait: whether messages may wait for a link: there is a grace period, and the
@@ -258,7 +258,7 @@ class Outbound:
     def attach(
         self, link: Link, dialect: Dialect, when_reachable: Callable[[], None] | None = None
     ) -> None:
-        """Make a link the way to the device; it sends first what is undelivered.
+        """Make a link the way to the device; it first sends the undelivered messages.
 
         Holding the lock, or a message that is sent now would overtake those that have waited.
 
@@ -280,7 +280,7 @@ class Outbound:
         self.link = link
 
     def detach(self) -> Mailbox | None:
-        """Put what is undelivered into a mailbox; ``None`` if it is too much for one."""
+        """Put the undelivered messages into a mailbox; ``None`` if they are too many for one."""
         with self.lock:
             mailbox = self._keep(self._undelivered())
             if mailbox.is_too_full:
@@ -299,7 +299,7 @@ class Outbound:
         later = [] if self.link is None else self.link.take_unsent()
         if self.mailbox is not None:
             later += self.mailbox.items()
-        # Without the requests whose transaction has ended meanwhile.
+        # Without requests of transactions that have ended meanwhile.
         later = [(payload, id) for payload, id in later if id is None or id in self._pending]
         have_a_place = {id for _, id in later}
         sent = [
@@ -328,7 +328,7 @@ class Outbound:
 
 
 class SharedOutbound(Outbound):
-    """The messages to a device that several threads send, and whose answers others read."""
+    """The messages to a device among threads: several may send, and read its answers."""
 
     __slots__ = ("_lock",)
 

@@ -28,7 +28,7 @@ class Dialect(Protocol):
 
     @property
     def subprotocol(self) -> str:
-        """The WebSocket sub-protocol whose links speak this dialect."""
+        """The WebSocket sub-protocol of the links that speak this dialect."""
 
     def parse(self, payload: bytes) -> Incoming:
         """Read one text message, untrusted.
