@@ -123,7 +123,7 @@ class Connection:
         self._silence = silence
         self._lock = loop.lock()
         self._outbox = self._make_outbox(max_outbox)
-        self._outbox.hold(handshake)
+        self._outbox.cork(handshake)
         self._inbox: Inbox | None = None
         #: What has been read and not been taken, the next one last.
         self._items: list[tuple[int, bytes]] = []
@@ -151,7 +151,7 @@ class Connection:
         that it is not there. Not much later, as the site is told next, and may block.
         """
         with self._lock:
-            self._outbox.release()
+            self._outbox.uncork()
 
     def send(self, payload: bytes, opcode: int = TEXT) -> bool:
         """Send a text message without blocking (or a control frame, inside the transport).
@@ -198,7 +198,7 @@ class Connection:
             if self.state is OPEN:
                 self.state = CLOSING
                 self._send_close(code, reason)
-                self._outbox.release()  # nobody else will
+                self._outbox.uncork()  # nobody else will
 
     # Its life --------------------------------------------------------------------
 
@@ -259,7 +259,7 @@ class Connection:
                 if data is not None:
                     text = self._codec.read_text(data)
                     is_open = self.state is OPEN and not self._given_up
-                    if text is not None and is_open and not self._channel.may_hold_more:
+                    if text is not None and is_open and not self._channel.buffers_input:
                         # As a rule: there is nothing besides it that could be left behind.
                         self._heard = True
                         self._take_message(text)
@@ -270,7 +270,7 @@ class Connection:
             if self._backlog.size:
                 self._pause()
             # While it is paused, this would be a turn that only asks for the next.
-            if self._channel.may_hold_more and not self._paused and self._channel.holds_more():
+            if self._channel.buffers_input and not self._paused and self._channel.has_buffered_input():
                 self._loop.spawn(self._take_turn)
         except BaseException:
             # A defect, or something raised to end this greenlet: the client must not
@@ -294,24 +294,24 @@ class Connection:
     def _take_items(self) -> None:
         """Take all that has been read, or leave it to another greenlet when this one blocks."""
         items = self._items
-        if self._loop.preempts or (len(items) < 2 and not self._channel.may_hold_more):
+        if self._loop.preempts or (len(items) < 2 and not self._channel.buffers_input):
             while items:
                 self._take_item(*items.pop())
             return
         blocked = self._loop.when_blocked(self._go_on)
         # Their answers go out together, at the end, or when one of them blocks.
-        self._outbox.hold()
+        self._outbox.cork()
         try:
             while self._items and blocked.pending:
                 self._take_item(*self._items.pop())
         finally:
             if blocked.pending:
                 blocked.stop()
-                self._outbox.release()
+                self._outbox.uncork()
 
     def _go_on(self) -> None:
         """Do what is left of a turn that has blocked."""
-        self._outbox.release()
+        self._outbox.uncork()
         self._take_turn()
 
     def _take_item(self, opcode: int, payload: bytes) -> None:
@@ -451,7 +451,7 @@ class Connection:
 
     def _give_up(self) -> None:
         """Break the connection; the reader sees its end."""
-        self._outbox.release()
+        self._outbox.uncork()
         self._given_up = True
         self._channel.abort()
 

@@ -30,7 +30,7 @@ from protoo_flask.transport.greenlets.channel import GreenletChannel
 from protoo_flask.transport.greenlets.loop import GreenletLoop
 from protoo_flask.transport.threads.channel import ThreadChannel
 from protoo_flask.transport.threads.loop import ThreadLoop
-from protoo_flask.transport.websocket.frames import FrameCodec
+from protoo_flask.transport.websocket.fast_frames import FastFrameCodec
 from tests.fakes import FakeContext, FakeHost
 
 from .wire import HANDSHAKE, PATIENCE, Client
@@ -52,8 +52,8 @@ def connect_tcp(buffers: int | None = None) -> tuple[socket.socket, socket.socke
 class WatchedGreenletChannel(GreenletChannel):
     """Says when it is closed."""
 
-    def __init__(self, sock: socket.socket, workers: Any) -> None:
-        super().__init__(sock, True, workers)
+    def __init__(self, sock: socket.socket, pool: Any) -> None:
+        super().__init__(sock, True, pool)
         self.closed = gevent.event.Event()
 
     def close(self) -> None:
@@ -110,7 +110,7 @@ class Greenlets:
         return gevent.socket.socket(fileno=sock.detach())
 
     def make_channel(self, sock: socket.socket) -> WatchedGreenletChannel:
-        return WatchedGreenletChannel(sock, self.loop.workers)
+        return WatchedGreenletChannel(sock, self.loop.pool)
 
     def start(self, connection: Connection, sock: socket.socket) -> None:
         gevent.spawn(connection.serve)
@@ -125,7 +125,7 @@ class Greenlets:
         """Wait until everything that the test has started has ended."""
         with gevent.Timeout(PATIENCE):
             gevent.sleep(0)  # what the hub has been asked for begins
-            while self._started() or self.loop.workers.busy:
+            while self._started() or self.loop.pool.busy:
                 gevent.joinall(self._started())
                 gevent.sleep(0.001)
 
@@ -281,7 +281,7 @@ class Site:
         connection = kind(
             channel,
             self.world.loop,
-            codec or FrameCodec(max_message_size),
+            codec or FastFrameCodec(max_message_size),
             HANDSHAKE,
             connect=connect
             or (

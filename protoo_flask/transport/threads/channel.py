@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import Any, Callable
 
-from ..channel import READ_SIZE, Holder, send_without_delay
+from ..channel import READ_SIZE, Corked, send_without_delay
 
 # Not the default selector: epoll would cost a file descriptor for each wait.
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
@@ -20,7 +20,7 @@ _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 class ThreadChannel:
     """A socket that stays the server's, waited for in a thread."""
 
-    may_hold_more = False
+    buffers_input = False
 
     def __init__(self, sock: Any) -> None:
         sock.settimeout(0.0)
@@ -33,15 +33,12 @@ class ThreadChannel:
         #: Whose turn it is to watch; who finds that it is another's, or nobody's, ends.
         self._watcher: object = None
 
-    def hold_back(self, holder: Holder) -> bool:
-        return False  # there is no moment in which all others have had their turn
-
     def watch(self, function: Callable[[], None]) -> None:
         self._watcher = watcher = object()
 
         def wait_and_call() -> None:
             while self._watcher is watcher:
-                if not self.holds_more():
+                if not self.has_buffered_input():
                     self._wait(selectors.EVENT_READ)
                 if self._watcher is watcher:
                     try:
@@ -65,10 +62,13 @@ class ThreadChannel:
         except OSError:
             return b""
 
-    def holds_more(self) -> bool:
+    def has_buffered_input(self) -> bool:
         with self._busy, contextlib.suppress(OSError, ValueError):
             return self._pending is not None and self._pending() > 0
         return False
+
+    def batch_writes(self, corked: Corked) -> bool:
+        return False  # threads have no common moment at which a batch could end
 
     def send(self, data: bytes | memoryview) -> int:
         try:

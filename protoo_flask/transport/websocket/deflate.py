@@ -10,14 +10,8 @@ import zlib
 from typing import Any, NamedTuple
 
 from ...core.close_codes import INVALID_DATA, TOO_BIG
-from .frames import (
-    BINARY,
-    TEXT,
-    FrameCodec,
-    Item,
-    encode_frame,
-    is_utf8,
-)
+from .fast_frames import FastFrameCodec
+from .frames import BINARY, TEXT, Item, encode_frame, is_utf8
 
 EXTENSION = "permessage-deflate"
 
@@ -93,8 +87,8 @@ def _is_parameter(key: str, value: str) -> bool:
     return key == "client_max_window_bits" and value in ("", *WINDOW_BITS)
 
 
-class DeflateCodec(FrameCodec):
-    """As :class:`~.frames.FrameCodec`, with compression.
+class DeflateCodec(FastFrameCodec):
+    """As :class:`~.fast_frames.FastFrameCodec`, with compression.
 
     :param max_message_size: bytes, inclusive, of what a message is when inflated.
     """
