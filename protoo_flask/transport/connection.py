@@ -270,7 +270,11 @@ class Connection:
             if self._backlog.size:
                 self._pause()
             # While it is paused, this would be a turn that only asks for the next.
-            if self._channel.buffers_input and not self._paused and self._channel.has_buffered_input():
+            if (
+                self._channel.buffers_input
+                and not self._paused
+                and self._channel.has_buffered_input()
+            ):
                 self._loop.spawn(self._take_turn)
         except BaseException:
             # A defect, or something raised to end this greenlet: the client must not

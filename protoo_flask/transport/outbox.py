@@ -1,15 +1,16 @@
 """A bounded outbox: messages on their way to one client.
 
 =======  ======  =======  =================================================================
-state    event   next     what has happened, and what is done
+state    event   next     cause, and action
 =======  ======  =======  =================================================================
-idle     open    opening  the handshake is there: keep it, and all messages, until uncorked
-idle     cork    corked   keep messages until uncorked
+idle     sent    idle     the socket took the whole message
 idle     full    blocked  the socket took a part: keep the rest, ask when it is writable
-opening  sent    idle     uncorked, and the socket took everything
-opening  full    blocked  uncorked, and the socket took a part: ask when it is writable
-corked   sent    idle     as above
-corked   full    blocked  as above
+idle     cork    corked   keep messages until uncorked
+idle     open    opening  keep the handshake, and all messages, until uncorked
+corked   sent    idle     uncorked, and the socket took everything
+corked   full    blocked  uncorked, and the socket took a part: ask when it is writable
+opening  sent    idle     as for corked
+opening  full    blocked  as for corked
 blocked  sent    idle     writable, and the socket took everything
 blocked  full    blocked  writable, and the socket took a part: ask again
 any      failed  gone     the socket raised an error: break the connection, keep messages
@@ -23,14 +24,15 @@ owner cuts off a client that exceeds the bound.
 
 "corked" exists because the system call is the dearest part of a small message. The
 connection corks its outbox while it handles requests that came together, so that their
-answers are one write (as TCP_CORK does in the kernel). The channel corks it for a moment
-when many clients are written to (:meth:`Channel.batch_writes`). "opening" is the same
-for a connection whose handshake is not answered yet. It has a state of its own because
-:meth:`Outbox.take_unsent` must not answer the handshake.
+answers are one write (TCP_CORK does the same inside the kernel). The channel has it
+corked for a moment when many clients are written to (:meth:`Channel.batch_writes`).
+
+"opening" is the same for a connection whose handshake is not answered yet. It is a state
+of its own because :meth:`Outbox.take_unsent` uncorks, but must not answer the handshake.
 
 Messages are kept unencoded until their turn comes:
 
-- A payload for many slow readers exists once, not once for each of them.
+- A payload for many slow clients exists once, not once for each of them.
 - Messages are compressed in the order of sending, whichever greenlet sends them.
 - The unsent messages of a dead connection can be sent over the next one
   (:meth:`Outbox.take_unsent`). So the "gone" state keeps them.
@@ -45,28 +47,29 @@ from ..core.scheduling import one_step
 from .channel import Channel
 from .websocket.frames import TEXT
 
-OPENING = "opening"
 IDLE = "idle"
 CORKED = "corked"
+OPENING = "opening"
 BLOCKED = "blocked"
 GONE = "gone"
 
-#: (state, event) -> next state; the table above. The methods do not look up here, which
-#: would be 4 % of a request, but assign the next state where the event happens. The tests
-#: hold each assignment against this table.
+#: (state, event) -> next state; the table above. An event that is not here changes nothing.
+#:
+#: The methods assign the next state where the event happens, and do not look it up here,
+#: which would be 4 % of a request. The tests hold each assignment against this table.
 TRANSITIONS = {
-    (IDLE, "open"): OPENING,
-    (IDLE, "cork"): CORKED,
     (IDLE, "sent"): IDLE,
     (IDLE, "full"): BLOCKED,
-    (OPENING, "sent"): IDLE,
-    (OPENING, "full"): BLOCKED,
+    (IDLE, "cork"): CORKED,
+    (IDLE, "open"): OPENING,
     (CORKED, "sent"): IDLE,
     (CORKED, "full"): BLOCKED,
+    (OPENING, "sent"): IDLE,
+    (OPENING, "full"): BLOCKED,
     (BLOCKED, "sent"): IDLE,
     (BLOCKED, "full"): BLOCKED,
-    **{(state, "failed"): GONE for state in (IDLE, OPENING, CORKED, BLOCKED)},
-    **{(state, "close"): GONE for state in (IDLE, OPENING, CORKED, BLOCKED, GONE)},
+    **{(state, "failed"): GONE for state in (IDLE, CORKED, OPENING, BLOCKED)},
+    **{(state, "close"): GONE for state in (IDLE, CORKED, OPENING, BLOCKED)},
 }
 
 #: Bytes that are encoded and joined for one write to the socket, so that many small
@@ -254,10 +257,6 @@ class Outbox:
         self._batch = batch
         self._buffer = buffer = b"".join(frames)
         return buffer
-
-    def _forget(self) -> None:
-        self._buffer, self._sent, self._batch, self._queue = b"", 0, (), None
-        self._queued = 0
 
 
 class SharedOutbox(Outbox):
