@@ -27,10 +27,13 @@ from protoo_flask.core.routing.layer import RoutingOptions
 from protoo_flask.core.routing.router import Router
 from protoo_flask.transport.connection import Connection, SharedConnection
 from protoo_flask.transport.greenlets.channel import GreenletChannel
+from protoo_flask.transport.greenlets.greenlet_pool import GreenletPool
 from protoo_flask.transport.greenlets.loop import GreenletLoop
+from protoo_flask.transport.greenlets.write_batching import WriteBatching
 from protoo_flask.transport.threads.channel import ThreadChannel
 from protoo_flask.transport.threads.loop import ThreadLoop
 from protoo_flask.transport.websocket.fast_frames import FastFrameCodec
+from protoo_flask.transport.websocket.frames import FrameCodec
 from tests.fakes import FakeContext, FakeHost
 
 from .wire import HANDSHAKE, PATIENCE, Client
@@ -97,6 +100,7 @@ class Greenlets:
     """
 
     name = "greenlets"
+    make_codec: Callable[[int], FrameCodec] = FastFrameCodec
 
     def __init__(self) -> None:
         self.loop = GreenletLoop()
@@ -156,6 +160,7 @@ class Threads:
     """
 
     name = "threads"
+    make_codec = FastFrameCodec
 
     def __init__(self) -> None:
         self.errors = self.make_queue()
@@ -213,7 +218,18 @@ def _run(outcome: Any, function: Callable[..., Any], *args: Any) -> None:
         (outcome.set_result if isinstance(outcome, Future) else outcome.set)(result)
 
 
-WORLDS = [Greenlets, Threads]
+class PlainGreenlets(Greenlets):
+    """Greenlets without any of the fast ways: one by one, and each message sent now."""
+
+    name = "greenlets, one by one, sent now"
+    make_codec = FrameCodec
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = GreenletLoop(GreenletPool, WriteBatching)
+
+
+WORLDS = [Greenlets, PlainGreenlets, Threads]
 
 
 class Site:
@@ -281,7 +297,7 @@ class Site:
         connection = kind(
             channel,
             self.world.loop,
-            codec or FastFrameCodec(max_message_size),
+            codec or self.world.make_codec(max_message_size),
             HANDSHAKE,
             connect=connect
             or (
