@@ -27,8 +27,8 @@ connection corks its outbox while it handles requests that came together, so tha
 answers are one write (TCP_CORK does the same inside the kernel). The channel has it
 corked for a moment when many clients are written to (:meth:`Channel.batch_writes`).
 
-"opening" is the same for a connection whose handshake is not answered yet. It is a state
-of its own because :meth:`Outbox.take_unsent` uncorks, but must not answer the handshake.
+"opening" is the same for a connection before its handshake is answered. It is a state of
+its own because :meth:`Outbox.take_unsent` uncorks, but must not answer the handshake.
 
 Messages are kept unencoded until their turn comes:
 

@@ -1,4 +1,8 @@
-"""The socket of a request, in whatever place its server keeps it."""
+"""The socket of a request.
+
+Each server keeps it in another place of the environ. Its class tells the world in which
+it waits, greenlets or threads.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +16,16 @@ from .websocket.handshake import HandshakeError
 
 
 def find_socket(environ: Mapping[str, Any]) -> Any:
-    """Return the socket that a server keeps in its environ, each in a place of its own.
+    """Return the socket that the server has put into its environ.
 
-    :raises HandshakeError: 500 under a server that has no place for it.
+    :raises HandshakeError: 500 under a server that does not.
     """
     for key in ("gunicorn.socket", "werkzeug.socket"):
         if key in environ:
             return environ[key]
     if str(environ.get("SERVER_SOFTWARE", "")).startswith("gevent/"):
-        # pywsgi: the buffered file that it reads requests from knows the socket. For a
-        # request to upgrade that is wsgi.input itself, for others it is inside.
+        # pywsgi reads requests from a buffered file, which knows the socket. The file is
+        # wsgi.input itself for a request to upgrade, and inside of it for other requests.
         body = environ["wsgi.input"]
         return getattr(body, "rfile", body).raw._sock
     raise HandshakeError(
@@ -39,5 +43,5 @@ def is_greenlet_socket(sock: Any) -> bool:
 
 def is_tls(sock: Any) -> bool:
     """Whether TLS ends in this process; such a socket cannot leave its server."""
-    # Two classes, unless gevent has patched the process.
+    # gevent has a class of its own, unless it has patched the process.
     return isinstance(sock, (ssl.SSLSocket, GeventSSLSocket))

@@ -1,4 +1,4 @@
-"""A site in each of both worlds; a test that leaves anything behind fails."""
+"""A site in each of the worlds; a test that leaves anything behind fails."""
 
 from __future__ import annotations
 

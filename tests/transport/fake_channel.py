@@ -1,4 +1,4 @@
-"""A channel whose socket buffer a test empties by hand, and an outbox on it."""
+"""A channel with a socket buffer that the test empties by hand, and an outbox on it."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def make_pair(compressed: bool) -> tuple[Any, Reader]:
 
 
 class Reader:
-    """A client that reads, and keeps what it has of a message that is not all there."""
+    """A client that reads, and keeps the beginning of a message until the rest arrives."""
 
     def __init__(self, extensions: list[Any]) -> None:
         self._connection = Connection(ConnectionType.CLIENT, extensions)

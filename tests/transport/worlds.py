@@ -1,7 +1,7 @@
-"""Both worlds in which connections live, and a site in either, over real sockets.
+"""The worlds in which connections live, and a site in each of them, over real sockets.
 
-Nothing is patched: in the world of greenlets the test runs in a greenlet as well and
-its clients wait on gevent's hub; in the world of threads all that waits are threads.
+Nothing is patched. In the world of greenlets the test runs in a greenlet as well, and
+its clients wait on gevent's hub. In the world of threads everything waits in a thread.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class WatchedThreadChannel(ThreadChannel):
 
 
 class WatchedThreadLoop(ThreadLoop):
-    """Keeps what ends a thread."""
+    """Keeps the errors that end a thread."""
 
     def __init__(self, errors: Any) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class WatchedThreadLoop(ThreadLoop):
 class Greenlets:
     """Everything on gevent's hub; a connection leaves its server and owns its socket.
 
-    :ivar errors: a queue of what ended a greenlet; a test that expects some takes them.
+    :ivar errors: a queue of the errors that ended a greenlet; a test that expects some takes them.
     """
 
     name = "greenlets"
@@ -105,7 +105,7 @@ class Greenlets:
     def __init__(self) -> None:
         self.loop = GreenletLoop()
         self.errors = self.make_queue()
-        gevent.sleep(0)  # the hub exists, and has opened what it needs
+        gevent.sleep(0)  # now the hub exists, and has opened its file descriptors
 
     def make_queue(self) -> Any:
         return gevent.queue.Queue()
@@ -120,7 +120,7 @@ class Greenlets:
         gevent.spawn(connection.serve)
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> Callable[[], None]:
-        """Run a part of the test next to it; returns what waits for its end."""
+        """Run a part of the test beside it; returns a function that waits for its end."""
         outcome = gevent.event.AsyncResult()
         gevent.spawn(_run, outcome, function, *args)
         return lambda: outcome.get(timeout=PATIENCE)
@@ -128,7 +128,7 @@ class Greenlets:
     def settle(self) -> None:
         """Wait until everything that the test has started has ended."""
         with gevent.Timeout(PATIENCE):
-            gevent.sleep(0)  # what the hub has been asked for begins
+            gevent.sleep(0)  # the hub starts its callbacks
             while self._started() or self.loop.pool.busy:
                 gevent.joinall(self._started())
                 gevent.sleep(0.001)
@@ -156,7 +156,7 @@ class Greenlets:
 class Threads:
     """A thread for everything that waits; the socket stays the server's.
 
-    :ivar errors: a queue of what ended a thread; a test that expects some takes them.
+    :ivar errors: a queue of the errors that ended a thread; a test that expects some takes them.
     """
 
     name = "threads"
@@ -183,7 +183,7 @@ class Threads:
         self.loop.spawn(serve)
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> Callable[[], None]:
-        """Run a part of the test next to it; returns what waits for its end."""
+        """Run a part of the test beside it; returns a function that waits for its end."""
         outcome: Future[None] = Future()
         self.loop.spawn(_run, outcome, function, *args)
         return lambda: outcome.result(PATIENCE)
@@ -244,7 +244,7 @@ class Site:
         self.host = FakeHost()
         self.clients: list[Client] = []
         self._silences: list[Deadlines[Connection]] = []
-        #: For each connection that is no longer open: its code, and what it hands over.
+        #: For each connection that is no longer open: its code, and its unsent messages.
         self.departures: Any = world.make_queue()
         self._settings: dict[str, Any] = {
             "ping_interval": None,
@@ -283,7 +283,7 @@ class Site:
         """Connect a client.
 
         :param buffers: bytes that the sockets keep for a client that does not read, about.
-        :param early: what the client has sent before the connection begins.
+        :param early: bytes that the client has sent before the connection begins.
         :param connect: instead of telling the application.
         """
         self.router.freeze(RoutingOptions())

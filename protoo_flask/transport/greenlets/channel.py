@@ -1,4 +1,4 @@
-"""Waiting on gevent's hub: under gunicorn's gevent worker and gevent's pywsgi."""
+"""A socket on gevent's hub, under gunicorn's gevent worker and gevent's pywsgi."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class HandshakeError(ProtooError):
     """A request for an upgrade that cannot be granted.
 
     :ivar status: the HTTP status to answer with.
-    :ivar headers: and the headers that belong to it.
+    :ivar headers: the headers that belong to the status.
     """
 
     def __init__(self, status: int, reason: str, headers: dict[str, str] | None = None) -> None:
@@ -34,7 +34,7 @@ class HandshakeError(ProtooError):
 
 
 class Handshake(NamedTuple):
-    """What was agreed on."""
+    """The result of a negotiation: headers for the answer, and a codec for the frames."""
 
     headers: list[tuple[str, str]]
     codec: Any
@@ -45,10 +45,10 @@ def negotiate_handshake(
 ) -> Handshake:
     """Agree with a client, untrusted, on a connection.
 
-    :raises HandshakeError: 400 or 426 when it is not a WebSocket client of version 13
-        that speaks the sub-protocol.
+    :raises HandshakeError: 400 or 426 unless the client speaks WebSocket version 13 and
+        the sub-protocol.
     """
-    # Werkzeug has looked at Upgrade and Connection, and lets HEAD pass as GET.
+    # Werkzeug has checked Upgrade and Connection, but routes HEAD like GET.
     if environ["REQUEST_METHOD"] != "GET" or environ["SERVER_PROTOCOL"] == "HTTP/1.0":
         raise HandshakeError(400, "a WebSocket handshake is a GET request of HTTP/1.1")
     version = environ.get("HTTP_SEC_WEBSOCKET_VERSION")

@@ -150,7 +150,7 @@ STEPS = st.one_of(
 
 
 def run(steps: list[Any], writes: WriteBatching, clock: Clock) -> list[bytes]:
-    """Send to some clients; returns what each of them has received at the end."""
+    """Send to some clients; returns the bytes that each of them has received at the end."""
     channels = [FakeChannel(20) for _ in range(CLIENTS)]
     outboxes = [make_outbox(channel, limit=10_000) for channel in channels]
     for channel in channels:

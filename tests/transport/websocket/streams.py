@@ -76,7 +76,7 @@ def messages(draw: Any) -> bytes:
 
 @st.composite
 def streams(draw: Any) -> bytes:
-    """Draw what a client sends: mostly what it may, sometimes not."""
+    """Draw the bytes of a client: mostly legal frames, sometimes not."""
     kinds = [messages(), messages(), messages(), controls, closes, strange, long_lengths]
     data = bytearray(b"".join(draw(st.lists(st.one_of(*kinds), min_size=1, max_size=6))))
     for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):

@@ -134,11 +134,11 @@ def test_a_violation_is_found_and_nothing_is_decoded_after_it(data, code, size):
 
 
 @pytest.mark.parametrize("first", [b"\xc1\x80", b"\x83\x80", b"\x81\x00", b"\x09\x80", b"\x80\x80"])
-def test_two_bytes_are_enough_to_find_what_is_wrong_with_them(first):
+def test_two_bytes_are_enough_to_find_a_violation_in_them(first):
     assert decode(first) == ([], 1002)
 
 
-def test_a_message_that_is_too_big_is_refused_before_it_is_there():
+def test_a_message_that_is_too_big_is_refused_before_it_arrives():
     header = struct.pack("!BBQ", 0x81, 0xFF, 1 << 40) + b"mask"
     assert decode(header) == ([], 1009)
     assert decode(frame(TEXT, b"x" * 60, fin=False) + b"\x80\xa8mask", limit=100) == ([], None)
@@ -166,7 +166,7 @@ def test_a_control_frame_does_not_count_towards_the_limit():
     assert decode(data, limit=10) == ([(PING, b"y" * 125), (TEXT, b"x" * 10)], None)
 
 
-def test_a_violation_says_what_is_wrong():
+def test_a_violation_gives_its_reason():
     codec = FrameCodec(100)
     codec.receive(frame(3))
     assert codec.error == FrameError(1002, "3 is not an opcode")
@@ -193,11 +193,11 @@ def test_buffers_do_not_stay_large_after_a_large_message():
     assert codec._fragments is None
 
 
-# What the server sends -----------------------------------------------------------------------
+# Encoding -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 100_000])
-def test_wsproto_reads_what_is_encoded(size):
+def test_wsproto_reads_encoded_frames(size):
     client = Connection(ConnectionType.CLIENT)
     client.receive_data(FrameCodec(100).encode(TEXT, b"x" * size))
     received = "".join(event.data for event in client.events())
