@@ -213,7 +213,7 @@ class Outbox:
         return True
 
     def _flush(self) -> None:
-        """Send the kept messages until the socket is full; called when it is writable."""
+        """Send the kept messages until the socket is full."""
         buffer, sent = self._buffer, self._sent
         while sent < len(buffer) or self._queue:
             if sent == len(buffer):
@@ -227,15 +227,18 @@ class Outbox:
                 break
             if sent < len(buffer):
                 self._state, self._sent = BLOCKED, sent
-                self._channel.when_writable(self._flush)
+                self._channel.when_writable(self._on_writable)
                 break
         else:
-            if self._state is not GONE:
-                self._state = IDLE
+            self._state = IDLE
             self._buffer, self._sent, self._batch, self._queue = b"", 0, (), None
         if self._finish is not None and self._state is not BLOCKED:
             finish, self._finish = self._finish, None
             finish()
+
+    def _on_writable(self) -> None:
+        if self._state is BLOCKED:  # and not closed meanwhile
+            self._flush()
 
     def _encode_batch(self) -> bytes:
         """Take messages off the queue and join their frames for one write."""
@@ -278,4 +281,4 @@ class SharedOutbox(Outbox):
         super().__init__(channel, encode, limit)
         self._lock = lock
 
-    _flush = one_step(Outbox._flush)
+    _on_writable = one_step(Outbox._on_writable)

@@ -10,7 +10,10 @@ from typing import Callable
 
 from .frames import TEXT, FrameCodec, Item, unmask
 
-#: The first bytes of a whole masked text frame of 126 to 65535 bytes.
+#: The first byte of an unfragmented text message.
+_WHOLE_TEXT = 0x80 | TEXT
+
+#: The first bytes of a masked frame with 126 to 65535 bytes of payload.
 _HEADER = struct.Struct("!BBH")
 
 #: ``fast_unmask(payload, mask)``
@@ -49,9 +52,9 @@ class FastFrameCodec(FrameCodec):
         start = 6
         if size > 125:
             start, size = 8, size - 2
-            if size < 126 or size > 65535 or data[:4] != _HEADER.pack(0x80 | TEXT, 0xFE, size):
+            if size < 126 or size > 65535 or data[:4] != _HEADER.pack(_WHOLE_TEXT, 0xFE, size):
                 return None
-        elif size < 0 or data[0] != 0x80 | TEXT or data[1] != 0x80 | size:
+        elif size < 0 or data[0] != _WHOLE_TEXT or data[1] != 0x80 | size:
             return None
         if size > self._max or not self._is_between_messages:
             return None
