@@ -24,7 +24,7 @@ import gevent
 from gevent.pywsgi import WSGIServer
 from gevent.server import StreamServer
 
-from protoo_flask.transport.greenlets import write_batching as rounds
+from protoo_flask.transport.greenlets import fast_write_batching
 
 from . import wires
 from .client import RECEIVE, Client
@@ -35,9 +35,9 @@ from .servers import gevent_floor, protoo_flask_site
 
 HOST = "127.0.0.1"
 
-#: Messages that are written later than this in a round are not held back. On a simulated processor
-#: all messages would be too late for the normal limit.
-rounds.MAX_DELAY = 60.0
+#: Messages that are sent later than this in an iteration of the hub are written at once. On a
+#: simulated processor all messages would be too late for the normal limit.
+fast_write_batching.MAX_DELAY = 60.0
 #: Work before the measurement, so that objects made only once and compiled code do not count.
 WARM_UP = 100
 

@@ -23,17 +23,12 @@ from flask import Response
 
 from ..transport.channel import Channel, Loop
 from ..transport.greenlets.channel import GreenletChannel, PlainSocket
-from ..transport.greenlets.greenlet_pool import Workers
+from ..transport.greenlets.greenlet_pool import GreenletPool
 from ..transport.greenlets.loop import GreenletLoop
+from ..transport.server_sockets import find_socket, is_greenlet_socket, is_tls
 from ..transport.threads.channel import ThreadChannel
 from ..transport.threads.loop import ThreadLoop
-from ..transport.websocket.handshake import (
-    HandshakeError,
-    find_socket,
-    is_greenlet_socket,
-    is_tls,
-    serialize_handshake,
-)
+from ..transport.websocket.handshake import HandshakeError, serialize_handshake
 
 #: ``start(channel, handshake) -> connection``, to be served.
 Start = Callable[[Channel, bytes], Any]
@@ -83,10 +78,10 @@ class UpgradeResponse(Response):
         start_response("101 Switching Protocols", [])
         if not isinstance(self._loop, GreenletLoop):
             return _Attached(self._start(ThreadChannel(sock), handshake))
-        workers = self._loop.workers
+        pool = self._loop.pool
         if is_tls(sock) or not isinstance(greenlet, gevent.Greenlet):
-            return _Attached(self._start(GreenletChannel(sock, False, workers), handshake))
-        _detach(sock, greenlet, partial(_begin, workers, self._start, handshake))
+            return _Attached(self._start(GreenletChannel(sock, False, pool), handshake))
+        _detach(sock, greenlet, partial(_begin, pool, self._start, handshake))
         return []
 
 
@@ -109,9 +104,9 @@ def _detach(sock: Any, greenlet: Any, begin: Callable[[Any], None]) -> None:
     greenlet.rawlink(lambda _: begin(own))
 
 
-def _begin(workers: Workers, start: Start, handshake: bytes, own: Any) -> None:
+def _begin(pool: GreenletPool, start: Start, handshake: bytes, own: Any) -> None:
     """Begin to serve a client; called in the hub."""
-    workers.run(start(GreenletChannel(own, True, workers), handshake).serve)
+    pool.run(start(GreenletChannel(own, True, pool), handshake).serve)
 
 
 @lru_cache(maxsize=None)

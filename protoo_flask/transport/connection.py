@@ -104,7 +104,7 @@ class Connection:
         self._silence = silence
         self._lock = loop.lock()
         self._outbox = self._make_outbox(max_outbox)
-        self._outbox.hold(handshake)
+        self._outbox.cork(handshake)
         self._inbox: Inbox | None = None
         #: Messages that were read and not handed over, the next one last.
         self._items: list[tuple[int, bytes]] = []
@@ -191,7 +191,7 @@ class Connection:
         that it is not there. Not much later: the site is told next, and its listeners may block.
         """
         with self._lock:
-            self._outbox.release()
+            self._outbox.uncork()
 
     def serve(self) -> None:
         """Begin; returns when the site has been told "online". Reading has begun before."""
@@ -234,7 +234,7 @@ class Connection:
             if self.state is OPEN:
                 self.state = CLOSING
                 self._send_close(code, reason)
-                self._outbox.release()
+                self._outbox.uncork()
 
     def keep_alive(self) -> None:
         """Ping; or end the connection: the client has sent nothing since the last ping."""
@@ -272,7 +272,7 @@ class Connection:
                 if data is not None:
                     text = self._codec.read_text(data)
                     is_open = self.state is OPEN and not self._is_broken
-                    if text is not None and is_open and not self._channel.may_hold_more:
+                    if text is not None and is_open and not self._channel.buffers_input:
                         # Usually: one short text message, and nothing besides it.
                         self._heard = True
                         assert self._inbox is not None
@@ -283,7 +283,7 @@ class Connection:
                         self._end()
             if self._is_paused:
                 self._stop_watching()
-            elif self._channel.may_hold_more and self._channel.holds_more():
+            elif self._channel.buffers_input and self._channel.has_buffered_input():
                 self._loop.spawn(self._take_turn)
         except BaseException:
             # A defect, or an exception that ends this greenlet: the client must not believe
@@ -314,24 +314,24 @@ class Connection:
     def _take_items(self) -> None:
         """Hand over all messages, or leave the rest to another greenlet when this one blocks."""
         items = self._items
-        if self._loop.preempts or (len(items) < 2 and not self._channel.may_hold_more):
+        if self._loop.preempts or (len(items) < 2 and not self._channel.buffers_input):
             while items:
                 self._take_item(*items.pop())
             return
         blocked = self._loop.when_blocked(self._go_on)
         # The answers to these requests leave together: at the end, or when one of them blocks.
-        self._outbox.hold()
+        self._outbox.cork()
         try:
             while self._items and blocked.pending:
                 self._take_item(*self._items.pop())
         finally:
             if blocked.pending:
                 blocked.stop()
-                self._outbox.release()
+                self._outbox.uncork()
 
     def _go_on(self) -> None:
         """Hand over the remaining messages of a turn that has blocked."""
-        self._outbox.release()
+        self._outbox.uncork()
         self._take_turn()
 
     def _take_item(self, opcode: int, payload: bytes) -> None:
@@ -392,7 +392,7 @@ class Connection:
 
     def _break(self) -> None:
         """Break the connection; the next turn reads its end."""
-        self._outbox.release()
+        self._outbox.uncork()
         self._is_broken = True
         self._channel.abort()
 

@@ -21,7 +21,7 @@ from protoo_flask.core.peers.peer import Peer
 from protoo_flask.core.request import Request
 from protoo_flask.transport import connection as connection_module
 from protoo_flask.transport.connection import Connection
-from protoo_flask.transport.greenlets.write_batching import MAX_HELD
+from protoo_flask.transport.greenlets.fast_write_batching import MAX_CORKED
 
 from .wire import (
     BINARY,
@@ -315,7 +315,7 @@ def test_decrypted_bytes_wait_for_room_in_the_backlog_without_keeping_the_hub_bu
     client = site.connect()
     # As if TLS had decrypted more than has been read.
     channel = client.connection._channel
-    channel.may_hold_more, channel.holds_more = True, lambda: True
+    channel.buffers_input, channel.has_buffered_input = True, lambda: True
     client.send(request(1, "wait"), request(2))
     gate.wait()
     while not client.connection._is_paused:
@@ -326,7 +326,7 @@ def test_decrypted_bytes_wait_for_room_in_the_backlog_without_keeping_the_hub_bu
         gevent.sleep(0)
     monkeypatch.undo()
     assert spawned == []
-    channel.may_hold_more = False
+    channel.buffers_input = False
     gate.open()
     assert [answer["id"] for answer in client.take_many(2)] == [1, 2]
 
@@ -1396,7 +1396,7 @@ def test_what_many_are_told_in_one_round_reaches_each_of_them(make_site):
 
     site.router.get(tell)
     alice = site.connect()
-    bobs = [site.connect("bob", f"b{number}") for number in range(3 * MAX_HELD)]
+    bobs = [site.connect("bob", f"b{number}") for number in range(3 * MAX_CORKED)]
     alice.send_request("get", text="hello")
     assert alice.take()["status"] == 200
     assert [bob.take()["data"]["text"] for bob in bobs] == ["hello"] * len(bobs)
