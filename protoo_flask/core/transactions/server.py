@@ -176,7 +176,7 @@ class ServerTransactions:
         if not is_awaited:
             return
         link = outbound.link
-        if link is None or not link.send(payload):
+        if link is None or not link.outbox.send_text(payload):
             outbound.transmit(payload)
         observer = outbound.runtime.observer
         if observer is not None:
