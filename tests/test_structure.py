@@ -29,6 +29,7 @@ LAYERS = [
     ("core.deadlines core.events core.observer", ""),
     ("core.runtime", ""),
     ("core.link core.sendable core.response", ""),
+    ("core.transactions.best_response", ""),
     ("core.wire.messages", "msgspec typing_extensions"),
     ("core.wire", "msgspec"),
     ("core.transactions.mailbox core.transactions.client", ""),

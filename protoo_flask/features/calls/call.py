@@ -43,6 +43,7 @@ from ...core.peers.peer import Peer, broadcast
 from ...core.request import Request, answer
 from ...core.response import Response
 from ...core.scheduling import Timer
+from ...core.transactions.best_response import best_rejection
 from ...core.transactions.client import OF_CORE, URGENT
 from ..relay import Relay
 from .early_messages import EarlyMessages
@@ -253,8 +254,7 @@ class Call:
         if leg.state is REJECTED:
             if not response.is_local:
                 self._rejected.add(leg.peer.uuid)
-            if self._rejection is None or response.status < self._rejection.status:
-                self._rejection = response
+            self._rejection = best_rejection(self._rejection, response)
             if response.status >= 600:
                 self.close("declined", response=response)
                 return
