@@ -15,7 +15,8 @@ from flask import current_app, g, session
 from protoo_flask import Protoo, Reject
 from protoo_flask.core.errors import UsageError
 from protoo_flask.core.routing.router import Router
-from protoo_flask.features.rooms.middleware import MAX_PEERS, MAX_ROOMS_PER_PEER
+from protoo_flask.features.rooms.handlers import MAX_ROOMS_PER_PEER
+from protoo_flask.features.rooms.middleware import MAX_PEERS
 from protoo_flask.middleware import room_handler
 from protoo_flask.transport.threads.loop import ThreadLoop
 from tests.fakes import Core, FakeScheduler, postpone

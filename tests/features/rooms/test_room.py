@@ -31,7 +31,7 @@ def rooms(peer):
 
 @pytest.fixture
 def room(rooms, peer):
-    return rooms.come_in("/rooms/42", "42", peer)[0]
+    return rooms.begin_join("/rooms/42", "42", peer)[0]
 
 
 @pytest.mark.parametrize("event", EVENTS)
@@ -53,25 +53,25 @@ def test_a_room_follows_the_table_and_ignores_what_is_not_in_it(room, state, eve
 
 @pytest.mark.parametrize("accepted", [True, False])
 def test_who_waits_for_a_room_is_woken_when_the_application_has_been_asked(rooms, room, accepted):
-    settled = room.settled
-    assert not settled.is_set()
-    rooms.settle(room, accepted)
-    assert settled.is_set()
+    join_gate = room.join_gate
+    assert not join_gate.is_set()
+    rooms.finish_opening(room, accepted)
+    assert join_gate.is_set()
     assert (room.state, len(rooms)) == ((OPEN, 1) if accepted else (CLOSED, 0))
 
 
 def test_a_room_that_is_closed_while_it_is_opening_does_not_open(rooms, room):
     assert room.close() == 0
-    assert room.settled.is_set()
-    rooms.settle(room, True)
+    assert room.join_gate.is_set()
+    rooms.finish_opening(room, True)
     assert (room.state, len(rooms)) == (CLOSED, 0)
 
 
 def test_a_room_is_found_only_while_it_is_open(rooms, room, peer):
     found = [rooms.find("/rooms/42")]
-    rooms.settle(room, True)
+    rooms.finish_opening(room, True)
     found.append(rooms.find("/rooms/42"))
-    rooms.go_on(room, peer)
+    rooms.end_join(room, peer)
     found.append(rooms.find("/rooms/42"))
     assert found == [None, room, None]
 
@@ -79,17 +79,17 @@ def test_a_room_is_found_only_while_it_is_open(rooms, room, peer):
 def test_the_next_room_is_made_when_the_end_of_the_former_has_been_told(rooms, room, peer):
     spawned = []
     peer.runtime.scheduler.spawn = lambda *call: spawned.append(call)
-    rooms.settle(room, True)
+    rooms.finish_opening(room, True)
     room.on("close", lambda room: None)
-    rooms.go_on(room, peer)
+    rooms.end_join(room, peer)
     assert room.state == CLOSING
-    same, is_new = rooms.come_in("/rooms/42", "42", peer)
-    assert (same, is_new, same.settled.is_set()) == (room, False, False)
+    same, is_new = rooms.begin_join("/rooms/42", "42", peer)
+    assert (same, is_new, same.join_gate.is_set()) == (room, False, False)
     for function, *args in spawned:
         function(*args)
-    assert (room.state, room.settled.is_set()) == (CLOSED, True)
-    rooms.go_on(room, peer)
-    other, is_new = rooms.come_in("/rooms/42", "42", peer)
+    assert (room.state, room.join_gate.is_set()) == (CLOSED, True)
+    rooms.end_join(room, peer)
+    other, is_new = rooms.begin_join("/rooms/42", "42", peer)
     assert is_new
     assert other is not room
 
@@ -98,10 +98,10 @@ def test_what_ends_a_listener_does_not_keep_the_next_room_from_being_made(rooms,
     def end_greenlet(room):
         raise SystemExit
 
-    rooms.settle(room, True)
+    rooms.finish_opening(room, True)
     room.on("close", end_greenlet)
     with pytest.raises(SystemExit):
-        rooms.go_on(room, peer)
+        rooms.end_join(room, peer)
     assert (room.state, len(rooms), len(rooms._events)) == (CLOSED, 0, 0)
 
 
