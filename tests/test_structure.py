@@ -61,6 +61,7 @@ LAYERS = [
     ("features.presence.agent", ""),
     ("features.presence.handlers", ""),
     ("features.messenger.delivery_report", ""),
+    ("features.messenger.messenger", ""),
     ("signals", "blinker"),
     ("settings", ""),
     ("transport.channel", "socket"),
