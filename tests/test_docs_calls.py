@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from protoo_flask.features.calls.call import ENDINGS
 from protoo_flask.features.calls.early_messages import MAX_MESSAGES, MAX_SIZE
+from protoo_flask.features.calls.endings import ENDINGS
 from protoo_flask.features.calls.middleware import ID_BYTES, MAX_SESSIONS
 from protoo_flask.features.calls.session import ANSWERED_ENDINGS, UNANSWERED_ENDINGS
 from protoo_flask.settings import Settings

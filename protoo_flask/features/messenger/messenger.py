@@ -24,7 +24,7 @@ class PeerFinder(Protocol):
 
 
 class Messenger:
-    """The handler of one ``p2p_messenger()``, whose options its docstring explains."""
+    """The handler of one ``p2p_messenger()``; the options are explained there."""
 
     def __init__(
         self, protoo: PeerFinder, report: str | None, carbons: bool, on_offline: OnOffline | None
@@ -81,7 +81,7 @@ class Messenger:
             response.peer.call_back(req.reply, response)
 
     def _take_back(self, req: Request, username: str, answer: Response) -> None:
-        """Offer a message whose recipients have gone; ``answer`` is sent if it is not taken."""
+        """Offer a message after its recipients have gone; without a taker, send ``answer``."""
         # This code runs in the contexts of the device that went offline. Contexts of the
         # sender, entered from here, would share the g and the teardowns of that device.
         sending_peer(req).runtime.scheduler.spawn(self._offer_or_answer, req, username, answer)

@@ -18,7 +18,7 @@ MAX_STATUS_LENGTH = 64
 #: gets a copy at every change, so that an untrusted user can multiply it.
 MAX_NOTE_LENGTH = 256
 
-#: Offline users whose ``since`` is remembered: about 2 MiB of names and times.
+#: Offline users that keep their ``since``: about 2 MiB of names and times.
 MAX_LAST_SEEN = 10_000
 
 _MAX_LENGTHS = {"status": MAX_STATUS_LENGTH, "note": MAX_NOTE_LENGTH}

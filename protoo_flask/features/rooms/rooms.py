@@ -20,7 +20,7 @@ from .room import CLOSING, OPEN, Room
 
 
 class _EventSubject(NamedTuple):
-    """The subject of a room's event: the room, and the peer in whose contexts it is told."""
+    """The subject of a room event: the room, and the peer that lends its contexts."""
 
     room: Room
     peer: Peer

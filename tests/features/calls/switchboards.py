@@ -85,13 +85,13 @@ class Switchboard:
     def all_calls(self):
         """Return what session_handler() keeps for this app."""
         (_, leave) = (function for name, function in self.listeners)
-        (calls_of,) = (cell.cell_contents for cell in leave.__closure__)
-        return calls_of(next(iter(self.clients.values())).peer)
+        (handlers,) = (cell.cell_contents for cell in leave.__closure__)
+        return handlers.calls_of(next(iter(self.clients.values())).peer)
 
     def left_behind(self):
         """Return what is kept of calls, of how many kinds; what happens next has happened."""
         calls = self.all_calls()
-        tables = [calls._calls, calls._engaged, calls._joinable, calls._events, calls._to_tell]
+        tables = [calls._calls, calls._engaged, calls._joinable, calls._events, calls._changed]
         return [len(table) for table in tables]
 
     def unfinished(self):
