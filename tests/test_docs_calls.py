@@ -15,7 +15,8 @@ from protoo_flask.features.calls.middleware import ID_BYTES, MAX_SESSIONS
 from protoo_flask.features.calls.session import ANSWERED_ENDINGS, UNANSWERED_ENDINGS
 from protoo_flask.settings import Settings
 
-from .features.calls.switchboards import NOTHING, Switchboard, summary
+from .features.calls.switchboards import NOTHING, Switchboard
+from .features.sites import status_line
 
 PAGE = (Path(__file__).parent.parent / "docs" / "calls.md").read_text(encoding="utf-8")
 
@@ -124,7 +125,8 @@ def test_who_is_in_a_call_is_busy_until_it_ends():
     board = Switchboard("alice/a1", "bob/b1", "carol/c1", on_session=recipe("refuse_if_busy"))
     path = board.open_call()
     for name in ("alice", "bob"):
-        assert summary(board["carol/c1"].request("session", f"/users/{name}")) == (486, "busy here")
+        answer = board["carol/c1"].request("session", f"/users/{name}")
+        assert status_line(answer) == (486, "busy here")
     board["bob/b1"].request("end", path)
     board["alice/a1"].take()
     board.call("carol/c1")
@@ -142,4 +144,4 @@ def test_the_site_refuses_calls_at_night():
     names = {"night": lambda: True, "protoo": SimpleNamespace(use=lambda *args: None, on=print)}
     names["session_handler"] = lambda *args, **options: None
     board = Switchboard("alice/a1", "bob/b1", on_session=recipe("on_session", **names))
-    assert summary(board["alice/a1"].request("session", "/users/bob")) == (480, "not at night")
+    assert status_line(board["alice/a1"].request("session", "/users/bob")) == (480, "not at night")

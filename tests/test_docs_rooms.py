@@ -14,8 +14,9 @@ from protoo_flask.features.rooms.handlers import MAX_ROOMS_PER_PEER
 from protoo_flask.features.rooms.middleware import MAX_PEERS
 from protoo_flask.middleware import ice_servers
 
-from .features.rooms.room_sites import RoomSite, address
+from .features.rooms.room_sites import RoomSite
 from .features.rooms.room_sites import join as join_room
+from .features.sites import address
 from .joining import join, make_app
 
 DOCS = Path(__file__).parent.parent / "docs"

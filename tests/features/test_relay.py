@@ -10,9 +10,7 @@ from protoo_flask.core.request import Request, answer
 from protoo_flask.core.response import Response
 from protoo_flask.features.relay import Relay
 from tests.fakes import Core
-
-#: Seconds a thread may take before the test that waits for it fails.
-PATIENCE = 10
+from tests.features.contention import PATIENCE, ContendedLock
 
 
 class Forwarded:
@@ -63,22 +61,6 @@ def test_devices_that_have_gone_when_it_is_sent_have_failed():
     assert forwarded.told() == [410]
 
 
-class TellingLock:
-    """A lock that says when somebody has to wait for it."""
-
-    def __init__(self):
-        self._lock = threading.RLock()
-        self.somebody_waits = threading.Event()
-
-    def __enter__(self):
-        if not self._lock.acquire(blocking=False):
-            self.somebody_waits.set()
-            self._lock.acquire()
-
-    def __exit__(self, *exc):
-        self._lock.release()
-
-
 class SlowResponse(Response):
     """Something else happens when it is looked at for the first time."""
 
@@ -93,18 +75,18 @@ class SlowResponse(Response):
 
 
 def test_of_two_devices_that_fail_at_the_same_moment_none_is_overlooked():
-    lock = TellingLock()
+    lock = ContendedLock()
     forwarded = Forwarded(2, lock)
     threads = []
 
     def meanwhile():
         def receive():
             forwarded.relay.receive(Response(503))
-            lock.somebody_waits.set()
+            lock.contended.set()
 
         threads.append(threading.Thread(target=receive))
         threads[0].start()
-        assert lock.somebody_waits.wait(PATIENCE)
+        assert lock.contended.wait(PATIENCE)
         # Not before this one is done with.
         assert forwarded.relay._missing == 2
 

@@ -9,15 +9,14 @@ from protoo_flask.core.routing.router import Router
 from protoo_flask.core.transactions.outbound import MAX_UNANSWERED
 from protoo_flask.features.calls.calls import MAX_RINGING
 from protoo_flask.middleware import session_handler
+from tests.features.sites import Deaf, status_line
 
 from .switchboards import (
     ALICE,
     NOTHING,
     S1,
-    Deaf,
     Switchboard,
     end,
-    summary,
     take_end,
     without_id,
 )
@@ -28,7 +27,7 @@ from .switchboards import (
 def test_the_caller_is_told_first_where_the_call_is():
     board = Switchboard("alice/a1", "bob/b1")
     answer = board["alice/a1"].request("session", "/users/bob", {"sdp": "offer"})
-    assert summary(answer) == (100, "connecting")
+    assert status_line(answer) == (100, "connecting")
     assert answer["data"] == {"sessionPath": S1}
     assert board["alice/a1"].take_all() == []
 
@@ -62,7 +61,7 @@ def test_who_is_rung(path, rung):
 @pytest.mark.parametrize("path", ["/users/carol", "/users/bob/b2", "/users/alice", "/users/b%20b"])
 def test_there_is_nobody_to_be_rung(path):
     board = Switchboard("alice/a1", "bob/b1")
-    assert summary(board["alice/a1"].request("session", path)) == (404, "peer not found")
+    assert status_line(board["alice/a1"].request("session", path)) == (404, "peer not found")
     assert board.left_behind() == NOTHING
     assert board.unfinished() == {}
 
@@ -70,7 +69,7 @@ def test_there_is_nobody_to_be_rung(path):
 def test_a_device_cannot_call_itself():
     board = Switchboard("alice/a1", "alice/a2")
     answer = board["alice/a1"].request("session", "/users/alice/a1")
-    assert summary(answer) == (482, "loop detected: this is the device that calls")
+    assert status_line(answer) == (482, "loop detected: this is the device that calls")
 
 
 def test_a_session_that_is_a_notification_calls_nobody():
@@ -94,7 +93,10 @@ def test_the_path_of_a_call_is_below_where_the_calls_are_mounted(mount, path, se
     assert answer["data"] == {"sessionPath": session_path}
     (request,) = board["bob/b1"].take_all()
     assert request["data"] == {"sessionPath": session_path}
-    assert summary(board["alice/a1"].request("end", session_path)) == (200, "session canceled")
+    assert status_line(board["alice/a1"].request("end", session_path)) == (
+        200,
+        "session canceled",
+    )
 
 
 def test_calls_may_be_made_at_another_path():
@@ -231,7 +233,10 @@ def test_what_a_device_answers_that_was_told_of_the_end_is_ignored(late):
     assert board.states("alice/a1") == {S1: "open"}
     # Whatever it takes itself for: the last thing it hears is that it is not in the call.
     assert take_end(board["bob/b2"]) == end(reason="answered elsewhere")
-    assert summary(board["bob/b2"].request("hold", S1)) == (403, "this is not your session")
+    assert status_line(board["bob/b2"].request("hold", S1)) == (
+        403,
+        "this is not your session",
+    )
 
 
 #: (what the devices b1, b2, ... do, in order; what the caller is told; what those that still

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from protoo_flask.core.transactions.outbound import MAX_UNANSWERED
+from tests.features.sites import status_line
 
 from .switchboards import (
     NOTHING,
     S1,
     Switchboard,
     end,
-    summary,
+    got,
     take_end,
 )
 
@@ -40,7 +41,7 @@ def test_a_device_that_rings_cannot_end_the_call():
     board = Switchboard("alice/a1", "bob/b1")
     _, rung = board.call()
     answer = board["bob/b1"].request("end", S1)
-    assert summary(answer) == (400, 'to reject a call, answer its "session" request')
+    assert status_line(answer) == (400, 'to reject a call, answer its "session" request')
     assert board["alice/a1"].take_all() == []
     board["bob/b1"].respond(rung["b1"], 200)
     assert board["alice/a1"].take()["status"] == 200
@@ -53,7 +54,7 @@ def test_either_party_hangs_up(ender, other):
     board = Switchboard("alice/a1", "bob/b1")
     path = board.open_call()
     answer = board[ender].request("end", path, {"why": "lunch", "sessionPath": "made up"})
-    assert summary(answer) == (200, "session ended")
+    assert status_line(answer) == (200, "session ended")
     assert take_end(board[other]) == {
         "method": "end",
         "data": {"why": "lunch", "sessionPath": path},
@@ -112,23 +113,17 @@ def test_another_device_that_goes_offline_ends_nothing():
 
 
 def glare(ids, first="/users/bob", second="/users/alice"):
-    """Let Alice call Bob and Bob call Alice; returns the board, and what each has got."""
+    """Let Alice call Bob and Bob call Alice; returns the board, and what each client got."""
     board = Switchboard("alice/a1", "alice/a2", "bob/b1", "bob/b2", ids=iter(ids))
     board["alice/a1"].start_request("session", first)
     board["alice/a1"].take()
     board["bob/b2"].start_request("session", second)
-    return board, {
-        name: [
-            message.get("status") or (message["method"], message["data"].get("reason"))
-            for message in client.take_all()
-        ]
-        for name, client in board.clients.items()
-    }
+    return board, {name: got(client) for name, client in board.clients.items()}
 
 
 def test_of_two_who_call_each_other_the_call_whose_path_is_lower_stays_the_first():
-    board, got = glare(["s1", "s2"])
-    assert got == {
+    board, messages = glare(["s1", "s2"])
+    assert messages == {
         "alice/a1": [],
         "alice/a2": [],
         "bob/b1": [("session", None)],
@@ -140,8 +135,8 @@ def test_of_two_who_call_each_other_the_call_whose_path_is_lower_stays_the_first
 
 
 def test_of_two_who_call_each_other_the_call_whose_path_is_lower_stays_the_second():
-    board, got = glare(["s2", "s1"])
-    assert got == {
+    board, messages = glare(["s2", "s1"])
+    assert messages == {
         "alice/a1": [491, ("session", None)],
         "alice/a2": [("session", None)],
         "bob/b1": [("session", None), ("end", "glare")],
@@ -155,7 +150,10 @@ def test_of_two_who_call_each_other_the_call_whose_path_is_lower_stays_the_secon
 def test_the_caller_that_has_to_give_way_is_told_why():
     board = Switchboard("alice/a1", "bob/b1")
     board.call()
-    assert summary(board["bob/b1"].request("session", "/users/alice")) == (491, "request pending")
+    assert status_line(board["bob/b1"].request("session", "/users/alice")) == (
+        491,
+        "request pending",
+    )
 
 
 @pytest.mark.parametrize("ids", [["s1", "s2"], ["s2", "s1"]])
@@ -165,8 +163,8 @@ def test_the_caller_that_has_to_give_way_is_told_why():
     ids=["the-second-caller-is-not-rung", "the-first-caller-is-not-rung"],
 )
 def test_it_is_no_glare_unless_each_rings_at_the_other(ids, first, second):
-    board, got = glare(ids, first, second)
-    assert got["bob/b2"][-1] == 100
+    board, messages = glare(ids, first, second)
+    assert messages["bob/b2"][-1] == 100
     assert len(board.all_calls()) == 2
 
 

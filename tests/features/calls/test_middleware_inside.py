@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from tests.features.sites import status_line
+
 from .switchboards import (
     ALICE,
     S1,
     S2,
     Switchboard,
-    summary,
     without_id,
 )
 
@@ -72,7 +73,7 @@ def test_a_request_inside_times_out_like_any_other():
     board.core.scheduler.advance(6.9)
     assert board["alice/a1"].take_all() == []
     board.core.scheduler.advance(0.1)
-    assert summary(board["alice/a1"].take()) == (408, "request timeout")
+    assert status_line(board["alice/a1"].take()) == (408, "request timeout")
     assert board.states("alice/a1") == {path: "open"}
 
 
@@ -157,7 +158,7 @@ def test_a_stranger_has_no_part_in_the_call(who, state, method):
     for client in board.clients.values():
         client.take_all()
     before = board.states("alice/a1")
-    assert summary(board[who].request(method, S1)) == (403, "this is not your session")
+    assert status_line(board[who].request(method, S1)) == (403, "this is not your session")
     board[who].notify(method, S1)
     assert all(client.take_all() == [] for client in board.clients.values())
     assert board.states("alice/a1") == before
@@ -171,8 +172,11 @@ def test_a_call_that_is_over_is_unknown_to_everybody(who, method):
     path = board.open_call()
     board["bob/b1"].request("end", path)
     board["alice/a1"].take()
-    assert summary(board[who].request(method, path)) == (404, "session not found")
-    assert summary(board[who].request(method, "/users/sessions/x")) == (404, "session not found")
+    assert status_line(board[who].request(method, path)) == (404, "session not found")
+    assert status_line(board[who].request(method, "/users/sessions/x")) == (
+        404,
+        "session not found",
+    )
 
 
 # The list of calls ---------------------------------------------------------------------

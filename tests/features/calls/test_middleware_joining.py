@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from tests.features.sites import status_line
+
 from .switchboards import (
     ALICE,
     S1,
     S2,
     Switchboard,
     end,
-    summary,
     take_end,
     without_id,
 )
@@ -140,7 +141,7 @@ def test_a_device_that_does_not_come_back_has_gone():
     board.core.scheduler.advance(29)
     assert board["alice/a1"].take_all() == []
     board.core.scheduler.advance(1)
-    assert summary(board["alice/a1"].take()) == (410, "peer offline")
+    assert status_line(board["alice/a1"].take()) == (410, "peer offline")
 
 
 @pytest.mark.parametrize("name", ["alice/a1", "bob/b1"])

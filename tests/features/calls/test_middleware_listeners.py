@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protoo_flask import Reject
+from tests.features.sites import status_line
 
 from .switchboards import (
     ALICE,
@@ -13,7 +14,6 @@ from .switchboards import (
     S2,
     Switchboard,
     end,
-    summary,
     take_end,
 )
 
@@ -268,7 +268,7 @@ def test_an_error_in_what_listens_is_logged_and_harms_nothing(caplog):
     board = Switchboard("alice/a1", "bob/b1", on_session=on_session)
     path = board.open_call()
     assert len(told) == 1
-    assert summary(board["alice/a1"].request("end", path)) == (200, "session ended")
+    assert status_line(board["alice/a1"].request("end", path)) == (200, "session ended")
     assert len(told) == 2
     (record,) = caplog.records
     assert record.message.startswith(f"error in {__name__}.crash_later, called with <Session")

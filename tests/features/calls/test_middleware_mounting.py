@@ -8,14 +8,13 @@ from protoo_flask.core.errors import UsageError
 from protoo_flask.core.response import Response
 from protoo_flask.features.calls.middleware import MAX_SESSIONS
 from protoo_flask.middleware import p2p_messenger, session_handler
+from tests.features.sites import Deaf, status_line
 
 from .switchboards import (
     NOTHING,
     S1,
     S2,
-    Deaf,
     Switchboard,
-    summary,
 )
 
 # Limits and mistakes -------------------------------------------------------------------
@@ -26,7 +25,10 @@ def test_a_peer_can_make_only_so_many_calls_at_a_time():
     path = board.open_call()
     board.call()
     answer = board["alice/a1"].request("session", "/users/bob")
-    assert summary(answer) == (403, "you have made 2 calls that go on, which is the limit")
+    assert status_line(answer) == (
+        403,
+        "you have made 2 calls that go on, which is the limit",
+    )
     board.call("alice/a2")
     board["alice/a1"].request("end", path)
     board["bob/b1"].take()
@@ -79,22 +81,20 @@ def test_an_on_session_that_cannot_be_called_is_refused(function):
 # Together with a messenger -------------------------------------------------------------
 
 
-class Site(Switchboard):
-    """Calls and messages at the same place, the calls first."""
+class SiteWithMessages(Switchboard):
+    """A site with calls and messages at the same place, the calls first."""
 
-    def __init__(self, *names, **options):
-        super().__init__(*names, **options)
-        self.peers = self.core.application.directory.find
+    def mount(self, router, **options):
+        super().mount(router, **options)
         self.stored = []
-        self.core.router._frozen = False
-        self.core.router.use("/users", p2p_messenger(self, on_offline=self.store))
+        router.use("/users", p2p_messenger(self, on_offline=self.store))
 
     def store(self, req, username):
         self.stored.append(username)
 
 
 def test_a_message_inside_a_call_goes_to_the_other_party():
-    site = Site("alice/a1", "bob/b1", "bob/b2")
+    site = SiteWithMessages("alice/a1", "bob/b1", "bob/b2")
     path = site.open_call()
     site["alice/a1"].start_request("message", path, {"text": "hi"})
     assert site["bob/b1"].take()["data"] == {"text": "hi", "sessionPath": path}
@@ -102,22 +102,25 @@ def test_a_message_inside_a_call_goes_to_the_other_party():
 
 
 def test_a_message_to_a_user_goes_where_it_goes_without_calls():
-    site = Site("alice/a1", "bob/b1")
+    site = SiteWithMessages("alice/a1", "bob/b1")
     site["alice/a1"].start_request("message", "/users/bob", {"text": "hi"})
     assert site["bob/b1"].take()["data"] == {"text": "hi"}
 
 
 def test_a_message_to_a_call_that_is_over_is_no_message_to_a_user():
-    site = Site("alice/a1", "bob/b1")
+    site = SiteWithMessages("alice/a1", "bob/b1")
     path = site.open_call()
     site["alice/a1"].request("end", path)
-    assert summary(site["alice/a1"].request("message", path)) == (404, "session not found")
+    assert status_line(site["alice/a1"].request("message", path)) == (
+        404,
+        "session not found",
+    )
     assert site.stored == []
 
 
 @pytest.mark.parametrize("path", ["/users/sessions", "/users/sessions/x1"])
 def test_somebody_who_is_called_sessions_gets_messages_and_calls(path):
-    site = Site("alice/a1", "sessions/x1")
+    site = SiteWithMessages("alice/a1", "sessions/x1")
     site["alice/a1"].start_request("message", path, {"text": "hi"})
     message = site["sessions/x1"].take()
     assert (message["method"], message["data"]) == ("message", {"text": "hi"})
@@ -128,7 +131,7 @@ def test_somebody_who_is_called_sessions_gets_messages_and_calls(path):
 
 
 def test_a_device_whose_uuid_is_that_of_a_call_is_not_taken_for_it():
-    site = Site("alice/a1", "bob/b1", "sessions/s1")
+    site = SiteWithMessages("alice/a1", "bob/b1", "sessions/s1")
     path = site.open_call()
     assert path == S1
     site["alice/a1"].start_request("message", path)
@@ -142,7 +145,10 @@ def test_a_device_whose_uuid_is_that_of_a_call_is_not_taken_for_it():
 def test_two_apps_have_calls_of_their_own():
     boards = [Switchboard("alice/a1", "bob/b1"), Switchboard("alice/a1", "bob/b1")]
     path = boards[0].open_call()
-    assert summary(boards[1]["alice/a1"].request("hold", path)) == (404, "session not found")
+    assert status_line(boards[1]["alice/a1"].request("hold", path)) == (
+        404,
+        "session not found",
+    )
 
 
 def test_the_application_may_add_to_what_the_devices_are_rung_with():

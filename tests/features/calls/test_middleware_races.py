@@ -8,31 +8,23 @@ import pytest
 
 from protoo_flask.core.response import Response
 from tests.fakes import Core, FakeScheduler
+from tests.features.contention import PATIENCE, ContendedLock
 
-from .switchboards import NOTHING, S1, Switchboard
-
-#: Seconds a thread may take before the test that waits for it fails.
-PATIENCE = 10
+from .switchboards import NOTHING, S1, Switchboard, got
 
 
-class WatchedLock:
-    """A lock that says when somebody has to wait for it, and who holds it."""
+class CountedLock(ContendedLock):
+    """A lock that counts how many locks its thread holds."""
 
     held = threading.local()
 
-    def __init__(self, scheduler):
-        self._scheduler = scheduler
-        self._lock = threading.RLock()
-
     def __enter__(self):
-        if not self._lock.acquire(blocking=False):
-            self._scheduler.somebody_waits.set()
-            self._lock.acquire()
+        super().__enter__()
         self.held.count = self.count() + 1
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc_info):
         self.held.count -= 1
-        self._lock.release()
+        super().__exit__(*exc_info)
 
     @classmethod
     def count(cls):
@@ -41,14 +33,14 @@ class WatchedLock:
 
 
 class ThreadedScheduler(FakeScheduler):
-    """Its locks are real."""
+    """A scheduler with locks that block threads."""
 
     def __init__(self):
         super().__init__()
-        self.somebody_waits = threading.Event()
+        self.contended = threading.Event()
 
     def lock(self):
-        return WatchedLock(self)
+        return CountedLock(self.contended)
 
 
 class ThreadedCore(Core):
@@ -66,19 +58,19 @@ def at_the_same_time(board, first, second):
 
     The other thread gets as far as it can: to a lock, or to its end.
     """
-    waits = board.core.scheduler.somebody_waits
+    contended = board.core.scheduler.contended
     threads = []
 
     def second_and_tell():
         second()
-        waits.set()
+        contended.set()
 
     def begin():
         if not threads:
             threads.append(threading.Thread(target=second_and_tell))
-            waits.clear()
+            contended.clear()
             threads[0].start()
-            assert waits.wait(PATIENCE)
+            assert contended.wait(PATIENCE)
 
     for client in board.clients.values():
         hook(client.link, begin)
@@ -96,14 +88,6 @@ def hook(link, function):
         return send(payload, id)
 
     link.send = hooked
-
-
-def got(client):
-    """Return what a client has got: a status, or the method and the reason."""
-    return [
-        message.get("status") or (message["method"], message["data"].get("reason"))
-        for message in client.take_all()
-    ]
 
 
 class Story:
@@ -348,9 +332,9 @@ def test_what_listens_runs_while_no_lock_is_held():
     held = []
 
     def on_session(session, req):
-        held.append(WatchedLock.count())
+        held.append(CountedLock.count())
         for event in ("progress", "open", "close"):
-            session.on(event, lambda session: held.append(WatchedLock.count()))
+            session.on(event, lambda session: held.append(CountedLock.count()))
 
     story = Story(on_session=on_session)
     story.bob.respond(story.rung["b1"], 180)
