@@ -7,6 +7,6 @@ from ..core.request import Request
 
 
 def sending_peer(req: Request) -> Peer:
-    """Return the peer that sent a request; for handlers, as received requests have one."""
+    """Return the peer that sent a request; every received request has one."""
     assert req.peer is not None  # None only for a request that was made here to be sent
     return req.peer

@@ -12,9 +12,9 @@ The indexes have only calls that have not ended, and only peers that are in a ca
 Under threads, requests, responses, timers and departures arrive in any thread. All calls
 share one lock, because two calls can depend on each other (glare). Nothing blocks while the
 lock is held. Listeners of the application (:meth:`~.session.Session.on`) are called without
-it, in order and one at a time for each call, in a greenlet of their own: the current
-greenlet may be in a handler, whose Flask contexts and database session belong to that
-handler.
+it, in order and one at a time for each call, in a greenlet of their own. The current
+greenlet may be in a handler, and the Flask contexts and the database session there belong
+to that handler.
 
 A peer that goes offline is removed from the directory first, then its transactions end
 (410), then its "offline" is told. So :meth:`Calls.leave` will still be called for a peer

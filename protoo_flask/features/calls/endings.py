@@ -20,8 +20,8 @@ failed       (it has been answered)                   failed
 refused      (it has been answered)                   (no device has rung)
 ===========  =======================================  =============================
 
-A device that went offline does not count when others have rejected: a user that said "busy"
-at one device was there. The statuses 491 and 487 are those that SIP has for these cases
+A device that went offline does not count when others have rejected: a user that answered
+"busy" at one device was present. SIP uses the same statuses 491 and 487 for these cases
 (RFC 3261 sections 14.1 and 21.4.25).
 """
 

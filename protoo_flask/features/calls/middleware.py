@@ -75,7 +75,7 @@ def session_handler(
         check_function(on_session, "fn(session, req)")
     check_limit(
         max_sessions,
-        "session_handler(max_sessions=...) takes how many calls a peer may have made that go on",
+        "session_handler(max_sessions=...) takes the number of unfinished calls of one peer",
     )
     handlers = CallHandlers(on_session, max_sessions, now, new_id)
     protoo.on("online", lambda peer: handlers.calls_of(peer).join(peer))

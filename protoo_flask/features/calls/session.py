@@ -12,7 +12,7 @@ either       gone: every device went offline             closed      "close"
 either       unavailable: no device was online           closed      "close"
 either       canceled: the caller hung up                closed      "close"
 either       offline: the caller went offline            closed      "close"
-either       timeout: nobody answered                    closed      "close"
+either       timeout: no device answered in time         closed      "close"
 either       glare: the callee is calling the caller     closed      "close"
 either       failed: the answer could not be relayed     closed      "close"
 either       refused: by the application                 closed      nothing: it never rang

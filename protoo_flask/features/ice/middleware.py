@@ -41,7 +41,9 @@ def ice_servers(protoo: Protoo, ttl: int = TTL, *, now: Callable[[], float] = ti
     :param now: returns the time in seconds since the epoch.
     :raises UsageError: for a ``ttl`` that is not an integer of at least 1.
     """
-    check_limit(ttl, "ice_servers(ttl=...) takes for how many seconds credentials shall be good")
+    check_limit(
+        ttl, "ice_servers(ttl=...) takes the number of seconds for which credentials are valid"
+    )
 
     def get(req: Request, next: Next) -> None:
         username = sending_peer(req).username

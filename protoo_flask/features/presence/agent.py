@@ -84,7 +84,7 @@ class Agent:
             self._update(peer.directory, peer.username)
 
     def _update(self, directory: Directory[Peer], username: str) -> State:
-        """Count the devices of a user anew, and return the state of the user."""
+        """Count the devices of a user again, and return the state of the user."""
         devices = len(directory.find(username))
         return self._store(self._states.get(username).with_devices(devices, self._now()))
 

@@ -61,7 +61,8 @@ def presence(
         )
     check_function(allow, "fn(peer, username)")
     check_limit(
-        max_subscriptions, "presence(max_subscriptions=...) takes how many users a peer may watch"
+        max_subscriptions,
+        "presence(max_subscriptions=...) takes the number of users that a peer may watch",
     )
     handlers = PresenceHandlers(allow, max_subscriptions, now)
     protoo.on("online", lambda peer: handlers.agent_of(peer).note_online(peer))

@@ -59,7 +59,9 @@ def room_handler(
     if on_room is not None:
         check_function(on_room, "fn(room, req)")
     template = PathTemplate(path)
-    check_limit(max_peers, "room_handler(max_peers=...) takes how many may be in a room")
+    check_limit(
+        max_peers, "room_handler(max_peers=...) takes the number of members that a room may have"
+    )
     handlers = RoomHandlers(on_room, template, max_peers)
     protoo.on("offline", handlers.note_offline)
     router = Router()

@@ -4,12 +4,12 @@
 state     event                                 next      actions and notifications
 ========  ====================================  ========  ==================================
 opening   open: the application accepts it      open      waiting joins continue
-opening   refuse: the application refuses it    closed    waiting joins begin anew
-opening   close                                 closed    waiting joins begin anew
+opening   refuse: the application refuses it    closed    waiting joins start again
+opening   close                                 closed    waiting joins start again
 open      empty: the last member has left       closing   "close" is told
 open      close                                 closing   each member is sent ``end``; "leave"
                                                           is told for each, then "close"
-closing   told: all listeners have been called  closed    waiting joins begin anew
+closing   told: all listeners have been called  closed    waiting joins start again
 ========  ====================================  ========  ==================================
 
 A room is *opening* while ``on_room`` runs, which may block. Other joins wait meanwhile, so
