@@ -20,7 +20,7 @@ def blocks(kind):
     return re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_the_transcript_is_what_happens():
+def test_the_transcript_can_be_replayed():
     site = PresenceSite(now=lambda: 1753430400.0)
     clients = {"alice": site.connect("alice/a1"), "bob": site.connect("bob/b1")}
     lines = "".join(blocks("text")).splitlines()
@@ -48,5 +48,5 @@ def test_the_python_of_the_page_compiles(source):
         f"the last {MAX_LAST_SEEN:,}".replace(",", " "),
     ],
 )
-def test_the_limits_of_the_page_are_those_of_the_code(limit):
+def test_the_page_has_the_limits_of_the_code(limit):
     assert limit in PAGE

@@ -1,4 +1,4 @@
-"""Calls: how they end, and how two of them become one."""
+"""Calls: their ends, and glare: two peers that call each other."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_caller_cancels(provisional):
     assert board.core.scheduler.pending_timers == 0
 
 
-def test_a_device_that_rings_cannot_end_the_call():
+def test_a_ringing_device_cannot_end_the_call():
     board = Switchboard("alice/a1", "bob/b1")
     _, rung = board.call()
     answer = board["bob/b1"].request("end", S1)
@@ -101,7 +101,7 @@ def test_a_party_is_offline_when_its_grace_period_is_over():
     assert take_end(board["alice/a1"]) == end(path, reason="offline")
 
 
-def test_another_device_that_goes_offline_ends_nothing():
+def test_a_device_outside_the_call_that_goes_offline_ends_nothing():
     board = Switchboard("alice/a1", "alice/a2", "bob/b1", "bob/b2")
     path = board.open_call()
     board["alice/a2"].drop()
@@ -113,7 +113,7 @@ def test_another_device_that_goes_offline_ends_nothing():
 
 
 def glare(ids, first="/users/bob", second="/users/alice"):
-    """Let Alice call Bob and Bob call Alice; returns the board, and what each client got."""
+    """Let Alice call Bob and Bob call Alice; returns the board, and the messages to each client."""
     board = Switchboard("alice/a1", "alice/a2", "bob/b1", "bob/b2", ids=iter(ids))
     board["alice/a1"].start_request("session", first)
     board["alice/a1"].take()
@@ -121,7 +121,7 @@ def glare(ids, first="/users/bob", second="/users/alice"):
     return board, {name: got(client) for name, client in board.clients.items()}
 
 
-def test_of_two_who_call_each_other_the_call_whose_path_is_lower_stays_the_first():
+def test_glare_keeps_the_first_call_when_its_path_is_lower():
     board, messages = glare(["s1", "s2"])
     assert messages == {
         "alice/a1": [],
@@ -134,7 +134,7 @@ def test_of_two_who_call_each_other_the_call_whose_path_is_lower_stays_the_first
     assert len(board.all_calls()) == 1
 
 
-def test_of_two_who_call_each_other_the_call_whose_path_is_lower_stays_the_second():
+def test_glare_keeps_the_second_call_when_its_path_is_lower():
     board, messages = glare(["s2", "s1"])
     assert messages == {
         "alice/a1": [491, ("session", None)],
@@ -147,7 +147,7 @@ def test_of_two_who_call_each_other_the_call_whose_path_is_lower_stays_the_secon
     assert len(board.all_calls()) == 1
 
 
-def test_the_caller_that_has_to_give_way_is_told_why():
+def test_the_call_that_loses_a_glare_is_answered_491():
     board = Switchboard("alice/a1", "bob/b1")
     board.call()
     assert status_line(board["bob/b1"].request("session", "/users/alice")) == (
@@ -162,20 +162,20 @@ def test_the_caller_that_has_to_give_way_is_told_why():
     [("/users/bob/b1", "/users/alice"), ("/users/bob", "/users/alice/a2")],
     ids=["the-second-caller-is-not-rung", "the-first-caller-is-not-rung"],
 )
-def test_it_is_no_glare_unless_each_rings_at_the_other(ids, first, second):
+def test_there_is_no_glare_unless_each_call_rings_at_the_other_caller(ids, first, second):
     board, messages = glare(ids, first, second)
     assert messages["bob/b2"][-1] == 100
     assert len(board.all_calls()) == 2
 
 
-def test_who_is_called_back_while_one_call_is_answered_hears_it_ring():
+def test_an_open_call_is_no_glare_for_a_call_back():
     board = Switchboard("alice/a1", "bob/b1", ids=iter(["s2", "s1"]))
     board.open_call()
     board.call("bob/b1", "/users/alice")
     assert sorted(board.states("alice/a1").values()) == ["connecting", "open"]
 
 
-def test_who_has_rejected_may_call_back():
+def test_a_device_that_has_rejected_may_call_back():
     board = Switchboard("alice/a1", "bob/b1", "bob/b2")
     _, rung = board.call()
     board["bob/b1"].respond(rung["b1"], 486)
@@ -183,7 +183,7 @@ def test_who_has_rejected_may_call_back():
     assert len(board.all_calls()) == 2
 
 
-# Those who are away
+# Parties without a connection ----------------------------------------------------------
 
 
 def away_board():
@@ -193,7 +193,7 @@ def away_board():
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["", "much is unanswered"])
-def test_who_is_away_longer_than_a_request_may_take_is_told_of_the_end_nevertheless(full):
+def test_a_party_that_is_away_longer_than_the_request_timeout_still_gets_the_end(full):
     board, path = away_board()
     bob = board["bob/b1"]
     bob.drop()
@@ -206,7 +206,7 @@ def test_who_is_away_longer_than_a_request_may_take_is_told_of_the_end_neverthel
     assert (end["method"], end["data"]["sessionPath"]) == ("end", path)
 
 
-def test_an_end_over_a_dead_connection_comes_again_over_the_next():
+def test_an_end_lost_with_a_connection_is_sent_again_over_the_next():
     board, path = away_board()
     board["alice/a1"].request("end", path)
     lost = board["bob/b1"].take()

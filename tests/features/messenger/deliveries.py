@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .messengers import Messenger
 
-# What a device does with the message that it got.
+# Reactions of a device to the message.
 
 
 def accept(status=200, reason="OK", **data):
@@ -29,12 +29,12 @@ def cancel(messenger, client, request):
 
 
 def report(delivered="", failed="", **data):
-    """Return the data of an answer: ``report("b1", "b2 b3")``."""
+    """Return the data of an answer with a report: ``report("b1", "b2 b3")``."""
     return {**data, "delivered": delivered.split(), "failed": failed.split()}
 
 
 def start(mode, uuids, path="/users/bob", **options):
-    """Send a message to Bob; returns the messenger, and what his devices got."""
+    """Send a message to Bob; returns the messenger, and the requests to his devices."""
     names = ["alice/a1", *(f"bob/{uuid}" for uuid in sorted(uuids))]
     messenger = Messenger(*names, report=mode, **options)
     messenger["alice/a1"].start_request("message", path, {"text": "hi"})

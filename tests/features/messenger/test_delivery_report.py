@@ -1,4 +1,4 @@
-"""p2p_messenger(report=...): one answer, made from those of the devices."""
+"""p2p_messenger(report=...): one answer, made from the responses of the devices."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from protoo_flask.features.messenger.delivery_report import DeliveryReport
 from .deliveries import accept, act, cancel, leave, reject, report, start, time_out
 from .messengers import NOTHING, Messenger, spoil_requests
 
-#: (what the devices do, in that order; what the sender is told, and after how many of them).
-#: Bob's devices are b1, b2, ..., as many as have something to do.
+#: ([(device, its reaction)] in order, the answer to the sender, and the number of reactions
+#: after which the sender gets it). Bob has as many devices as there are reactions.
 FIRST = {
     "one-accepts": ([("b1", accept())], (200, "OK", report("b1")), 1),
     "one-accepts-its-own-way": (
@@ -117,7 +117,7 @@ def cases():
 
 
 @pytest.mark.parametrize(("mode", "actions", "answer", "after"), list(cases()))
-def test_the_sender_is_told_once_what_became_of_the_message(mode, actions, answer, after):
+def test_the_sender_gets_one_answer_with_the_report(mode, actions, answer, after):
     messenger, requests = start(mode, [uuid for uuid, _ in actions])
     assert [request["data"] for request in requests.values()] == [{"text": "hi"}] * len(actions)
     alice = messenger["alice/a1"]
@@ -136,7 +136,7 @@ def test_the_sender_is_told_once_what_became_of_the_message(mode, actions, answe
 
 @pytest.mark.parametrize("mode", ["first", "all"])
 @pytest.mark.parametrize("others", [[], ["b2"]], ids=["only", "one-of-two"])
-def test_a_message_to_a_device_is_reported_in_the_same_place(mode, others):
+def test_a_message_to_one_device_is_reported_in_its_response(mode, others):
     names = ["alice/a1", "bob/b1", *(f"bob/{uuid}" for uuid in others)]
     messenger = Messenger(*names, report=mode)
     id = messenger["alice/a1"].start_request("message", "/users/bob/b1")
@@ -195,7 +195,7 @@ def test_a_response_that_cannot_be_relayed_is_answered_500(mode, status):
 
 
 @pytest.mark.parametrize("mode", ["first", "all"])
-def test_a_device_that_answers_while_the_message_is_still_being_sent_to_others(mode):
+def test_a_device_may_answer_while_the_message_is_still_being_sent_to_others(mode):
     messenger = Messenger("alice/a1", "bob/b1", "bob/b2", report=mode)
     bob = messenger["bob/b1"]
     keep = bob.link.send
@@ -215,7 +215,7 @@ def test_a_device_that_answers_while_the_message_is_still_being_sent_to_others(m
 
 
 @pytest.mark.parametrize("mode", ["first", "all"])
-def test_a_sender_that_leaves_does_not_keep_the_devices_from_answering(mode):
+def test_devices_may_answer_after_the_sender_has_left(mode):
     messenger, requests = start(mode, ["b1", "b2"])
     messenger["alice/a1"].drop()
     for uuid in ("b1", "b2"):
@@ -225,7 +225,7 @@ def test_a_sender_that_leaves_does_not_keep_the_devices_from_answering(mode):
 
 @pytest.mark.parametrize("mode", ["first", "all"])
 @pytest.mark.parametrize("path", ["/users/bob", "/users/bob/b1"])
-def test_a_notification_is_passed_on_as_without_a_report(mode, path):
+def test_a_notification_is_sent_on_without_a_report(mode, path):
     messenger = Messenger("alice/a1", "bob/b1", report=mode)
     messenger["alice/a1"].notify("message", path, {"typing": True})
     (got,) = messenger["bob/b1"].take_all()
@@ -239,7 +239,7 @@ def test_a_notification_is_passed_on_as_without_a_report(mode, path):
 
 
 @pytest.mark.parametrize("mode", ["first", "all"])
-def test_a_message_to_nobody_is_answered_404_as_without_a_report(mode):
+def test_a_message_without_recipients_is_answered_404_without_a_report(mode):
     messenger = Messenger("alice/a1", report=mode)
     answer = messenger["alice/a1"].request("message", "/users/bob")
     assert (answer["status"], answer["data"]) == (404, {})
@@ -249,7 +249,7 @@ def test_a_message_to_nobody_is_answered_404_as_without_a_report(mode):
 @pytest.mark.parametrize(
     "last", [accept(), reject(486), leave, time_out], ids=["200", "486", "410", "408"]
 )
-def test_nothing_is_left_of_a_report_when_all_transactions_have_ended(mode, last):
+def test_a_report_is_freed_when_all_transactions_have_ended(mode, last):
     def reports():
         gc.collect()
         return [found for found in gc.get_objects() if isinstance(found, DeliveryReport)]

@@ -1,4 +1,4 @@
-"""p2p_messenger(report=...) with on_offline: messages whose recipients have all left."""
+"""p2p_messenger(report=..., on_offline=...): messages after all recipients have left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .messengers import NOTHING
     [((202, "kept", {"n": 1}), (202, "kept")), (None, (410, "peer offline"))],
     ids=["replies", "silent"],
 )
-def test_a_message_whose_recipients_have_all_left_is_offered_once(mode, uuids, reply, answer):
+def test_a_message_is_offered_once_after_all_recipients_have_left(mode, uuids, reply, answer):
     kept = []
 
     def keep(req, username):
@@ -36,7 +36,7 @@ def test_a_message_whose_recipients_have_all_left_is_offered_once(mode, uuids, r
     assert messenger.left_behind() == NOTHING
 
 
-def test_an_on_offline_that_fails_on_what_was_sent_in_vain_is_answered_500(caplog):
+def test_an_error_in_on_offline_after_all_recipients_have_left_is_answered_500(caplog):
     messenger, requests = start("all", ["b1", "b2"], on_offline=lambda req, username: 1 / 0)
     act(messenger, requests, "b1", leave)
     act(messenger, requests, "b2", leave)
@@ -50,7 +50,7 @@ def test_an_on_offline_that_fails_on_what_was_sent_in_vain_is_answered_500(caplo
     "other", [accept(), reject(410), reject(603), time_out], ids=["200", "own-410", "603", "408"]
 )
 @pytest.mark.parametrize("order", list(itertools.permutations(["b1", "b2"])), ids="-".join)
-def test_a_message_that_one_device_has_seen_is_not_offered(mode, other, order):
+def test_a_message_answered_by_one_device_is_not_offered(mode, other, order):
     kept = []
     messenger, requests = start(
         mode, ["b1", "b2"], on_offline=lambda req, username: kept.append(username)
@@ -62,7 +62,7 @@ def test_a_message_that_one_device_has_seen_is_not_offered(mode, other, order):
     assert len(messenger["alice/a1"].take_all()) == 1
 
 
-def test_a_message_whose_recipients_have_left_is_not_offered_while_the_user_has_another_device():
+def test_a_message_is_not_offered_while_the_user_has_another_device():
     kept = []
     messenger, requests = start(
         "all", ["b1", "b2"], on_offline=lambda req, username: kept.append(username)

@@ -14,7 +14,7 @@ from tests.features.contention import PATIENCE, ContendedLock
 
 
 class Keeper:
-    """A way back that keeps the responses to a request."""
+    """A responder that keeps the responses to a request."""
 
     def __init__(self, answers):
         self.answers = answers
@@ -24,7 +24,7 @@ class Keeper:
 
 
 class SlowResponse(Response):
-    """A response at the sight of which something else happens."""
+    """A response that calls ``meanwhile`` whenever its class is read."""
 
     __slots__ = ("meanwhile",)
 
@@ -35,7 +35,7 @@ class SlowResponse(Response):
 
 
 @pytest.mark.parametrize("mode", ["first", "all"])
-def test_of_two_devices_that_answer_at_the_same_moment_only_one_gives_the_answer(mode):
+def test_two_devices_that_answer_at_the_same_moment_give_one_answer(mode):
     core = Core()
     lock = ContendedLock()
     answers = []
@@ -50,8 +50,8 @@ def test_of_two_devices_that_answer_at_the_same_moment_only_one_gives_the_answer
     second_came_that_far = threading.Event()
 
     def let_the_second_in():
-        # In the middle of the decision about the first. The second waits for the lock; if
-        # there were none it would go through to the end.
+        # This runs in the middle of the decision about the first response. The second waits
+        # for the lock; without a lock it would be handled to its end.
         if second.ident is None:
             second.start()
             while second.is_alive() and not lock.contended.wait(0.01):

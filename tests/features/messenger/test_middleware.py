@@ -25,7 +25,7 @@ def test_a_message_to_a_device_is_forwarded_to_it():
 
 
 @pytest.mark.parametrize("path", ["/users/bob", "/users/bob/", "/users/bob/b1", "/USERS/bob"])
-def test_the_responses_of_one_peer_go_back_to_the_sender_as_they_are(path):
+def test_the_responses_of_a_single_recipient_go_back_unchanged(path):
     messenger = Messenger("alice/a1", "bob/b1")
     alice, bob = messenger["alice/a1"], messenger["bob/b1"]
     id = alice.start_request("message", path)
@@ -47,7 +47,7 @@ def test_the_responses_of_one_peer_go_back_to_the_sender_as_they_are(path):
     ],
     ids=["timeout", "dropped", "closed"],
 )
-def test_the_sender_is_told_when_no_response_comes(happen, answer):
+def test_the_sender_gets_a_local_response_when_the_recipient_gives_none(happen, answer):
     messenger = Messenger("alice/a1", "bob/b1")
     messenger["alice/a1"].start_request("message", "/users/bob")
     happen(messenger.core, messenger["bob/b1"])
@@ -84,7 +84,7 @@ def test_a_message_to_oneself_goes_to_the_other_devices_unless_a_device_is_named
 @pytest.mark.parametrize(
     "path", ["/users/carol", "/users/bob/b9", "/users/alice", "/users/bob%20", "/users/BOB"]
 )
-def test_a_message_to_nobody_is_answered_404(path):
+def test_a_message_without_recipients_is_answered_404(path):
     messenger = Messenger("alice/a1", "bob/b1")
     answer = messenger["alice/a1"].request("message", path)
     assert (answer["status"], answer["reason"]) == (404, "peer not found")
@@ -101,7 +101,7 @@ def test_a_username_is_percent_decoded():
     ("path", "recipients"),
     [("/users/bob", ["bob/b1", "bob/b2"]), ("/users/bob/b2", ["bob/b2"]), ("/users/carol", [])],
 )
-def test_a_notification_is_passed_on_as_a_notification_and_never_answered(path, recipients):
+def test_a_notification_is_sent_on_as_a_notification_and_never_answered(path, recipients):
     messenger = Messenger("alice/a1", "bob/b1", "bob/b2")
     messenger["alice/a1"].notify("message", path, {"typing": True})
     sender = {"username": "alice", "uuid": "a1"}
@@ -122,7 +122,7 @@ def test_a_notification_is_passed_on_as_a_notification_and_never_answered(path, 
         ("message", "/bob"),
     ],
 )
-def test_everything_else_goes_past_the_messenger(method, path):
+def test_other_methods_and_paths_go_past_the_messenger(method, path):
     messenger = Messenger("alice/a1", "bob/b1")
     assert messenger["alice/a1"].request(method, path)["reason"] == "not found"
     assert messenger.take_recipients() == []
@@ -135,6 +135,6 @@ def test_the_path_below_the_mount_can_be_chosen():
     assert messenger["alice/a1"].request("message", "/users/bob")["reason"] == "not found"
 
 
-def test_it_is_a_router_to_which_more_can_be_added():
+def test_the_result_is_a_router():
     messenger = Messenger("alice/a1")
     assert isinstance(p2p_messenger(messenger), Router)

@@ -43,7 +43,7 @@ def test_the_senders_other_devices_get_a_copy(path, to, report, kind):
     ("path", "messages", "copies"),
     [("/users/alice", ["a2", "a3"], []), ("/users/alice/a2", ["a2"], ["a3"])],
 )
-def test_who_receives_the_message_itself_gets_no_copy(path, messages, copies):
+def test_a_recipient_of_the_message_gets_no_copy(path, messages, copies):
     messenger = Messenger("alice/a1", "alice/a2", "alice/a3", carbons=True)
     messenger["alice/a1"].notify("message", path)
     got = {name: client.take_all() for name, client in messenger.clients.items()}
@@ -55,14 +55,14 @@ def test_who_receives_the_message_itself_gets_no_copy(path, messages, copies):
     }
 
 
-def test_a_message_cannot_forge_whom_its_copy_says_it_went_to():
+def test_a_message_cannot_forge_the_addressee_in_its_copy():
     messenger = Messenger("alice/a1", "alice/a2", "bob/b1", carbons=True)
     forged = {"carbon": False, "to": {"username": "carol"}, "text": "hi"}
     messenger["alice/a1"].notify("message", "/users/bob", forged)
     assert messenger["alice/a2"].take_all() == [carbon({"text": "hi"}, username="bob")]
 
 
-def test_copies_are_written_once_and_leave_the_message_as_it_is():
+def test_copies_are_serialized_once_and_do_not_change_the_message():
     messenger = Messenger("alice/a1", "alice/a2", "alice/a3", "bob/b1", carbons=True)
     messenger["alice/a1"].start_request("message", "/users/bob", {"text": "hi"})
     (first,), (second,) = (messenger[name].link.payloads for name in ("alice/a2", "alice/a3"))
@@ -70,7 +70,7 @@ def test_copies_are_written_once_and_leave_the_message_as_it_is():
     assert messenger["bob/b1"].take()["data"] == {"text": "hi"}
 
 
-def test_without_the_option_nobody_gets_a_copy():
+def test_without_the_option_there_are_no_copies():
     messenger = Messenger("alice/a1", "alice/a2", "bob/b1")
     messenger["alice/a1"].start_request("message", "/users/bob")
     assert messenger.take_recipients() == ["bob/b1"]
@@ -82,7 +82,7 @@ def test_without_the_option_nobody_gets_a_copy():
     [((202, "kept"), ["alice/a2"]), ((507, "full"), []), (None, [])],
     ids=["kept", "refused", "silent"],
 )
-def test_a_message_to_nobody_is_copied_if_on_offline_took_it(reply, copies, kind):
+def test_a_message_without_recipients_is_copied_if_on_offline_accepts_it(reply, copies, kind):
     messenger = Messenger("alice/a1", "alice/a2", carbons=True, on_offline=Store(reply))
     alice = messenger["alice/a1"]
     (alice.start_request if kind == "request" else alice.notify)("message", "/users/bob")
@@ -96,7 +96,7 @@ def test_a_message_that_is_answered_404_is_not_copied():
     assert messenger.take_recipients() == []
 
 
-def test_a_message_that_was_sent_in_vain_and_then_kept_is_copied_once():
+def test_a_message_kept_after_its_recipient_left_is_copied_once():
     messenger = Messenger("alice/a1", "alice/a2", "bob/b1", carbons=True, on_offline=Store())
     messenger["alice/a1"].start_request("message", "/users/bob", {"text": "hi"})
     messenger["bob/b1"].drop()
@@ -104,7 +104,7 @@ def test_a_message_that_was_sent_in_vain_and_then_kept_is_copied_once():
     assert messenger["alice/a2"].take_all() == [carbon({"text": "hi"}, username="bob")]
 
 
-def test_a_notification_that_cannot_be_written_reaches_nobody():
+def test_a_notification_that_cannot_be_written_is_sent_to_nobody():
     messenger = Messenger("alice/a1", "alice/a2", "bob/b1", "bob/b2", carbons=True)
     alice = messenger["alice/a1"]
     spoil_requests(alice)

@@ -16,7 +16,7 @@ from tests.joining import join, make_app
 from .messengers import NOTHING, Messenger, Store
 
 
-def test_on_offline_may_keep_the_message_and_reply():
+def test_on_offline_may_store_the_message_and_reply():
     kept = []
 
     def keep(req, username):
@@ -30,13 +30,13 @@ def test_on_offline_may_keep_the_message_and_reply():
     assert messenger.core.framework.errors == []
 
 
-def test_an_on_offline_that_does_not_reply_leaves_it_at_404():
+def test_without_a_reply_of_on_offline_the_sender_gets_404():
     messenger = Messenger("alice/a1", on_offline=lambda req, username: None)
     assert messenger["alice/a1"].request("message", "/users/bob")["reason"] == "peer not found"
 
 
 @pytest.mark.parametrize("path", ["/users/bob/b9", "/users/alice", "/users/alice/a9", "/users/bob"])
-def test_on_offline_is_not_called_for_a_user_who_is_there(path):
+def test_on_offline_is_not_called_for_an_online_user(path):
     called = []
     messenger = Messenger(
         "alice/a1", "bob/b1", on_offline=lambda req, username: called.append(username)
@@ -45,7 +45,7 @@ def test_on_offline_is_not_called_for_a_user_who_is_there(path):
     assert called == []
 
 
-def test_a_notification_to_somebody_offline_may_be_kept_too():
+def test_on_offline_is_called_for_notifications_too():
     kept = []
     messenger = Messenger(
         "alice/a1", on_offline=lambda req, username: kept.append(req.is_notification)
@@ -70,16 +70,16 @@ def test_an_on_offline_that_fails_is_answered_500():
     ],
     ids=["mode", "boolean", "list", "on_offline"],
 )
-def test_options_that_mean_nothing_are_refused_at_once(options, problem):
+def test_wrong_options_are_refused_at_once(options, problem):
     with pytest.raises(UsageError, match=problem):
         p2p_messenger(None, **options)
 
 
-# Messages whose recipients leave before they answer
+# Recipients that leave before they answer
 
 
 @pytest.mark.parametrize("path", ["/users/bob", "/users/bob/b1"])
-def test_a_message_whose_only_recipient_leaves_without_answering_is_offered(path):
+def test_a_message_is_offered_when_its_only_recipient_leaves_without_answering(path):
     store = Store()
     messenger = Messenger("alice/a1", "bob/b1", on_offline=store)
     messenger["alice/a1"].start_request("message", path, {"text": "hi"})
@@ -91,11 +91,11 @@ def test_a_message_whose_only_recipient_leaves_without_answering_is_offered(path
     assert messenger.left_behind() == NOTHING
 
 
-def test_a_recipient_whose_link_is_closing_already_counts_as_gone():
+def test_a_recipient_with_a_closing_link_counts_as_gone():
     store = Store()
     messenger = Messenger("alice/a1", "bob/b1", on_offline=store)
     bob = messenger["bob/b1"]
-    # Taken off the list between being found and being sent to, as another thread may do.
+    # The peer leaves after it was found and before the send, as in another thread.
     messenger.peers = lambda *who: [bob.peer] if not store.kept and bob.peer.online else []
     bob.link.send = lambda payload, id=None: bob.drop()
     answer = messenger["alice/a1"].request("message", "/users/bob")
@@ -103,7 +103,7 @@ def test_a_recipient_whose_link_is_closing_already_counts_as_gone():
     assert len(store.kept) == 1
 
 
-def test_when_on_offline_does_not_reply_the_410_goes_to_the_sender():
+def test_without_a_reply_of_on_offline_the_410_goes_to_the_sender():
     store = Store(reply=None)
     messenger = Messenger("alice/a1", "bob/b1", on_offline=store)
     messenger["alice/a1"].start_request("message", "/users/bob")
@@ -114,7 +114,7 @@ def test_when_on_offline_does_not_reply_the_410_goes_to_the_sender():
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("oops"), SystemExit()], ids=repr)
-def test_when_on_offline_fails_then_the_sender_is_told_500(error, caplog):
+def test_an_error_in_on_offline_after_the_recipient_left_is_answered_500(error, caplog):
     messenger = Messenger("alice/a1", "bob/b1", on_offline=Store(error=error))
     messenger["alice/a1"].start_request("message", "/users/bob")
     if isinstance(error, Exception):
@@ -169,7 +169,7 @@ def test_a_message_is_offered_only_when_the_user_has_gone(path, happen, answer):
     assert messenger.left_behind() == NOTHING
 
 
-def test_with_on_offline_the_responses_are_relayed_as_without():
+def test_with_on_offline_responses_are_relayed_as_usual():
     messenger = Messenger("alice/a1", "bob/b1", on_offline=Store())
     alice, bob = messenger["alice/a1"], messenger["bob/b1"]
     id = alice.start_request("message", "/users/bob")
@@ -193,7 +193,7 @@ def test_with_on_offline_a_response_that_cannot_be_relayed_is_answered_500():
     assert "cannot be written as JSON" in answer["reason"]
 
 
-def test_a_message_to_several_devices_without_a_report_is_not_offered_when_they_leave():
+def test_without_a_report_a_message_to_several_devices_is_not_offered():
     store = Store()
     messenger = Messenger("alice/a1", "bob/b1", "bob/b2", on_offline=store)
     messenger["alice/a1"].start_request("message", "/users/bob")
@@ -205,7 +205,7 @@ def test_a_message_to_several_devices_without_a_report_is_not_offered_when_they_
     assert messenger.left_behind() == NOTHING
 
 
-def test_a_message_is_offered_even_when_its_sender_has_left_before():
+def test_a_message_is_offered_after_its_sender_has_left():
     store = Store()
     messenger = Messenger("alice/a1", "bob/b1", on_offline=store)
     messenger["alice/a1"].start_request("message", "/users/bob")
@@ -215,7 +215,7 @@ def test_a_message_is_offered_even_when_its_sender_has_left_before():
     assert messenger.left_behind() == NOTHING
 
 
-def test_a_message_that_was_given_up_is_not_offered_any_more():
+def test_a_message_answered_504_is_not_offered():
     store = Store()
     messenger = Messenger("alice/a1", "bob/b1", on_offline=store)
 
@@ -237,7 +237,7 @@ def test_a_message_that_was_given_up_is_not_offered_any_more():
 
 
 class PatientScheduler(FakeScheduler):
-    """Runs what is spawned when it is told to: outside of what spawned it."""
+    """A scheduler that runs spawned functions only when the test says so."""
 
     def __init__(self):
         super().__init__()
@@ -252,7 +252,7 @@ class PatientScheduler(FakeScheduler):
             function(*args)
 
 
-def test_on_offline_runs_in_contexts_of_the_sender_which_are_torn_down_with_it():
+def test_on_offline_runs_in_contexts_of_the_sender_with_their_own_teardown():
     app = make_app()
     protoo = Protoo(app)
     journal = []

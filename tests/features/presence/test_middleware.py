@@ -15,7 +15,7 @@ from .presence_sites import (
 )
 
 
-def test_a_subscriber_is_answered_with_the_state_now():
+def test_a_subscribe_is_answered_with_the_current_state():
     site = PresenceSite()
     alice, _ = site.connect("alice/a1"), site.connect("bob/b1")
     site.advance(5)
@@ -25,18 +25,18 @@ def test_a_subscriber_is_answered_with_the_state_now():
     assert alice.take_all() == []
 
 
-def test_nothing_is_known_of_a_user_who_has_not_been_seen():
+def test_a_user_that_was_never_online_has_an_empty_state():
     assert subscribe(PresenceSite().connect("alice/a1"), "bob") == state_of("bob")
 
 
-def test_of_a_user_who_has_left_it_is_known_since_when():
+def test_the_state_of_an_offline_user_has_the_time_of_leaving():
     site = PresenceSite()
     site.connect("bob/b1").drop()
     site.advance(60)
     assert subscribe(site.connect("alice/a1"), "bob") == state_of("bob", since=1000.0)
 
 
-def test_a_subscriber_is_told_of_every_coming_and_going():
+def test_a_subscriber_is_notified_of_every_device_that_comes_or_goes():
     site = PresenceSite()
     alice = site.connect("alice/a1")
     subscribe(alice, "bob")
@@ -55,7 +55,7 @@ def test_a_subscriber_is_told_of_every_coming_and_going():
 
 
 @pytest.mark.parametrize("leave", ["drop", "close"])
-def test_a_user_whose_only_device_is_closed_is_offline(leave):
+def test_a_user_is_offline_after_the_only_device_was_closed(leave):
     site = PresenceSite()
     alice, bob = site.connect("alice/a1"), site.connect("bob/b1")
     subscribe(alice, "bob")
@@ -71,7 +71,7 @@ def test_a_takeover_by_the_same_device_changes_nothing():
     assert take_states(alice) == []
 
 
-def test_nobody_is_told_of_users_they_do_not_watch():
+def test_a_peer_is_not_notified_of_users_it_does_not_watch():
     site = PresenceSite()
     alice = site.connect("alice/a1")
     subscribe(alice, "bob")
@@ -79,7 +79,7 @@ def test_nobody_is_told_of_users_they_do_not_watch():
     assert take_states(alice) == []
 
 
-def test_subscribing_twice_is_subscribing_once():
+def test_subscribing_twice_makes_one_subscription():
     site = PresenceSite()
     alice, bob = site.connect("alice/a1"), site.connect("bob/b1")
     assert subscribe(alice, "bob") == subscribe(alice, "bob") == bob_online()
@@ -110,7 +110,7 @@ def test_a_username_is_percent_decoded():
     assert subscribe(alice, "bob%40example.org")["username"] == "bob@example.org"
 
 
-def test_it_is_a_router_to_which_more_can_be_added():
+def test_the_result_is_a_router():
     assert isinstance(PresenceSite().presence, Router)
 
 
@@ -128,7 +128,7 @@ def test_it_is_a_router_to_which_more_can_be_added():
         ("presence", "/presence/bob"),
     ],
 )
-def test_everything_else_goes_past_it(method, path):
+def test_other_methods_and_paths_go_past_it(method, path):
     answer = PresenceSite().connect("alice/a1").request(method, path, {"status": "away"})
     assert (answer["status"], answer["reason"]) == (404, "not found")
 
@@ -136,7 +136,7 @@ def test_everything_else_goes_past_it(method, path):
 # unsubscribe
 
 
-def test_who_unsubscribes_is_told_nothing_any_more():
+def test_a_peer_that_has_unsubscribed_is_not_notified():
     site = PresenceSite()
     alice, carol = site.connect("alice/a1"), site.connect("carol/c1")
     subscribe(alice, "bob")
@@ -148,7 +148,7 @@ def test_who_unsubscribes_is_told_nothing_any_more():
     assert take_states(carol) == [bob_online()]
 
 
-def test_unsubscribing_ends_one_subscription_only():
+def test_unsubscribing_from_a_user_keeps_the_other_subscriptions():
     site = PresenceSite()
     alice = site.connect("alice/a1")
     subscribe(alice, "bob")

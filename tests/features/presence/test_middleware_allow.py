@@ -19,7 +19,7 @@ from .presence_sites import (
 )
 
 
-def test_allow_is_asked_who_may_watch_whom():
+def test_allow_gets_the_peer_and_the_username():
     asked = []
 
     def allow(peer, username):
@@ -53,7 +53,7 @@ def fail(peer, username):
         (lambda peer, username: None, 403, "you may not watch this user"),
     ],
 )
-def test_allow_may_raise_like_any_middleware(allow, status, reason):
+def test_a_refusal_or_error_of_allow_is_the_answer(allow, status, reason):
     site = PresenceSite(allow)
     alice = site.connect("alice/a1")
     answer = alice.request("subscribe", "/presence/bob")
@@ -63,7 +63,7 @@ def test_allow_may_raise_like_any_middleware(allow, status, reason):
 
 
 @pytest.mark.parametrize("later", [refuse_with_reject, fail, lambda peer, username: False])
-def test_an_answer_other_than_200_ends_a_subscription_that_had_been_allowed(later):
+def test_an_answer_other_than_200_ends_an_older_subscription(later):
     answers = [everybody, later]
     site = PresenceSite(lambda peer, username: answers.pop(0)(peer, username))
     alice = site.connect("alice/a1")
@@ -73,7 +73,7 @@ def test_an_answer_other_than_200_ends_a_subscription_that_had_been_allowed(late
     assert take_states(alice) == []
 
 
-def test_a_subscription_whose_allow_took_too_long_is_none():
+def test_a_subscribe_that_times_out_in_allow_makes_no_subscription():
     core = Core(response_timeout=60)
 
     def think(peer, username):
@@ -88,7 +88,7 @@ def test_a_subscription_whose_allow_took_too_long_is_none():
     assert core.framework.errors == []
 
 
-def test_allow_is_called_without_holding_the_lock():
+def test_allow_is_called_without_the_lock():
     lock = threading.RLock()
     core = Core()
     core.scheduler.lock = lambda: lock
@@ -114,7 +114,7 @@ async def allow_later(peer, username):
 
 
 @pytest.mark.parametrize("allow", [None, True, "friends", ["bob"]])
-def test_without_a_function_that_allows_it_says_what_one_looks_like(allow):
+def test_an_allow_that_is_no_function_is_refused_with_an_example(allow):
     with pytest.raises(UsageError) as caught:
         PresenceSite(allow)
     message = str(caught.value)

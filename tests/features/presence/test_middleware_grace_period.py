@@ -14,7 +14,7 @@ from .presence_sites import (
 )
 
 
-def test_who_comes_back_in_time_has_not_been_away():
+def test_a_device_back_within_the_grace_period_was_never_offline():
     site = PresenceSite(core=Core(grace_period=10))
     alice, bob = site.connect("alice/a1"), site.connect("bob/b1")
     publish(bob, status="busy")
@@ -28,7 +28,7 @@ def test_who_comes_back_in_time_has_not_been_away():
     assert take_states(alice) == []
 
 
-def test_who_stays_away_is_offline_when_the_grace_period_is_over():
+def test_a_device_is_offline_after_its_grace_period():
     site = PresenceSite(core=Core(grace_period=10))
     alice, bob = site.connect("alice/a1"), site.connect("bob/b1")
     publish(bob, status="busy")
@@ -40,7 +40,7 @@ def test_who_stays_away_is_offline_when_the_grace_period_is_over():
     assert take_states(alice) == [state_of("bob", since=1010.0)]
 
 
-def test_a_device_within_its_grace_period_counts():
+def test_a_device_within_its_grace_period_still_counts():
     site = PresenceSite(core=Core(grace_period=10))
     alice, first, _ = (site.connect(name) for name in ("alice/a1", "bob/b1", "bob/b2"))
     subscribe(alice, "bob")
@@ -50,7 +50,7 @@ def test_a_device_within_its_grace_period_counts():
     assert take_states(alice) == [bob_online()]
 
 
-def test_who_is_disconnected_by_the_site_is_offline_at_once():
+def test_a_device_disconnected_by_the_site_is_offline_at_once():
     site = PresenceSite(core=Core(grace_period=10))
     alice, bob = site.connect("alice/a1"), site.connect("bob/b1")
     subscribe(alice, "bob")
@@ -58,7 +58,7 @@ def test_who_is_disconnected_by_the_site_is_offline_at_once():
     assert take_states(alice) == [state_of("bob", since=1000.0)]
 
 
-def test_a_subscriber_who_is_away_keeps_the_subscription_and_gets_what_has_happened():
+def test_a_subscriber_within_its_grace_period_gets_the_notifications_later():
     site = PresenceSite(core=Core(grace_period=10))
     alice = site.connect("alice/a1")
     subscribe(alice, "bob")
@@ -72,7 +72,7 @@ def test_a_subscriber_who_is_away_keeps_the_subscription_and_gets_what_has_happe
     assert [state["status"] for state in take_states(again)] == ["away"]
 
 
-def test_a_subscriber_whose_grace_period_is_over_is_forgotten():
+def test_a_subscription_ends_with_the_grace_period_of_the_subscriber():
     site = PresenceSite(core=Core(grace_period=10))
     alice = site.connect("alice/a1")
     subscribe(alice, "bob")

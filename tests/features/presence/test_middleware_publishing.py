@@ -16,7 +16,7 @@ from .presence_sites import (
 )
 
 
-def test_what_is_published_is_told_to_watchers_and_to_who_asks_later():
+def test_a_published_state_goes_to_watchers_and_later_subscribers():
     site = PresenceSite()
     alice, bob = site.connect("alice/a1"), site.connect("bob/b1")
     subscribe(alice, "bob")
@@ -28,7 +28,7 @@ def test_what_is_published_is_told_to_watchers_and_to_who_asks_later():
     assert bob.take_all() == []
 
 
-def test_fields_that_are_not_given_stay_and_null_clears():
+def test_a_missing_field_stays_and_null_clears_it():
     site = PresenceSite()
     bob = site.connect("bob/b1")
     publish(bob, status="busy", note="on the phone")
@@ -37,7 +37,7 @@ def test_fields_that_are_not_given_stay_and_null_clears():
     assert publish(bob, note=None) == bob_online()
 
 
-def test_a_note_does_not_change_since_when():
+def test_a_note_does_not_change_since():
     site = PresenceSite()
     bob = site.connect("bob/b1")
     site.advance(1)
@@ -47,7 +47,7 @@ def test_a_note_does_not_change_since_when():
     assert publish(bob, status="out", note="back at two")["since"] == 1001.0
 
 
-def test_publishing_what_is_so_already_is_told_to_nobody():
+def test_publishing_an_equal_state_notifies_nobody():
     site = PresenceSite()
     alice, bob = site.connect("alice/a1"), site.connect("bob/b1")
     subscribe(alice, "bob")
@@ -71,7 +71,7 @@ def test_any_device_may_publish_and_the_last_one_wins():
     assert [state["status"] for state in take_states(alice)] == ["away"]
 
 
-def test_what_is_published_lasts_while_the_user_is_online():
+def test_a_published_state_lasts_while_the_user_is_online():
     site = PresenceSite()
     alice, bob = site.connect("alice/a1"), site.connect("bob/b1")
     subscribe(alice, "bob")
@@ -87,7 +87,7 @@ def test_what_is_published_lasts_while_the_user_is_online():
     assert take_states(alice) == [state_of("bob", since=1005.0), bob_online(since=1010.0)]
 
 
-def test_who_watches_itself_is_told_and_answered():
+def test_a_user_that_watches_itself_gets_notification_and_answer():
     site = PresenceSite()
     alice = site.connect("alice/a1")
     subscribe(alice, "alice")
@@ -99,7 +99,7 @@ def test_who_watches_itself_is_told_and_answered():
 
 
 @pytest.mark.parametrize("path", ["/presence", "/presence/"])
-def test_one_publishes_to_the_mount_itself(path):
+def test_publish_is_sent_to_the_mount_itself(path):
     answer = PresenceSite().connect("bob/b1").request("publish", path, {"status": "busy"})
     assert answer["data"] == bob_online(status="busy")
 
@@ -132,7 +132,7 @@ def test_unknown_fields_are_ignored():
         ),
     ],
 )
-def test_what_cannot_be_published_is_answered_400_and_changes_nothing(data, reason):
+def test_a_wrong_field_is_answered_400_and_changes_nothing(data, reason):
     site = PresenceSite()
     alice, bob = site.connect("alice/a1"), site.connect("bob/b1")
     subscribe(alice, "bob")
@@ -150,7 +150,7 @@ def test_the_longest_status_and_note_may_be_published():
 # Notifications
 
 
-def test_without_an_id_everything_works_and_nobody_is_answered():
+def test_notifications_have_the_effect_of_requests_without_an_answer():
     site = PresenceSite()
     alice, bob = site.connect("alice/a1"), site.connect("bob/b1")
     alice.notify("subscribe", "/presence/bob")

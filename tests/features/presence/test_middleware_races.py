@@ -18,27 +18,27 @@ from .presence_sites import (
 )
 
 
-def test_a_subscriber_who_left_while_allow_was_blocking_leaves_nothing_behind():
+def test_a_subscriber_that_left_while_allow_was_blocking_leaves_nothing_behind():
     site = PresenceSite(lambda peer, username: peer.close() is None)
     alice = site.connect("alice/a1")
     alice.start_request("subscribe", "/presence/bob")
     assert site.sizes() == [(0, 0, 0)]
 
 
-def test_what_has_come_back_before_its_leaving_is_told_has_not_left():
+def test_a_device_that_is_back_before_its_offline_is_told_has_not_left():
     site = PresenceSite()
     alice, bob = site.connect("alice/a1"), site.connect("bob/b1")
     subscribe(alice, "bob")
     publish(bob, status="busy")
     take_states(alice)
-    # A listener of the site blocks in "offline", before ours; the device comes back.
+    # A listener of the site runs before that of presence. The device comes back meanwhile.
     site.listeners.insert(0, ("peer_offline", lambda peer: site.connect("bob/b1")))
     bob.drop()
     assert take_states(alice) == []
     assert subscribe(alice, "bob") == bob_online(status="busy")
 
 
-def test_a_user_is_seen_before_its_coming_is_told_and_told_once():
+def test_a_user_is_online_before_the_event_and_watchers_are_notified_once():
     site = PresenceSite()
     alice, carol = site.connect("alice/a1"), site.connect("carol/c1")
     subscribe(alice, "bob")
@@ -49,7 +49,7 @@ def test_a_user_is_seen_before_its_coming_is_told_and_told_once():
     assert take_states(carol) == []
 
 
-def test_a_device_that_has_been_closed_publishes_nothing_any_more():
+def test_a_closed_device_publishes_nothing():
     core = Core()
     core.router.method("publish", lambda req, next: (req.peer.close(), next()))
     site = PresenceSite(core=core)
@@ -60,7 +60,7 @@ def test_a_device_that_has_been_closed_publishes_nothing_any_more():
     assert subscribe(alice, "bob") == state_of("bob", since=1000.0)
 
 
-def test_in_threads_the_last_thing_told_is_true_and_nothing_is_left(threads):
+def test_in_threads_the_last_notification_is_true_and_nothing_is_left(threads):
     site = PresenceSite()
     watcher = site.connect("watcher/w1")
     for username in ("bob", "carol"):

@@ -25,7 +25,7 @@ from .presence_sites import (
 )
 
 
-def test_a_thousand_watchers_are_told_with_one_serialization():
+def test_a_notification_to_a_thousand_watchers_is_serialized_once():
     site = PresenceSite()
     watchers = [site.connect(f"watcher{n}/w") for n in range(1000)]
     for watcher in watchers:
@@ -37,7 +37,7 @@ def test_a_thousand_watchers_are_told_with_one_serialization():
     assert json.loads(payloads[0]) == {"method": "presence", "data": bob_online()}
 
 
-def test_nothing_is_left_of_subscribers_who_have_gone():
+def test_subscribers_that_have_gone_leave_nothing_behind():
     site = PresenceSite()
     carol = site.connect("carol/c1")
     subscribe(carol, "bob")
@@ -50,10 +50,11 @@ def test_nothing_is_left_of_subscribers_who_have_gone():
         client.drop() if n % 2 else client.peer.close()
     assert site.sizes() == before
     agent = site.agent()
-    assert len(agent._states) == 2  # carol is online, alice was seen last
+    # One state for Carol, and one for Alice, the user seen last.
+    assert len(agent._states) == 2
 
 
-def test_a_subscriber_who_comes_back_starts_anew():
+def test_a_subscriber_that_went_offline_has_no_subscriptions_when_back():
     site = PresenceSite()
     alice = site.connect("alice/a1")
     subscribe(alice, "bob")
@@ -63,7 +64,7 @@ def test_a_subscriber_who_comes_back_starts_anew():
     assert take_states(again) == []
 
 
-def test_a_peer_watches_so_many_users_at_most():
+def test_the_number_of_users_a_peer_watches_is_limited():
     site = PresenceSite(max_subscriptions=2)
     alice = site.connect("alice/a1")
     subscribe(alice, "bob")
@@ -77,7 +78,7 @@ def test_a_peer_watches_so_many_users_at_most():
     assert subscribe(alice, "dave") == state_of("dave")
 
 
-def test_by_default_a_peer_watches_a_thousand_users():
+def test_by_default_a_peer_watches_at_most_a_thousand_users():
     alice = PresenceSite().connect("alice/a1")
     for n in range(1000):
         subscribe(alice, f"user{n}")
@@ -85,12 +86,12 @@ def test_by_default_a_peer_watches_a_thousand_users():
 
 
 @pytest.mark.parametrize("limit", [0, -1, True, 1.5, "1000", None])
-def test_a_limit_that_cannot_be_is_refused(limit):
+def test_a_limit_that_is_not_a_positive_integer_is_refused(limit):
     with pytest.raises(UsageError, match="an integer of at least 1, not"):
         PresenceSite(max_subscriptions=limit)
 
 
-def test_users_who_have_left_are_forgotten_in_the_end():
+def test_only_the_users_seen_last_are_remembered():
     site = PresenceSite()
     for n in range(MAX_LAST_SEEN + 1):
         site.core.connect(f"user{n}", "u").drop()
@@ -104,7 +105,7 @@ def test_users_who_have_left_are_forgotten_in_the_end():
 # Apps
 
 
-def test_apps_that_share_a_protoo_have_a_presence_each():
+def test_apps_that_share_a_protoo_have_separate_presence():
     protoo = Protoo()
     protoo.use("/presence", presence(protoo, everybody))
     here, there = make_app("here"), make_app("there")
@@ -126,7 +127,7 @@ def test_apps_that_share_a_protoo_have_a_presence_each():
         app.extensions["protoo"].close()
 
 
-def test_an_app_that_is_gone_takes_its_presence_with_it():
+def test_the_presence_of_a_closed_app_is_freed():
     site = PresenceSite()
     alice, bob = site.connect("alice/a1"), site.connect("bob/b1")
     subscribe(alice, "bob")

@@ -45,7 +45,7 @@ class RoomSite(Site):
 
 
 def make_site(*names, **options):
-    """Return a site in whose room 42 all clients are."""
+    """Return a site with all clients in room 42."""
     site = RoomSite(*names, **options)
     join_all(site, *names)
     return site

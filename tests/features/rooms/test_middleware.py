@@ -23,7 +23,7 @@ from .room_sites import (
 )
 
 
-def test_who_joins_is_told_who_is_in_and_they_are_told_of_the_joiner():
+def test_a_joining_peer_gets_the_members_and_they_get_a_join():
     site = RoomSite(ALICE, BOB, CAROL)
     alice, bob, carol = site.clients.values()
     answer = alice.request("session", ROOM)
@@ -43,7 +43,7 @@ def test_who_joins_is_told_who_is_in_and_they_are_told_of_the_joiner():
     assert carol.take_all() == []
 
 
-def test_joining_twice_is_answered_again_and_told_to_nobody():
+def test_joining_twice_is_answered_again_and_notifies_nobody():
     asked = []
     on_room = listen(join_request=lambda room, req: asked.append(req.peer.username))
     site = make_site(ALICE, BOB, on_room=on_room)
@@ -53,14 +53,14 @@ def test_joining_twice_is_answered_again_and_told_to_nobody():
     assert asked == ["alice", "bob"]
 
 
-def test_the_devices_of_a_user_are_members_of_their_own():
+def test_each_device_of_a_user_is_a_member_by_itself():
     site = RoomSite(ALICE, "alice/a2")
     join(site[ALICE])
     assert join(site["alice/a2"]) == [ALICE]
     assert told(site[ALICE]) == ["join alice/a2"]
 
 
-def test_rooms_have_nothing_to_do_with_each_other():
+def test_rooms_are_independent_of_each_other():
     site = RoomSite(ALICE, BOB)
     alice, bob = site.clients.values()
     join(alice)
@@ -79,7 +79,7 @@ def test_rooms_have_nothing_to_do_with_each_other():
         ("/chat/rooms/a%20b/", True),
         ("/chat/rooms/%61%20b", True),
         ("/chat/rooms/A%20b", False),
-        # Parameters of the mount may be told apart by case, and it is not known which.
+        # Parts of the mount may be parameters, for which case matters.
         ("/CHAT/rooms/a%20b", False),
     ],
 )
@@ -100,7 +100,7 @@ def test_a_request_to_the_session_path_finds_the_room(id):
     assert site[ALICE].request("message", path)["status"] == 200
 
 
-def test_a_path_that_escaping_makes_too_long_is_refused():
+def test_a_path_too_long_after_escaping_is_refused():
     site = RoomSite(ALICE)
     answer = site[ALICE].request("session", "/chat/rooms/" + "ü" * 1000)
     assert status_line(answer) == (414, "a path has at most 4096 characters")
@@ -118,7 +118,7 @@ def test_mounts_have_rooms_of_their_own():
     assert join(bob, "/teams/AbC/chat/rooms/42") == [ALICE]
 
 
-def test_the_path_below_the_mount_may_be_another():
+def test_the_path_below_the_mount_can_be_chosen():
     site = RoomSite(ALICE, BOB, path="/:team/r/:room_id")
     assert join(site[ALICE], "/chat/red/R/1") == []
     assert join(site[BOB], "/chat/blue/r/1") == []

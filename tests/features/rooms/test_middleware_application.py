@@ -49,7 +49,7 @@ def accept_by_reply(room, req):
     ],
 )
 @pytest.mark.parametrize("where", ["on_room", "join_request"])
-def test_whom_the_application_has_answered_is_not_in(refuse, expected, where):
+def test_a_peer_answered_by_the_application_has_not_joined(refuse, expected, where):
     on_room = refuse if where == "on_room" else listen(join_request=refuse)
     site = RoomSite(ALICE, on_room=on_room)
     for count in (1, 2):
@@ -60,7 +60,7 @@ def test_whom_the_application_has_answered_is_not_in(refuse, expected, where):
     assert all(isinstance(error, Reject) for error in site.core.framework.errors)
 
 
-def test_each_who_wants_to_join_is_asked_about():
+def test_the_application_is_asked_about_each_join():
     def check(room, req):
         if req.data.get("password") != "sesame":
             raise Reject(403, "wrong password")
@@ -73,7 +73,7 @@ def test_each_who_wants_to_join_is_asked_about():
     assert told(site[ALICE]) == ["join bob/b1"]
 
 
-def test_the_first_listener_that_refuses_is_the_last_that_is_asked():
+def test_listeners_after_a_refusal_are_not_called():
     asked = []
 
     def on_room(room, req):
@@ -85,7 +85,7 @@ def test_the_first_listener_that_refuses_is_the_last_that_is_asked():
     assert asked == [1]
 
 
-def test_a_joiner_may_be_asked_something_first():
+def test_the_application_may_send_a_request_to_a_joining_peer():
     def ask(room, req):
         response = room.send(req.peer, "password").wait()
         if response.data.get("password") != "sesame":
@@ -99,13 +99,13 @@ def test_a_joiner_may_be_asked_something_first():
     assert join(alice) == []
 
 
-def test_without_on_room_everybody_may_join():
+def test_without_on_room_every_peer_may_join():
     core = Core()
     core.router.use(room_handler(RoomSite(core=core)))
     assert join(core.connect(), "/rooms/42") == []
 
 
-def test_a_room_that_is_closed_while_it_is_asked_about_lets_nobody_in():
+def test_a_room_that_the_application_closes_during_a_join_refuses_it():
     site = RoomSite(ALICE, on_room=lambda room, req: room.close())
     assert status_line(site[ALICE].request("session", ROOM)) == (410, "room closed")
     site = RoomSite(ALICE, on_room=listen(join_request=lambda room, req: room.close()))
@@ -116,7 +116,7 @@ def test_a_room_that_is_closed_while_it_is_asked_about_lets_nobody_in():
 # Sending and listening
 
 
-def test_the_application_tells_members_something():
+def test_the_application_may_broadcast_to_members():
     site = make_site(ALICE, BOB)
     assert site.room.broadcast("news", {"n": 1}, skip=site[ALICE].peer) == 1
     assert site[ALICE].take_all() == []
@@ -125,7 +125,7 @@ def test_the_application_tells_members_something():
     assert site[ALICE].take_all() == [notification("bell")]
 
 
-def test_the_application_keeps_books():
+def test_listeners_get_joins_leaves_and_closes_in_order():
     books = []
     site = make_site(ALICE, BOB, on_room=keep_books(books))
     assert books == ["room 42", "join a1", "join b1"]
@@ -143,7 +143,7 @@ def test_the_application_keeps_books():
     assert books == ["room 42", "join a1", "join b1", "leave b1", "leave a1", "close 42"]
 
 
-def test_books_are_right_when_telling_is_slow():
+def test_the_next_room_waits_until_slow_listeners_have_run():
     books, spawned = [], []
     site = RoomSite(ALICE, on_room=keep_books(books))
     site.core.scheduler.spawn = postpone(spawned)
@@ -155,13 +155,13 @@ def test_books_are_right_when_telling_is_slow():
         for function, *args in spawned:
             function(*args)
 
-    # The next room has to wait.
+    # The next join runs the listeners when it waits for the closing room.
     site.core.scheduler.on_wait.append(tell)
     join(site[ALICE])
     assert books == ["room 42", "join a1", "leave a1", "close 42", "room 42"]
 
 
-def test_a_listener_that_fails_is_logged_and_the_others_are_told(caplog):
+def test_an_error_in_a_listener_is_logged_and_the_other_listeners_run(caplog):
     books = []
 
     def on_room(room, req):
@@ -175,7 +175,7 @@ def test_a_listener_that_fails_is_logged_and_the_others_are_told(caplog):
     assert site.sizes() == EMPTY
 
 
-def test_the_application_is_told_in_the_contexts_of_the_peer(monkeypatch):
+def test_listeners_run_in_fresh_contexts_of_the_peer(monkeypatch):
     protoo, found, spawned = Protoo(), [], []
     spawn = postpone(spawned)
     monkeypatch.setattr(FakeScheduler, "spawn", lambda self, *call: spawn(*call))
@@ -199,6 +199,6 @@ def test_the_application_is_told_in_the_contexts_of_the_peer(monkeypatch):
     while spawned:
         function, *args = spawned.pop(0)
         function(*args)
-    # join_request runs in the handler that on_room() ran in.
+    # join_request runs in the same handler as on_room(), and so in the same contexts.
     fresh = [False, True, False, False, False]
     assert found == [("site", "alice", noted) for noted in fresh]

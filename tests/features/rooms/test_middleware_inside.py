@@ -29,13 +29,13 @@ def test_a_message_goes_to_all_other_members():
     assert site[ALICE].take_all() == []
 
 
-def test_a_message_is_written_once():
+def test_a_message_is_serialized_once():
     site = make_site(ALICE, BOB, CAROL)
     site[ALICE].request("message", ROOM)
     assert site[BOB].link.payloads[0] is site[CAROL].link.payloads[0]
 
 
-def test_a_private_request_goes_to_one_member_and_its_responses_come_back():
+def test_a_private_request_goes_to_one_member_whose_responses_come_back():
     site = make_site(ALICE, BOB, CAROL)
     alice, bob, carol = site.clients.values()
     id = alice.start_request("private", ROOM, {"peer": address(BOB), "offer": "..."})
@@ -55,7 +55,7 @@ def test_a_private_request_goes_to_one_member_and_its_responses_come_back():
     assert carol.take_all() == []
 
 
-def test_a_private_request_to_one_who_leaves_is_answered():
+def test_a_private_request_to_a_member_that_leaves_is_answered_410():
     site = make_site(ALICE, BOB)
     site[ALICE].start_request("private", ROOM, {"peer": address(BOB)})
     site[BOB].leave()
@@ -77,7 +77,7 @@ def test_a_private_request_to_one_who_leaves_is_answered():
         {"username": "bob", "uuid": ["b1"]},
     ],
 )
-def test_a_private_request_says_whom_it_is_for(peer):
+def test_a_private_request_without_the_address_of_a_member_is_answered_400(peer):
     site = make_site(ALICE, BOB)
     for data in [{"peer": peer}] + ([{}] if peer is None else []):
         answer = site[ALICE].request("private", ROOM, data)
@@ -87,7 +87,7 @@ def test_a_private_request_says_whom_it_is_for(peer):
 
 
 @pytest.mark.parametrize("name", ["bob/b2", "dave/d1", CAROL])
-def test_a_private_request_to_one_who_is_not_in_is_answered_404(name):
+def test_a_private_request_to_a_peer_outside_the_room_is_answered_404(name):
     site = make_site(ALICE, BOB)
     carol = site.connect(CAROL)
     answer = site[ALICE].request("private", ROOM, {"peer": address(name)})
@@ -95,7 +95,7 @@ def test_a_private_request_to_one_who_is_not_in_is_answered_404(name):
     assert carol.take_all() == []
 
 
-def test_what_the_room_does_not_know_is_for_the_application():
+def test_other_methods_go_to_the_application():
     def mute(room, req):
         if req.method == "mute":
             req.reply(200, "muted", {"room": room.id, "of": req.peer.username})
@@ -109,7 +109,7 @@ def test_what_the_room_does_not_know_is_for_the_application():
     assert site[ALICE].take_all() == []
 
 
-def test_what_nobody_knows_is_answered_405():
+def test_other_methods_without_a_listener_are_answered_405():
     site = make_site(ALICE)
     assert status_line(site[ALICE].request("icecandidate", ROOM)) == (
         405,
@@ -118,7 +118,7 @@ def test_what_nobody_knows_is_answered_405():
 
 
 @pytest.mark.parametrize("method", ["message", "private", "end", "update", "whatever"])
-def test_who_is_not_in_is_refused(method):
+def test_a_request_from_outside_the_room_is_refused(method):
     asked = []
     site = make_site(ALICE, on_room=listen(request=lambda room, req: asked.append(req)))
     bob = site.connect(BOB)
@@ -128,7 +128,7 @@ def test_who_is_not_in_is_refused(method):
     assert (site[ALICE].take_all(), asked) == ([], [])
 
 
-def test_without_an_id_everything_works_and_nobody_is_answered():
+def test_notifications_have_the_effect_of_requests_without_an_answer():
     site = RoomSite(ALICE, BOB)
     alice, bob = site.clients.values()
     alice.notify("session", ROOM)

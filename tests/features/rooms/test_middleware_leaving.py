@@ -18,7 +18,7 @@ from .room_sites import (
 )
 
 
-def test_who_ends_it_leaves_and_the_others_are_told():
+def test_an_end_removes_the_member_and_notifies_the_others():
     site = make_site(ALICE, BOB)
     assert status_line(site[BOB].request("end", ROOM)) == (200, "left")
     assert told(site[ALICE]) == ["leave bob/b1"]
@@ -30,7 +30,7 @@ def test_who_ends_it_leaves_and_the_others_are_told():
     assert site[ALICE].request("message", ROOM)["data"] == {"sent": 0}
 
 
-def test_who_goes_offline_leaves_all_rooms():
+def test_a_peer_that_goes_offline_leaves_all_rooms():
     site = make_site(ALICE, BOB)
     join_all(site, ALICE, BOB, path="/chat/rooms/43")
     site[BOB].leave()
@@ -41,7 +41,7 @@ def test_who_goes_offline_leaves_all_rooms():
     assert site[ALICE].request("message", ROOM)["data"] == {"sent": 0}
 
 
-def test_within_the_grace_period_a_member_stays_in_and_hears_what_was_said():
+def test_a_member_within_its_grace_period_stays_and_gets_the_messages_later():
     site = make_site(ALICE, BOB, core=Core(grace_period=10))
     site[BOB].drop()
     assert site[ALICE].request("message", ROOM, {"text": "hi"})["data"] == {"sent": 1}
@@ -56,7 +56,7 @@ def test_within_the_grace_period_a_member_stays_in_and_hears_what_was_said():
     assert told(site[ALICE]) == ["leave bob/b1"]
 
 
-def test_who_is_removed_is_told_why_and_the_others_that():
+def test_a_removed_member_gets_the_reason_and_the_others_a_leave():
     site = make_site(ALICE, BOB)
     assert site.room.remove(site[BOB].peer, "be polite") is True
     end = site[BOB].take()
@@ -70,7 +70,7 @@ def test_who_is_removed_is_told_why_and_the_others_that():
     assert join(site[BOB]) == [ALICE]
 
 
-def test_the_end_of_a_room_is_told_to_everybody():
+def test_every_member_of_a_closed_room_gets_an_end():
     site = make_site(ALICE, BOB)
     assert site.room.close("lesson is over") == 2
     for client in site.clients.values():
@@ -83,7 +83,7 @@ def test_the_end_of_a_room_is_told_to_everybody():
     assert site.room.broadcast("news") == 0
 
 
-def test_an_empty_room_is_released_and_made_anew():
+def test_an_empty_room_is_released_and_the_next_join_makes_another():
     site = make_site(ALICE)
     site[ALICE].request("end", ROOM)
     assert site.sizes() == EMPTY

@@ -23,7 +23,7 @@ from .room_sites import (
 )
 
 
-def test_a_full_room_lets_nobody_else_in_and_the_application_is_not_asked():
+def test_a_full_room_refuses_a_join_without_asking_the_application():
     asked = []
     on_room = listen(join_request=lambda room, req: asked.append(req))
     site = make_site(ALICE, BOB, max_peers=2, on_room=on_room)
@@ -45,13 +45,13 @@ def test_a_room_that_fills_while_the_application_is_asked_is_full():
     assert site.room.peers == [site[BOB].peer]
 
 
-def test_by_default_fifty_are_in_a_room():
+def test_by_default_a_room_has_at_most_fifty_members():
     site = make_site(*(f"user{n}/u" for n in range(MAX_PEERS)))
     assert MAX_PEERS == 50
     assert status_line(site.connect(ALICE).request("session", ROOM)) == (403, "room is full")
 
 
-def test_a_peer_is_in_so_many_rooms_at_most():
+def test_the_number_of_rooms_of_a_peer_is_limited():
     site = RoomSite(ALICE, "alice/a2")
     alice = site[ALICE]
     for n in range(MAX_ROOMS_PER_PEER):
@@ -66,7 +66,7 @@ def test_a_peer_is_in_so_many_rooms_at_most():
 
 
 @pytest.mark.parametrize("max_peers", [0, -1, True, 1.5, "50", None])
-def test_a_limit_that_cannot_be_is_refused(max_peers):
+def test_a_limit_that_is_not_a_positive_integer_is_refused(max_peers):
     with pytest.raises(UsageError, match="an integer of at least 1, not"):
         RoomSite(max_peers=max_peers)
 
@@ -75,11 +75,11 @@ def test_a_limit_that_cannot_be_is_refused(max_peers):
     "path",
     ["/rooms", "rooms/:room_id", "/rooms/:room_id?", "/rooms/:room_id(\\d+)", "/:id", "/r*", 5, ""],
 )
-def test_a_path_that_cannot_be_written_again_is_refused(path):
+def test_a_path_with_patterns_or_without_a_room_id_is_refused(path):
     with pytest.raises(UsageError, match=r"one of which is :room_id, like .*, not"):
         RoomSite(path=path)
 
 
-def test_on_room_is_a_function():
+def test_an_on_room_that_is_no_function_is_refused():
     with pytest.raises(UsageError, match="got 'on_room' where a function belongs"):
         room_handler(Protoo(), "on_room")

@@ -25,7 +25,7 @@ from .room_sites import (
 )
 
 
-def test_who_left_while_the_application_was_asked_is_not_in():
+def test_a_peer_that_left_while_the_application_was_asked_has_not_joined():
     site = RoomSite(ALICE, BOB)
     site.on_room = listen(join_request=lambda room, req: site[ALICE].leave())
     site[ALICE].start_request("session", ROOM)
@@ -34,7 +34,7 @@ def test_who_left_while_the_application_was_asked_is_not_in():
     assert join(site[BOB]) == []
 
 
-def test_a_request_that_has_timed_out_meanwhile_lets_nobody_in():
+def test_a_join_that_times_out_while_the_application_is_asked_fails():
     core = Core(response_timeout=60)
     site = RoomSite(ALICE, core=core, on_room=lambda room, req: core.scheduler.advance(60))
     assert status_line(site[ALICE].request("session", ROOM)) == (504, "no answer")
@@ -45,7 +45,7 @@ def test_a_request_that_has_timed_out_meanwhile_lets_nobody_in():
 
 
 @pytest.mark.parametrize("is_refused", [False, True])
-def test_who_comes_while_the_application_is_asked_about_the_room_waits(is_refused):
+def test_a_join_waits_while_the_application_is_asked_about_the_new_room(is_refused):
     waits = threading.Event()
 
     class Event(threading.Event):
@@ -66,7 +66,7 @@ def test_who_comes_while_the_application_is_asked_about_the_room_waits(is_refuse
     bob = threading.Thread(target=site[BOB].start_request, args=("session", ROOM))
     site[ALICE].start_request("session", ROOM)
     bob.join()
-    # Alice is in by then, or Bob is, who is in another room if hers was refused.
+    # Both are in the same room now, or Bob is in another one after the refusal of the first.
     assert site[ALICE].take()["status"] == (403 if is_refused else 200)
     assert site[BOB].take()["status"] == 200
     assert len(site.made) == (2 if is_refused else 1)
@@ -74,10 +74,10 @@ def test_who_comes_while_the_application_is_asked_about_the_room_waits(is_refuse
     assert site.sizes() == ([(1, 1, 0)] if is_refused else [(1, 2, 0)])
 
 
-def test_a_device_that_came_back_before_its_leaving_was_told_is_in_once():
+def test_a_device_that_is_back_before_its_offline_was_told_is_a_member_once():
     site = make_site(ALICE, BOB)
 
-    # A listener of the site blocks in "offline", before ours; the device comes back.
+    # A listener of the site runs before that of the rooms. The device comes back meanwhile.
     def come_back(peer):
         site.connect(BOB)
         assert join(site[BOB]) == [ALICE]
@@ -91,7 +91,7 @@ def test_a_device_that_came_back_before_its_leaving_was_told_is_in_once():
     assert told(site[ALICE]) == ["leave bob/b1"]
 
 
-def test_a_room_in_which_somebody_is_being_let_in_is_not_released():
+def test_a_room_with_a_join_in_progress_is_not_released():
     def check(room, req):
         if req.peer.username == "bob":
             site[ALICE].request("end", ROOM)
@@ -110,7 +110,7 @@ def test_a_room_in_which_somebody_is_being_let_in_is_not_released():
     assert site.sizes() == [(1, 1, 0)]
 
 
-def test_in_threads_nobody_is_left_and_everybody_heard_it_in_order(threads):
+def test_in_threads_joins_and_leaves_are_told_in_order_and_leave_no_member(threads):
     books = []
     site = RoomSite("watcher/w1", on_room=keep_books(books))
     join(site["watcher/w1"])
@@ -134,12 +134,12 @@ def test_in_threads_nobody_is_left_and_everybody_heard_it_in_order(threads):
         assert events == ["join", "leave"] * 60
     assert site.sizes() == [(1, 1, 0)]
     for n in range(3):
-        # Each room was closed before the next was made.
+        # Each room was closed before the next one of the same path was made.
         lifes = [entry for entry in books if entry in (f"room {n}", f"close {n}")]
         assert lifes == [f"room {n}", f"close {n}"] * (len(lifes) // 2)
 
 
-def test_in_threads_a_room_is_made_once(threads):
+def test_in_threads_the_first_joins_make_one_room(threads):
     for _ in range(10):
         site = RoomSite(*(f"user{n}/u" for n in range(4)))
         threads([functools.partial(join, client) for client in site.clients.values()])

@@ -39,7 +39,7 @@ def test_ten_thousand_joins_and_leaves_leave_nothing():
     assert len(site.room.peers) == 1
 
 
-def test_an_app_that_is_gone_takes_its_rooms_with_it():
+def test_the_rooms_of_a_closed_app_are_freed():
     site = make_site(ALICE, BOB)
     site.core.application.close()
     [rooms] = site.services().values()
@@ -50,7 +50,7 @@ def test_an_app_that_is_gone_takes_its_rooms_with_it():
     assert gone() is None
 
 
-def test_apps_that_share_a_protoo_have_rooms_of_their_own():
+def test_apps_that_share_a_protoo_have_separate_rooms():
     protoo = Protoo()
     protoo.use("/chat", room_handler(protoo))
     here, there = make_app("here"), make_app("there")
