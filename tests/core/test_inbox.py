@@ -176,7 +176,7 @@ def test_an_id_is_free_again_inside_of_the_reply():
     alice = core.connect()
     send = alice.link.send
 
-    def send_and_hear_again(payload):
+    def send_and_hear_again(payload, id=None):
         # A client may be that quick.
         alice.link.send = send
         assert send(payload)
