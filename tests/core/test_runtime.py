@@ -36,8 +36,14 @@ def test_two_apps_have_services_of_their_own():
 
 def test_a_service_that_is_false_is_made_once_all_the_same():
     runtime = Core().application.runtime
-    first: list[int] = runtime.service("empty", lambda runtime: [])
-    assert runtime.service("empty", lambda runtime: [1]) is first
+    made: list[list[int]] = []
+
+    def make(runtime):
+        made.append([])
+        return made[-1]
+
+    assert runtime.service("empty", make) is runtime.service("empty", make)
+    assert len(made) == 1
 
 
 def test_of_several_threads_that_make_a_service_the_first_wins():
