@@ -167,3 +167,30 @@ def test_no_more_requests_are_handled_at_once_than_the_limit_allows():
     core.scheduler.join()
     assert len(handled) == count
     assert max(most) <= parallel
+
+
+def test_a_backlog_that_is_handled_while_reading_is_being_paused_does_not_leave_it_paused():
+    core = ThreadCore()
+    go_on = threading.Event()
+    handled = []
+
+    class SlowLink(PausableLink):
+        def pause_reading(self):
+            super().pause_reading()
+            # Before the inbox takes note of the pause, the other thread handles everything.
+            go_on.set()
+            core.scheduler.join()
+
+    def handle(req, next):
+        assert go_on.wait(PATIENCE)
+        handled.append(req.method)
+
+    core.router.use(handle)
+    link = SlowLink()
+    client = core.connect(link=link)
+    client.notify("first", "/")
+    large = b'{"method": "second", "path": "/"}'.ljust(inbox_module.MAX_BACKLOG)
+    client.send_raw(large)
+    assert handled == ["first", "second"]
+    assert link.pauses == 1
+    assert not link.is_paused
