@@ -83,8 +83,8 @@ def test_a_link_that_is_taken_over_is_retired_then_gives_back_what_the_new_one_s
     ]
 
 
-def test_nothing_is_asked_of_a_retired_link_when_it_ends(calls):
-    core = Core()
+def test_no_link_is_called_when_a_retired_one_ends(calls):
+    core = Core(grace_period=10)
     old = connect(core, calls, "old")
     core.connect("alice", "a1", link=RecordingLink(calls, "new"))
     calls.clear()

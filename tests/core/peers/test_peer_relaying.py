@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 
-from protoo_flask.core.request import Request
+import pytest
+
+from protoo_flask.core.request import ReceivedRequest, Request
 from protoo_flask.core.response import Response
 from tests.fakes import Core, FakeContext, FakeFramework
 
@@ -106,3 +108,81 @@ def test_a_relay_to_somebody_who_is_answered_by_another_just_then_harms_nobody()
     bob.peer.send(Request("one"), on_response=request.reply)
     bob.respond(bob.take(), 200)
     assert [answer["status"] for answer in alice.take_all()] == [504]
+
+
+# A relay needs no contexts
+
+
+def keep_request(core):
+    """Connect Alice, who asks, and Bob, whose contexts cannot be entered; returns the request."""
+    requests = []
+    core.router.message("/bob", lambda req, next: requests.append(req))
+    alice, bob = core.connect("alice", "a1"), core.connect("bob", "b1")
+    alice.start_request("message", "/bob")
+    ran = []
+    bob.peer.context.run = lambda function, *args: (ran.append(function), function(*args))
+    return alice, bob, requests[0], ran
+
+
+def test_the_reply_method_of_a_request_is_called_without_contexts():
+    alice, bob, request, ran = keep_request(Core())
+    bob.peer.send(request, on_response=request.reply)
+    asked = bob.take()
+    bob.respond(asked, 180)
+    bob.respond(asked, 200)
+    assert [answer["status"] for answer in alice.take_all()] == [180, 200]
+    assert ran == []
+
+
+def test_a_local_response_is_relayed_without_contexts_too():
+    alice, bob, request, ran = keep_request(Core())
+    bob.peer.send(request, on_response=request.reply).cancel()
+    assert [answer["status"] for answer in alice.take_all()] == [487]
+    assert ran == []
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        functools.partial,
+        lambda reply: lambda response: reply(response),
+        lambda reply: functools.wraps(reply)(lambda response: reply(response)),
+    ],
+    ids=["a partial", "a lambda", "a decorated function"],
+)
+def test_a_reply_method_in_a_wrapper_is_code_of_the_site(wrap):
+    alice, bob, request, ran = keep_request(Core())
+    bob.peer.send(request, on_response=wrap(request.reply))
+    bob.respond(bob.take(), 200)
+    assert [answer["status"] for answer in alice.take_all()] == [200]
+    assert len(ran) == 1
+
+
+def test_the_overridden_reply_method_of_a_subclass_is_code_of_the_site():
+    class Counted(ReceivedRequest):
+        __slots__ = ()
+        replies = []
+
+        def reply(self, status, reason="", data=None):
+            self.replies.append(status.status)
+            super().reply(status, reason, data)
+
+    alice, bob, request, ran = keep_request(Core())
+    request.__class__ = Counted
+    bob.peer.send(request, on_response=request.reply)
+    bob.respond(bob.take(), 200)
+    assert [answer["status"] for answer in alice.take_all()] == [200]
+    assert Counted.replies == [200]
+    assert ran == [request.reply]
+
+
+def test_the_inherited_reply_method_of_a_subclass_is_called_without_contexts():
+    class Named(ReceivedRequest):
+        __slots__ = ()
+
+    alice, bob, request, ran = keep_request(Core())
+    request.__class__ = Named
+    bob.peer.send(request, on_response=request.reply)
+    bob.respond(bob.take(), 200)
+    assert [answer["status"] for answer in alice.take_all()] == [200]
+    assert ran == []
