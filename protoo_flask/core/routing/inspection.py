@@ -9,7 +9,7 @@ from ..functions import describe, locate
 from ..request import Request
 from .layer import Layer
 from .matching.patterns import PathPattern
-from .position import View
+from .position import Position
 from .router import Router
 
 ANY_METHOD = "*"
@@ -76,7 +76,7 @@ def match(router: Router, method: str, path: str) -> Iterator[Step]:
 
 
 def _match(router: Router, request: Request, depth: int) -> Iterator[Step]:
-    outside = View(request)
+    outside = Position(request)
     for layer in router.candidates(request):
         outside.restore(request)
         if layer.is_error_handler:

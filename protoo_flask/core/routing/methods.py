@@ -21,7 +21,7 @@ METHODS = (
 )
 
 
-class Verbs:
+class MethodDecorators:
     """``message("/path", fn)`` for ``method("message", "/path", fn)``, and so on.
 
     Every one is a call with functions, or without functions a decorator::

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Dict, List
 
 from .layer import Layer
-from .position import View
+from .position import Position
 from .registration import Next, ParamHandler
 
 if TYPE_CHECKING:
@@ -48,10 +48,10 @@ class ParamHandlers(Dict[object, List[ParamHandler]]):
         if not waiting:
             layer.run(matched, None, req, next)
             return
-        view = View(req)
+        position = Position(req)
 
         def next_param(error: Any = None) -> None:
-            with view.shown(req):
+            with position.restored(req):
                 try:
                     if error is not None or req.ended:
                         next(error)
@@ -80,10 +80,10 @@ class ParamHandlers(Dict[object, List[ParamHandler]]):
             return
         param = seen[key] = SeenParam(value)
         waiting = list(self[key])
-        view = View(req)
+        position = Position(req)
 
         def next_handler(error: Any = None) -> None:
-            with view.shown(req):
+            with position.restored(req):
                 param.error, param.result = error, req.params[key]
                 if error is not None or req.ended or not waiting:
                     next(error)

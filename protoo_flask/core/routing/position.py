@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ..request import Request
 
 
-class View:
+class Position:
     """The part of a request that is different at each depth of the routing."""
 
     __slots__ = ("base_path", "params", "path", "route")
@@ -21,16 +21,16 @@ class View:
         self.route = req.route
 
     def restore(self, req: Request) -> None:
-        """Make ``req`` what it was when this view was taken."""
+        """Make ``req`` what it was when this position was taken."""
         req.path = self.path
         req.base_path = self.base_path
         req.params = self.params
         req.route = self.route
 
     @contextmanager
-    def shown(self, req: Request) -> Iterator[None]:
-        """Restore this view for as long as a block runs."""
-        caller = View(req)
+    def restored(self, req: Request) -> Iterator[None]:
+        """Restore this position for as long as a block runs."""
+        caller = Position(req)
         self.restore(req)
         try:
             yield

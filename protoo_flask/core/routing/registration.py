@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Callable, Protocol, Sequence, TypeVar, Union
 
-from ..errors import UsageError
+from ..errors import RegistrationClosed, UsageError
 from ..functions import MIDDLEWARE, check_function
 from .matching.patterns import PathPattern
 
@@ -80,3 +80,15 @@ def check_method(name: Any) -> str:
     if not isinstance(name, str) or not name:
         raise UsageError(f'a method is a non-empty string, like "message", not {name!r}')
     return name
+
+
+def check_open(frozen: bool) -> None:
+    """Check that nobody is being served yet.
+
+    :raises RegistrationClosed: saying when to register.
+    """
+    if frozen:
+        raise RegistrationClosed(
+            "routes and handlers are registered before the first connection: "
+            "when the module is imported, or in the app factory"
+        )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Sequence
 
-from ..errors import RegistrationClosed
 from ..functions import check_function
 from .matching.patterns import PathPattern
-from .methods import Verbs
-from .position import View
-from .registration import Handler, Next, check_method, flatten
+from .methods import MethodDecorators
+from .position import Position
+from .registration import Handler, Next, check_method, check_open, flatten
 
 if TYPE_CHECKING:
     from ..request import Request
@@ -23,19 +22,7 @@ def leaves_route(error: Any) -> bool:
     return isinstance(error, str) and error == LEAVE_ROUTE
 
 
-def check_open(frozen: bool) -> None:
-    """Check that nobody is being served yet.
-
-    :raises RegistrationClosed: saying when to register.
-    """
-    if frozen:
-        raise RegistrationClosed(
-            "routes and handlers are registered before the first connection: "
-            "when the module is imported, or in the app factory"
-        )
-
-
-class Route(Verbs):
+class Route(MethodDecorators):
     """The functions of one path; chainable.
 
     ::
@@ -115,7 +102,7 @@ class Route(Verbs):
 class _RouteWalk:
     """Where a request is among the functions of a route; an object like :class:`~.walk.Walk`."""
 
-    __slots__ = ("_functions", "_leave", "_req", "_view")
+    __slots__ = ("_functions", "_leave", "_position", "_req")
 
     def __init__(self, req: Request, leave: Next, functions: Sequence[Handler]) -> None:
         self._req = req
@@ -123,11 +110,11 @@ class _RouteWalk:
         self._functions = iter(functions)
         # next() may be called later, by an on_response() say: not in a chain that is
         # still running, so that where this route was must be found again.
-        self._view = View(req)
+        self._position = Position(req)
 
     def next(self, error: Any = None) -> None:
         """Run the next function, or leave."""
-        req, view = self._req, self._view
+        req, position = self._req, self._position
         if req.ended or error is not None:
             # Out of the route: with an error, or by next("route"). After a final
             # reply the routers above only want to hear of errors.
@@ -135,9 +122,9 @@ class _RouteWalk:
             return
         for function in self._functions:
             caller = None
-            if req.route is not view.route:
-                caller = View(req)
-                view.restore(req)
+            if req.route is not position.route:
+                caller = Position(req)
+                position.restore(req)
             req.last_handler = function
             try:
                 function(req, self.next)

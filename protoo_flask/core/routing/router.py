@@ -16,7 +16,7 @@ from ..functions import ERROR_HANDLER, MIDDLEWARE, check_function
 from .layer import Layer, RoutingOptions
 from .matching.layer_index import LayerIndex
 from .matching.patterns import PathPattern
-from .methods import Verbs
+from .methods import MethodDecorators
 from .param_handlers import ParamHandlers
 from .registration import (
     Decorator,
@@ -24,18 +24,19 @@ from .registration import (
     ParamHandler,
     Registered,
     check_method,
+    check_open,
     is_path,
     split_error_classes,
     split_path,
 )
-from .route import Route, check_open
+from .route import Route
 from .walk import Walk
 
 if TYPE_CHECKING:
     from ..request import Request
 
 
-class Router(Verbs):
+class Router(MethodDecorators):
     """A stack of layers, itself a middleware: ``protoo.use("/users", router)``.
 
     Every method takes the path first, optionally; without one it applies to every

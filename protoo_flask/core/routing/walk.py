@@ -36,9 +36,9 @@ class Walk:
         "_merges_params",
         "_param_handlers",
         "_parts",
+        "_position",
         "_req",
         "_seen",
-        "_view",
     )
 
     def begin(
@@ -63,8 +63,8 @@ class Walk:
         self._merges_params = merges_params
         self._parts = None if merges_params or param_handlers else parts
         self._seen: Seen | None = None
-        # What a View is for, without one: this is done for every layer of every request.
-        self._view = req.path, req.base_path, req.params, req.route
+        # What a Position is for, without one: this is done for every layer of every request.
+        self._position = req.path, req.base_path, req.params, req.route
         self.next()
 
     def next(self, error: Any = None) -> None:
@@ -77,7 +77,7 @@ class Walk:
                 self._leave(error)  # for the log; nobody can be answered any more
             return
         caller = req.path, req.base_path, req.params, req.route
-        req.path, req.base_path, req.params, req.route = self._view
+        req.path, req.base_path, req.params, req.route = self._position
         parts = self._parts
         try:
             for layer in self._layers:

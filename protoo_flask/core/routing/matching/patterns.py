@@ -31,7 +31,7 @@ from typing import Any, Dict, NamedTuple, Optional, Pattern, Sequence, Tuple, Un
 from urllib.parse import unquote_to_bytes
 
 from ...errors import BadPath, PatternError
-from ..regex.backtracking import is_linear
+from ..regex.backtracking import backtracks
 from ..regex.linear_regex import LinearRegex, NotLinear
 from .segments import (
     Match,
@@ -168,7 +168,7 @@ def compile_pattern(
 
 def _make_search(pattern: object, regex: Pattern[str]) -> Any:
     """Return the ``search`` of a regular expression, linear in any text."""
-    if is_linear(regex):
+    if not backtracks(regex):
         return regex.search
     try:
         return LinearRegex(regex).search

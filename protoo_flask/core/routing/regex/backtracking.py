@@ -34,33 +34,33 @@ _OTHERS = 1 << 128
 MAX_CHOICES = 4
 
 
-class _Ambiguous(Exception):
+class _MayBacktrack(Exception):
     """There may be more than one way to go on."""
 
 
-def is_linear(pattern: Pattern[str]) -> bool:
-    """Whether ``pattern.search(text)`` needs time linear in the text.
+def backtracks(pattern: Pattern[str]) -> bool:
+    """Whether ``pattern.search(text)`` may need more than time linear in the text.
 
-    >>> is_linear(re.compile("^/users/([^/]+?)/?$")), is_linear(re.compile("^(a+)+$"))
-    (True, False)
+    >>> backtracks(re.compile("^/users/([^/]+?)/?$")), backtracks(re.compile("^(a+)+$"))
+    (False, True)
     """
     tree: Any = parser.parse(pattern.pattern, pattern.flags)
     if not is_anchored(tree, pattern.flags):
-        return False  # search() would start again at every position
+        return True  # search() would start again at every position
     analysis = _Analysis()
     try:
         # After the end of the expression there is nothing that could fail.
         analysis.check(tree, 0, pattern.flags, in_loop=False)
-    except _Ambiguous:
-        return False
-    return analysis.choices <= MAX_CHOICES
+    except _MayBacktrack:
+        return True
+    return analysis.choices > MAX_CHOICES
 
 
 class _Analysis:
     def __init__(self) -> None:
         self.choices = 0
         #: Whether there was a repeat that may end in several ways.
-        self.ambiguous = False
+        self.has_open_repeat = False
 
     def check(self, tree: Any, follow: int, flags: int, in_loop: bool) -> None:
         """Check a sequence that is followed by one of the characters ``follow``."""
@@ -78,11 +78,11 @@ class _Analysis:
                 self._check_repeat(argument, after, flags, in_loop)
             elif kind in (op.ASSERT, op.ASSERT_NOT):
                 if argument[0] < 0 or argument[1].getwidth()[1] > MAX_LOOKAHEAD:
-                    raise _Ambiguous
+                    raise _MayBacktrack
                 # At each position once more: there may be no choice at all in it.
                 self.check(argument[1], 0, flags, in_loop=True)
             else:
-                raise _Ambiguous
+                raise _MayBacktrack
 
     def _check_branch(self, branches: Any, after: int, flags: int, in_loop: bool) -> None:
         seen = 0
@@ -102,18 +102,18 @@ class _Analysis:
                 self._choose(in_loop)
             self.check(body, after, flags, in_loop)
             return
-        if self.ambiguous:
-            raise _Ambiguous  # it would run again for every end of the one before
+        if self.has_open_repeat:
+            raise _MayBacktrack  # it would run again for every end of the one before
         if decided:
             self.check(body, first | after, flags, in_loop=True)
         elif in_loop or not _is_character(body):
-            raise _Ambiguous
+            raise _MayBacktrack
         else:
-            self.ambiguous = True
+            self.has_open_repeat = True
 
     def _choose(self, in_loop: bool) -> None:
         if in_loop:
-            raise _Ambiguous
+            raise _MayBacktrack
         self.choices += 1
 
 

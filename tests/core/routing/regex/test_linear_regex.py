@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from protoo_flask.core.errors import PatternError
 from protoo_flask.core.routing.matching.patterns import compile_pattern
-from protoo_flask.core.routing.regex import linear_regex as linear
+from protoo_flask.core.routing.regex import linear_regex
 from protoo_flask.core.routing.regex.linear_regex import LinearRegex, NotLinear
 
 #: What takes one character, so that no repeat below is one of nothing: of those, Python
@@ -101,8 +101,8 @@ def test_twice_the_text_is_at_most_twice_the_work(expression, piece):
 )
 def test_a_pattern_that_would_backtrack_is_given_to_this_matcher(pattern, path, monkeypatch):
     runs = []
-    run = linear._run
-    monkeypatch.setattr(linear, "_run", lambda *args: (runs.append(args[1]), run(*args))[1])
+    run = linear_regex._run
+    monkeypatch.setattr(linear_regex, "_run", lambda *args: (runs.append(args[1]), run(*args))[1])
     # With re, each of these would outlast the test suite.
     assert compile_pattern(pattern, end=True).match(path) is None
     assert runs
