@@ -77,9 +77,9 @@ def match(router: Router, method: str, path: str) -> Iterator[Step]:
 
 def _match(router: Router, request: Request, depth: int) -> Iterator[Step]:
     outside = Position(request)
-    for layer in router.candidates(request):
+    for layer in router.layers():
         outside.restore(request)
-        if layer.is_error_handler:
+        if not layer.takes(None):
             continue
         matched = layer.enter(request, router.merges_params)
         if matched is None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import Any, Dict, List
 
+from ..request import Request
 from .layer import Layer
 from .position import Position
 from .registration import Next, ParamHandler
-
-if TYPE_CHECKING:
-    from ..request import Request
 
 
 class SeenParam:

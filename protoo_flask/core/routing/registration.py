@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Callable, Protocol, Sequence, TypeVar, Union
+from typing import Any, Callable, Protocol, Sequence, TypeVar, Union
 
 from ..errors import RegistrationClosed, UsageError
 from ..functions import MIDDLEWARE, check_function
+from ..request import Request
 from .matching.patterns import PathPattern
 
-if TYPE_CHECKING:
-    from ..request import Request
-
 Next = Callable[..., None]
-Handler = Callable[["Request", Next], Any]
-ErrorHandler = Callable[[Any, "Request", Next], Any]
-ParamHandler = Callable[["Request", Next, str], Any]
+Handler = Callable[[Request, Next], Any]
+ErrorHandler = Callable[[Any, Request, Next], Any]
+ParamHandler = Callable[[Request, Next, str], Any]
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import Any, Collection, Sequence
 
 from ..functions import check_function
+from ..request import Request
 from .matching.patterns import PathPattern
 from .methods import MethodDecorators
-from .position import Position
 from .registration import Handler, Next, check_method, check_open, flatten
-
-if TYPE_CHECKING:
-    from ..request import Request
 
 #: What ``next("route")`` is given to leave the current route.
 LEAVE_ROUTE = "route"
@@ -43,6 +40,11 @@ class Route(MethodDecorators):
         """The methods that it has functions for; ``None`` for any."""
         return None if self._for_any_method else set(self._by_method)
 
+    @property
+    def named_methods(self) -> Collection[str]:
+        """The methods that were named when functions were registered."""
+        return self._by_method.keys()
+
     def select(self, method: str) -> Sequence[Handler]:
         """Return the functions for ``method``, in order; they may be none."""
         return self._by_method.get(method, self._for_any_method)
@@ -69,10 +71,6 @@ class Route(MethodDecorators):
     def functions(self) -> Sequence[tuple[str | None, Handler]]:
         """Return its functions in order, each with its method; ``None`` for any."""
         return tuple(self._stack)
-
-    def single(self) -> dict[str, Handler]:
-        """Return the functions that are the only ones for a method that is named."""
-        return {method: found[0] for method, found in self._by_method.items() if len(found) == 1}
 
     def freeze(self) -> list[Handler]:
         """Close the registration; returns the functions."""
@@ -110,30 +108,27 @@ class _RouteWalk:
         self._functions = iter(functions)
         # next() may be called later, by an on_response() say: not in a chain that is
         # still running, so that where this route was must be found again.
-        self._position = Position(req)
+        self._position = req.path, req.base_path, req.params, req.route
 
     def next(self, error: Any = None) -> None:
         """Run the next function, or leave."""
-        req, position = self._req, self._position
+        req = self._req
         if req.ended or error is not None:
             # Out of the route: with an error, or by next("route"). After a final
             # reply the routers above only want to hear of errors.
             self._leave(None if leaves_route(error) else error)
             return
-        for function in self._functions:
-            caller = None
-            if req.route is not position.route:
-                caller = Position(req)
-                position.restore(req)
-            req.last_handler = function
-            try:
+        caller = req.path, req.base_path, req.params, req.route
+        req.path, req.base_path, req.params, req.route = self._position
+        try:
+            for function in self._functions:
+                req.last_handler = function
                 function(req, self.next)
-            except RecursionError:
-                raise
-            except Exception as exc:
-                self.next(exc)
-            finally:
-                if caller is not None:
-                    caller.restore(req)
-            return
-        self._leave()
+                return
+            self._leave()
+        except RecursionError:
+            raise
+        except Exception as exc:
+            self.next(exc)
+        finally:
+            req.path, req.base_path, req.params, req.route = caller

@@ -9,12 +9,15 @@ Each layer pairs a path with a middleware ``fn(req, next)``, an error handler
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Sequence, overload
+from typing import Any, Callable, Sequence, overload
 
 from ..errors import UsageError
 from ..functions import ERROR_HANDLER, MIDDLEWARE, check_function
+from ..request import Request
 from .layer import Layer, RoutingOptions
-from .matching.layer_index import LayerIndex
+from .matching import fast_layer_index
+from .matching.all_layers import AllLayers
+from .matching.fast_layer_index import LayerIndex
 from .matching.patterns import PathPattern
 from .methods import MethodDecorators
 from .param_handlers import ParamHandlers
@@ -31,9 +34,6 @@ from .registration import (
 )
 from .route import Route
 from .walk import Walk
-
-if TYPE_CHECKING:
-    from ..request import Request
 
 
 class Router(MethodDecorators):
@@ -67,8 +67,8 @@ class Router(MethodDecorators):
         self._stack: list[Layer] = []
         self._param_handlers = ParamHandlers()
         self._frozen = False
-        self._case_sensitive = False
-        self._index: LayerIndex | None = None
+        #: Finds the layers for a request: an index only when the stack is complete.
+        self._layers: AllLayers | LayerIndex = AllLayers(self._stack)
 
     # Registration ----------------------------------------------------------------
 
@@ -193,13 +193,13 @@ class Router(MethodDecorators):
         if self._frozen:
             return
         self._frozen = True
-        self._index = None
         options = self._options.within(parent)
-        self._case_sensitive = bool(options.case_sensitive)
         for layer in self._stack:
-            for function in layer.freeze(options):
+            for function in layer.freeze(options, self._param_handlers):
                 if isinstance(function, Router):
                     function.freeze(options)
+        if fast_layer_index.ENABLED:
+            self._layers = LayerIndex(self._stack, bool(options.case_sensitive))
 
     # Looking at it ---------------------------------------------------------------
 
@@ -211,27 +211,12 @@ class Router(MethodDecorators):
         """Return what was given to :meth:`param`: names and functions."""
         return self._param_handlers.pairs()
 
-    def candidates(self, req: Request) -> Sequence[Layer]:
-        """Return the layers that may apply to ``req``, in order."""
-        return self._find_index().find(req.method, req.path)[0]
-
-    def _find_index(self) -> LayerIndex:
-        index = self._index
-        # A router that is still open has one for now.
-        if index is None or (not self._frozen and len(index) != len(self._stack)):
-            index = self._index = LayerIndex(self._stack, self._case_sensitive)
-        return index
-
     # Running ---------------------------------------------------------------------
 
     def __call__(self, req: Request, next: Next) -> None:
         """Run the layers that apply to ``req`` in order, then ``next``."""
-        # What is frozen and has been asked before has an index that fits.
-        index = self._index if self._frozen else None
-        if index is None:
-            index = self._find_index()
-        layers, parts = index.find(req.method, req.path)
-        Walk().begin(req, next, layers, parts, self._param_handlers, self.merges_params)
+        layers, parts = self._layers.find(req.method, req.path)
+        Walk(req, next, layers, parts, self._param_handlers, self.merges_params).next()
 
 
 def _route(path: PathPattern | None, method: str | None, functions: list[Any]) -> Layer:

@@ -27,20 +27,12 @@ linear time (``/:a-:b``, ``re.compile("(a+)+$")``) is matched by :mod:`.linear`.
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, NamedTuple, Optional, Pattern, Sequence, Tuple, Union
+from typing import Any, Dict, NamedTuple, Pattern, Sequence, Union
 from urllib.parse import unquote_to_bytes
 
 from ...errors import BadPath, PatternError
 from ..regex.backtracking import backtracks
 from ..regex.linear_regex import LinearRegex, NotLinear
-from .segments import (
-    Match,
-    Prefix,
-    Segments,
-    find_prefix,
-    find_segments,
-    is_plain,
-)
 
 PathPattern = Union[str, Pattern[str], Sequence[Union[str, Pattern[str]]]]
 Key = Union[str, int]
@@ -59,54 +51,30 @@ _TOKEN = re.compile(
 )
 _DOUBLE_QUANTIFIER = re.compile(r"[?+}]\+")
 _STAR_IN_FORM = re.compile(r"\\.|\*")
-_ESCAPED = re.compile(r"\\.", re.DOTALL)
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-
-#: What has a meaning in a pattern, so that a segment with it is not plain text.
-_SPECIAL = frozenset("\\:*?+()[]{}|^$")
 
 #: What begins, ends or divides groups and classes.
 _GROUPING = frozenset("()[]|^$")
-
-#: A segment of a shape that stands for any text; see :attr:`Matcher.shapes`.
-ANY_SEGMENT = None
-
-Shape = Tuple[Optional[str], ...]
 
 
 class Matcher:
     """A compiled pattern.
 
-    :ivar is_anchored: whether it is known to match at the beginning only, up to a "/" or the end: a
-        compiled regular expression may match anywhere.
     :ivar keys: the names of its parameters, in order; unnamed groups are numbered.
-    :ivar segments: the pattern without ``re``, for plain paths, if it is one of whole segments.
-    :ivar shapes: for each alternative, what the first segments of every path that
-        matches it must be: a text, or ``ANY_SEGMENT``.
     """
 
-    __slots__ = ("_alternatives", "is_anchored", "keys", "segments", "shapes")
+    __slots__ = ("_alternatives", "keys")
 
-    def __init__(
-        self, alternatives: Sequence[_Alternative], segments: Segments | Prefix | None = None
-    ) -> None:
-        self.segments = segments
-        self.is_anchored = segments is not None
-        self._alternatives = [(item.search, item.keys) for item in alternatives]
+    def __init__(self, alternatives: Sequence[_Alternative]) -> None:
+        self._alternatives = alternatives
         self.keys: tuple[Key, ...] = tuple(key for item in alternatives for key in item.keys)
-        self.shapes = [item.shape for item in alternatives]
 
-    def match(self, path: str) -> Match | None:
+    def match(self, path: str) -> tuple[str, Params] | None:
         """Match a path from a peer, untrusted.
 
+        :returns: the part of the path that matched, and the parameters in it.
         :raises BadPath: when a parameter does not decode.
         """
-        if self.segments is not None and is_plain(path):
-            return self.segments.match(path)
-        return self.search(path)
-
-    def search(self, path: str) -> Match | None:
-        """Match a path by its regular expressions: as :meth:`match`, which may be faster."""
         for search, keys in self._alternatives:
             found = search(path)
             if found is not None:
@@ -121,7 +89,6 @@ class Matcher:
 class _Alternative(NamedTuple):
     search: Any
     keys: list[Key]
-    shape: Shape
 
 
 def compile_pattern(
@@ -144,9 +111,8 @@ def compile_pattern(
     for item in items:
         if isinstance(item, str):
             regex, names = _Translator(item).compile(end, strict, case_sensitive)
-            shape = find_shape(item, case_sensitive)
         elif isinstance(item.pattern, str):
-            regex, names, shape = item, {}, ()
+            regex, names = item, {}
         else:
             raise PatternError(item, "a path is text, and this matches bytes")
         keys: list[Key] = []
@@ -158,12 +124,8 @@ def compile_pattern(
             else:
                 keys.append(numbered)
                 numbered += 1
-        alternatives.append(_Alternative(_make_search(item, regex), keys, shape))
-    if len(items) > 1:
-        return Matcher(alternatives)
-    if end:
-        return Matcher(alternatives, find_segments(items[0], strict, case_sensitive))
-    return Matcher(alternatives, find_prefix(items[0], case_sensitive))
+        alternatives.append(_Alternative(_make_search(item, regex), keys))
+    return Matcher(alternatives)
 
 
 def _make_search(pattern: object, regex: Pattern[str]) -> Any:
@@ -304,45 +266,6 @@ def _until(text: str) -> str:
     if (len(text) == 1 and text.isalnum()) or text in ("-", "_", "~", "@", "=", ",", ";", "!"):
         return f"[^/{re.escape(text)}]+?"
     return f"(?:(?!/|{text}).)+?"
-
-
-def find_shape(pattern: str, case_sensitive: bool) -> Shape:
-    """Return what the first segments of every path that matches a pattern must be."""
-    segments = pattern.split("/")
-    if segments[0] or "|" in _outside_groups(pattern):
-        return ()
-    shape: list[str | None] = []
-    for segment in segments[1:]:
-        if segment[:1] in ("?", "+", "{"):
-            return tuple(shape[:-1])  # it makes the "/" before it something else
-        if re.fullmatch(r":\w+", segment):
-            shape.append(ANY_SEGMENT)
-        elif segment and not _SPECIAL.intersection(segment):
-            shape.append(segment if case_sensitive else fold_case(segment))
-        else:
-            break
-    return tuple(shape)
-
-
-def fold_case(text: str) -> str:
-    """Return the same text for all that ``re.IGNORECASE`` takes for the same."""
-    if text.isascii():
-        return text.lower()
-    # To re, all of these are an "i"; to Unicode only in Turkish.
-    return text.replace("\u0130", "i").replace("\u0131", "i").casefold()
-
-
-def _outside_groups(pattern: str) -> str:
-    """Return what is outside of groups; everything, where that is hard to tell."""
-    if "[" in pattern or "(?#" in pattern:
-        return pattern
-    pattern = _ESCAPED.sub("", pattern)
-    depth = 0
-    outside = ""
-    for character in pattern:
-        depth += (character == "(") - (character == ")")
-        outside += character if depth == 0 else ""
-    return outside
 
 
 def decode(value: str) -> str:

@@ -50,10 +50,10 @@ NOT_LINEAR = [
 
 
 @pytest.mark.parametrize("expression", LINEAR)
-def test_re_has_one_way_to_match(expression):
+def test_an_expression_with_one_way_to_match_does_not_backtrack(expression):
     assert not backtracks(re.compile(expression))
 
 
 @pytest.mark.parametrize("expression", NOT_LINEAR)
-def test_re_has_too_many_ways(expression):
+def test_an_expression_with_many_ways_to_match_may_backtrack(expression):
     assert backtracks(re.compile(expression))

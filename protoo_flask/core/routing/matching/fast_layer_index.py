@@ -1,36 +1,40 @@
-"""Which layers of a router may apply to a request, without trying each of them.
+"""The fast way to the layers that may apply to a request: a tree of segments.
 
-A loop over a thousand regular expressions would cost a thousand times one. But most
-patterns begin with plain segments (``/users/...``) or with parameters that are whole
-segments, and a layer can only apply to a path that begins in the same way. So the
-layers hang in a tree of segments, each at the node that its pattern leads to; those
-that may apply to a path are at the nodes that the path leads to. What cannot be put
-that way (a compiled regex, no path at all) is at the root, and may apply to any path.
+Trying a thousand regular expressions takes a thousand times as long as trying one. But most
+patterns begin with plain segments (``/users/...``) or with parameters that are whole segments,
+and a layer can only apply to a path that begins in the same way. So the layers hang in a tree
+of segments, each at the node of its pattern's :mod:`shape <.shapes>`. A path leads to the nodes
+of the layers that may apply. A layer without such a shape (a compiled regex, no path at all)
+hangs at the root, and may apply to any path.
 
-A path leads to several nodes at once (``/users/bob`` to that of ``/users/:name`` and that
-of ``/:any/bob``). Where it leads is the same for all paths that differ only in what is a
-parameter, so it is found once, and kept: a state of a machine that is built as paths
-come, as for a regular expression ("lazy DFA").
+A path leads to several nodes at once: ``/users/bob`` to the node of ``/users/:name`` and to
+the node of ``/:any/bob``. Paths that differ only in their parameters lead to the same nodes.
+So the index computes each set of nodes once, and keeps it as a state of a machine that grows
+while paths come, as lazy automata for regular expressions do.
 
-The index finds candidates, never fewer than match; the layer's matcher decides.
+The index finds candidates: every layer that applies, and maybe more. Each layer decides for
+itself. The gain is GAIN. The slow twin is :class:`.AllLayers`;
+tests/core/routing/matching/test_fast_layer_index.py compares the two.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Collection, Dict, Sequence
+import re
+from typing import Collection, Dict, Sequence
 
-from .patterns import ANY_SEGMENT, Shape, fold_case
-from .segments import Segments
+from ..layer import Layer
+from .patterns import PathPattern
+from .shapes import ANY_SEGMENT, Shape, find_shapes, fold_case
 
-if TYPE_CHECKING:
-    from ..layer import Layer
+#: Read when a router is frozen. Without the index, every layer is tried.
+ENABLED = True
 
 #: {position in the stack: layer}
-Found = Dict[int, "Layer"]
+Found = Dict[int, Layer]
 
-#: How many layers the states that are kept may list together. Of the usual patterns, there
-#: are about as many states as nodes; where many begin with a parameter, there could be a
-#: state for each combination, and it is the peers who choose the paths.
+#: Layers that all kept states may list together. The usual patterns make about as many states
+#: as nodes. Many patterns that begin with a parameter could make a state for each combination,
+#: and untrusted peers choose the paths.
 MAX_LISTED = 100_000
 
 
@@ -38,60 +42,53 @@ class LayerIndex:
     """The layers of a stack, by the beginnings of their paths and by method.
 
     :param case_sensitive: as the layers were compiled.
-    :ivar listed: how many layers are listed by the states that are kept.
+    :ivar listed: layers that the kept states list together.
     """
 
-    __slots__ = ("_case_sensitive", "_depth", "_size", "_split", "_start", "listed")
+    __slots__ = ("_case_sensitive", "_depth", "_split", "_start", "listed")
 
     def __init__(self, layers: Sequence[Layer], case_sensitive: bool) -> None:
-        self._size = len(layers)
         self._case_sensitive = case_sensitive
-        #: How many segments of a path need to be looked at.
+        #: Segments of a path that decide where it leads.
         self._depth = 0
-        #: Of a path with thousands of segments, only the first are split off: as many as any
-        #: pattern has, and one more.
-        self._split = 1
         root = _Node()
         for position, layer in enumerate(layers):
-            shapes = [()] if layer.matcher is None else layer.matcher.shapes
-            if layer.matcher is not None and isinstance(layer.matcher.segments, Segments):
-                self._split = max(self._split, layer.matcher.segments.length)
-            for shape in shapes:
+            for shape in find_shapes(layer.path, case_sensitive):
                 self._depth = max(self._depth, len(shape))
                 root.at(shape).layers[position] = layer
-        self._split = max(self._split, self._depth + 1)
+        #: A path is split into as many segments as the longest pattern has, and a rest.
+        #: The rest of an untrusted path may have thousands.
+        self._split = 1 + max((_count_segments(layer.path) for layer in layers), default=0)
         self._start = _State([root], {})
         self.listed = 0
-
-    def __len__(self) -> int:
-        return self._size
 
     def find(self, method: str, path: str) -> tuple[Sequence[Layer], list[str] | None]:
         """Return the layers that may apply to a request, in the order of the stack.
 
-        And, for :meth:`.layer.Layer.glance`, the path split at "/", the rest in the last of
-        more parts than any pattern has; ``None`` if it is not plain. What is not a parameter
-        in a layer's pattern is in the parts too, then: the layer would not be found else.
+        The second value is for the fast way into these layers: the path, split at "/". It is
+        ``None`` for a path that needs decoding, or whose case may need Unicode to compare.
         """
         state = self._start
         parts = path.split("/", self._split)
         for segment in parts[1 : self._depth + 1]:
             literals = state.literals
             key: str | None = segment
-            if segment and not literals:
-                key = ANY_SEGMENT
-            elif segment and segment not in literals:
+            if not literals:
+                key = ANY_SEGMENT if segment else segment
+            elif segment not in literals:
                 key = self._find_literal(segment, literals)
             state = state.following.get(key) or self._follow(state, key)
-        # As in Express, a parameter that does not decode is an error of the path, also
-        # where the route is for other methods.
+        # As in Express, a parameter that does not decode is an error of the path, even where
+        # the route is for other methods. So the method does not narrow the choice here.
         if "%" in path:
             return state.layers, None
         found = state.by_method.get(method, state.for_any_method)
         return found, parts if path.isascii() else None
 
     def _find_literal(self, segment: str, literals: Collection[str]) -> str | None:
-        """Return the literal that a segment is but for its case; else ``ANY_SEGMENT``."""
+        """Return the literal that a segment equals except for case, else ``ANY_SEGMENT``."""
+        if not segment:
+            return segment
         if not self._case_sensitive:
             folded = fold_case(segment)
             if folded in literals:
@@ -99,7 +96,7 @@ class LayerIndex:
         return ANY_SEGMENT
 
     def _follow(self, state: _State, segment: str | None) -> _State:
-        """Make the state that a segment leads to: a literal, any other, or an empty one."""
+        """Make the state behind a segment: a literal, ``ANY_SEGMENT``, or an empty one."""
         nodes = [child for node in state.nodes for child in node.children(segment)]
         following = _State(nodes, state.found)
         if self.listed + following.size <= MAX_LISTED:
@@ -108,15 +105,22 @@ class LayerIndex:
         return following
 
 
-class _State:
-    """Where the first segments of some paths lead.
+def _count_segments(path: PathPattern | None) -> int:
+    """Return how many segments a path has at most, as far as its text tells."""
+    if path is None or isinstance(path, re.Pattern):
+        return 0
+    return path.count("/") if isinstance(path, str) else max(map(_count_segments, path))
 
-    :ivar nodes: to which nodes.
-    :ivar found: the layers there and on the way.
-    :ivar layers: the same, in the order of the stack.
-    :ivar by_method: of these, the ones for a method; ``for_any_method``: for every other.
-    :ivar literals: the segments that lead elsewhere than any other would.
-    :ivar following: the states behind segments, as far as they are known.
+
+class _State:
+    """The place to which the first segments of some paths lead.
+
+    :ivar nodes: the nodes at this place.
+    :ivar found: the layers at these nodes, and at those on the way.
+    :ivar layers: the same layers, in the order of the stack.
+    :ivar by_method: {method: the layers for it}; ``for_any_method`` for all other methods.
+    :ivar literals: the segments that lead to a place of their own.
+    :ivar following: {segment: the state behind it}, as far as paths have come there.
     """
 
     __slots__ = (
@@ -151,7 +155,7 @@ class _State:
 
 
 class _Node:
-    """Where some beginning of a path leads, and the layers there."""
+    """A node of the tree: the layers whose shape ends here, and the nodes below."""
 
     __slots__ = ("any_segment", "layers", "literals")
 
@@ -161,7 +165,7 @@ class _Node:
         self.layers: Found = {}
 
     def at(self, shape: Shape) -> _Node:
-        """Return the node that a shape leads to, made when there is none."""
+        """Return the node that a shape leads to; missing nodes are made."""
         if not shape:
             return self
         segment, rest = shape[0], shape[1:]
@@ -172,7 +176,7 @@ class _Node:
         return self.any_segment.at(rest)
 
     def children(self, segment: str | None) -> list[_Node]:
-        """Return where a segment leads; ``ANY_SEGMENT`` is one that no literal is."""
+        """Return the nodes behind a segment; ``ANY_SEGMENT`` is one that equals no literal."""
         literal = None if segment is ANY_SEGMENT else self.literals.get(segment)
         # A parameter is never empty.
         other = None if segment == "" else self.any_segment
