@@ -15,11 +15,12 @@ from protoo_flask.core.routing.layer import Layer, RoutingOptions
 from protoo_flask.core.routing.router import Router
 
 PARTS = [":x", ":y", ":x?", ":name", "a", "A", "ab", "a.b", "k", "s", "42", "*", ":x-:y", "a?"]
-PARTS += ["(a)", "\u00e9", "\u017f", ""]
+PARTS += ["ss", "(a)", "\u00e9", "\u017f", ""]
 SEGMENTS = [*("", "a", "A", "ab", "AB", "a.b", "axb", "a-b", "k", "K", "s", "S", "42", "x?", ":")]
-SEGMENTS += ["~@!&=,;", "\n", "a\n", "%41", "%zz", "\u00e9", "\u017f", "\u212a"]
+SEGMENTS += ["\u00df", "~@!&=,;", "\n", "a\n", "%41", "%zz", "\u00e9", "\u017f", "\u212a"]
 
 patterns = st.lists(st.sampled_from(PARTS), max_size=3).map(lambda it: "/" + "/".join(it))
+patterns = st.one_of(st.none(), patterns, patterns, patterns)
 paths = st.lists(st.sampled_from(SEGMENTS), max_size=6).map(lambda it: "/" + "/".join(it))
 #: The manner of a registration, its pattern, and how many functions it has.
 manners = st.sampled_from(["use", "get", "all", "put", "error", "fail", "param"])
@@ -32,9 +33,10 @@ def make_router(stack, trace, **options):
     """Return a router whose functions write down all that they see."""
     router = Router(**options)
     for number, (manner, pattern, *rest) in enumerate(stack):
+        path = [] if pattern is None else [pattern]
         if manner == "mount":
             entries, merge_params = rest
-            router.use(pattern, make_router(entries, trace, merge_params=merge_params))
+            router.use(*path, make_router(entries, trace, merge_params=merge_params))
             continue
 
         def look(req, next, value=None, number=number):
@@ -54,11 +56,11 @@ def make_router(stack, trace, **options):
         if manner == "param":
             router.param("x", look)
         elif manner == "error":
-            router.errorhandler(pattern, pass_on)
+            router.errorhandler(*path, pass_on)
         elif manner == "fail":
-            router.use(pattern, lambda req, next: next("failed"))
+            router.use(*path, lambda req, next: next("failed"))
         else:
-            getattr(router, manner)(pattern, *[look] * rest[0])
+            getattr(router, manner)(*path, *[look] * rest[0])
     return router
 
 
@@ -97,7 +99,10 @@ def run(stack, path, options, is_fast):
 @example([("get", "/:x/:x?", 1)], "/a/b", False, False)
 @example([("get", "/k", 1)], "/\u212a", False, False)
 @example([("use", "/k", 1)], "/\u212a", False, False)
+@example([("get", "/ss", 1)], "/\u00df", False, False)
 @example([("get", "/A", 1)], "/a", False, True)
+@example([("mount", "/:y", [("use", None, 1)], True)], "/a", False, False)
+@example([("mount", "/:y", [("use", "/b", 1)], True)], "/a/b", False, False)
 @example([("get", "/a/:x", 1), ("get", "/:x/ab", 1)], "/A/ab", False, False)
 @example([("param", "", 1), ("get", "/:x/:y?", 1), ("get", "/:y", 1)], "/a", False, False)
 @example([("fail", "/a", 1), ("get", "/:x", 1), ("error", "/a", 1)], "/a", False, False)

@@ -75,6 +75,7 @@ def run(router, method, path):
 @example([("all", "/a/?b")], False, False, "get", "/ab")
 @example([("all", "/a//b")], False, False, "get", "/a//b")
 @example([("use", [re.compile("a"), "/*"])], False, False, "get", "/a")
+@example([("put", "/:x"), ("get", "/%zz")], False, False, "get", "/%zz")
 @example([("put", "/:x"), ("get", "/*")], False, False, "get", "/%zz")
 def test_the_layers_that_run_with_the_index_are_those_that_run_without_it(
     registered, case_sensitive, strict, method, path
