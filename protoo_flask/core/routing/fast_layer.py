@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from types import FunctionType, MethodType
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, NamedTuple, Optional, Sequence
 
 from ..request import Request
 from .matching.patterns import Params, PathPattern
@@ -26,9 +26,6 @@ ENABLED = True
 #: A fast way takes a request and its path, split at "/". It prepares the request for one
 #: function and returns that function, or it returns ``None`` and leaves the request as it is.
 FastEntry = Callable[[Request, Sequence[str]], Optional[Handler]]
-
-#: The parameters of a pattern: {parts of a path: [(position of a part, name), ...]}.
-Keys = Dict[int, List[Tuple[int, str]]]
 
 _TEXT = re.compile(r"[\w.~@!&=,;-]+", re.ASCII)
 _PARAMETER = re.compile(r":(\w+)")
@@ -45,8 +42,8 @@ def find_fast_entry(
     if not ENABLED:
         return None
     if isinstance(handle, Route):
-        keys = find_keys(path)
-        return None if keys is None else _make_route_entry(handle, keys, merge_params)
+        segments = find_segments(path)
+        return None if segments is None else _make_route_entry(handle, segments, merge_params)
     # For an object, say a router: calling its method is shorter than calling the object.
     if not isinstance(handle, (FunctionType, MethodType)):
         handle = handle.__call__  # type: ignore[operator]
@@ -78,17 +75,18 @@ def _make_prefix_entry(handle: Handler, length: int, merge_params: bool) -> Fast
     return enter
 
 
-def _make_route_entry(route: Route, keys_by_length: Keys, merge_params: bool) -> FastEntry:
+def _make_route_entry(route: Route, segments: Segments, merge_params: bool) -> FastEntry:
     functions = {method: _find_target(route, method) for method in route.named_methods}
+    least, most, keys = segments
 
     def enter(req: Request, parts: Sequence[str]) -> Handler | None:
         function = functions.get(req.method)
-        keys = keys_by_length.get(len(parts))
+        count = len(parts)
         # The last part is empty when the path ends with a slash.
-        if function is None or keys is None or not parts[-1]:
+        if function is None or count < least or count > most or not parts[-1]:
             return None
         params: Params = {**req.params} if merge_params else {}
-        for position, key in keys:
+        for position, key in keys if count == most else keys[:-1]:
             params[key] = parts[position]
         req.params = params
         req.route = route
@@ -103,19 +101,30 @@ def _find_target(route: Route, method: str) -> Handler:
     return functions[0] if len(functions) == 1 else route
 
 
+class Segments(NamedTuple):
+    """A pattern in which each segment is plain text or a parameter.
+
+    :ivar least: how many parts a path has at least, when it is split at "/".
+    :ivar most: how many it has at most: one more, if the last parameter is optional.
+    :ivar keys: the positions and names of the parameters.
+    """
+
+    least: int
+    most: int
+    keys: tuple[tuple[int, str], ...]
+
+
 def is_plain_text(path: str) -> bool:
     """Whether each segment of a pattern is plain text, as in ``/chat/rooms``."""
-    keys = find_keys(path)
-    return keys is not None and not any(keys.values())
+    segments = find_segments(path)
+    return segments is not None and not segments.keys
 
 
-def find_keys(path: object) -> Keys | None:
-    """Return where the parameters of a pattern are in a split path.
+def find_segments(path: object) -> Segments | None:
+    """Return the segments of a pattern; ``None`` if one is neither plain text nor a parameter.
 
-    >>> find_keys("/users/:username/:uuid?")
-    {4: [(2, 'username'), (3, 'uuid')], 3: [(2, 'username')]}
-
-    :returns: ``None`` for a pattern in which a segment is neither plain text nor a parameter.
+    >>> find_segments("/users/:username/:uuid?")
+    Segments(least=3, most=4, keys=((2, 'username'), (3, 'uuid')))
     """
     if not isinstance(path, str) or not path.startswith("/"):
         return None
@@ -130,5 +139,5 @@ def find_keys(path: object) -> Keys | None:
             keys.append((position, parameter.group(1)))
         elif not _TEXT.fullmatch(segment):
             return None
-    length = len(segments) + 1
-    return {length: keys, length - 1: keys[:-1]} if is_optional else {length: keys}
+    most = len(segments) + 1  # with the empty part before the first slash
+    return Segments(most - is_optional, most, tuple(keys))

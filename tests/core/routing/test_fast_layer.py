@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from protoo_flask.core.request import Request
 from protoo_flask.core.routing import fast_layer
-from protoo_flask.core.routing.fast_layer import find_keys, is_plain_text
+from protoo_flask.core.routing.fast_layer import find_segments, is_plain_text
 from protoo_flask.core.routing.layer import Layer, RoutingOptions
 from protoo_flask.core.routing.router import Router
 
@@ -144,17 +144,17 @@ def test_other_prefixes_are_not_plain_text(pattern):
 
 
 @pytest.mark.parametrize(
-    ("pattern", "keys"),
+    ("pattern", "segments"),
     [
-        ("/a", {2: []}),
-        ("/:x", {2: [(1, "x")]}),
-        ("/:x?", {2: [(1, "x")], 1: []}),
-        ("/users/:name/:uuid?", {4: [(2, "name"), (3, "uuid")], 3: [(2, "name")]}),
-        ("/a/:b/c.d", {4: [(2, "b")]}),
+        ("/a", (2, 2, ())),
+        ("/:x", (2, 2, ((1, "x"),))),
+        ("/:x?", (1, 2, ((1, "x"),))),
+        ("/users/:name/:uuid?", (3, 4, ((2, "name"), (3, "uuid")))),
+        ("/a/:b/c.d", (4, 4, ((2, "b"),))),
     ],
 )
-def test_the_usual_patterns_have_whole_segments(pattern, keys):
-    assert find_keys(pattern) == keys
+def test_the_usual_patterns_have_whole_segments(pattern, segments):
+    assert find_segments(pattern) == segments
 
 
 @pytest.mark.parametrize(
@@ -176,4 +176,4 @@ def test_the_usual_patterns_have_whole_segments(pattern, keys):
     ids=str,
 )
 def test_other_patterns_are_left_to_the_plain_way(pattern):
-    assert find_keys(pattern) is None
+    assert find_segments(pattern) is None
