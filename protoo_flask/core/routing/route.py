@@ -1,4 +1,4 @@
-"""A route: the functions of one path, by method."""
+"""A route: the functions for one path, by method."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .matching.patterns import PathPattern
 from .methods import MethodDecorators
 from .registration import Handler, Next, check_method, check_open, flatten
 
-#: What ``next("route")`` is given to leave the current route.
+#: The argument of ``next("route")``, which leaves the current route.
 LEAVE_ROUTE = "route"
 
 
@@ -20,7 +20,7 @@ def leaves_route(error: Any) -> bool:
 
 
 class Route(MethodDecorators):
-    """The functions of one path; chainable.
+    """The functions for one path; its methods can be chained.
 
     ::
 
@@ -30,14 +30,15 @@ class Route(MethodDecorators):
     def __init__(self, path: PathPattern | None = None) -> None:
         self.path = path
         self._stack: list[tuple[str | None, Handler]] = []
-        #: The functions for each method that is named; and those for every other.
+        #: The functions for each named method, in order, with those for any method among them;
+        #: and the functions for every other method.
         self._by_method: dict[str, list[Handler]] = {}
         self._for_any_method: list[Handler] = []
         self._frozen = False
 
     @property
     def methods(self) -> set[str] | None:
-        """The methods that it has functions for; ``None`` for any."""
+        """The methods with functions here; ``None`` for all methods."""
         return None if self._for_any_method else set(self._by_method)
 
     @property
@@ -46,7 +47,7 @@ class Route(MethodDecorators):
         return self._by_method.keys()
 
     def select(self, method: str) -> Sequence[Handler]:
-        """Return the functions for ``method``, in order; they may be none."""
+        """Return the functions for ``method``, in order; the list may be empty."""
         return self._by_method.get(method, self._for_any_method)
 
     def method(self, name: str, *args: Any) -> Any:
@@ -58,7 +59,7 @@ class Route(MethodDecorators):
         return self._register(None, args)
 
     def add(self, method: str | None, functions: Sequence[Handler]) -> None:
-        """Append functions for a method, or for every method when it is ``None``."""
+        """Append functions for one method, or with ``None`` for all methods."""
         check_open(self._frozen)
         self._stack.extend((method, function) for function in functions)
         if method is not None:
@@ -69,7 +70,7 @@ class Route(MethodDecorators):
             selection.extend(functions)
 
     def functions(self) -> Sequence[tuple[str | None, Handler]]:
-        """Return its functions in order, each with its method; ``None`` for any."""
+        """Return the functions in order, each with its method; ``None`` stands for any method."""
         return tuple(self._stack)
 
     def freeze(self) -> list[Handler]:
@@ -98,7 +99,7 @@ class Route(MethodDecorators):
 
 
 class _RouteWalk:
-    """Where a request is among the functions of a route; an object like :class:`~.walk.Walk`."""
+    """The progress of one request through the functions of a route; see :class:`.Walk`."""
 
     __slots__ = ("_functions", "_leave", "_position", "_req")
 
@@ -106,16 +107,16 @@ class _RouteWalk:
         self._req = req
         self._leave = leave
         self._functions = iter(functions)
-        # next() may be called later, by an on_response() say: not in a chain that is
-        # still running, so that where this route was must be found again.
+        # next() may be called later, for example by an on_response(). By then the request may
+        # be somewhere else, so the position of the route is kept.
         self._position = req.path, req.base_path, req.params, req.route
 
     def next(self, error: Any = None) -> None:
-        """Run the next function, or leave."""
+        """Run the next function, or leave the route."""
         req = self._req
         if req.ended or error is not None:
-            # Out of the route: with an error, or by next("route"). After a final
-            # reply the routers above only want to hear of errors.
+            # An error leaves the route, and so does next("route"). After a final reply, the
+            # routers above need to know about errors only.
             self._leave(None if leaves_route(error) else error)
             return
         caller = req.path, req.base_path, req.params, req.route

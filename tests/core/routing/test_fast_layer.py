@@ -30,7 +30,7 @@ stacks = st.lists(st.one_of(entries, mounted), max_size=5)
 
 
 def make_router(stack, trace, **options):
-    """Return a router whose functions write down all that they see."""
+    """Return a router with functions that note everything about the request."""
     router = Router(**options)
     for number, (manner, pattern, *rest) in enumerate(stack):
         path = [] if pattern is None else [pattern]

@@ -1,4 +1,4 @@
-"""Looking at a router: the tree, and what a request would run through."""
+"""Inspection of a router: the tree, and the functions that a request would reach."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registration: the forms that are accepted, refused at once, or refused too late."""
+"""Registration: the forms that are accepted, those that are refused, and its end."""
 
 from __future__ import annotations
 

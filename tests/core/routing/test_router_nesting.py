@@ -1,4 +1,4 @@
-"""Routers inside of routers: which path each sees, and what is restored on the way out."""
+"""Routers inside of routers: the path that each sees, restored on the way out."""
 
 from __future__ import annotations
 

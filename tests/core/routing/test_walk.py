@@ -1,4 +1,4 @@
-"""The walk: the order of functions, ``next()``, and what a request leaves behind."""
+"""The walk: the order of functions, ``next()``, and no garbage after a request."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_a_request_leaves_nothing_to_the_garbage_collector():
         alice.notify("get", "/later")
         kept.clear()
 
-    ask_everything()  # what the first request makes is kept
+    ask_everything()  # the first request makes objects that are kept
     gc.collect()
     gc.disable()
     try:

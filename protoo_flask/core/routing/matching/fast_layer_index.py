@@ -13,8 +13,9 @@ So the index computes each set of nodes once, and keeps it as a state of a machi
 while paths come, as lazy automata for regular expressions do.
 
 The index finds candidates: every layer that applies, and maybe more. Each layer decides for
-itself. The gain is GAIN. The slow twin is :class:`.AllLayers`;
-tests/core/routing/matching/test_fast_layer_index.py compares the two.
+itself. The gain is a quarter of the time of the routing with 10 routes, and five sixths with
+100 (benchmarks/routing.py). The fast way into layers builds on it as well. The slow twin is
+:class:`.AllLayers`; tests/core/routing/matching/test_fast_layer_index.py compares the two.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class LayerIndex:
         """Return the layers that may apply to a request, in the order of the stack.
 
         The second value is for the fast way into these layers: the path, split at "/". It is
-        ``None`` for a path that needs decoding, or whose case may need Unicode to compare.
+        ``None`` for a path with escapes, or with characters beyond ASCII.
         """
         state = self._start
         parts = path.split("/", self._split)
@@ -155,7 +156,7 @@ class _State:
 
 
 class _Node:
-    """A node of the tree: the layers whose shape ends here, and the nodes below."""
+    """A node of the tree: the layers with a shape that ends here, and the nodes below."""
 
     __slots__ = ("any_segment", "layers", "literals")
 

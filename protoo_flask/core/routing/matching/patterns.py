@@ -1,16 +1,16 @@
 """Path patterns: the path language of Express 4, compiled to matchers.
 
 A pattern comes from the site's code, a path from a peer. The language is that of
-path-to-regexp 0.1.13: a pattern is a regular expression in which some things are
-short, and in which "." is a dot.
+path-to-regexp 0.1.13: a pattern is a regular expression with some short forms, in which "."
+is a dot.
 
 ===========================  ====================================================
 ``/users/bob``               itself
 ``/users/:username``         one segment, as ``params["username"]``
 ``/:username/:uuid?``        the last segment may be missing; then no parameter
-``/:from-:to``, ``/:a.:b``   parameters end where the text between them begins
+``/:from-:to``, ``/:a.:b``   a parameter ends at the text between the two
 ``/item/:id(\\d+)``           a parameter of this form only
-``/dir/:first*``             one segment, and what follows as ``params[0]``
+``/dir/:first*``             one segment, and the rest as ``params[0]``
 ``/dir/:last+``              one or more segments; the last is the parameter
 ``/file/*``                  anything, as ``params[0]``
 ``/ab?cd``, ``/ab+cd``       "b" or nothing; one or more "b"
@@ -20,8 +20,8 @@ short, and in which "." is a dot.
 a list of these              the first that matches
 ===========================  ====================================================
 
-No path that a peer sends can keep a matcher busy: what ``re`` would not match in
-linear time (``/:a-:b``, ``re.compile("(a+)+$")``) is matched by :mod:`.linear`.
+No path that a peer sends can keep a matcher busy: a pattern that ``re`` may not match in
+linear time (``/:a-:b``, ``re.compile("(a+)+$")``) is matched by :mod:`.linear_regex`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _DOUBLE_QUANTIFIER = re.compile(r"[?+}]\+")
 _STAR_IN_FORM = re.compile(r"\\.|\*")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
-#: What begins, ends or divides groups and classes.
+#: Characters that begin, end or divide groups and classes.
 _GROUPING = frozenset("()[]|^$")
 
 
@@ -102,7 +102,7 @@ def compile_pattern(
     >>> compile_pattern("/users/:username", end=True).match("/users/bob")
     ('/users/bob', {'username': 'bob'})
 
-    :raises PatternError: with the place where the pattern is wrong.
+    :raises PatternError: with the position of the mistake in the pattern.
     """
     items = [pattern] if isinstance(pattern, (str, re.Pattern)) else list(pattern)
     if not items:
@@ -129,7 +129,7 @@ def compile_pattern(
 
 
 def _make_search(pattern: object, regex: Pattern[str]) -> Any:
-    """Return the ``search`` of a regular expression, linear in any text."""
+    """Return a ``search`` for a regular expression that is linear in any text."""
     if not backtracks(regex):
         return regex.search
     try:
@@ -142,12 +142,12 @@ def _make_search(pattern: object, regex: Pattern[str]) -> Any:
 
 
 class _Translator:
-    """Writes a pattern as a regular expression, piece by piece."""
+    """Translates a pattern into a regular expression, piece by piece."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
         self._source = ""
-        #: Where each piece begins: (in the regular expression, in the pattern).
+        #: The beginning of each piece: (in the regular expression, in the pattern).
         self._pieces: list[tuple[int, int]] = []
         #: {name of a group: name of its parameter}. Parameters may have any name, and
         #: the same twice; groups may not.
@@ -162,7 +162,7 @@ class _Translator:
         if pattern[:1] not in ("/", "*", "(", "\\"):
             raise PatternError(pattern, 'a path starts with "/"', 0)
         if not end and pattern == "/":
-            return re.compile(r"\A"), {}  # a prefix of everything, of which nothing is used up
+            return re.compile(r"\A"), {}  # a prefix of every path, and it removes nothing
         position = 0
         for token in _TOKEN.finditer(pattern):
             self._write_text(position, token.start())
@@ -171,7 +171,7 @@ class _Translator:
         self._write_text(position, len(pattern))
         self._pieces.append((len(self._source), len(pattern)))
         flags = 0 if case_sensitive else re.IGNORECASE
-        # First without the tail, so that an error is one of the pattern itself.
+        # First without the tail, so that the position of an error is inside the pattern.
         self._compile(self._source, flags)
         if not strict:
             self._source += "?" if self._source.endswith("/") else "/?"
@@ -194,7 +194,7 @@ class _Translator:
         self._source += source
 
     def _write_text(self, start: int, end: int) -> None:
-        """Write what is a regular expression as it stands."""
+        """Write a piece of the pattern that is a regular expression already."""
         text = self._pattern[start:end]
         if ":" in text:
             raise PatternError(
@@ -202,15 +202,15 @@ class _Translator:
             )
         doubled = _DOUBLE_QUANTIFIER.search(text)
         if doubled:
-            # Possessive, from Python 3.11 on; in the language of paths there is no such thing.
+            # From Python 3.11 on, this is possessive. The language of paths has no such thing.
             raise PatternError(self._pattern, "multiple repeat", start + doubled.end() - 1)
         if text:
             self._write(text, start)
-            # What separates one parameter from the next is plain text: that after the
-            # last group or quantifier.
+            # Only plain text separates one parameter from the next: the text after the last
+            # group or quantifier.
             *before, plain = re.split(r"[()?*+{}\[\]|^$]", text)
             if (self._between + text)[0] == "/" and not _GROUPING.intersection(text):
-                self._between = "/"  # where a parameter ends anyway
+                self._between = "/"  # a parameter ends there anyway
             else:
                 self._between = plain if before else self._between + plain
 
@@ -253,7 +253,7 @@ class _Translator:
         self._write(f"(?:{dot}{slash}(?P<{name}>{inner}){rest}){optional}", position)
 
     def _find_position(self, position: int) -> int:
-        """Return where in the pattern a place of the regular expression comes from."""
+        """Return the position in the pattern for a position in the regular expression."""
         found = 0
         for begin, origin in self._pieces:
             if begin <= position:
@@ -262,7 +262,7 @@ class _Translator:
 
 
 def _until(text: str) -> str:
-    """Return the expression of a parameter that ends where ``text``, or a "/", begins."""
+    """Return the expression of a parameter that ends before ``text`` or a "/"."""
     if (len(text) == 1 and text.isalnum()) or text in ("-", "_", "~", "@", "=", ",", ";", "!"):
         return f"[^/{re.escape(text)}]+?"
     return f"(?:(?!/|{text}).)+?"
@@ -271,7 +271,7 @@ def _until(text: str) -> str:
 def decode(value: str) -> str:
     """Decode the percent-escapes of a parameter, as UTF-8.
 
-    :raises BadPath: where JavaScript's ``decodeURIComponent`` raises.
+    :raises BadPath: in the cases in which JavaScript's ``decodeURIComponent`` raises.
     """
     if _BROKEN_ESCAPE.search(value) is None:
         try:

@@ -39,7 +39,7 @@ paths = st.lists(segments, max_size=5).map("".join).map(lambda path: "/" + path[
 
 
 def make_router(registered, options):
-    """Return a router whose handlers note their number; bad patterns are left out."""
+    """Return a router with handlers that note their number; bad patterns are left out."""
     router, trace = Router(), []
     for number, (manner, pattern) in enumerate(registered):
 

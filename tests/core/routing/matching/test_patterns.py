@@ -1,4 +1,4 @@
-"""Path patterns: what matches, with which parameters, and what cannot be compiled."""
+"""Path patterns: the paths that match, their parameters, and patterns that are refused."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_route_matches_the_whole_path(pattern, path, params):
         ("/", "/", ""),
         ("/", "/users", ""),
         ("/users", "/users", "/users"),
-        # What a middleware sees as base_path is without the slash.
+        # In req.base_path, the slash is left out.
         ("/users", "/users/", "/users/"),
         ("/users", "/users/bob", "/users"),
         ("/users", "/usersx", None),
@@ -189,7 +189,7 @@ def test_matching_many_optional_parameters_is_linear_in_the_path(many, monkeypat
     matcher = compile_pattern(pattern, end=True)
     assert matcher.match("/a" * 2000) is None
     assert matcher.match("/" * 2000) is None
-    # Either re can do it without trying twice, or the linear matcher has done it.
+    # Either re does not backtrack, or the linear matcher has been used.
     regex, _ = _Translator(pattern).compile(True, False, False)
     assert backtracks(regex) is (steps != [])
     assert all(steps)
@@ -245,7 +245,7 @@ def test_a_matcher_knows_its_keys_in_order():
     assert compile_pattern("/:b/x/:a/:c?", end=True).keys == ("b", "a", "c")
 
 
-# What is refused
+# Refused patterns
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which expressions ``re`` may be given, and which it may not."""
+"""Expressions that ``re`` matches in linear time, and expressions that may backtrack."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from protoo_flask.core.routing.matching.patterns import compile_pattern
 from protoo_flask.core.routing.regex import linear_regex
 from protoo_flask.core.routing.regex.linear_regex import LinearRegex, NotLinear
 
-#: What takes one character, so that no repeat below is one of nothing: of those, Python
-#: versions differ in what their groups contain.
+#: Expressions of one character, so that no repeat below repeats nothing: Python versions differ
+#: in the groups of such repeats.
 characters = st.sampled_from(["a", "b", "/", ".", "[^/]", "[ab]", r"\w", r"\d", "[^a]", "-"])
 assertions = st.sampled_from(["^", "$", r"\b", r"\B", r"\Z", "(?=a)", "(?!ab)", "(?!/|-)"])
 quantifiers = st.sampled_from(["*", "+", "?", "*?", "+?", "??", "{2}", "{1,3}", "{0,2}?", "{2,}"])
