@@ -42,7 +42,6 @@ LAYERS = [
     ("core.routing.regex.parser", "sre_constants sre_parse"),
     ("core.routing.regex.linear_regex", ""),
     ("core.routing.regex.backtracking", ""),
-    ("core.routing.matching.segments", ""),
     ("core.routing.matching.patterns", ""),
     ("core.routing", ""),
     ("core.handling", ""),
@@ -209,7 +208,8 @@ def test_the_imports_are_found():
     assert "core.routing.router" in MODULES
     assert {"msgspec", "core.errors"} <= {found.name for found in imports_of("core.wire.messages")}
     router = {found.name: found for found in imports_of("core.routing.router")}
-    assert router["core.request"].is_for_types
+    commands = {found.name: found for found in imports_of("commands")}
+    assert commands["core.routing.router"].is_for_types
     assert not router["core.routing.route"].is_for_types
     assert {found.name for found in imports_of("__init__")} >= {"signals", "extension"}
 
