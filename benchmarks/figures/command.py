@@ -14,9 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Sequence
 
-from ..trips import trace_trips
+from ..trips import Walks, trace_trips
 from . import layers, walks
-from .page import DOCS, PAGE, read_groups
+from .page import DOCS, PAGE, find_differences, read_groups
 
 IMAGES = DOCS / "images"
 
@@ -60,11 +60,15 @@ def draw_all() -> dict[str, str]:
 
 
 def draw_layers() -> str:
-    return layers.draw(read_groups(PAGE.read_text(encoding="utf-8")))
+    groups = read_groups(PAGE.read_text(encoding="utf-8"))
+    differences = find_differences(groups)
+    if differences:
+        sys.exit(f"{PAGE}: mend the tables of modules first\n" + "\n".join(differences))
+    return layers.draw(groups)
 
 
-def draw_trips() -> dict[str, str]:
-    traced = trace_trips()
+def draw_trips(traced: Walks | None = None) -> dict[str, str]:
+    traced = traced or trace_trips()
     return {name: walks.draw(title, traced[name], versions()) for name, title in TRIPS.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
 from pathlib import Path
 from typing import Iterator, NamedTuple
 
@@ -27,13 +28,15 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
+@lru_cache(maxsize=None)
 def has_code(module: str) -> bool:
     """Whether a module has more than a docstring; the ``__init__`` of a folder has not."""
     return len(ast.parse(MODULES[module].read_text(encoding="utf-8")).body) > 1
 
 
+@lru_cache(maxsize=None)
 def imports_of(module: str) -> list[Import]:
-    """Return what a module imports, wherever in it; our modules by their own names."""
+    """Return the imports of a module, wherever they stand; our modules by their own names."""
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
     for_types = {
         id(inner)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
+
+from .imports import MODULES, has_code
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 PAGE = DOCS / "architecture.md"
@@ -36,3 +38,21 @@ def read_groups(page: str) -> list[Group]:
         modules = [name.replace("/", ".") for name in _ROW.findall(part)]
         groups.append(Group(part.partition("\n")[0], modules))
     return groups
+
+
+def find_differences(groups: Sequence[Group]) -> list[str]:
+    """Compare the tables with the package: each module with code has one row."""
+    listed = [module for group in groups for module in group.modules]
+    expected = [module for module in MODULES if has_code(module)]
+    missing = [module for module in expected if module not in listed]
+    unknown = [module for module in listed if module not in expected]
+    twice = [module for module in expected if listed.count(module) > 1]
+    return [
+        *(f"the page misses {_file_of(module)}" for module in missing),
+        *(f"the page names {_file_of(module)}, which does not exist" for module in unknown),
+        *(f"the page names {_file_of(module)} twice" for module in twice),
+    ]
+
+
+def _file_of(module: str) -> str:
+    return module.replace(".", "/") + ".py"

@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 from ..tracing import Call
 from . import svg
 
-#: The lanes of a figure: the folders whose modules are in it. The longest name wins.
+#: The lanes of a figure, each for the modules of some folders. The longest name wins.
 LANES: dict[str, Sequence[str]] = {
     "transport": ("transport",),
     "core": ("core",),
