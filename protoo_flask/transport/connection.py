@@ -79,6 +79,7 @@ class Connection:
         "_outbox",
         "_silence",
         "_unsent",
+        "send",
         "state",
     )
 
@@ -104,6 +105,8 @@ class Connection:
         self._silence = silence
         self._lock = loop.lock()
         self._outbox = self._make_outbox(max_outbox)
+        #: The ``send`` of a link. It is the outbox's own method, as nothing is done here.
+        self.send = self._outbox.send_text
         self._outbox.cork(handshake)
         self._inbox: Inbox | None = None
         #: Messages that were read and not handed over, the next one last.
@@ -121,18 +124,9 @@ class Connection:
         self._ended: Any = None
 
     def _make_outbox(self, limit: int) -> Outbox:
-        return Outbox(self._channel, self._codec.encode, limit)
+        return Outbox(self._channel, self._codec.encode, limit, self._overflow)
 
     # The link: the core calls these --------------------------------------------------
-
-    def send(self, payload: bytes, id: int | None = None) -> bool:
-        """Send a text message without blocking; see :class:`~protoo_flask.core.link.Link`."""
-        if self.state is not OPEN:
-            return False
-        if self._outbox.send(TEXT, payload, id):
-            return True
-        self._close_for(FrameError(POLICY_VIOLATION, "slow consumer"))
-        return False
 
     def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
         """Start the closing handshake; messages that wait are sent first."""
@@ -384,11 +378,15 @@ class Connection:
             return False
         if self._outbox.send(opcode, payload):
             return True
-        self._close_for(FrameError(POLICY_VIOLATION, "slow consumer"))
+        self._overflow()
         return False
 
+    def _overflow(self) -> None:
+        """Close the connection of a client that reads too slowly."""
+        self._close_for(FrameError(POLICY_VIOLATION, "slow consumer"))
+
     def _send_close(self, code: int, reason: str = "") -> None:
-        self._outbox.send(CLOSE, close_payload(code, reason), bounded=False)
+        self._outbox.send_close(close_payload(code, reason))
 
     def _break(self) -> None:
         """Break the connection; the next turn reads its end."""
@@ -454,16 +452,11 @@ class Connection:
 
 
 class SharedConnection(Connection):
-    """A connection among threads.
-
-    Its ``send`` takes the lock: a message must not follow the Close frame that another thread
-    is just sending.
-    """
+    """A connection among threads."""
 
     __slots__ = ()
 
     def _make_outbox(self, limit: int) -> Outbox:
-        return SharedOutbox(self._channel, self._codec.encode, limit, self._lock)
+        return SharedOutbox(self._channel, self._codec.encode, limit, self._overflow, self._lock)
 
-    send = one_step(Connection.send)
     _send_control = one_step(Connection._send_control)

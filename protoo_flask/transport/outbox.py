@@ -46,7 +46,7 @@ from typing import Any, Callable, ContextManager, Sequence
 from ..core.link import Unsent
 from ..core.scheduling import one_step
 from .channel import Channel
-from .websocket.frames import TEXT
+from .websocket.frames import CLOSE, TEXT
 
 IDLE = "idle"
 CORKED = "corked"
@@ -89,6 +89,8 @@ class Outbox:
     :param limit: bytes that may be kept. A single message may be larger when nothing else
         is kept: the size of a message is limited elsewhere.
 
+    :param overflow: called when a text message exceeds the limit: the client is too slow.
+
     A failed write aborts the channel, and its messages are kept for :meth:`take_unsent`.
     """
 
@@ -98,7 +100,9 @@ class Outbox:
         "_channel",
         "_encode",
         "_finish",
+        "_is_ending",
         "_limit",
+        "_overflow",
         "_queue",
         "_queued",
         "_sent",
@@ -110,11 +114,16 @@ class Outbox:
         channel: Channel,
         encode: Callable[[int, bytes], bytes],
         limit: int,
+        overflow: Callable[[], Any] | None = None,
     ) -> None:
         self._state = IDLE
         self._channel = channel
         self._encode = encode
         self._limit = limit
+        #: ``None`` when the outbox is closed: the owner refers to it, and this back.
+        self._overflow = overflow
+        #: Whether a Close frame has been sent, which no text may follow.
+        self._is_ending = False
         # The bytes being written, how many of them are sent, and their messages: each with
         # the offset at which its frame ends. Bytes without messages are the handshake.
         self._buffer = b""
@@ -130,6 +139,21 @@ class Outbox:
     def size(self) -> int:
         """Bytes that are kept; an unencoded message counts its payload and a header."""
         return len(self._buffer) - self._sent + self._queued
+
+    def send_text(self, payload: bytes, id: int | None = None) -> bool:
+        """Send a text message: the ``send`` of a :class:`~protoo_flask.core.link.Link`."""
+        if self._is_ending:
+            return False
+        if self.send(TEXT, payload, id):
+            return True
+        if self._overflow is not None:
+            self._overflow()
+        return False
+
+    def send_close(self, payload: bytes) -> None:
+        """Send a Close frame, which always finds a place; no text may follow it."""
+        self._is_ending = True
+        self.send(CLOSE, payload, bounded=False)
 
     def send(
         self, opcode: int, payload: bytes, id: int | None = None, bounded: bool = True
@@ -196,6 +220,8 @@ class Outbox:
     def close(self) -> None:
         """Forget everything; the socket is closed."""
         self._state = GONE
+        self._is_ending = True
+        self._overflow = None
         self._buffer, self._sent, self._batch, self._queue = b"", 0, (), None
         self._queued = 0
         self._finish = None
@@ -269,8 +295,9 @@ class Outbox:
 class SharedOutbox(Outbox):
     """An outbox that several threads send by.
 
-    :param lock: callers of the other methods hold it; this class takes it when the socket
-        is writable.
+    :param lock: callers of the other methods hold it. This class takes it when the socket is
+        writable, and for text messages: none may follow the Close frame that another thread is
+        just sending.
     """
 
     __slots__ = ("_lock",)
@@ -280,9 +307,11 @@ class SharedOutbox(Outbox):
         channel: Channel,
         encode: Callable[[int, bytes], bytes],
         limit: int,
+        overflow: Callable[[], Any] | None,
         lock: ContextManager[Any],
     ) -> None:
-        super().__init__(channel, encode, limit)
+        super().__init__(channel, encode, limit, overflow)
         self._lock = lock
 
+    send_text = one_step(Outbox.send_text)
     _on_writable = one_step(Outbox._on_writable)

@@ -89,7 +89,6 @@ class ClientTransaction:
 
     __slots__ = (
         "__weakref__",
-        "_is_of_core",
         "_on_response",
         "_owner",
         "_responses",
@@ -109,7 +108,6 @@ class ClientTransaction:
         owner: Owner,
         id: int,
         on_response: OnResponse | None,
-        is_of_core: bool,
     ) -> None:
         self.request = request
         self.peer = peer
@@ -118,7 +116,6 @@ class ClientTransaction:
         self.response: Response | None = None
         self._owner = owner
         self._on_response = on_response
-        self._is_of_core = is_of_core
         self._responses: list[Response] = []
         self._timer: Timer | None = None
         self._waiting: list[Event] = []
@@ -172,10 +169,21 @@ class ClientTransaction:
 
     def receive(self, response: Response) -> None:
         """Take the next response. Of a final one, its owner has released the request."""
+        if not self._enter(response):
+            return
+        self._responses.append(response)
+        # A thread that waits only from now on has seen the response.
+        for waiting in tuple(self._waiting):
+            waiting.set()
+        if self._on_response is not None:
+            self.peer.call_back(self._on_response, response)
+
+    def _enter(self, response: Response) -> bool:
+        """Follow the table; ``False`` when the response means nothing any more."""
         event = "final" if response.status >= 200 else "provisional"
         state = TRANSITIONS.get((self.state, event))
         if state is None:
-            return
+            return False
         self.state = state
         if state is TERMINATED:
             self.response = response
@@ -185,20 +193,7 @@ class ClientTransaction:
             observer = self._owner.runtime.observer
             if observer is not None:
                 observer.concluded(self)
-        # A peer may send provisional responses for as long as a call rings. The core neither
-        # waits for them nor iterates over them, so they are not kept for it.
-        if not self._is_of_core:
-            self._responses.append(response)
-            # A thread that waits only from now on has seen the response.
-            for waiting in tuple(self._waiting):
-                waiting.set()
-        on_response = self._on_response
-        if on_response is None:
-            return
-        if self._is_of_core:
-            on_response(response)
-        else:
-            self.peer.call_back(on_response, response)
+        return True
 
     def start_timer(self, seconds: float) -> None:
         """Give it a timer of its own."""
