@@ -181,7 +181,9 @@ def test_the_steps_of_a_walk_happen_in_this_order(name, trips):
     assert len(found) > 5
     calls = iter(trips[name])
     for step in found:
-        assert any(is_call_of(step, call) for call in calls), f"{step} does not come at its place"
+        assert any(is_call_of(step, call) for call in calls), (
+            f"{step} does not come at its place: python -m benchmarks trips --show {name}"
+        )
 
 
 def is_call_of(step: Reference, call: Call) -> bool:
