@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks.figures import command, layers, svg, walks
+from benchmarks.figures.imports import Import
 from benchmarks.figures.page import Group
 from benchmarks.tracing import Call
 
@@ -92,10 +93,17 @@ def test_a_group_in_a_row_with_others_is_above_the_one_that_it_imports():
     assert (places[4].row, places[4].column) == (2, places[1].column)
 
 
-def test_an_import_for_types_only_is_one_of_its_own_kind():
-    ground, above = ["core.request"], ["core.routing.position"]
-    edges = layers.edges_between([Group("ground", ground), Group("above", above)])
-    assert edges == {(1, 0): True}
+def test_an_arrow_is_dashed_when_only_types_need_the_import(monkeypatch):
+    imports = {
+        "ground": [],
+        "typed": [Import("ground", True, True, 1)],
+        "both": [Import("ground", True, True, 1), Import("ground", True, False, 2)],
+        "outsider": [Import("flask", False, False, 1)],
+    }
+    monkeypatch.setattr(layers, "imports_of", imports.__getitem__)
+    groups = [Group(name, [name]) for name in imports]
+    assert layers.edges_between(groups) == {(1, 0): True, (2, 0): False}
+    assert layers.draw(groups).count('class="path dashed"') == 1
 
 
 def test_the_calls_of_one_file_are_one_row_until_the_next_entry():
