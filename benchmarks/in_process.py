@@ -24,7 +24,7 @@ import gevent
 from gevent.pywsgi import WSGIServer
 from gevent.server import StreamServer
 
-from protoo_flask.transport.greenlets import fast_write_batching
+from protoo_flask.transport.greenlets import fast_iteration
 
 from . import wires
 from .client import RECEIVE, Client
@@ -37,7 +37,7 @@ HOST = "127.0.0.1"
 
 #: Messages that are sent later than this in an iteration of the hub are written at once. On a
 #: simulated processor all messages would be too late for the normal limit.
-fast_write_batching.MAX_DELAY = 60.0
+fast_iteration.MAX_DELAY = 60.0
 #: Work before the measurement, so that objects made only once and compiled code do not count.
 WARM_UP = 100
 

@@ -69,18 +69,21 @@ class Request(Sendable):
 
     def __init__(self, method: str, data: dict[str, Any] | None = None) -> None:
         super().__init__(method, data)
-        self._begin("/", None, None, None)
+        self._begin(method, "/", None, self.data)
 
     def _begin(
         self,
+        method: str,
         path: str,
         id: int | None,
-        peer: Peer | None,
-        responder: Responder | None,
+        data: dict[str, Any],
+        peer: Peer | None = None,
         app: Any = None,
         origin: object = None,
         fingerprint: int = 0,
     ) -> None:
+        self.method = method
+        self.data = data
         self.path = self.original_path = path
         self.base_path = ""
         self.id = id
@@ -98,7 +101,7 @@ class Request(Sendable):
         self._attributes: dict[str, Any] | None = None
         #: The function that was called last, for the log when nobody answers.
         self.last_handler: Any = None
-        self._responder = responder
+        self._responder: Responder | None = None if peer is None else peer.requests
         self._sender: dict[str, str] | None = _NOT_MADE
 
     @property
@@ -202,20 +205,7 @@ class ReceivedRequest(Request):
 
     __slots__ = ()
 
-    def __init__(
-        self,
-        method: str,
-        path: str,
-        id: int | None,
-        data: dict[str, Any],
-        peer: Peer,
-        app: Any,
-        origin: object,
-        fingerprint: int,
-    ) -> None:
-        self.method = method
-        self.data = data
-        self._begin(path, id, peer, peer.requests, app, origin, fingerprint)
+    __init__ = Request._begin
 
 
 def answer(request: Request, response: Response, fails_early: bool = False) -> bool:

@@ -1,27 +1,18 @@
 """Relaying: a request is answered with the responses of other peers.
 
-A request to one device is answered with the responses of that device, unchanged. A request
-to several devices is answered once: with the first 2xx, or with the best rejection when
-every device has failed (see :mod:`protoo_flask.core.transactions.best_response`).
+A request to several devices is answered once: with the first 2xx, or with the best rejection
+when every device has failed (see :mod:`protoo_flask.core.transactions.best_response`).
 """
 
 from __future__ import annotations
 
-from types import MethodType
 from typing import Any, ContextManager, Sequence
 
 from ..core.peers.peer import Peer
-from ..core.request import Request, answer, relay_answer
+from ..core.request import Request, answer
 from ..core.response import Response
 from ..core.transactions.best_response import best_rejection
 from ..core.transactions.client import OF_CORE
-
-
-def relay(req: Request, peer: Peer) -> None:
-    """Send a request on to a peer; its responses answer the request. Never blocks."""
-    timeout = peer.runtime.time_limits.request
-    # A bound method and not a partial(): calling a partial() leaves the interpreter.
-    peer.outbound.start(req, MethodType(relay_answer, req), timeout, OF_CORE)
 
 
 class Relay:

@@ -144,11 +144,13 @@ class Outbox:
         """Send a text message; see :class:`~protoo_flask.core.link.Outbox`."""
         if self._is_ending:
             return False
-        if self.send(TEXT, payload, id):
-            return True
-        if self._overflow is not None:
-            self._overflow()
-        return False
+        if self._state is IDLE:
+            self._begin(TEXT, payload, id)
+        elif not self._keep(TEXT, payload, id, True):
+            if self._overflow is not None:
+                self._overflow()
+            return False
+        return True
 
     def send_close(self, payload: bytes) -> None:
         """Send a Close frame, which always finds a place; no text may follow it."""
@@ -165,13 +167,17 @@ class Outbox:
         """
         if self._state is not IDLE:
             return self._keep(opcode, payload, id, bounded)
+        self._begin(opcode, payload, id)
+        return True
+
+    def _begin(self, opcode: int, payload: bytes, id: int | None) -> None:
+        """Send a message before which nothing waits: now, or at the end of a batch."""
         self._buffer = frame = self._encode(opcode, payload)
         self._batch = ((len(frame), opcode, payload, id),)
         if self._channel.batch_writes(self):
             self._state = CORKED
         else:
             self._flush()
-        return True
 
     def cork(self, first: bytes = b"") -> None:
         """Keep messages from now on, until :meth:`uncork`; nothing happens unless idle.

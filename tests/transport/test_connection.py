@@ -21,7 +21,7 @@ from protoo_flask.core.peers.peer import Peer
 from protoo_flask.core.request import Request
 from protoo_flask.transport import connection as connection_module
 from protoo_flask.transport.connection import Connection
-from protoo_flask.transport.greenlets.fast_write_batching import MAX_CORKED
+from protoo_flask.transport.greenlets.fast_iteration import MAX_CORKED
 
 from .wire import (
     BINARY,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from types import MethodType
 from typing import Any, Callable, Protocol
 
 from ...core.peers.peer import Peer, broadcast
-from ...core.request import Request
+from ...core.request import Request, relay_answer
 from ...core.response import Response
 from ...core.routing.registration import Next
-from ..relay import relay
+from ...core.transactions.client import OF_CORE
 from ..sending_peer import sending_peer
 from .delivery_report import DeliveryReport, is_gone
 
@@ -48,8 +49,8 @@ class Messenger:
             broadcast(peers, req.method, req.data, req.sender)
             req.reply(200, f"message sent to {len(peers)} peers")
         elif len(peers) == 1 and self._report is None and self._on_offline is None:
-            # The most frequent case. The way back needs no code of the site.
-            relay(req, peers[0])
+            # The most frequent case.
+            self._relay_to(peers[0], req)
         else:
             self._forward(req, username, peers)
         if self._carbons and (peers or _is_accepted(req)):
@@ -60,7 +61,14 @@ class Messenger:
         if req.app is not self._protoo:
             return self._protoo.peers(username, uuid)
         # The same peers, without a look at Flask's current app.
-        return sending_peer(req).directory.find(username, uuid)
+        assert req.peer is not None
+        return req.peer.directory.find(username, uuid)
+
+    def _relay_to(self, peer: Peer, req: Request) -> None:
+        """Send a request on to a peer, and its responses back; no code of the site is needed."""
+        timeout = peer.runtime.time_limits.request
+        # A bound method and not a partial(): calling a partial() leaves the interpreter.
+        peer.outbound.start(req, MethodType(relay_answer, req), timeout, OF_CORE)
 
     def _forward(self, req: Request, username: str, peers: list[Peer]) -> None:
         if self._report is not None:

@@ -30,7 +30,7 @@ class GreenletPool:
 
     This is the plain pool: a function runs at once, and a greenlet runs one function.
 
-    :param writes: batches the messages that the functions send.
+    :param writes: tells when the messages that the functions send are written.
     :ivar size: how many greenlets there are, idle ones included.
     """
 
@@ -69,19 +69,13 @@ class GreenletPool:
         self._hub.loop.run_callback(self.run, function, *args)
 
     def _run_ready(self) -> None:
-        """Have one greenlet call the functions that are ready; when it blocks, the next one."""
-        if not self._ready:
-            return
-        self.writes.begin()
-        try:
-            while self._ready:
-                if self._idle:
-                    self._idle.pop().switch()
-                else:
-                    # Not start(): that would wait for the next iteration of the hub.
-                    gevent.Greenlet(self._work).switch()
-        finally:
-            self.writes.end()
+        """Have a greenlet call the function that is ready."""
+        while self._ready:
+            if self._idle:
+                self._idle.pop().switch()
+            else:
+                # Not start(): that would wait for the next iteration of the hub.
+                gevent.Greenlet(self._work).switch()
 
     def _work(self) -> None:
         greenlet, ready = getcurrent(), self._ready

@@ -10,8 +10,7 @@ import gevent
 import gevent.event
 from gevent import monkey
 
-from .fast_greenlet_pool import FastGreenletPool
-from .fast_write_batching import FastWriteBatching
+from .fast_iteration import FastGreenletPool, FastWriteBatching
 from .greenlet_pool import GreenletPool
 from .write_batching import WriteBatching
 

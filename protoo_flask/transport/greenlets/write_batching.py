@@ -1,7 +1,7 @@
 """When a message is written: at once.
 
-This is the plain way, and the interface of the fast one (``fast_write_batching``). The
-pool of greenlets calls :meth:`~WriteBatching.begin` before it runs the functions that
+This is the plain way, and the interface of the fast one (in ``fast_iteration``). The
+fast pool of greenlets calls :meth:`~WriteBatching.begin` before it runs the functions that
 are ready, and :meth:`~WriteBatching.end` when all of them have returned or blocked.
 """
 

@@ -12,8 +12,7 @@ import pytest
 
 from protoo_flask.transport.channel import READ_SIZE
 from protoo_flask.transport.greenlets.channel import GreenletChannel
-from protoo_flask.transport.greenlets.fast_greenlet_pool import FastGreenletPool
-from protoo_flask.transport.greenlets.fast_write_batching import FastWriteBatching
+from protoo_flask.transport.greenlets.fast_iteration import FastGreenletPool, FastWriteBatching
 
 from ..wire import PATIENCE
 from ..worlds import connect_tcp

@@ -11,7 +11,7 @@ import gevent.event
 import pytest
 
 from protoo_flask.transport.greenlets import greenlet_pool
-from protoo_flask.transport.greenlets.fast_greenlet_pool import FastGreenletPool
+from protoo_flask.transport.greenlets.fast_iteration import FastGreenletPool
 from protoo_flask.transport.greenlets.greenlet_pool import GreenletPool
 from protoo_flask.transport.greenlets.write_batching import WriteBatching
 

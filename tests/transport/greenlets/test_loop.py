@@ -7,8 +7,7 @@ import threading
 import gevent
 import pytest
 
-from protoo_flask.transport.greenlets.fast_greenlet_pool import FastGreenletPool
-from protoo_flask.transport.greenlets.fast_write_batching import FastWriteBatching
+from protoo_flask.transport.greenlets.fast_iteration import FastGreenletPool, FastWriteBatching
 from protoo_flask.transport.greenlets.greenlet_pool import GreenletPool
 from protoo_flask.transport.greenlets.loop import GreenletLoop
 from protoo_flask.transport.greenlets.write_batching import WriteBatching

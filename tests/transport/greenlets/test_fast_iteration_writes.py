@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protoo_flask.transport.greenlets.fast_write_batching import (
+from protoo_flask.transport.greenlets.fast_iteration import (
     MAX_CORKED,
     MAX_DELAY,
     FastWriteBatching,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protoo_flask.transport.greenlets.fast_greenlet_pool import FastGreenletPool
+from protoo_flask.transport.greenlets.fast_iteration import FastGreenletPool
 from protoo_flask.transport.greenlets.greenlet_pool import GreenletPool
 from protoo_flask.transport.greenlets.write_batching import WriteBatching
 
