@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Developer commands. Each sets up what it needs and then does its work.
+"""Developer commands. Each one first installs its requirements.
 
     python3 dev.py sample [--port N]       serve the sample app on 127.0.0.1 (default port 5000)
-    python3 dev.py test [pytest args]      run the tests: pytest, then those of the browser client
+    python3 dev.py test [pytest args]      run pytest, then the tests of the browser client
     python3 dev.py js                      run only the tests of the browser client
     python3 dev.py lint                    check style and types
-    python3 dev.py bench [--short] [...]   measure this project beside others (--help tells more)
+    python3 dev.py bench [--short] [...]   compare this project with others (see bench --help)
 
 The first run makes a virtual environment, .venv, with the Python that runs this file, and
-installs the checkout there. Later runs install again only when setup.cfg has changed. The
-benchmarks have an environment of their own, .venv-bench: what they compare with is no
-business of the tests.
+installs the checkout there. Later runs install again only if setup.cfg has changed. The
+benchmarks have their own environment, .venv-bench, because the tests do not need the servers
+of the comparison.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ VENV = ROOT / ".venv"
 BENCH_VENV = ROOT / ".venv-bench"
 WINDOWS = os.name == "nt"
 PYTHON_VERSION = "{}.{}".format(*sys.version_info)
-NODE_VERSION = (20, 11)  # the first with node:test's mock timers as the tests use them
+NODE_VERSION = (20, 11)  # the first version with the mock timers that the tests use
 IN_CI = os.environ.get("CI") == "true"
 
 
@@ -46,8 +46,8 @@ def sample(args: Sequence[str]) -> int:
     ensure_installed("sample")
     say(f"open http://127.0.0.1:{port}/ (Ctrl-C ends)")
     app = "sample_app:create_app()"
-    if not WINDOWS:  # where gunicorn does not run: it forks
-        # Becoming the server, instead of being its parent, leaves signals and exit code to it.
+    if not WINDOWS:  # gunicorn forks, so it cannot run on Windows
+        # exec, not a child process: the server gets the signals and sets the exit code itself.
         os.chdir(ROOT)
         gunicorn = [PYTHON, "-m", "gunicorn", "-c", "sample_app/gunicorn.conf.py"]
         os.execv(PYTHON, [*gunicorn, "--bind", f"127.0.0.1:{port}", app])
@@ -98,7 +98,7 @@ def run_js_tests() -> int:
         )
         return 0
     options = ["--test", "--test-reporter=spec", "--disable-warning=ExperimentalWarning"]
-    # Named one by one: which files `node --test DIRECTORY` runs differs between Node versions.
+    # The files are listed, because `node --test DIRECTORY` finds other files in each Node version.
     files = sorted(str(path) for path in (ROOT / "tests" / "js").glob("*test*.*js"))
     if not files:
         sys.exit("dev.py: no file matches tests/js/*test*.*js")
@@ -107,7 +107,7 @@ def run_js_tests() -> int:
 
 def ensure_port_is_free(port: int) -> None:
     with socket.socket() as probe:
-        if not WINDOWS:  # there the option would let two servers share the port
+        if not WINDOWS:  # on Windows this option would let two servers share the port
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -128,10 +128,10 @@ PYTHON = python_of(VENV)
 def ensure_installed(extra: str, venv: Path = VENV) -> None:
     """Install the checkout (editable) with this extra, unless that is done already.
 
-    The virtual environment's dev.json says for which Python and checkout it was made, and
-    which setup.cfg each extra was installed from. It is written after each step, so that
-    an interrupted one is redone. "bench" is no extra of the package: what the benchmarks
-    need is nothing that somebody should get with it.
+    The file dev.json in the virtual environment has its Python version, its checkout, and for
+    each extra a hash of the setup.cfg. It is written after each step, so an interrupted step is
+    repeated. "bench" is not an extra of the package, because users of the package do not need
+    the requirements of the benchmarks.
     """
     state_file = venv / "dev.json"
     made_for = {"python": PYTHON_VERSION, "checkout": str(ROOT)}
@@ -150,7 +150,7 @@ def ensure_installed(extra: str, venv: Path = VENV) -> None:
     if state["installed"].get(extra) == digest:
         return
     say(f"installing for {extra!r} into {venv.name} (the first time takes a minute or two)")
-    # The pip that old Pythons bring cannot install a checkout as editable.
+    # The pip that comes with old Pythons cannot install this checkout as editable.
     for target in targets:
         pip_install = [python_of(venv), "-m", "pip", "install", "--quiet"]
         run_quietly(*pip_install, "--disable-pip-version-check", *target)
@@ -170,7 +170,7 @@ def write_state(state_file: Path, state: dict[str, Any]) -> None:
 
 
 def python_runs(venv: Path) -> bool:
-    """Tell whether its Python still exists: upgrading the one it was made from may break it."""
+    """Tell whether the Python of a virtual environment works; an upgrade may have broken it."""
     try:
         return subprocess.call([python_of(venv), "-c", "import pip"]) == 0
     except OSError:
@@ -184,7 +184,7 @@ def can_make_venv() -> bool:
 
 def make_venv(venv: Path) -> None:
     if not can_make_venv():
-        package = f"python{PYTHON_VERSION}-venv"  # Debian leaves ensurepip to a package of its own
+        package = f"python{PYTHON_VERSION}-venv"  # Debian has ensurepip in a separate package
         reason = install_debian_package(package)
         if not can_make_venv():
             sys.exit(
@@ -196,16 +196,16 @@ def make_venv(venv: Path) -> None:
         venv.unlink()
     if venv.exists():
         if not (venv / "pyvenv.cfg").exists():
-            sys.exit(f"dev.py: {venv} is in the way, and is no virtual environment: move it")
+            sys.exit(f"dev.py: {venv} exists, but it is not a virtual environment: move it away")
         if Path(sys.prefix).resolve() == venv:
-            sys.exit(f"dev.py: {venv.name} must be made anew: run `deactivate` first, then again")
-        say(f"removing {venv.name}: another Python made it, for another checkout, or by hand")
+            sys.exit(f"dev.py: {venv.name} must be made anew: run `deactivate` and try again")
+        say(f"removing {venv.name}: it was made by another Python, for another path, or by hand")
         shutil.rmtree(venv)
     say(f"making {venv.name} with Python {PYTHON_VERSION}")
     run_quietly(sys.executable, "-m", "venv", str(venv))
 
 
-# What the tests need from the system
+# System packages for the tests
 
 
 def ensure_chromium() -> None:
@@ -221,7 +221,7 @@ def find_chromium() -> str | None:
 
 
 def find_node() -> str | None:
-    """Prefer the system's Node; where there is none, or an old one, Playwright has brought one."""
+    """Return the system's Node, or Playwright's if the system's is missing or too old."""
     packages = "Lib/site-packages" if WINDOWS else "lib/python*/site-packages"
     bundled = VENV.glob(f"{packages}/playwright/driver/node*")
     for node in filter(None, [shutil.which("node"), *map(str, bundled)]):
@@ -239,7 +239,7 @@ def tell_skipped(tests: str, reason: str) -> None:
 
 
 def install_debian_package(package: str) -> str:
-    """Install it if this user may. Returns why it may still be missing afterwards."""
+    """Install a package if this user is allowed to. Returns why it may still be missing."""
     if shutil.which("apt-get") is None:
         return "and there is no apt-get to install it with"
     sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
@@ -256,7 +256,7 @@ def install_debian_package(package: str) -> str:
 
 
 def may_use_sudo() -> bool:
-    """Tell whether sudo asks for no password."""
+    """Tell whether sudo works without a password."""
     if shutil.which("sudo") is None:
         return False
     return subprocess.call(["sudo", "-n", "true"], stderr=subprocess.DEVNULL) == 0
@@ -278,12 +278,12 @@ def run(*command: str) -> int:
         try:
             return process.wait()
         except KeyboardInterrupt:
-            process.wait()  # It got the Ctrl-C too: let it clean up.
+            process.wait()  # The child got the Ctrl-C too. Let it clean up.
             raise
 
 
 def run_quietly(*command: str) -> None:
-    """Run a command and show what it printed only if it fails; then raise CommandFailed."""
+    """Run a command. If it fails, show its output and raise CommandFailed."""
     done = subprocess.run(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

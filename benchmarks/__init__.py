@@ -1,1 +1,1 @@
-"""Measures this project beside others: see README.md, and ``python dev.py bench --help``."""
+"""Compares this project with others: see README.md, and ``python dev.py bench --help``."""

@@ -1,10 +1,11 @@
-"""Measures this project beside others.
+"""Compares this project with others.
 
     python dev.py bench [--short] [--only KIND,KIND] [--servers NAME,NAME] [--rounds N]
     python dev.py bench --write-docs
     python dev.py bench instructions [--count N]
+    python dev.py bench trips [--show TRIP]
 
-Ends with status 1 when a target is missed, or something has failed.
+Ends with status 1 if a target is missed, or if something has failed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Iterable, Sequence
 
-from . import instructions, machine
+from . import instructions, machine, trips
 from .catalogue import CATALOGUE, FLASK_SOCK, FLOOR, OURS, PROTOO_SERVER, add_checkout
 from .docs_page import write_docs
 from .kinds import KINDS, SHORT_KINDS
@@ -40,20 +41,22 @@ def parse(args: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--short", action="store_true", help="less than a minute, for every day")
-    add("--only", metavar="KINDS", help=f"of {','.join(KINDS)}")
-    add("--servers", metavar="NAMES", help=f'of "{",".join(CATALOGUE)}"')
+    add("--short", action="store_true", help="a run of less than a minute, for every day")
+    add("--only", metavar="KINDS", help=f"only these kinds, of {','.join(KINDS)}")
+    add("--servers", metavar="NAMES", help=f'only these servers, of "{",".join(CATALOGUE)}"')
     add("--rounds", type=int, metavar="N", help=f"default {FULL.rounds}, short {SHORT.rounds}")
-    add("--also", action="append", default=[], metavar="PATH", help="another checkout, too")
-    add("--pywsgi", action="store_true", help="serve by gevent's pywsgi, not by gunicorn")
+    add("--also", action="append", default=[], metavar="PATH", help="also measure this checkout")
+    add("--pywsgi", action="store_true", help="serve with gevent's pywsgi instead of gunicorn")
     add("--write-docs", action="store_true", help="write docs/performance.md and its plots")
-    add("--redraw", action="store_true", help="measure nothing: take the last results")
+    add("--redraw", action="store_true", help="measure nothing, and use the last results")
     return parser.parse_args(args)
 
 
 def main(args: Sequence[str]) -> int:
     if args and args[0] == "instructions":
         return instructions.main(args[1:])
+    if args and args[0] == "trips":
+        return trips.main(args[1:])
     options = parse(args)
     is_part = bool(options.short or options.only or options.servers)
     path = RESULTS / ("part.json" if is_part else "full.json")
@@ -73,7 +76,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def measure(options: argparse.Namespace) -> Results:
-    """Run all kinds that were asked for."""
+    """Run all requested kinds."""
     sizes = SHORT if options.short else FULL
     if options.rounds:
         sizes = dataclasses.replace(sizes, rounds=options.rounds)
@@ -94,7 +97,7 @@ def measure(options: argparse.Namespace) -> Results:
         try:
             KINDS[name].run(run)
         except (WrongAnswer, ServerFailed, OSError) as error:
-            # The others are worth having all the same.
+            # The results of the other kinds are still useful.
             run.results.fail(f"{name}: {error!r}")
         say("")
         if run.results.servers(name):
@@ -114,7 +117,7 @@ def leave_out_the_rest(run: Run, kinds: Sequence[str]) -> None:
 
 
 def state_facts(run: Run, served_by: str, begin: float) -> None:
-    """Note what a reader has to know about a run."""
+    """Store the facts about a run for the reader of the report."""
     facts = run.results.facts
     facts["machine"] = machine.describe()
     facts["hindrances"] = machine.hindrances()
@@ -131,7 +134,7 @@ def state_facts(run: Run, served_by: str, begin: float) -> None:
 
 
 def say(text: str) -> None:
-    """Show how far it is, where somebody watches."""
+    """Show the progress, if the output is a terminal."""
     if sys.stderr.isatty():
         print(f"\r{text:78}\r", end="", file=sys.stderr, flush=True)
 

@@ -1,4 +1,4 @@
-"""What the operating system has on its books about a process: CPU time and memory."""
+"""CPU time and memory of a process, as the operating system counts them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from pathlib import Path
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process has taken so far, in all of its threads.
+    """Return the CPU time of a process so far, in all of its threads.
 
-    The scheduler counts nanoseconds (``schedstat``). Where it does not tell, the ticks of
-    ``stat`` have to do, of 10 ms each, and outside of Linux what ``ps`` says.
+    The scheduler counts nanoseconds (``schedstat``). Without that, the ticks of ``stat`` are
+    used, of 10 ms each. On systems other than Linux, the output of ``ps`` is used.
     """
     tasks = Path(f"/proc/{pid}/task")
     try:
-        # Read first: Node works in threads, too, and a kernel may come without schedstat.
+        # All threads, because Node has several. A kernel may be built without schedstat.
         spent = [(task / "schedstat").read_text().split()[0] for task in tasks.iterdir()]
         return sum(map(int, spent)) / 1e9
     except FileNotFoundError:
         pass
     try:
-        # The name, in parentheses, may contain anything; utime and stime are 14 and 15.
+        # Field 2 is the name in parentheses and may contain any text, so it is cut off. The fields
+        # 14 and 15 are utime and stime.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     except FileNotFoundError:
@@ -40,9 +41,9 @@ def _cpu_seconds_of_ps(pid: int) -> float:
 
 
 def private_bytes(pid: int) -> int | None:
-    """Return the memory that would be free without this process: its pages that no other has.
+    """Return the private memory of a process: the pages that no other process has.
 
-    ``None`` where the system does not tell.
+    ``None`` if the system does not report it.
     """
     try:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
@@ -52,7 +53,7 @@ def private_bytes(pid: int) -> int | None:
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
+    """Return the process ids of the children of a process."""
     try:
         return [
             int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

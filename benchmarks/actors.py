@@ -1,4 +1,4 @@
-"""What the clients of a load do when something comes."""
+"""The clients of a load, by their reaction to received data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .wires import Protoo, WrongAnswer
 
 
 class Caller:
-    """A client that sends its next request when the answer to the last one is there."""
+    """A client that sends its next request after the answer to the last one."""
 
     __slots__ = ("_exchanges", "_receive", "_send", "answer", "client", "sent_at")
 
@@ -32,12 +32,12 @@ class Caller:
         self._send(frame)
 
     def finish(self) -> bool:
-        """Read what has come, and tell whether that is the answer."""
+        """Read the received data, and tell whether it is the answer."""
         data = self._receive(RECEIVE)
         return data == self.answer or self._look_closely(data)
 
     def _look_closely(self, data: bytes) -> bool:
-        """Put together what came in pieces, and leave out what came besides."""
+        """Put together an answer that came in pieces, and ignore pings."""
         if not data:
             raise WrongAnswer("the server has closed the connection")
         messages = self.client.take(data)
@@ -47,7 +47,7 @@ class Caller:
 
 
 class Callee:
-    """A client that answers what it is asked."""
+    """A client that answers requests."""
 
     __slots__ = ("_wire", "client")
 
@@ -57,7 +57,7 @@ class Callee:
         self.client = client
 
     def finish(self) -> bool:
-        """Answer what has come; nothing that anybody counts."""
+        """Answer the received requests. These answers are not counted."""
         for message in self.client.take(self.client.read()):
             self.client.socket.sendall(client_frame(self._wire.answer(message)))
         return False
@@ -72,17 +72,17 @@ class Bystander:
         self._client = client
 
     def finish(self) -> tuple[()]:
-        """Read what has come, which is nothing that anybody counts."""
+        """Read the received data. A message would be an error."""
         messages = self._client.take(self._client.read())
         if messages:
-            raise WrongAnswer(f"nobody asked for {messages[0][:200]!r}")
+            raise WrongAnswer(f"unexpected message: {messages[0][:200]!r}")
         return ()
 
 
 class Crowd:
-    """Clients that are to stay connected while others are still connecting.
+    """Connected clients that answer pings while others are still connecting.
 
-    With thousands, that takes as long as a server waits for the answer to a ping.
+    Connecting thousands of clients takes as long as a server waits for the answer to a ping.
     """
 
     def __init__(self, clients: Sequence[Client]) -> None:
@@ -90,15 +90,15 @@ class Crowd:
         self._by_fd = {client.fd: Bystander(client) for client in clients}
 
     def add(self, client: Client) -> None:
-        """Look after one more."""
+        """Add a client to the crowd."""
         self._poller.add(client)
         self._by_fd[client.fd] = Bystander(client)
 
     def attend(self) -> None:
-        """Answer the pings that have come."""
+        """Answer the received pings."""
         for fd, _ in self._poller.look():
             self._by_fd[fd].finish()
 
     def close(self) -> None:
-        """Look after nobody any more; they stay connected."""
+        """Stop answering pings. The clients stay connected."""
         self._poller.close()

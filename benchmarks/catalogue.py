@@ -1,4 +1,4 @@
-"""The servers that there are: what each is called, speaks and needs."""
+"""The catalogue of servers: the name, wire format and requirements of each."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ FLOOR = "gevent floor"
 class Entry(NamedTuple):
     """One server.
 
-    :ivar source: the Flask app, as ``module:name``, or the script, which gets the port.
-    :ivar packages: what it needs, and whose versions the report tells.
-    :ivar environment: variables for the server.
-    :ivar checkout: where ``protoo_flask`` is taken from.
+    :ivar source: the Flask app as ``module:name``, or a script that takes the port.
+    :ivar packages: the required packages; the report shows their versions.
+    :ivar environment: environment variables for the server.
+    :ivar checkout: the directory from which ``protoo_flask`` is imported.
     """
 
     name: str
@@ -50,9 +50,9 @@ class Entry(NamedTuple):
         return ":" in self.source
 
     def command(self, port: int, pywsgi: bool = False) -> list[str]:
-        """Return how to start it."""
+        """Return the command that starts the server."""
         if self.is_node:
-            # Before memory is counted, garbage is collected, here as in the others.
+            # With gc(), so that garbage can be collected before memory is measured, as in Python.
             return ["node", "--expose-gc", str(SITES / self.source), str(port)]
         if not self.is_flask:
             return [sys.executable, str(SITES / self.source), str(port)]
@@ -63,13 +63,13 @@ class Entry(NamedTuple):
         return [sys.executable, "-m", "gunicorn", *options.split(), *where, self.source]
 
     def versions(self) -> dict[str, str]:
-        """Return the versions of what it consists of, as far as installed."""
+        """Return the versions of its packages that are installed."""
         find = node_package_version if self.is_node else python_package_version
         found = {name: find(name) for name in self.packages}
         return {name: version for name, version in found.items() if version is not None}
 
     def obstacle(self) -> str | None:
-        """Return why it cannot be run on this machine, if so."""
+        """Return why the server cannot run on this machine, or ``None`` if it can."""
         if self.is_node and (shutil.which("node") is None or node_version() is None):
             return "there is no Node"
         missing = [name for name in self.packages if name not in self.versions()]
@@ -114,10 +114,10 @@ CATALOGUE = {
 
 
 def add_checkout(path: Path) -> str:
-    """Let another checkout of this project take part; returns its name.
+    """Let another checkout of this project take part, and return its name.
 
-    Before and after a change, measured alternately, can be told apart on a machine where
-    two runs cannot be compared.
+    On a machine whose speed changes, two separate runs cannot be compared. Two checkouts, before
+    and after a change, can be compared in one run that measures them alternately.
     """
     path = path.resolve()
     if not (path / "protoo_flask").is_dir():

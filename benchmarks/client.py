@@ -1,4 +1,4 @@
-"""One WebSocket connection of the load generator, made by hand on a plain socket."""
+"""A WebSocket connection of the load generator, written by hand on a plain socket."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ HOST = "127.0.0.1"
 #: Seconds; nothing here takes that long unless it hangs.
 TIMEOUT = 30
 RECEIVE = 1 << 16
-#: Linux takes all of 127.0.0.0/8 for this machine. With several addresses to come from,
-#: closed connections that linger do not use up the ports.
+#: On Linux all of 127.0.0.0/8 is this machine. With several source addresses, closed connections
+#: that still linger do not use up the ports.
 _SOURCES = itertools.cycle([f"127.0.0.{number}" for number in range(2, 18)])
 
 
 class Exchange(NamedTuple):
-    """A request and its answer, both as frames, to be compared by their bytes."""
+    """A request and its answer, both as frames, so that their bytes can be compared."""
 
     frame: bytes
     answer: bytes
@@ -32,7 +32,7 @@ class Exchange(NamedTuple):
 class Client:
     """A connected client.
 
-    :ivar exchanges: what it says in a closed loop, in turn; :meth:`learn` fills it.
+    :ivar exchanges: the exchanges that a closed loop repeats in turn; :meth:`learn` fills it.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Client:
             raise
 
     def _connect(self, port: int) -> None:
-        # Not settimeout(), which asks the system twice for each thing that is received.
+        # Not settimeout(), which needs two system calls for each recv().
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             self.socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", TIMEOUT, 0))
         if sys.platform == "linux":
@@ -95,8 +95,8 @@ class Client:
             expect(payload.startswith(answer), payload)
 
     def close(self) -> None:
-        """Leave with 1000, and do not wait for the server's goodbye."""
-        with contextlib.suppress(OSError):  # the server was faster
+        """Close with 1000, without waiting for the server's close frame."""
+        with contextlib.suppress(OSError):  # the server has closed first
             self.socket.sendall(client_frame(b"\x03\xe8", CLOSE))
         self.socket.close()
 
@@ -107,7 +107,7 @@ class Client:
         return next(self._ids)
 
     def call(self, payload: bytes) -> bytes:
-        """Send a message and return the next that comes."""
+        """Send a message and return the next received one."""
         self.socket.sendall(client_frame(payload))
         return self.receive()
 
@@ -120,16 +120,16 @@ class Client:
         return self._messages.pop(0)
 
     def read(self) -> bytes:
-        """Return the bytes that come next."""
+        """Wait for bytes and return them."""
         data = self.socket.recv(RECEIVE)
         if not data:
             raise WrongAnswer("the server has closed the connection")
         return data
 
     def take(self, data: bytes) -> list[bytes]:
-        """Take bytes that have come: return the messages in them, and answer pings.
+        """Return the messages in the received bytes, and answer pings.
 
-        For whatever is not exactly one frame with the bytes that were expected.
+        This slow way is for all data that is not exactly one frame with the expected bytes.
         """
         if not data and not self._buffer:
             return []
@@ -149,9 +149,9 @@ class Client:
         return messages
 
     def learn(self, count: int) -> None:
-        """Make some requests, look closely at the answers, and keep both to be repeated.
+        """Make some requests, check the answers in detail, and store both to be repeated.
 
-        In a closed loop, comparing bytes is all there is time for.
+        A closed loop only has time to compare bytes.
         """
         for _ in range(count):
             id = self.next_id()
@@ -162,7 +162,7 @@ class Client:
 
 
 def server_frame(payload: bytes) -> bytes:
-    """Return the frame that a server sends a text message in."""
+    """Return a text message as the frame that a server sends."""
     length = len(payload)
     if length < 126:
         return bytes((0x81, length)) + payload

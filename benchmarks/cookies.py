@@ -1,4 +1,4 @@
-"""Session cookies of the site, as its login view would set them."""
+"""Makes session cookies like those of the site's login view."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import functools
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 
-#: That of the site's app.
+#: The same key as in the site's app.
 SECRET_KEY = "the key of the benchmarks"
 
 
 @functools.lru_cache(maxsize=None)
 def cookie_of(username: str) -> str:
-    """Return the cookie of somebody who has logged in.
+    """Return the session cookie of a logged-in user.
 
-    Signed here, by Flask: over HTTP, logging in 10 000 users takes longer than what is
-    measured with them.
+    Flask signs it in this process. Logging in 10 000 users over HTTP would take longer than the
+    measurement with them.
     """
     app = Flask("benchmarks")
     app.secret_key = SECRET_KEY

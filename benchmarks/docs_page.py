@@ -4,7 +4,7 @@
     | | CPU, µs | ...
     <!-- /request -->
 
-What stands around them is written by people, and stays.
+The text around the marks is written by people and is not changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def write_docs(results: Results, docs: Path = DOCS) -> list[Path]:
-    """Write the figures and the plots; returns what was written."""
+    """Write the figures and the plots, and return the written files."""
     page = docs / "performance.md"
     text = fill_in(page.read_text(encoding="utf-8"), sections(results, as_markdown))
     page.write_text(text, encoding="utf-8")
@@ -29,16 +29,16 @@ def write_docs(results: Results, docs: Path = DOCS) -> list[Path]:
 
 
 def fill_in(text: str, parts: dict[str, str]) -> str:
-    """Replace what stands between the marks of each part.
+    """Replace the text between the marks of each part.
 
-    A part that there is no mark for is an error: somebody would miss it. Marks without a
-    part keep what they have.
+    A part without marks is an error, because its figures would be missing in the page. Marks
+    without a part keep their text.
     """
     for name, part in parts.items():
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.S)
         if not pattern.search(text):
             raise ValueError(f"docs/performance.md has no place for {name!r}: {begin} {end}")
-        # What re.sub() would find special in a replacement is not special here.
+        # The part is plain text, so backslashes are escaped for re.sub().
         text = pattern.sub(f"{begin}\n{part}\n{end}".replace("\\", r"\\"), text)
     return text

@@ -1,4 +1,4 @@
-"""One sends, many get it."""
+"""One client sends a message, and many clients get it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def run_fan_out(
     check_answer: Callable[[bytes], None],
     check_copy: Callable[[bytes], None],
 ) -> None:
-    """Let one send requests; the next when everybody has got what comes of the last.
+    """Let the talker send requests, each after all recipients have got the last message.
 
-    :param recipients: each gets one message for each request, the same for all of them.
-    :param check_answer: looks closely at what the talker is answered.
-    :param check_copy: looks closely at what the first recipient gets.
+    :param recipients: each one gets one message for each request, the same for all of them.
+    :param check_answer: checks the answer to the talker in detail.
+    :param check_copy: checks the message to the first recipient in detail.
     """
     by_fd = {client.fd: client for client in recipients}
     with polling(recipients) as poller:

@@ -1,6 +1,6 @@
 """WebSocket frames as a client writes and reads them (RFC 6455, section 5.2).
 
-No fragments, no extensions: what the servers here send has neither.
+Fragments and extensions are not supported, as the servers here use neither.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 
 
 class Frame(NamedTuple):
-    """A frame from the server; ``raw`` is all of it, with its header."""
+    """A frame from the server; ``raw`` is the whole frame with its header."""
 
     opcode: int
     payload: bytes
@@ -21,7 +21,7 @@ class Frame(NamedTuple):
 
 
 def client_frame(payload: bytes, opcode: int = TEXT) -> bytes:
-    """Return a frame with a mask of its own, as clients must have."""
+    """Return a frame with a new random mask, as required of clients."""
     length = len(payload)
     if length < 126:
         header = bytes((0x80 | opcode, 0x80 | length))
@@ -32,7 +32,7 @@ def client_frame(payload: bytes, opcode: int = TEXT) -> bytes:
 
 
 def apply_mask(payload: bytes, mask: bytes) -> bytes:
-    """Mask or unmask: all bytes at once, as two long integers."""
+    """Mask or unmask a payload, all bytes at once as two long integers."""
     length = len(payload)
     repeated = (mask * (length // 4 + 1))[:length]
     masked = int.from_bytes(payload, "little") ^ int.from_bytes(repeated, "little")
@@ -40,7 +40,7 @@ def apply_mask(payload: bytes, mask: bytes) -> bytes:
 
 
 def split_frames(data: bytes) -> tuple[list[Frame], bytes]:
-    """Return the whole frames of a server at the beginning of the data, and the rest."""
+    """Return the complete frames at the beginning of a server's data, and the rest."""
     frames = []
     begin = 0
     while len(data) - begin >= 2:

@@ -1,10 +1,10 @@
-"""Servers and their client in one process: what runs under callgrind for instructions.py.
+"""Servers and their client in one process, to run under callgrind for instructions.py.
 
     python -m benchmarks.in_process COUNT
 
-Everything on the way of a request is the real thing, through public names only (but for a
-limit of time): the site under gevent's pywsgi, the handshake, a socket. The client is as
-small as it can be, and what it costs is known from the floor, which has the same client.
+The path of a request is the real one: the site under gevent's pywsgi, the handshake, a socket.
+It uses public names only, except for one time limit. The client is as small as possible. Its
+cost is known from the floor, which has the same client.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import gevent
 from gevent.pywsgi import WSGIServer
 from gevent.server import StreamServer
 
-from protoo_flask.transport.greenlets import write_batching as rounds
+from protoo_flask.transport.greenlets import fast_write_batching
 
 from . import wires
 from .client import RECEIVE, Client
@@ -35,17 +35,18 @@ from .servers import gevent_floor, protoo_flask_site
 
 HOST = "127.0.0.1"
 
-#: What is sent later than that is not held back; on a processor that is simulated, all is late.
-rounds.MAX_DELAY = 60.0
-#: What is made once, or compiled by then, is not counted.
+#: Messages that are sent later than this in an iteration of the hub are written at once. On a
+#: simulated processor all messages would be too late for the normal limit.
+fast_write_batching.MAX_DELAY = 60.0
+#: Work before the measurement, so that objects made only once and compiled code do not count.
 WARM_UP = 100
 
-#: Does so many of something.
+#: A function that does something so many times.
 Work = Callable[[int], None]
 
 
 def requests_of(client: Client) -> Work:
-    """Return what makes requests, one after the other."""
+    """Return a function that makes requests one after the other."""
 
     def work(count: int) -> None:
         send, receive = client.socket.sendall, client.socket.recv
@@ -57,7 +58,7 @@ def requests_of(client: Client) -> Work:
 
 
 def messages_of(sender: Client, peer: Client) -> Work:
-    """Return what sends messages, and answers each of them."""
+    """Return a function that sends messages and answers each of them."""
     wire = peer.wire
     assert isinstance(wire, wires.Protoo)
     write = requests_of(sender)
@@ -76,7 +77,7 @@ def messages_of(sender: Client, peer: Client) -> Work:
 
 
 def mark() -> None:
-    """Call a function that nothing else calls: callgrind writes its count at that point."""
+    """Call a function that nothing else calls; callgrind then writes its count."""
     os.getloadavg()
 
 
@@ -101,7 +102,7 @@ def main(count: int) -> None:
     learn_messages([sender], [peer], 16)
     for work in (requests_of(to_floor), requests_of(to_site), messages_of(sender, peer)):
         work(WARM_UP)
-        # Collections come when they come; without them, the same work is the same count.
+        # Garbage collections run at unpredictable times. Without them, equal work has equal counts.
         gc.collect()
         gc.disable()
         mark()
@@ -110,7 +111,7 @@ def main(count: int) -> None:
         work(2 * count)
         mark()
         gc.enable()
-    # At once: what a server does when it ends is not of interest, and takes long in here.
+    # Exit at once: an orderly shutdown is of no interest here, and slow under callgrind.
     os._exit(0)
 
 

@@ -1,14 +1,14 @@
-"""How many instructions of the processor a request takes.
+"""The number of processor instructions for a request.
 
     python dev.py bench instructions [--count N] [--checkout PATH]
 
-Counted by callgrind (of valgrind), which simulates a processor: the same work is the same
-count, to about a thousandth, whatever else the machine is doing. Not what time it takes:
-instructions differ, and the kernel's are not counted.
+callgrind (part of valgrind) simulates a processor and counts its instructions. The same work has
+the same count, to about a thousandth, whatever else the machine is doing. The count is not a
+time: instructions take different times, and those of the kernel are not counted.
 
-The difference between N requests and twice as many is that of N: what is done once falls
-out. "less the floor" is without what gevent and the client take, which are in the same
-process: see in_process.py.
+The difference between the counts of 2 N and of N requests is the count of N requests, without
+the work that is done only once. "less the floor" is without the instructions of gevent and the
+client, which run in the same process: see in_process.py.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from .tables import Table, as_text
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNT = 300
-#: In the order of in_process.py, and how many answers of the floor are in each.
+#: (name, number of floor answers in it), in the order of in_process.py.
 SUBJECTS = (("gevent floor", 1), ("a request", 1), ("a relayed message", 2))
 
 
 def main(args: Sequence[str]) -> int:
-    """Count, and print a table. Ends with status 0 when there is nothing to count with."""
+    """Count, and print a table. Without valgrind, print a hint and return 0."""
     parser = argparse.ArgumentParser(prog="dev.py bench instructions")
     parser.add_argument("--count", type=int, default=COUNT, metavar="N")
     parser.add_argument("--checkout", type=Path, default=ROOT, metavar="PATH")
@@ -45,7 +45,8 @@ def main(args: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         run_callgrind(Path(folder), count, options.checkout)
         totals = [read_total(path) for path in sorted(Path(folder).glob("out.*"), key=number_of)]
-    # At each subject's three marks: everything before, ``count`` of it, and twice as many.
+    # The totals at the three marks of each subject: the work before it, ``count`` times the
+    # subject, and twice as many.
     per_subject = [totals[begin : begin + 3] for begin in range(0, len(SUBJECTS) * 3, 3)]
     each = [(double - single) / count for _, single, double in per_subject]
     table: Table = [["instructions for", "in all", "less the floor"]]
@@ -56,9 +57,9 @@ def main(args: Sequence[str]) -> int:
 
 
 def run_callgrind(folder: Path, count: int, checkout: Path) -> None:
-    """Run the servers and their client; a file of counts is written at each mark.
+    """Run the servers and their client; callgrind writes a file of counts at each mark.
 
-    :param checkout: where ``protoo_flask`` is taken from.
+    :param checkout: the directory from which ``protoo_flask`` is imported.
     """
     command = [
         "valgrind",
@@ -83,7 +84,7 @@ def run_callgrind(folder: Path, count: int, checkout: Path) -> None:
 
 
 def number_of(path: Path) -> int:
-    """Return which of the marks a file was written at: out.1, out.2, ..."""
+    """Return the number of the mark from the name of its file: out.1, out.2, ..."""
     return int(path.suffix[1:])
 
 

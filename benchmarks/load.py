@@ -1,9 +1,9 @@
-"""Closed loops: what many clients do at once, each waiting for its answers.
+"""Closed loops: many clients at once, each waiting for its answers.
 
-The load generator is one thread without frameworks. It has a processor of its own, and
-what it costs is not counted; but it has to be faster than the servers, or it would be
-what is measured. So the loops compare the bytes that come with those that should come,
-and do anything else only when they differ.
+The load generator is one thread without frameworks. It has its own processor, and its CPU time
+is not counted. But it has to be faster than the servers; otherwise its own speed would be
+measured. So the loops only compare the received bytes with the expected ones. They look closer
+only if these differ.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def run_closed_loop(
     callees: Sequence[Client] = (),
     idle: Sequence[Client] = (),
 ) -> list[float]:
-    """For so long, let each caller send its next request when its last is answered.
+    """Let each caller send its next request after the answer to its last, for some seconds.
 
-    :param callees: who answers, if requests are passed on to other clients.
-    :param idle: who is merely connected.
-    :returns: the seconds that each answer took to come.
+    :param callees: clients that answer relayed requests.
+    :param idle: connected clients that only answer pings.
+    :returns: the latency of each answer in seconds.
     """
     waiting = [Caller(client) for client in callers]
     by_fd: dict[int, Caller | Callee | Bystander] = {caller.client.fd: caller for caller in waiting}
@@ -57,9 +57,9 @@ def run_closed_loop(
 
 
 def run_pipelined(client: Client, seconds: float, depth: int) -> tuple[int, float]:
-    """Send ``depth`` requests at once over one connection, the next when all are answered.
+    """Send ``depth`` requests at once over one connection, and again after all answers.
 
-    :returns: how many requests there were, and the seconds that they took.
+    :returns: the number of requests, and the seconds for all of them.
     """
     exchanges = client.exchanges
     turns = itertools.cycle(

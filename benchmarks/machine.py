@@ -1,4 +1,4 @@
-"""The machine: what it is, and which of its processors do what."""
+"""The machine: its description, and the processors for server and load generator."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from typing import Iterator
 
 @functools.lru_cache(maxsize=None)
 def processors() -> tuple[int | None, int | None]:
-    """Return the processor for the server, and that for the load generator.
+    """Return the processor for the server, and the one for the load generator.
 
-    The same one if there is one only; ``None`` where processes cannot be bound. Asked
-    once: after this process has been bound, the system would name that processor only.
+    Both are the same if there is only one. Both are ``None`` if processes cannot be bound. The
+    result is cached: once this process is bound, the system would name only that processor.
     """
     if not hasattr(os, "sched_getaffinity"):
         return None, None
@@ -36,9 +36,9 @@ def bind(processor: int | None) -> None:
 
 @contextlib.contextmanager
 def bound(processor: int | None) -> Iterator[None]:
-    """Bind this process for a while, so that what it starts meanwhile is bound for ever.
+    """Bind this process for a while; processes started meanwhile stay bound.
 
-    (Binding a process that runs already would miss the threads that it has made.)
+    (Binding a running process would miss the threads that it has already started.)
     """
     if processor is None:
         yield
@@ -52,19 +52,19 @@ def bound(processor: int | None) -> Iterator[None]:
 
 
 def raise_file_limit() -> int:
-    """Allow as many open files as this user may; returns how many. Servers inherit that."""
+    """Raise the limit of open files to the maximum, and return it. Servers inherit the limit."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        # Some systems name no limit, and refuse it all the same.
+        # Some systems report no hard limit, but refuse to remove the soft one.
         wanted = hard if hard != resource.RLIM_INFINITY else max(soft, 65536)
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def describe() -> dict[str, str]:
-    """Return what a reader has to know of the machine."""
+    """Return the facts about the machine for the reader of a report."""
     count = os.cpu_count()
     return {
         "processor": f"{_processor_name()}, {count} core{'' if count == 1 else 's'}",
@@ -75,7 +75,7 @@ def describe() -> dict[str, str]:
 
 
 def hindrances() -> list[str]:
-    """Return what keeps the figures from being as good as they could be."""
+    """Return the properties of this machine that make the figures less exact."""
     found = []
     server, load = processors()
     if server is None:
@@ -83,7 +83,7 @@ def hindrances() -> list[str]:
     elif server == load:
         found.append(
             "there is one processor only, which the servers and the load generator share: "
-            "latencies and what depends on how many answers come at once are not comparable"
+            "latencies are not comparable, nor figures that depend on answers coming at once"
         )
     if sys.platform != "linux":
         found.append("this is not Linux: CPU time is that of ps, and memory is not measured")
@@ -99,7 +99,7 @@ def _processor_name() -> str:
 
 
 def node_version() -> str | None:
-    """Return Node's version, if it is installed."""
+    """Return the version of Node, if it is installed."""
     if shutil.which("node") is None:
         return None
     done = subprocess.run(["node", "--version"], stdout=subprocess.PIPE, text=True)

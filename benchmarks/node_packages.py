@@ -1,4 +1,4 @@
-"""What npm installs: the servers on Node."""
+"""Installs the servers on Node with npm."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ HERE = Path(__file__).resolve().parent
 
 
 def ensure_node_packages() -> None:
-    """Install what package.json names, unless that is done already or there is no npm.
+    """Install the packages of package.json, unless this is done already or there is no npm.
 
-    A failure is no reason to stop: then the report says what was not run.
+    A failure does not stop the run: the report then names the servers that were left out.
     """
     npm = shutil.which("npm")
     if npm is None:
         return
     digest = hashlib.sha256((HERE / "package.json").read_bytes()).hexdigest()
-    # Where an interrupted installation leaves no trace of having succeeded.
+    # Written only after success, so an interrupted installation is repeated.
     mark = HERE / "node_modules" / ".installed-from"
     if mark.exists() and mark.read_text() == digest:
         return

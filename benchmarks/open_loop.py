@@ -1,4 +1,4 @@
-"""An open loop: requests at a fixed rate, whatever has become of the earlier ones."""
+"""An open loop: requests at a fixed rate, even if earlier ones are not answered yet."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .wires import WrongAnswer
 
 
 class Sender:
-    """A client that does not wait for answers before it sends more."""
+    """A client that sends requests without waiting for earlier answers."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._exchanges = itertools.cycle(client.exchanges)
-        #: When each request that is under way was due, and what has to come back.
+        #: (due time, expected answer) of each unanswered request.
         self._under_way: deque[tuple[float, bytes]] = deque()
 
     def send(self, due: float) -> None:
@@ -28,7 +28,7 @@ class Sender:
         self._client.socket.sendall(frame)
 
     def finish(self) -> list[float]:
-        """Read what has come: return when the requests that it answers had been due."""
+        """Read the received answers, and return the due times of their requests."""
         data = self._client.read()
         if self._under_way and data == self._under_way[0][1]:
             return [self._under_way.popleft()[0]]
@@ -44,11 +44,11 @@ class Sender:
 def run_open_loop(
     callers: Sequence[Client], idle: Sequence[Client], rate: float, seconds: float
 ) -> list[float]:
-    """Let the callers, in turn, send requests that are due at even intervals.
+    """Let the callers in turn send requests that are due at even intervals.
 
-    :param idle: clients that are merely connected.
-    :returns: the seconds from when a request was due until its answer came. A request
-        that is sent late because everything is late counts from when it was due.
+    :param idle: connected clients that only answer pings.
+    :returns: the seconds from the due time of each request to its answer. A request that is sent
+        late also counts from its due time.
     """
     senders = {client.fd: Sender(client) for client in callers}
     by_fd: dict[int, Sender | Bystander] = {
@@ -63,7 +63,8 @@ def run_open_loop(
     with polling([*callers, *idle]) as poller:
         begin = now()
         while len(latencies) < count:
-            # Never asleep: the processor is ours, and waking up takes longer than some answers.
+            # Never sleep: no other process uses this processor, and waking up takes longer than
+            # some answers.
             ready = poller.look()
             for fd, _ in ready:
                 for due in by_fd[fd].finish():

@@ -1,7 +1,7 @@
 """The plots of the documentation.
 
-Readable at half their width, and without telling colours apart: what the colours say is
-also said by position, by markers or in words. The colours are those of Okabe and Ito.
+The plots are readable at half their width, and without colours: position, markers or words
+give the same information. The colours are from the palette of Okabe and Ito.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STYLE = {
 
 
 def draw_all(results: Results, folder: Path) -> list[Path]:
-    """Draw what there are figures for; returns the files."""
+    """Draw the plots that have figures, and return the files."""
     import matplotlib  # type: ignore[import-not-found,unused-ignore]
 
     matplotlib.use("Agg")
@@ -56,7 +56,7 @@ def draw_all(results: Results, folder: Path) -> list[Path]:
             figure, axes = pyplot.subplots(figsize=(WIDTH, height), layout="constrained")
             draw(axes, results)
             written.append(folder / f"performance-{name}.png")
-            # Without the version of what has drawn it: the same figures are the same file.
+            # No version of matplotlib in the file, so that equal figures make equal files.
             figure.savefig(written[-1], metadata={"Software": None})
             pyplot.close(figure)
     return written
@@ -86,7 +86,7 @@ def draw_handshake(axes: Any, results: Results) -> None:
 
 
 def draw_bars(axes: Any, results: Results, kind: str, metric: str, unit: str) -> None:
-    """Draw the median of each server and the middle half of its rounds, the smallest on top."""
+    """Draw the median and the quartiles of each server, the smallest on top."""
     found = [
         (server, results.series.get(Key(kind, server, metric))) for server in results.servers(kind)
     ]
@@ -144,7 +144,7 @@ def draw_crowd(axes: Any, results: Results) -> None:
 
 
 def draw_flat(axes: Any, results: Results) -> None:
-    """Draw what a request costs over the number of peers."""
+    """Draw the cost of a request over the number of peers."""
     axes.set_title("CPU time of a request, by connected peers")
     sizes, medians, spreads = flat_figures(results)
     low, high = zip(*spreads)
@@ -173,7 +173,7 @@ def draw_flat(axes: Any, results: Results) -> None:
 def flat_figures(
     results: Results,
 ) -> tuple[Sequence[int], Sequence[float], Sequence[tuple[float, float]]]:
-    """Return the crowd sizes, and the medians and spreads of what a request costs there."""
+    """Return the crowd sizes, and the medians and spreads of the cost of a request."""
     found = [
         (flat.size_of(server), results.series[Key("flat", server, "cpu")])
         for server in results.servers("flat")

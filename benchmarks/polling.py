@@ -1,4 +1,4 @@
-"""Waiting for many clients at once."""
+"""Waits for many clients at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .wires import WrongAnswer
 
 
 class Poller:
-    """Tells which of the clients have something to read. Where there is no epoll, by poll."""
+    """Tells which clients have data to read: with epoll, or with poll if there is no epoll."""
 
     def __init__(self, clients: Sequence[Client]) -> None:
         is_epoll = hasattr(select, "epoll")
@@ -23,18 +23,18 @@ class Poller:
             self.add(client)
 
     def add(self, client: Client) -> None:
-        """Watch one more."""
+        """Watch another client."""
         self._poll.register(client.fd, self._readable)
 
     def wait(self) -> list[tuple[int, int]]:
-        """Return the descriptors that can be read, at least one."""
+        """Wait for readable descriptors, and return at least one."""
         ready: list[tuple[int, int]] = self._poll.poll(TIMEOUT * self._second)
         if not ready:
             raise WrongAnswer(f"no answer within {TIMEOUT} seconds")
         return ready
 
     def look(self) -> list[tuple[int, int]]:
-        """Return the descriptors that can be read now."""
+        """Return the descriptors that are readable now, without waiting."""
         ready: list[tuple[int, int]] = self._poll.poll(0)
         return ready
 
@@ -45,7 +45,7 @@ class Poller:
 
 @contextlib.contextmanager
 def polling(clients: Sequence[Client]) -> Iterator[Poller]:
-    """Watch clients, without garbage collections in between: with 10 000, they take time."""
+    """Watch clients with garbage collection turned off, as it is slow with 10 000 clients."""
     poller = Poller(clients)
     gc.collect()
     gc.disable()

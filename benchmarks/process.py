@@ -1,4 +1,4 @@
-"""A server that runs: started, accounted for, and ended."""
+"""A running server: start it, read its CPU time and memory, stop it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .cookies import cookie_of
 
 START_TIMEOUT = 30.0
 
-#: While so many clients connect, a server has hardly begun to wait for answers to its pings.
+#: Answer pings after so many new clients; connecting these takes far less than a ping timeout.
 ATTENDED_EACH = 100
 
 
@@ -27,24 +27,24 @@ class ServerFailed(Exception):
 
 
 class Server:
-    """A process with a server in it, bound to the first processor.
+    """A server in its own process, bound to the first processor.
 
-    :ivar pid: the process that does the work: gunicorn's worker, not its master.
+    :ivar pid: the id of the process that does the work: gunicorn's worker, not its master.
     """
 
     def __init__(self, entry: Entry, *, pywsgi: bool = False) -> None:
         self.entry = entry
         self.name = entry.name
         self.port = _free_port()
-        # A file, because nobody would read a pipe; unnamed, so that it goes by itself.
+        # A file, because a pipe that nobody reads would block; unnamed, so it removes itself.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         search_path = os.pathsep.join([str(entry.checkout), str(SITES)])
-        # The same hashes in all of them, and in each run: by chance, some collide more.
+        # A fixed hash seed for all servers and runs: with random seeds, some collide more often.
         environment = {"PYTHONHASHSEED": "0", "PYTHONPATH": search_path}
         with machine.bound(machine.processors()[0]):
             self._process = subprocess.Popen(
                 entry.command(self.port, pywsgi),
-                # gunicorn imports from where it is started, first of all.
+                # gunicorn imports from its working directory first.
                 cwd=entry.checkout,
                 env={**os.environ, **entry.environment, **environment},
                 stdin=subprocess.DEVNULL,
@@ -72,12 +72,12 @@ class Server:
                 time.sleep(0.05)
 
     def log_tail(self) -> str:
-        """Return the last of what the server has printed."""
+        """Return the last lines that the server has printed."""
         self._log.seek(0)
         return "\n".join(self._log.read().decode(errors="replace").splitlines()[-20:])
 
     def stop(self) -> None:
-        """End the process, gently first."""
+        """End the process with SIGTERM, or with SIGKILL if that is not enough."""
         self._process.terminate()
         try:
             self._process.wait(10)
@@ -89,7 +89,7 @@ class Server:
     # Talking to it -------------------------------------------------------------------
 
     def get(self, path: str) -> None:
-        """Make a plain HTTP request; what is answered does not matter."""
+        """Make a plain HTTP request. Any answer is good."""
         with socket.create_connection((HOST, self.port), START_TIMEOUT) as connection:
             head = f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
             connection.sendall(head.encode())
@@ -97,7 +97,7 @@ class Server:
                 raise ConnectionError("no answer")
 
     def connect(self, number: int, prefix: str = "u") -> Client:
-        """Connect a client, whose user has this number."""
+        """Connect a client; its username ends with this number."""
         username = f"{prefix}{number}"
         cookie = cookie_of(username) if self.entry.is_flask else ""
         return Client(self.port, self.entry.wire, username, cookie=cookie)
@@ -106,9 +106,11 @@ class Server:
     def clients(
         self, count: int, learn: int = 0, prefix: str = "u", others: Sequence[Client] = ()
     ) -> Iterator[list[Client]]:
-        """Connect clients, each of which :meth:`~.client.Client.learn` so many exchanges.
+        """Connect clients, and let each :meth:`~.client.Client.learn` some exchanges.
 
-        :param others: who is connected already, and to stay so meanwhile.
+        :param learn: the number of exchanges for each client.
+        :param others: connected clients; their pings are answered meanwhile, so that they stay
+            connected.
         """
         connected: list[Client] = []
         try:
@@ -126,14 +128,14 @@ class Server:
             for client in connected:
                 client.close()
 
-    # Its books -----------------------------------------------------------------------
+    # CPU time and memory -------------------------------------------------------------
 
     def cpu_seconds(self) -> float:
-        """Return the CPU time that it has taken so far."""
+        """Return the CPU time of the server so far."""
         return accounting.cpu_seconds(self.pid)
 
     def settle(self) -> None:
-        """Wait until it has nothing more to do, for clients that have left, say."""
+        """Wait until the server has no more work, for example for clients that have left."""
         deadline = time.monotonic() + START_TIMEOUT
         before, now = -1.0, self.cpu_seconds()
         while now - before > 0.001 and time.monotonic() < deadline:
@@ -141,11 +143,11 @@ class Server:
             before, now = now, self.cpu_seconds()
 
     def collect(self) -> None:
-        """Let it collect its garbage, so that what has been is not on the books of what comes."""
+        """Let the server collect garbage, so that the next measurement does not pay for it."""
         self.get("/collect")
 
     def private_bytes(self) -> int | None:
-        """Return its private memory, after it has collected its garbage."""
+        """Return the private memory of the server, after a garbage collection."""
         self.collect()
         return accounting.private_bytes(self.pid)
 
@@ -159,7 +161,7 @@ def _free_port() -> int:
 
 @contextlib.contextmanager
 def running(entries: Any, *, pywsgi: bool = False) -> Iterator[list[Server]]:
-    """Start servers, which all run at once and have work in turn; stop them in the end."""
+    """Start servers, which run at the same time and work in turn; stop them in the end."""
     with contextlib.ExitStack() as stack:
         servers = []
         for entry in entries:

@@ -17,7 +17,7 @@ Layout = Callable[[Table], str]
 
 
 def verdicts_of(results: Results) -> list[Verdict]:
-    """Return the verdict about each target whose kind was measured."""
+    """Return the verdicts for the targets of all measured kinds."""
     measured = {key.kind for key in results.series}
     return [
         Verdict(target, target.value(results))
@@ -52,7 +52,7 @@ def markdown_report(results: Results) -> str:
 
 
 def _targets_last(parts: dict[str, str]) -> list[tuple[str, str]]:
-    """Put last what is wanted first: on a terminal, that is what one sees."""
+    """Put the targets last: on a terminal, the end of the output is what stays visible."""
     targets = parts.pop("targets")
     return [*parts.items(), ("targets", targets)]
 
@@ -65,7 +65,7 @@ def _title(name: str) -> str:
 
 
 def kind_table(kind: Kind, results: Results) -> Table:
-    """Return a row for each server: medians, the middle half of the rounds, ratio to ours."""
+    """Return a row for each server: medians, quartiles, ratio to this project."""
     servers = results.servers(kind.name)
     base = OURS if OURS in servers else servers[0]
     first = kind.metrics[0].name
@@ -105,7 +105,7 @@ def targets_table(verdicts: Sequence[Verdict]) -> Table:
 
 
 def setting_of(results: Results) -> list[str]:
-    """Say on what machine, with which versions, and how it was measured."""
+    """Return the machine, the versions and the options of the run, one line each."""
     facts = results.facts
     lines = [f"{name}: {value}" for name, value in facts.get("machine", {}).items()]
     versions = facts.get("versions", {})

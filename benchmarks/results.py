@@ -1,4 +1,4 @@
-"""What was measured: figures by kind, server and metric, one for each round."""
+"""The results of a run: figures by kind, server and metric, one for each round."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from . import stats
 
 
 class Key(NamedTuple):
-    """What a series of figures is of: ``request``, ``protoo_flask``, ``cpu``."""
+    """The name of a series of figures: ``request``, ``protoo_flask``, ``cpu``."""
 
     kind: str
     server: str
@@ -18,12 +18,12 @@ class Key(NamedTuple):
 
 
 class Results:
-    """All figures of one run, and what is to be known about it.
+    """All figures of one run, and facts about it.
 
     :ivar series: the figures, in the order of the rounds.
-    :ivar not_run: what was left out, and why.
-    :ivar failures: what was to be run, and ended with an error.
-    :ivar facts: the machine and the versions, and how the run was asked for.
+    :ivar not_run: texts about the parts that were left out, with the reason.
+    :ivar failures: texts about the parts that ended with an error.
+    :ivar facts: the machine, the versions, and the options of the run.
     """
 
     def __init__(self) -> None:
@@ -33,28 +33,29 @@ class Results:
         self.facts: dict[str, Any] = {}
 
     def add(self, kind: str, server: str, metric: str, value: float) -> None:
-        """Note a figure of a round."""
+        """Add a figure of a round."""
         self.series.setdefault(Key(kind, server, metric), []).append(value)
 
     def leave_out(self, text: str) -> None:
-        """Note what is not run."""
+        """Add a text about a part that is not run."""
         if text not in self.not_run:
             self.not_run.append(text)
 
     def fail(self, text: str) -> None:
-        """Note what has ended with an error."""
+        """Add a text about a part that has ended with an error."""
         self.failures.append(text)
 
     def median(self, key: Key) -> float | None:
-        """Return the median over the rounds, if it was measured."""
+        """Return the median over the rounds, or ``None`` if nothing was measured."""
         values = self.series.get(key)
         return stats.median(values) if values else None
 
     def ratio(self, key: Key, base: Key) -> float | None:
         """Return the ratio of two series: the median of the ratios within each round.
 
-        A machine is faster in one minute than in the next, for both servers alike. Series
-        that were not taken in the same rounds have the ratio of their medians.
+        The speed of a machine changes from minute to minute, for both servers in the same way. A
+        ratio within a round does not notice this. For series with different numbers of rounds,
+        the result is the ratio of their medians.
         """
         values, bases = self.series.get(key), self.series.get(base)
         if not values or not bases:
@@ -64,15 +65,15 @@ class Results:
         return stats.median([value / base for value, base in zip(values, bases)])
 
     def servers(self, kind: str) -> list[str]:
-        """Return the servers that this kind has figures of."""
+        """Return the servers with figures of this kind."""
         return list(dict.fromkeys(key.server for key in self.series if key.kind == kind))
 
     def replace_kinds(self, newer: Results) -> None:
-        """Take the figures of those kinds that were measured again."""
+        """Replace the figures of the kinds that were measured again."""
         kinds = {key.kind for key in newer.series}
         kept = {key: values for key, values in self.series.items() if key.kind not in kinds}
         self.series = {**kept, **newer.series}
-        # That they failed before is no longer so; a failure begins with the name of its kind.
+        # Old failures of these kinds are outdated. A failure begins with the name of its kind.
         self.failures = [text for text in self.failures if text.split(":")[0] not in kinds]
         for text in newer.failures:
             self.fail(text)

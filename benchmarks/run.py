@@ -1,4 +1,4 @@
-"""A run: which servers and sizes were asked for, and the rounds in which they have turns."""
+"""A run: the chosen servers and sizes, and the rounds in which the servers take turns."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from .catalogue import CATALOGUE, OURS, Entry
 from .process import Server, running
 from .results import Results
 
-#: Takes one figure of each metric, once.
+#: Measures once, and returns one figure for each metric.
 Measure = Callable[[], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured."""
+    """The sizes and durations of the measurements."""
 
     rounds: int = 11
     connections: int = 64
-    #: Of one measurement, and of what comes before it. Many short rounds see the same
-    #: weather; few long ones do not.
+    #: Seconds of one measurement, and of the warm-up before it. In a short round all servers find
+    #: the machine in the same condition. In a long round they may not.
     seconds: float = 0.5
     warm_up: float = 0.15
-    #: Once for each server: Node compiles what it runs often.
+    #: Seconds, once for each server: Node compiles code that runs often.
     first_warm_up: float = 1.0
-    #: Different requests that each connection makes.
+    #: Number of different requests of each connection.
     exchanges: int = 8
     recipients: int = 1000
     idle: int = 1000
@@ -42,10 +42,10 @@ SHORT = Sizes(rounds=5, first_warm_up=0.5, seconds=0.4, idle=300)
 
 
 class Run:
-    """What the kinds measure with.
+    """The servers, sizes and results of a run, for the kinds to measure with.
 
-    :ivar wanted: the names of the servers asked for; ``None``: all.
-    :ivar also: those of other checkouts, which take part wherever this project does.
+    :ivar wanted: the names of the requested servers; ``None`` for all.
+    :ivar also: the names of other checkouts, which take part wherever this project does.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Run:
         self.results = Results()
 
     def choose(self, *names: str) -> list[Entry]:
-        """Return those of the servers that were asked for and can be run."""
+        """Return the servers among ``names`` that are requested and can be run."""
         chosen = []
         for name in [*names, *(self.also if OURS in names else ())]:
             entry = CATALOGUE[name]
@@ -82,7 +82,7 @@ class Run:
 
     @contextlib.contextmanager
     def running(self, *names: str) -> Iterator[list[Server]]:
-        """Start those of the servers that were asked for and can be run."""
+        """Start the servers among ``names`` that are requested and can be run."""
         with self.start(self.choose(*names)) as servers:
             yield servers
 
@@ -93,9 +93,9 @@ class Run:
     def alternate(
         self, kind: str, subjects: Mapping[str, Measure], rounds: int | None = None
     ) -> None:
-        """Let all have their turn in each of the rounds, A B C A B C, and note the figures.
+        """Measure all subjects in turn in each round, A B C A B C, and store the figures.
 
-        :param rounds: at most so many, of what takes long.
+        :param rounds: a smaller number of rounds, for measurements that take long.
         """
         rounds = min(self.sizes.rounds, rounds or self.sizes.rounds)
         for number in range(rounds):

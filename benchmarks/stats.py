@@ -8,15 +8,15 @@ from typing import Sequence
 
 
 def median(values: Sequence[float]) -> float:
-    """Return the median: a round that was disturbed does not move it."""
+    """Return the median, which a single disturbed round does not change much."""
     return statistics.median(values)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that at least ``share`` percent of all do not exceed.
+    """Return the smallest value such that at least ``share`` percent of all are not above it.
 
-    One that has occurred (nearest rank), not one in between: of latencies, the rare and
-    large ones are what one wants to know.
+    The result is always one of the values (nearest rank), without interpolation: a percentile
+    of latencies should show the rare and large ones that have really occurred.
 
     >>> percentile([5, 1, 4, 2, 3], 50), percentile(range(1, 1001), 99.9)
     (3, 999)
@@ -28,5 +28,5 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:
-    """Return between which values the middle half of all is (the quartiles)."""
+    """Return the lower and the upper quartile; half of the values are between them."""
     return percentile(values, 25), percentile(values, 75)

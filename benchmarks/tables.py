@@ -9,7 +9,7 @@ Table = List[Sequence[str]]
 
 
 def number(value: float) -> str:
-    """Write a figure with as many digits as mean something.
+    """Write a figure with its significant digits.
 
     >>> number(1234.5), number(123.45), number(12.345), number(0.12345)
     ('1234', '123', '12.3', '0.12')

@@ -1,4 +1,4 @@
-"""The targets: figures that this project promises, and whether they hold."""
+"""The targets: the limits that this project promises, and whether they hold."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from .results import Key, Results
 class Target(NamedTuple):
     """A figure and its limit.
 
-    :ivar text: what the limit is for, to be followed by "at most" and the limit.
-    :ivar value: finds the figure; ``None`` if it was not measured.
+    :ivar text: a name for the figure; "at most" and the limit follow it.
+    :ivar value: finds the figure in the results; ``None`` if it was not measured.
     """
 
     text: str
@@ -21,7 +21,7 @@ class Target(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """A target and what was found."""
+    """A target and the measured figure."""
 
     target: Target
     value: float | None
@@ -32,7 +32,7 @@ class Verdict(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Say whether it holds, or by how much not."""
+        """Say whether the target holds, or by how much it is missed."""
         if self.value is None:
             return "not measured"
         if not self.is_missed:
@@ -41,7 +41,7 @@ class Verdict(NamedTuple):
 
 
 def ratio(text: str, limit: float, key: Key, base: Key) -> Target:
-    """Return a target for one series as a multiple of another."""
+    """Return a target for the ratio of one series to another."""
     return Target(text, limit, "x", lambda results: results.ratio(key, base))
 
 

@@ -1,7 +1,7 @@
-"""What is said over the WebSocket, for each kind of server.
+"""The messages on the WebSocket, for each kind of server.
 
-Every request of a connection has an id of its own, and asks for an item of its own, so
-that no server gets away with having seen these very bytes before.
+Every request of a connection has its own id and asks for a different item. So a server gains
+nothing from caching the bytes of an earlier message.
 """
 
 from __future__ import annotations
@@ -10,41 +10,41 @@ import json
 import re
 from typing import Any
 
-#: What a message carries, with every server.
+#: The data of a message, the same with every server.
 DATA = {"type": "text", "text": "hi Bob!"}
 
 _ID = re.compile(rb'"id": ?(\d+)')
 
 
 class WrongAnswer(Exception):
-    """A server did not answer what it should; measuring it would mean nothing."""
+    """A server has sent a wrong answer, so its figures would mean nothing."""
 
 
 class Wire:
-    """Plain JSON: what a server gets is what it sends back."""
+    """Plain JSON for an echo: the server sends each message back."""
 
     path = "/echo"
     subprotocol: str | None = None
 
     def opening(self) -> list[tuple[bytes | None, bytes]]:
-        """Return what follows the handshake: what to send, and how the answer begins."""
+        """Return (message to send or ``None``, start of the answer) pairs after the handshake."""
         return []
 
     def keep_alive(self, payload: bytes) -> bytes | None:
-        """Return what a message must be answered with to stay connected, if it asks that."""
+        """Return the reply to a keep-alive message, or ``None`` for any other message."""
         return None
 
     def request(self, id: int) -> bytes:
-        """Return a request for an item: the one whose number is the id."""
+        """Return a request for the item with the number ``id``."""
         return _encode({"method": "get", "path": f"/item/{id}", "id": id, "data": DATA})
 
     def check(self, payload: bytes, id: int) -> None:
-        """Look closely at an answer to :meth:`request`."""
+        """Check an answer to :meth:`request` in detail."""
         expect(payload == self.request(id), payload)
 
 
 class Constant(Wire):
-    """The answer is always the same: that server reads no messages."""
+    """The wire of a server that always sends the same answer, without reading messages."""
 
     def check(self, payload: bytes, id: int) -> None:
         expect(payload == b'{"status":200}', payload)
@@ -70,17 +70,17 @@ class Protoo(Wire):
         return self.request_to("message", f"/users/{username}/{uuid}", id, DATA)
 
     def answer(self, payload: bytes) -> bytes:
-        """Return what the other peer answers to a message that it got."""
+        """Return the other peer's answer to a received message."""
         return b'{"status":200,"reason":"OK","id":%b,"data":{}}' % _id_of(payload)
 
     def check_accepted(self, payload: bytes, id: int) -> None:
-        """Look closely at what the sender of a message is answered."""
+        """Check that a message was accepted, from the answer to its sender."""
         answer = json.loads(payload)
         expect(answer.get("status") == 200 and answer.get("id") == id, payload)
 
 
 class Protoo4(Protoo):
-    """protoo-server 4. It has no paths: what they would say is in the data."""
+    """protoo-server 4. It has no paths, so the path is in the data."""
 
     path = "/"
 
@@ -108,7 +108,7 @@ class Protoo4(Protoo):
 
 
 class SocketIO(Wire):
-    """Socket.IO 5 over Engine.IO 4, by WebSocket from the start; events with acknowledgement."""
+    """Socket.IO 5 over Engine.IO 4, on WebSocket from the start; events with acknowledgement."""
 
     path = "/socket.io/?EIO=4&transport=websocket"
 

@@ -1,9 +1,8 @@
-"""``flask protoo``: the routes of an app, and what a request would run through."""
+"""``flask protoo``: the routes of an app, and the way of a request through them."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import click
 from flask import current_app
@@ -12,9 +11,7 @@ from flask.cli import AppGroup
 from .core.errors import BadPath
 from .core.routing.inspection import Row, list_routes, match
 from .core.routing.layer import RoutingOptions
-
-if TYPE_CHECKING:
-    from .core.routing.router import Router
+from .core.routing.router import Router
 
 commands = AppGroup("protoo", help="Look at the routing of protoo requests.")
 
@@ -33,9 +30,9 @@ def show_routes() -> None:
 @click.argument("method")
 @click.argument("path")
 def show_match(method: str, path: str) -> None:
-    """Print what a request would run through, in order, with its parameters.
+    """Print the functions that a request would run through, in order, with its parameters.
 
-    Provided that every function calls next(): the first that replies ends it.
+    Provided that every function calls next(): the first one that replies ends the request.
     """
     if not path.startswith("/"):
         raise click.UsageError(f'a path starts with "/", and this is {path!r}')
@@ -54,9 +51,9 @@ def show_match(method: str, path: str) -> None:
 
 
 def _router() -> Router:
-    live = current_app.extensions["protoo"]
-    settings = live.settings
-    router: Router = live.protoo.router
+    site = current_app.extensions["protoo"]
+    settings = site.settings
+    router: Router = site.protoo.router
     router.freeze(RoutingOptions(settings.case_sensitive_routing, settings.strict_routing))
     return router
 

@@ -1,4 +1,4 @@
-"""Protoo, the Flask extension: what an application registers, and what it asks for."""
+"""Protoo, the Flask extension: registration, and questions about the peers that are there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from .core.routing.router import Router
 from .settings import PREFIX, Settings
 from .site.authorization import Authorizer
 from .site.flask_framework import EVENTS, FORMS, Listeners
-from .site.site import LiveApp
+from .site.site import Site
+from .site.views import Views
 
 
 class Protoo(MethodDecorators):
@@ -37,9 +38,9 @@ class Protoo(MethodDecorators):
         def echo(req, next):
             req.reply(200, "OK", req.data)
 
-    Whoever has logged in to the site (``session["username"]``) can connect. What is
-    registered here is shared by every app it was initialised for; who is connected
-    belongs to each app, in ``app.extensions["protoo"]``.
+    Every user that has logged in to the site (``session["username"]``) can connect.
+    Registrations are shared by all apps that this object was initialised for. Peers belong to
+    one app: ``app.extensions["protoo"]``.
 
     :param app: the site's app; or none, and :meth:`init_app` later.
     :param options: settings by their names without ``PROTOO_``, in lower case; they win
@@ -54,7 +55,7 @@ class Protoo(MethodDecorators):
         self.authorizer: Authorizer | None = None
         #: ``{name of a signal: functions}``, given to :meth:`on`.
         self.listeners: Listeners = {}
-        self._live_apps: WeakSet[LiveApp] = WeakSet()
+        self._sites: WeakSet[Site] = WeakSet()
         if app is not None:
             self.init_app(app)
 
@@ -70,21 +71,22 @@ class Protoo(MethodDecorators):
         settings = Settings.load(app.config, self._options)
         _warn_of_unknown_settings(app)
         app.config.update(settings.to_config())
-        live = LiveApp(self, app, settings)
-        app.extensions["protoo"] = live
-        self._live_apps.add(live)
+        site = Site(self, app, settings)
+        app.extensions["protoo"] = site
+        self._sites.add(site)
+        views = Views(site)
         blueprint = Blueprint(
             "protoo", __name__, static_folder="static", static_url_path=settings.path
         )
-        blueprint.add_url_rule(settings.path, "handshake", live.handshake, websocket=True)
-        blueprint.add_url_rule(settings.path, "plain_http", live.answer_plain_http)
+        blueprint.add_url_rule(settings.path, "handshake", views.handshake, websocket=True)
+        blueprint.add_url_rule(settings.path, "plain_http", views.plain_http)
         app.register_blueprint(blueprint)
         app.cli.add_command(commands)
 
     # Registration --------------------------------------------------------------------
 
     def authorize(self, function: Authorizer) -> Authorizer:
-        """Decide who connects, in the Flask request of the handshake.
+        """Decide whether a client may connect, in the Flask request of the handshake.
 
         The function takes no arguments and returns ``(username, uuid)`` or ``(username,
         uuid, data)``; ``uuid`` may be ``None``, and one is made up. To refuse, it returns
@@ -149,7 +151,7 @@ class Protoo(MethodDecorators):
     def errorhandler(self, *args: Registered) -> Any: ...
 
     def errorhandler(self, *args: Any) -> Any:
-        """Handle the errors of what is registered above: ``fn(error, req, next)``."""
+        """Handle the errors of the functions registered above: ``fn(error, req, next)``."""
         return self.router.errorhandler(*args)
 
     def Router(
@@ -180,15 +182,15 @@ class Protoo(MethodDecorators):
 
         return decorate if function is None else decorate(function)
 
-    # Who is there --------------------------------------------------------------------
+    # Peers ----------------------------------------------------------------------------
 
     def peers(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
         """Return the peers of a user, of a device, of both, or all of them."""
-        return self._live.peers(username, uuid)
+        return self._site.peers(username, uuid)
 
     def peer(self, username: str, uuid: str) -> Peer | None:
         """Return one peer, or ``None``."""
-        return self._live.peer(username, uuid)
+        return self._site.peer(username, uuid)
 
     def broadcast(
         self,
@@ -218,27 +220,27 @@ class Protoo(MethodDecorators):
     ) -> int:
         """Close the connections of a user, or of one device; they are offline at once.
 
-        For when the site logs a user out or bans them: with 3001 the client does not
-        come back by itself.
+        For a site that logs a user out, or bans them: after 3001 the client does not come
+        back by itself.
 
         :returns: how many there were.
         """
-        return self._live.disconnect(username, uuid, code, reason)
+        return self._site.disconnect(username, uuid, code, reason)
 
     def close(self) -> None:
         """Close every connection with 1001, and answer new ones with 503."""
-        self._live.close()
+        self._site.close()
 
     @property
-    def _live(self) -> LiveApp:
+    def _site(self) -> Site:
         if has_app_context():
-            live = current_app.extensions.get("protoo")
-            if isinstance(live, LiveApp) and live.protoo is self:
-                return live
-        apps = list(self._live_apps)
-        if len(apps) == 1:
-            return apps[0]
-        if not apps:
+            site = current_app.extensions.get("protoo")
+            if isinstance(site, Site) and site.protoo is self:
+                return site
+        sites = list(self._sites)
+        if len(sites) == 1:
+            return sites[0]
+        if not sites:
             raise UsageError("this Protoo has no app yet: Protoo(app), or protoo.init_app(app)")
         raise UsageError(
             "this Protoo serves several apps, so it must know which one is meant: "
@@ -250,17 +252,16 @@ class Protoo(MethodDecorators):
     def run(self, host: str = "127.0.0.1", port: int = 8000) -> None:
         """Serve it with gevent until interrupted: the app it has, or none but itself.
 
-        For trying out and for signaling servers without a site; a site is served by
-        what it is served by anyway.
+        For trying out, and for signaling servers without a site. A site keeps the server that
+        it has.
         """
         from .serving import serve  # the server is not part of the extension
 
-        apps = list(self._live_apps)
-        if len(apps) > 1:
+        if len(self._sites) > 1:
             raise UsageError("this Protoo serves several apps: run one of them")
-        if not apps:
+        if not self._sites:
             self.init_app(Flask("protoo_flask.standalone", static_folder=None))
-        serve(self._live.app, host, port)
+        serve(self._site.app, host, port)
 
 
 def _warn_of_unknown_settings(app: Flask) -> None:

@@ -31,8 +31,8 @@ def serve(app: Flask, host: str, port: int) -> None:
         f"protoo_flask: serving {app.name} on http://{shown}:{server.server_port}/", file=sys.stderr
     )
     server.serve_forever(stop_timeout=0)
-    live = app.extensions.get("protoo")
-    if live is not None:
-        live.close()
+    site = app.extensions.get("protoo")
+    if site is not None:
+        site.close()
         # The Close frames have been written; handlers of "offline" may still run.
         gevent.wait(timeout=1)

@@ -14,7 +14,7 @@ PREFIX = "PROTOO_"
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``app.config["PROTOO_<NAME>"]`` says, or ``Protoo(app, <name>=...)``."""
+    """The settings of one app: ``app.config["PROTOO_<NAME>"]`` or ``Protoo(app, <name>=...)``."""
 
     #: Where the WebSocket route is; the browser client is served below it.
     path: str = "/protoo"
@@ -24,8 +24,8 @@ class Settings:
     allowed_origins: str | list[str] | None = None
     case_sensitive_routing: bool = False
     strict_routing: bool = False
-    #: Seconds that a peer whose connection dropped may take to come back before it counts
-    #: as offline; what is to be sent waits for it. 0: it is offline at once.
+    #: Seconds within which a peer may come back after its connection has dropped. Messages to
+    #: it wait meanwhile; afterwards it counts as offline. 0: it is offline at once.
     disconnect_grace_period: float = 0
     #: Seconds that a peer has for its final response; then the server makes a 408.
     request_timeout: float = 10
@@ -51,17 +51,17 @@ class Settings:
     compression: bool = False
     #: How many requests of one connection are handled at a time.
     parallel_requests: int = 1
-    #: What clients are told of STUN and TURN: RTCIceServer dictionaries.
+    #: The STUN and TURN servers that clients are told: RTCIceServer dictionaries.
     ice_servers: list[dict[str, Any]] = field(default_factory=list)
-    #: The secret that is shared with the TURN servers (coturn: static-auth-secret), to make
-    #: credentials of for those above that have none.
+    #: The secret that is shared with the TURN servers (coturn: static-auth-secret). Credentials
+    #: are made of it for the servers above that have none.
     turn_secret: str | None = None
 
     @classmethod
     def load(cls, config: Mapping[str, Any], options: Mapping[str, Any]) -> Settings:
         """Read the settings of an app; ``options`` win over ``config``.
 
-        :raises UsageError: for a value that cannot work, saying what can.
+        :raises UsageError: for a value that cannot work; it tells the values that can.
         """
         values = {
             item.name: config[PREFIX + item.name.upper()]

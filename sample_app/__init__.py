@@ -1,8 +1,7 @@
 """A small chat site: an ordinary Flask application with protoo_flask added to it.
 
-`views.py` and `models.py` are the site as it might have been for years. `chat.py` and `calls.py`
-are what protoo_flask adds over one WebSocket per open page: messages, presence and history, calls
-and meetings.
+`views.py` and `models.py` are an ordinary Flask site, without protoo_flask. `chat.py` and
+`calls.py` add messages, presence, history, calls and meetings, over one WebSocket per open page.
 """
 
 from __future__ import annotations
@@ -26,20 +25,20 @@ def create_app(config=None):
     """
     app = Flask(__name__)
     app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
-    # A page that reloads, or a phone in a tunnel, comes back within seconds. Nobody need be told
-    # that it was gone, and what is sent to it meanwhile waits.
+    # A reloading page or a phone in a tunnel reconnects within seconds. During this grace period
+    # the other users are not told about the absence, and requests to the device wait.
     app.config["PROTOO_DISCONNECT_GRACE_PERIOD"] = 15
-    # A message waits for an absent device no longer than for an answer. Longer than the grace
-    # period, so that it is known in the end whether the device came back.
+    # This timeout also limits how long a message waits for an absent device. It is longer than
+    # the grace period, so the result shows whether the device came back.
     app.config["PROTOO_REQUEST_TIMEOUT"] = 20
-    # A telephone rings for less than the two minutes that are the default.
+    # Shorter than the default of two minutes: telephones do not ring that long.
     app.config["PROTOO_SESSION_TIMEOUT"] = 45
     app.config["PROTOO_ICE_SERVERS"] = ice_servers_of_environment()
     app.config["PROTOO_TURN_SECRET"] = os.environ.get("TURN_SECRET")
-    # Logging in lasts 31 days, PERMANENT_SESSION_LIFETIME, but a page may stay open for longer. So
-    # authorize() is asked again, and would see a ban as well if this site had any.
+    # A login lasts 31 days (PERMANENT_SESSION_LIFETIME), but a page may stay open for longer. So
+    # authorize() runs again at this interval. It would also notice a ban, if this site had bans.
     app.config["PROTOO_REAUTHORIZE_INTERVAL"] = 60
-    # Flask-SQLAlchemy 2 warns when this is not said.
+    # Without this setting Flask-SQLAlchemy 2 prints a warning.
     app.config["SQLALCHEMY_TRACK_MODIFICATIONS"] = False
     app.config.update(config or {})
     if not app.config.get("SQLALCHEMY_DATABASE_URI"):
@@ -52,7 +51,7 @@ def create_app(config=None):
     app.register_blueprint(pages)
     app.after_request(add_security_headers)
 
-    # A site with a history of its own has migrations for this.
+    # A site with an existing database would use migrations for this.
     with app.app_context():
         db.create_all()
     return app
@@ -63,14 +62,14 @@ def database_uri(app):
 
 
 def ice_servers_of_environment():
-    """Return those of `ICE_SERVERS`: URLs, "stun:turn.example.org turn:turn.example.org"."""
+    """Read `ICE_SERVERS`: URLs with spaces, "stun:turn.example.org turn:turn.example.org"."""
     return [{"urls": url} for url in os.environ.get("ICE_SERVERS", "").split()]
 
 
 def secret_key(app):
-    """Return the key of the environment, or one made at the first start and kept since.
+    """Return the key of the environment, or else a key that the first start has saved.
 
-    A key made anew at each start would log everybody out at each restart.
+    A new key at each start would log everybody out at each restart.
     """
     if os.environ.get("SECRET_KEY"):
         return os.environ["SECRET_KEY"]
@@ -91,8 +90,8 @@ def instance_folder(app):
 
 
 def add_security_headers(response):
-    # "data:" is for the little pictures inside the style sheet, "self" covers the WebSocket too.
-    # Calls need nothing more: a <video> that is given a stream, not a URL, loads nothing.
+    # "data:" allows the small pictures inside the style sheet. "self" also covers the WebSocket.
+    # Calls need no other permission: a <video> with a stream instead of a URL loads nothing.
     response.headers.setdefault(
         "Content-Security-Policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "

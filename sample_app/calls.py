@@ -1,13 +1,13 @@
-"""Calls between two, meetings of up to six, and what the chat tells of calls afterwards.
+"""Calls between two users, meetings of up to six, and the lines about calls in the chat.
 
-A page sends                and is answered
-`session /users/bob`        rings at bob's devices: see docs/calls.md
-`get /users/sessions`       the calls that the page is in, for one that was reloaded
-`session /rooms/standup`    joins a meeting: see docs/rooms.md
+A page sends                result
+`session /users/bob`        bob's devices ring: see docs/calls.md
+`get /users/sessions`       the calls of this page, for a page that was reloaded
+`session /rooms/standup`    the page joins a meeting: see docs/rooms.md
 `get /ice`                  STUN and TURN servers: see docs/ice.md
 
-Sound and pictures go from page to page. All of this is `protoo-call.mjs` and `static/meeting.js`
-at the other end of the wire.
+Sound and pictures go directly from page to page. In the browser, `protoo-call.mjs` and
+`static/meeting.js` send these requests.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from protoo_flask.middleware import ice_servers, room_handler, session_handler
 from .chat import notify, protoo
 from .models import Call, Message, User, db
 
-#: In a mesh everybody sends to everybody: more is too much for a phone and its network.
+#: In a mesh every member sends to every other. More members are too much for a phone's network.
 MAX_MEMBERS = 6
 MEETING_NAME = re.compile(r"[a-z0-9._-]{1,30}")
 
-#: How a call that nobody answered ended, in the words of the chat. A call that met another one
-#: ("glare") is not in here: the other one goes on.
+#: {cause: outcome shown in the chat}, for calls that were not answered. "glare" (both users called
+#: each other) is missing because the other call continues.
 OUTCOMES = {
     "declined": "declined",
     "rejected": "unanswered",
@@ -38,12 +38,12 @@ OUTCOMES = {
     "failed": "failed",
 }
 
-#: {path: the usernames of both}, of the calls that were answered and go on
+#: {path: (caller, callee)} of the answered calls that have not ended
 open_calls = {}
 
 
 def begin(session, req):
-    """Refuse calls to nobody and to who is talking, and have the others written down."""
+    """Refuse calls to unknown and busy users. Every call to a known user gets a chat line."""
     caller, callee = session.caller["username"], session.callee["username"]
     if callee == caller or User.named(callee) is None:
         raise Reject(404, "no such user")
@@ -62,14 +62,14 @@ def begin(session, req):
             write_down(session, outcome, has_video)
 
     if is_talking(callee):
-        # Perhaps at one device only, and the others would ring. There is no "close" of a call
-        # that is refused.
+        # Without this, the devices of the callee that are not in the call would ring. A refused
+        # call emits no "close", so its line is stored here.
         write_down(session, "busy", has_video)
         req.reply(486, "busy here")
 
 
 def is_talking(username):
-    # A copy: with threads, calls come and go meanwhile.
+    # A copy: with threads, other calls begin and end during the iteration.
     return any(username in usernames for usernames in list(open_calls.values()))
 
 
@@ -82,10 +82,10 @@ def outcome_of(session):
 
 
 def write_down(session, outcome, has_video):
-    """Store the line of a call, and show it to both.
+    """Store the chat line of a call, and show it to both users.
 
-    It is dated when the call ended, as that is its place in the history. Only a call that was
-    missed waits to be received and read.
+    Its time is the end of the call, which gives its place in the history. Only the line of a
+    missed call waits to be received and read.
     """
     caller, callee = session.caller["username"], session.callee["username"]
     call = Call(outcome=outcome, has_video=has_video)

@@ -1,18 +1,18 @@
-"""The chat: what protoo_flask adds to the site, but for the calls.
+"""The chat: messages, contacts, presence and history. Calls are in `calls.py`.
 
-A page sends            and is answered
-`get /contacts`         everybody else, with unread count and last message
-`get /history/bob`      the last messages, or those before `data.before`
-`put /history/bob`      marks as read what bob sent, up to `data.read`
-`message /users/bob`    100 with the stored message, then what became of it at bob's devices
-`get /waiting`          what no device of this user has confirmed yet
+A page sends            result
+`get /contacts`         all other users, with unread count and last message
+`get /history/bob`      the last messages, or the last ones before `data.before`
+`put /history/bob`      marks bob's messages as read, up to the id `data.read`
+`message /users/bob`    100 with the stored message, then the delivery report of bob's devices
+`get /waiting`          the messages that no device of this user has confirmed yet
 `put /received`         confirms that this device has the messages `data.ids`
-`typing /users/bob`     nothing: tells bob's devices
+`typing /users/bob`     tells bob's devices; the answer has no data
 `subscribe`, `publish`  to /presence/bob and /presence: see docs/presence.md
 
-and is told by the server: `message` (a request when somebody else wrote it, a notification when
-another page of the same user did, or when it tells of a call), `delivered`, `read`, `typing`,
-`presence`, and `contact` when somebody logs in for the first time. Calls are in `calls.py`.
+The server sends `message`, `delivered`, `read`, `typing` and `presence`, and `contact` when a user
+logs in for the first time. A `message` from another user is a request. A `message` from another
+page of the same user, or about a call, is a notification.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ protoo = Protoo()
 
 @protoo.authorize
 def authorize():
-    """Let in whoever has logged in to the site. Each open page is a device of its own.
+    """Accept users that have logged in to the site. Each open page is a separate device.
 
-    Without this function protoo_flask would do the same, save for the data: with it, logging out
-    closes the pages of this login and leaves the user's other browsers alone.
+    The default of protoo_flask does the same, but without the data `login`. With it, logging out
+    closes only the pages of this login, and not those in the user's other browsers.
     """
     if "username" not in session:
         raise Reject(401, "you are not logged in")
@@ -53,7 +53,7 @@ def close_devices_of_login(username, login):
 
 
 def notify(username, method, data):
-    """Tell every device of a user."""
+    """Send a notification to every device of a user."""
     protoo.broadcast(protoo.peers(username), method, data)
 
 
@@ -61,7 +61,7 @@ def notify(username, method, data):
 
 
 def may_watch(peer, username):
-    """Let everybody see who is online: whoever has logged in is in everybody's contacts."""
+    """Let all users watch each other: every user is in everybody's contacts."""
     return True
 
 
@@ -69,7 +69,7 @@ protoo.use("/presence", presence(protoo, may_watch))
 
 
 def introduce(username):
-    """Tell everybody who is online of a new user, for their pages to watch."""
+    """Tell all online users about a new user, so that their pages watch it."""
     protoo.broadcast(protoo.peers(), "contact", {"username": username})
 
 
@@ -78,10 +78,10 @@ def introduce(username):
 
 @protoo.message("/users/:username")
 def store(req, next):
-    """Store the message before it travels, so that nothing is lost on the way.
+    """Store the message before it is forwarded, so that it cannot be lost.
 
-    What this puts into `req.data` is what the messenger below forwards. A sender cannot give
-    itself another name or time.
+    The messenger below forwards the `req.data` that this handler has replaced. So a sender cannot
+    forge its name or the time.
     """
     sender, recipient = req.peer.username, req.params["username"]
     uuid, text = req.data.get("uuid"), req.data.get("text")
@@ -97,8 +97,8 @@ def store(req, next):
     try:
         db.session.commit()
     except IntegrityError:
-        # The page has sent it before, and was away for longer than the grace period or reloaded
-        # before it heard of that. Within the grace period protoo_flask sees to it.
+        # The page has sent this message before and did not get the answer: it reloaded, or was
+        # offline longer than the grace period. Within that period protoo_flask repeats the answer.
         db.session.rollback()
         stored = db.select(Message).filter_by(sender=sender, uuid=uuid)
         req.reply(100, "stored", db.session.execute(stored).scalar_one().to_dict())
@@ -107,14 +107,14 @@ def store(req, next):
 
     req.data.clear()
     req.data.update(message.to_dict())
-    # The page need not wait for the recipient to know that the message is safe, and its place in
-    # the history. The final response is the messenger's, when each device has answered.
+    # With this provisional response the page knows at once that the message is stored, and its
+    # place in the history. The messenger sends the final response when all devices have answered.
     req.reply(100, "stored", req.data)
     next()
 
 
 def keep_for_later(req, username):
-    """Answer for a user who is not online: the message is in the database already."""
+    """Answer for an offline user: the message is already in the database."""
     req.reply(202, "stored until the recipient comes online")
 
 
@@ -126,18 +126,18 @@ protoo.use(
 
 @protoo.get("/waiting")
 def waiting(req, next):
-    """Answer with what no device of this user has received; confirmed by `put /received`."""
+    """Answer with the messages that no device of this user has confirmed by `put /received`."""
     messages = Message.waiting_for(req.peer.username)
     req.reply(200, "OK", {"messages": [message.to_dict() for message in messages]})
 
 
 @protoo.put("/received")
 def received(req, next):
-    """Mark messages as delivered and tell those who sent them.
+    """Mark messages as delivered and tell their senders.
 
-    The messenger's report cannot stand in for this. It knows nothing of messages that were fetched
-    from /waiting, and comes only when the last device has answered: nobody should wait for a phone
-    that is away to see that the message is on the laptop.
+    The messenger's report cannot replace this. It does not cover messages that were fetched from
+    /waiting. And it comes only after the last device has answered: an absent phone would delay
+    the news that the laptop has the message.
     """
     ids = req.data.get("ids")
     if not isinstance(ids, list) or len(ids) > 100 or not all(is_id(item) for item in ids):
@@ -161,7 +161,7 @@ def received(req, next):
 
 @protoo.method("typing", "/users/:username")
 def typing(req, next):
-    # For a device that is away it would wait, and be wrong when it arrives.
+    # A notification to an absent device would wait, and be outdated on arrival.
     present = [peer for peer in protoo.peers(req.params["username"]) if peer.online]
     protoo.broadcast(present, "typing", {"username": req.peer.username})
     req.reply(200, "OK")
@@ -213,7 +213,7 @@ def history(req, next):
 
 @protoo.put("/history/:username")
 def read(req, next):
-    """Mark as read, and keep the user's other tabs in step."""
+    """Mark messages as read, and update the user's other tabs."""
     me, username, last = req.peer.username, req.params["username"], req.data.get("read")
     if not is_id(last):
         raise Reject(400, "data.read must be the id of a message")
@@ -234,5 +234,5 @@ def read(req, next):
 
 
 def is_id(value):
-    """Whether a value from outside may be asked for as a message's id."""
+    """Whether an untrusted value can be the id of a message."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53

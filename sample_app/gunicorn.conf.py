@@ -1,4 +1,4 @@
-"""Settings of gunicorn for this site: `gunicorn -c sample_app/gunicorn.conf.py`."""
+"""The gunicorn settings of this site: `gunicorn -c sample_app/gunicorn.conf.py`."""
 
 import os
 import signal
@@ -6,33 +6,33 @@ import signal
 wsgi_app = "sample_app:create_app()"
 bind = "0.0.0.0:" + os.environ.get("PORT", "8000")
 
-# A WebSocket stays open for hours. With gevent it costs a few KiB of memory, with the sync worker
+# A WebSocket stays open for hours. With gevent it needs a few KiB of memory. With the sync worker
 # it would occupy a whole process.
 worker_class = "gevent"
 
-# A peer can be reached only by the worker that holds its connection. One worker holds them all;
-# with two, users on different workers would not see each other.
+# Only the worker that holds a peer's connection can reach the peer. One worker holds all
+# connections. With two, users on different workers would not see each other.
 workers = 1
 
-# worker_connections need not be raised: it is about HTTP requests. A WebSocket leaves gunicorn's
-# hands after the handshake. What counts for open pages is `ulimit -n`.
+# worker_connections keeps its default: it limits only HTTP requests. gunicorn does not manage a
+# WebSocket after the handshake. The limit for open pages is `ulimit -n`.
 
-# Only for idle HTTP connections; a WebSocket is kept alive by protoo_flask's own pings. Short,
-# because the idle connections of browsers hold up a restart for as long as this.
+# For idle HTTP connections only; protoo_flask keeps a WebSocket alive with its own pings. The value
+# is small because idle connections of browsers delay a restart by this time.
 keepalive = 2
 
-# A worker that has shown no sign of life for so long is killed. With gevent this is about a handler
-# that hogs the processor, not about a connection that is merely open: no need to raise it for chat.
+# A worker without a sign of life is killed after this time. With gevent, only a handler that keeps
+# the processor busy causes this, never an open connection. So a chat does not need a higher value.
 timeout = 30
 
-# How long a restart waits for requests in progress. Open pages are told to reconnect at once, and
-# send again what was not answered, so there is nothing to gain from a long wait.
+# A restart waits this long for requests in progress. Open pages are told to reconnect at once, and
+# they repeat unanswered requests. So a longer wait has no benefit.
 graceful_timeout = 5
 
 accesslog = "-" if os.environ.get("ACCESS_LOG") else None
 
 
 def post_worker_init(worker):
-    # In a terminal Ctrl-C reaches every process of its group. Told to end twice, by it and by the
-    # master, a gevent worker would end with a traceback; the master alone is enough.
+    # In a terminal Ctrl-C reaches every process of the group, and the master stops its workers as
+    # well. A gevent worker that gets both signals ends with a traceback. The master is enough.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

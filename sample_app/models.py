@@ -1,4 +1,4 @@
-"""What the site remembers: who has ever logged in, every message, and what became of every call."""
+"""The database: users, messages, and the outcomes of calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ db = SQLAlchemy()
 
 
 class User(db.Model):
-    """Somebody who has logged in at least once."""
+    """A user that has logged in at least once."""
 
     __tablename__ = "users"
 
@@ -32,8 +32,8 @@ class User(db.Model):
 class Message(db.Model):
     """A message from one user to another. Times are seconds since the epoch.
 
-    `uuid` is made by the page that sends. A page that lost the connection before it got the
-    answer sends the message again with the same `uuid`, and the constraint keeps it single.
+    The sending page makes the `uuid`. If the page loses the connection before the answer, it sends
+    the message again with the same `uuid`. The constraint keeps it from being stored twice.
     """
 
     __tablename__ = "messages"
@@ -113,11 +113,11 @@ class Message(db.Model):
 
 
 class Call(db.Model):
-    """What became of a call, when the message is the line that tells of one.
+    """The outcome of a call, for a message that is the chat line about this call.
 
-    So a call has its place in the history, and is read or unread, like anything else that was
-    said. In a table of its own, because `create_all()` adds a table to the database of an older
-    version of this site, but no columns to a table that is there.
+    So a call has a place in the history, and is read or unread, like any other message. It has its
+    own table because `create_all()` can add a table to the database of an older version of this
+    site, but cannot add columns to an existing table.
     """
 
     __tablename__ = "calls"
@@ -125,9 +125,9 @@ class Call(db.Model):
     message_id = db.Column(db.Integer, db.ForeignKey("messages.id"), primary_key=True)
     outcome = db.Column(db.String(20), nullable=False)
     has_video = db.Column(db.Boolean, nullable=False)
-    duration = db.Column(db.Float)  # seconds, if it was answered
+    duration = db.Column(db.Float)  # seconds, if the call was answered
 
-    #: outcomes of which the callee ought to know
+    #: outcomes that count as a missed call for the callee
     MISSED = ("busy", "canceled", "failed", "unanswered")
 
     @property

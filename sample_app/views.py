@@ -29,7 +29,7 @@ pages = Blueprint("pages", __name__)
 def refuse_forms_of_other_sites():
     """Refuse a form that another site's page sends in the user's name (CSRF).
 
-    Browsers say in `Origin` whose page sent a form. The session cookie is SameSite=Lax besides.
+    Browsers name the site of the form in `Origin`. The session cookie is also SameSite=Lax.
     """
     origin = request.headers.get("Origin")
     if request.method == "POST" and origin and urlsplit(origin).netloc != request.host:
@@ -78,7 +78,7 @@ def logout():
 
 
 def remember(username):
-    """Make sure that the database knows a user whose cookie is good."""
+    """Add a user with a valid cookie to the database, unless it is there already."""
     if User.named(username) is None:
         db.session.add(User(username=username))
         db.session.commit()

@@ -9,7 +9,7 @@ from typing import Any, Iterator
 import pytest
 
 from protoo_flask import signals
-from protoo_flask.site.site import LiveApp
+from protoo_flask.site.site import Site
 
 #: Seconds that threads which are about to end may take.
 PATIENCE = 5.0
@@ -20,17 +20,17 @@ SIGNALS = [signal for signal in vars(signals).values() if hasattr(signal, "recei
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fail a test after which a thread runs, a peer is listed or a signal has a receiver."""
-    live_apps = []
-    init = LiveApp.__init__
+    sites = []
+    init = Site.__init__
 
-    def remember(self: LiveApp, *args: Any) -> None:
+    def remember(self: Site, *args: Any) -> None:
         init(self, *args)
-        live_apps.append(self)
+        sites.append(self)
 
-    monkeypatch.setattr(LiveApp, "__init__", remember)
+    monkeypatch.setattr(Site, "__init__", remember)
     receivers = {signal: set(signal.receivers) for signal in SIGNALS}
     yield
-    assert [peer for live in live_apps for peer in live.peers()] == []
+    assert [peer for site in sites for peer in site.peers()] == []
     left = {signal.name: set(signal.receivers) - receivers[signal] for signal in SIGNALS}
     assert {name: found for name, found in left.items() if found} == {}
     deadline = time.monotonic() + PATIENCE

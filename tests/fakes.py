@@ -7,16 +7,19 @@ import itertools
 import json
 import logging
 import threading
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
 from protoo_flask.core.application import Application
 from protoo_flask.core.close_codes import ABNORMAL_CLOSURE, NORMAL_CLOSURE
 from protoo_flask.core.deadlines import Deadlines
-from protoo_flask.core.events import Event
+from protoo_flask.core.events import SiteEvent
 from protoo_flask.core.inbox import Inbox
-from protoo_flask.core.peers.peer import Identity
+from protoo_flask.core.link import Unsent
+from protoo_flask.core.peers.directory import Identity
 from protoo_flask.core.routing.layer import RoutingOptions
 from protoo_flask.core.routing.router import Router
+from protoo_flask.core.runtime import Limits, TimeLimits
+from protoo_flask.core.wire.dialect import PROTOO, Dialect
 
 
 class FakeTimer:
@@ -29,7 +32,7 @@ class FakeTimer:
 
 
 class FakeEvent:
-    """Nothing else runs while a test waits: what would wake it happens in ``on_wait``."""
+    """Nothing else runs while a test waits: the functions in ``on_wait`` wake it."""
 
     def __init__(self, scheduler: FakeScheduler) -> None:
         self._scheduler = scheduler
@@ -54,7 +57,7 @@ class FakeEvent:
 
 
 class FakeScheduler:
-    """Time passes when a test says so; what is spawned runs at once."""
+    """Time passes when a test says so; a spawned function runs at once."""
 
     preempts = True  # some tests have threads
 
@@ -92,7 +95,7 @@ class FakeScheduler:
         return sum(not isinstance(owner, Deadlines) or len(owner) > 0 for owner in owners)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, and what is due happen in order."""
+        """Let time pass; timers that are due fire in order."""
         end = self.time + seconds
         while self._timers and self._timers[0][0] <= end:
             self.time, _, timer = heapq.heappop(self._timers)
@@ -109,32 +112,67 @@ class FakeScheduler:
         return True
 
 
+def postpone(calls: list[Any]) -> Callable[..., None]:
+    """Return a ``spawn`` that keeps its calls for the test, but for the handling of requests."""
+
+    def spawn(function: Callable[..., Any], *args: Any) -> None:
+        if function.__name__ == "_handle":
+            function(*args)
+        else:
+            calls.append((function, *args))
+
+    return spawn
+
+
 class FakeLink:
-    """Collects what is sent."""
+    """Collects the messages that are sent."""
 
     def __init__(self) -> None:
         self.payloads: list[bytes] = []
         self.closed: tuple[int, str] | None = None
         #: Messages that it has taken, and cannot send.
-        self.unsent: list[bytes] = []
+        self.unsent: Unsent = []
         self.is_stuck = False
+        self.is_paused = False
 
-    def send(self, payload: bytes) -> bool:
+    @property
+    def outbox(self) -> FakeLink:
+        return self
+
+    def send_text(self, payload: bytes, id: int | None = None) -> bool:
+        # A test may put another function in the place of send().
+        return self.send(payload, id)
+
+    def send(self, payload: bytes, id: int | None = None) -> bool:
         if self.closed is not None:
             return False
-        (self.unsent if self.is_stuck else self.payloads).append(payload)
+        if self.is_stuck:
+            self.unsent.append((payload, id))
+        else:
+            self.payloads.append(payload)
         return True
 
     def retire(self, code: int, reason: str) -> None:
         self.close(code, reason)
 
-    def take_unsent(self) -> list[bytes]:
+    def fail(self, code: int, reason: str) -> bool:
+        was_open = self.closed is None
+        self.close(code, reason)
+        return was_open
+
+    def take_unsent(self) -> Unsent:
         unsent, self.unsent = self.unsent, []
         return unsent
 
     def close(self, code: int, reason: str) -> None:
         if self.closed is None:
             self.closed = (code, reason)
+
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
 
     def take(self) -> dict[str, Any]:
         """Take the oldest message that was sent."""
@@ -146,21 +184,21 @@ class FakeLink:
         return [self.take() for _ in list(self.payloads)]
 
 
-class FakeHost:
-    """Runs everything at once and keeps what it is told."""
+class FakeFramework:
+    """Runs everything at once and keeps the events and errors that it is told of."""
 
     def __init__(self) -> None:
-        self.logger = logging.getLogger("tests.host")
+        self.logger = logging.getLogger("tests.framework")
         #: Called with each event, like the listeners of a site.
-        self.on_event: list[Callable[[Event], Any]] = []
+        self.on_event: list[Callable[[SiteEvent], Any]] = []
         self.told: list[tuple[str, str]] = []
         self.errors: list[Any] = []
 
     def run(self, function: Callable[..., Any], *args: Any) -> None:
-        """What the contexts of all peers do; a test may have them do something else."""
+        """Run code of the site, for the contexts of all peers; a test may replace it."""
         function(*args)
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: SiteEvent) -> None:
         subject = event.subject
         self.told.append((event.name, getattr(subject, "username", subject)))
         for function in self.on_event:
@@ -176,33 +214,47 @@ class FakeHost:
 class FakeContext:
     """Runs code of the site as the host says."""
 
-    def __init__(self, host: FakeHost) -> None:
-        self.host = host
+    def __init__(self, framework: FakeFramework) -> None:
+        self.framework = framework
 
     def run(self, function: Callable[..., Any], *args: Any) -> None:
-        self.host.run(function, *args)
+        self.framework.run(function, *args)
 
 
 class FakeClient:
-    """A client joined to the core in memory: what it sends is handled before ``send`` returns."""
+    """A client joined to the core in memory: its messages are handled before ``send`` returns."""
 
-    def __init__(self, core: Core, username: str, uuid: str, data: Any = None) -> None:
-        self.link = FakeLink()
-        self._registry = core.application.registry
+    #: A subclass with another one writes and reads the messages of its :attr:`link`.
+    dialect: Dialect = PROTOO
+
+    def __init__(
+        self,
+        core: Core,
+        username: str,
+        uuid: str,
+        data: Any = None,
+        link: FakeLink | None = None,
+    ) -> None:
+        self.link = FakeLink() if link is None else link
         self.inbox: Inbox = core.application.connect(
-            Identity(username, uuid, data), self.link, FakeContext(core.host)
+            Identity(username, uuid, data),
+            self.link,
+            FakeContext(core.framework),
+            dialect=self.dialect,
         )
         self.peer = self.inbox.peer
-        self.inbox.introduce()
+        self.inbox.open()
         self._ids = itertools.count(1)
 
     def send_raw(self, payload: bytes) -> None:
-        request = self.inbox.receive(payload)
-        if request is not None:
-            self.inbox.handle(request)
+        self.inbox.receive(payload)
 
     def send(self, message: dict[str, Any]) -> None:
-        self.send_raw(json.dumps(message).encode())
+        self.send_raw(self.encode(message))
+
+    def encode(self, message: dict[str, Any]) -> bytes:
+        """Write a message as this client does."""
+        return json.dumps(message).encode()
 
     def request(self, method: str, path: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
         """Send a request and take the first thing that comes back."""
@@ -232,7 +284,7 @@ class FakeClient:
         """Lose the connection, as its transport tells the core."""
         if self.link.closed is None:
             self.link.closed = (code, "")
-        self._registry.disconnect(self.peer, self.link, code)
+        self.inbox.closed(code)
 
     def leave(self) -> None:
         """Close the connection with 1000."""
@@ -245,8 +297,13 @@ class FakeClient:
         return self.link.take_all()
 
 
+C = TypeVar("C", bound=FakeClient)
+
+
 class Core:
     """An application with a clock of its own; the first client closes the registration."""
+
+    scheduler_class = FakeScheduler
 
     def __init__(
         self,
@@ -255,19 +312,39 @@ class Core:
         **options: Any,
     ) -> None:
         self.routing_options = routing_options or RoutingOptions()
-        self.scheduler = FakeScheduler()
-        self.host = FakeHost()
+        self.scheduler = self.scheduler_class()
+        self.framework = FakeFramework()
         self.router = Router() if router is None else router
         self.owner = object()
-        options.setdefault("request_timeout", 10)
-        options.setdefault("session_timeout", 120)
-        options.setdefault("response_timeout", None)
-        options.setdefault("max_peers_per_user", 16)
-        options.setdefault("first_id", lambda: 100)
         self.application = Application(
-            self.owner, self.router, self.host, self.scheduler, **options
+            self.owner,
+            self.router,
+            self.framework,
+            self.scheduler,
+            TimeLimits(
+                options.pop("request_timeout", 10),
+                options.pop("session_timeout", 120),
+                options.pop("response_timeout", None),
+                options.pop("grace_period", 0),
+                options.pop("detection_time", 0),
+            ),
+            Limits(
+                options.pop("max_peers_per_user", 16),
+                options.pop("max_waiting", 1024 * 1024),
+                options.pop("parallel_requests", 1),
+            ),
+            first_id=options.pop("first_id", lambda: 100),
+            **options,
         )
 
-    def connect(self, username: str = "alice", uuid: str = "a1", data: Any = None) -> FakeClient:
+    def connect(
+        self,
+        username: str = "alice",
+        uuid: str = "a1",
+        data: Any = None,
+        *,
+        link: FakeLink | None = None,
+        kind: type[C] = FakeClient,  # type: ignore[assignment]
+    ) -> C:
         self.router.freeze(self.routing_options)
-        return FakeClient(self, username, uuid, data)
+        return kind(self, username, uuid, data, link)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask, session
 
 from protoo_flask.core.inbox import Inbox
-from protoo_flask.core.peers.peer import Identity
+from protoo_flask.core.peers.directory import Identity
 from protoo_flask.site.contexts import HandshakeContext
 
 from .fakes import FakeLink, FakeScheduler
@@ -24,5 +24,5 @@ def join(app: Flask, username: str = "alice", uuid: str = "a1") -> Inbox:
         session["username"] = username
         kept = HandshakeContext(app, context.request, context.session)
     inbox = application.connect(Identity(username, uuid), FakeLink(), kept)
-    inbox.introduce()
+    inbox.open()
     return inbox

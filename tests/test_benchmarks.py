@@ -253,7 +253,7 @@ def test_the_report_has_medians_spreads_ratios_and_verdicts():
     assert f"{OURS:15}  11.0 (10.0 to 12.0)" in text
     assert f"{PROTOO_SERVER}  22.0 (22.0 to 22.0)" in text
     assert "2.00\n" in text
-    assert "a request, to protoo-server 4" in text
+    assert "a request, compared with protoo-server 4" in text
     assert "0.5 x         holds" in text
     assert "not measured" in text
     assert "- failed: relay: no answer within 30 seconds\n- crowd: not asked for" in text

@@ -10,7 +10,7 @@ import pytest
 from flask import g, session
 from flask_login import LoginManager, UserMixin, login_user, logout_user
 
-from protoo_flask.core.peers.peer import Identity
+from protoo_flask.core.peers.directory import Identity
 from protoo_flask.site.contexts import HandshakeContext
 
 from .fakes import FakeLink, FakeScheduler

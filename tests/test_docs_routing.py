@@ -23,7 +23,7 @@ from protoo_flask.core.routing.matching.patterns import compile_pattern
 from protoo_flask.core.routing.regex.linear_regex import LinearRegex
 from protoo_flask.core.routing.router import Router
 from protoo_flask.settings import Settings
-from protoo_flask.site.flask_framework import FlaskHost
+from protoo_flask.site.flask_framework import FlaskFramework
 
 from .fakes import Core, FakeClient
 
@@ -205,7 +205,7 @@ def test_an_example_does_what_its_transcript_says(example, caplog):
     }
     exec(compile(example.source, EXAMPLE_FILE, "exec"), namespace)
     core = Core(protoo.router, response_timeout=Settings.response_timeout)
-    core.host.describe_error = FlaskHost(None, {}).describe_error
+    core.framework.describe_error = FlaskFramework(None, {}).describe_error
     client = core.connect()
     transcript = ""
     for line in example.transcript.splitlines():

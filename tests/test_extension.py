@@ -10,7 +10,7 @@ from flask import url_for
 from protoo_flask import Protoo, Reject, Request
 from protoo_flask.core.errors import RegistrationClosed, UsageError
 from protoo_flask.core.routing.methods import MethodDecorators
-from protoo_flask.site import site as live
+from protoo_flask.site import site as site_module
 
 from .fakes import FakeScheduler
 from .joining import join, make_app
@@ -188,11 +188,11 @@ def test_registration_closes_at_the_first_connection():
 
 def test_the_first_two_clients_may_come_at_once(monkeypatch):
     app = make_app()
-    live_app = Protoo(app) and app.extensions["protoo"]
+    site = Protoo(app) and app.extensions["protoo"]
     opened = []
-    second = threading.Thread(target=lambda: opened.append(live_app.open(FakeScheduler())))
+    second = threading.Thread(target=lambda: opened.append(site.open(FakeScheduler())))
 
-    class SlowApplication(live.Application):
+    class SlowApplication(site_module.Application):
         def __init__(self, *args, **options):
             if not opened and second.ident is None:
                 # While the first is being made, another thread asks for one as well.
@@ -200,8 +200,8 @@ def test_the_first_two_clients_may_come_at_once(monkeypatch):
                 second.join(0.2)
             super().__init__(*args, **options)
 
-    monkeypatch.setattr(live, "Application", SlowApplication)
-    opened.append(live_app.open(FakeScheduler()))
+    monkeypatch.setattr(site_module, "Application", SlowApplication)
+    opened.append(site.open(FakeScheduler()))
     second.join()
 
     assert len(opened) == 2

@@ -21,21 +21,20 @@ class Site:
         self.app = make_app(name)
         self.protoo = Protoo() if protoo is None else protoo
         self.protoo.init_app(self.app)
-        self.live = self.app.extensions["protoo"]
+        self.state = self.app.extensions["protoo"]
 
     def connect(self):
         return join(self.app)
 
     def send(self, inbox, path="/"):
-        request = inbox.receive(b'{"method": "get", "path": "%s", "id": 1}' % path.encode())
-        inbox.handle(request)
+        inbox.receive(b'{"method": "get", "path": "%s", "id": 1}' % path.encode())
 
 
 @pytest.fixture
 def site():
     site = Site()
     yield site
-    site.live.close()
+    site.state.close()
 
 
 @contextlib.contextmanager
@@ -150,8 +149,8 @@ def test_receivers_of_another_app_are_not_told():
         site.connect()
         assert told == []
         other.connect()
-    site.live.close()
-    other.live.close()
+    site.state.close()
+    other.state.close()
 
     assert told == ["other"]
 

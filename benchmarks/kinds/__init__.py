@@ -1,4 +1,4 @@
-"""The kinds of things that are measured, one module each."""
+"""The kinds of measurements, one module each."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ KINDS: dict[str, Kind] = {
         flat.KIND,
     )
 }
-#: Those of a short run.
+#: The kinds in a short run.
 SHORT_KINDS = ("request", "relay", "memory")

@@ -1,10 +1,10 @@
 """A message to 1000 peers: CPU time for each recipient.
 
-``message`` to a room of 1000, which the room writes once and sends to all its members. The
-other way, a handler that calls ``peer.notify()`` for each of ``protoo.peers()``, is shown
-beside it, and so is the same loop with protoo-server 4.
+The first way is ``message`` to a room of 1000: the room encodes it once and sends it to all
+its members. The second way is a handler that calls ``peer.notify()`` for each of
+``protoo.peers()``. The same loop is also measured with protoo-server 4.
 
-What it should cost: at most 12 microseconds for each recipient, in a room.
+Target: at most 12 microseconds for each recipient, in a room.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run(run: Run) -> None:
 
 
 def join(clients: Sequence[Client]) -> None:
-    """Let all into the room, and hear of all the others who came."""
+    """Let all clients join the room, and read the notifications about the other members."""
     for client in clients:
         wire, id = _wire(client), client.next_id()
         answer = client.call(wire.request_to("session", ROOM, id, {}))
@@ -55,7 +55,7 @@ def join(clients: Sequence[Client]) -> None:
 
 
 def skip_until_answered(client: Client) -> None:
-    """Make a request, and leave out what comes before the answer."""
+    """Make a request, and drop the messages before its answer."""
     id = client.next_id()
     message = client.call(client.wire.request(id))
     while b'"id":' not in message or json.loads(message).get("id") != id:
@@ -64,7 +64,7 @@ def skip_until_answered(client: Client) -> None:
 
 
 def measure(server: Server, clients: Sequence[Client], has_rooms: bool) -> Mapping[str, float]:
-    """Let one talk to all others, by each of the ways there are."""
+    """Let one client talk to all others, in each way that the server has."""
     figures = {LOOP: measure_way(server, clients, "put", "/broadcast")}
     if has_rooms:
         figures[IN_ROOM] = measure_way(server, clients, "message", ROOM)

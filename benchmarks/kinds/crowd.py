@@ -1,14 +1,14 @@
 """10 000 idle peers on one worker, while 64 connections make 1000 requests a second.
 
-The idle ones answer the server's pings, as clients do. Requests are sent when they are due,
-whatever has become of the earlier ones, and their latency counts from then on.
+The idle peers answer the server's pings, as clients do. Each request is sent at its due time,
+even if earlier ones are not answered yet. Its latency counts from the due time.
 
-Each server has its crowd alone: two crowds are more than the files that a process may
-usually have open. So there are no ratios here. And there is one measurement, longer than
-it takes until everybody has been pinged: the median of several would leave out what
-happens rarely, which is what percentiles of latencies are about.
+Only one server runs at a time, because a process usually may not open enough files for two
+crowds. So there are no ratios here. There is only one measurement, long enough for a ping to
+every peer. A median of several measurements would hide rare events, and high percentiles are
+there to show them.
 
-What it should be: the 99th percentile of the latencies at most 20 ms.
+Target: the 99th percentile of the latencies is at most 20 ms.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ def run(run: Run) -> None:
 
 
 def affordable(run: Run, wanted: int) -> int:
-    """Return how large a crowd may be; note it when that is not what was wanted."""
+    """Return the possible size of a crowd, and note it if it is less than wanted."""
     spare = run.sizes.connections + 100
     size = min(wanted, machine.raise_file_limit() - spare)
     if size < wanted:
         run.results.leave_out(
-            f"crowds of {wanted} peers: {size} it was, for a process may not have more files "
-            f"open here (ulimit -n)"
+            f"crowds of {wanted} peers: only {size}, because a process may not open more files "
+            f"here (ulimit -n)"
         )
     return size
 
@@ -63,7 +63,7 @@ def run_one(run: Run, entry: Entry, size: int) -> None:
 def measure(
     run: Run, server: Server, callers: Sequence[Client], idle: Sequence[Client]
 ) -> Mapping[str, float]:
-    """Let some talk for a while."""
+    """Let some clients make requests for a while."""
     sizes = run.sizes
     before = server.cpu_seconds()
     latencies = run_open_loop(callers, idle, sizes.crowd_rate, sizes.crowd_seconds)

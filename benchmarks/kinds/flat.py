@@ -1,17 +1,17 @@
-"""What a request costs with 10, 100, 1000 and 10 000 connected peers.
+"""The cost of a request with 10, 100, 1000 and 10 000 connected peers.
 
-As many make requests in each crowd as there are in the smallest; the others are idle. (64
-in one and 10 in another would be two differences at once: how many answers a server finds
-to do each time it looks matters, too.)
+The number of peers that make requests is the same in each crowd: the size of the smallest
+one. All other peers are idle. (With 10 callers in one crowd and 64 in another, two things
+would differ: the cost also depends on how many requests wait each time the server looks.)
 
-All on one server: processes of the same code, each with a crowd of its own, were found to
-differ by a fifth. In each round the crowd grows and shrinks again, and the sizes on the
-way are measured both times, so that a machine that is getting slower meanwhile is so for
-all of them. And because a round takes half a minute, in which a virtual machine may change
-its speed, each figure is also taken as a multiple of what the floor (``recv`` and ``send``)
-took right before and after; the target is for these.
+All sizes are measured on one server: two processes of the same code, each with its own crowd,
+differed by up to a fifth. In each round the crowd grows and shrinks again, and each size on the
+way is measured both times. So a machine that becomes slower during the round does so for all
+sizes. A round takes half a minute, in which a virtual machine may change its speed. So each
+figure is also divided by the cost of the floor (``recv`` and ``send``) right before and after.
+The target is for these quotients.
 
-What it should cost: the same, within 15 %.
+Target: the same cost, within 15 %.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ ROUNDS = 5
 
 
 class Subject:
-    """A server, its talkers, and a floor to compare with.
+    """A server, its callers, and a floor to compare with.
 
-    :ivar found: what a request costs, in microseconds and in floors, by crowd size.
+    :ivar found: the cost of a request, in microseconds and in floors, by crowd size.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Subject:
         self.found: dict[int, list[tuple[float, float]]] = {}
 
     def grow_and_shrink(self, sizes: Sequence[int], idle: Sequence[Client] = ()) -> None:
-        """Measure with the crowd there is, with each larger one, and with this one again."""
+        """Measure with the current crowd, with each larger one, and with this one again."""
         size = len(self._callers) + len(idle)
         self.measure(idle)
         larger = [other for other in sizes if other > size]
@@ -69,11 +69,12 @@ class Subject:
         self.measure(idle)
 
     def measure(self, idle: Sequence[Client]) -> None:
-        """Let some talk for a while.
+        """Let the callers make requests for a while.
 
-        Before that, pings are answered that came in between, and garbage is collected:
-        connecting thousands makes Python look through everything soon, for half a second,
-        which is not what a request costs. (What that does to latencies, ``crowd`` tells.)
+        Before that, the idle clients answer waiting pings, and the server collects garbage.
+        After thousands of new connections Python soon runs a full collection, which takes half
+        a second and is not part of the cost of a request. (``crowd`` shows its effect on
+        latencies.)
         """
         seconds = self._run.sizes.seconds
         self._server.collect()
@@ -88,7 +89,7 @@ class Subject:
 def cost(
     server: Server, callers: Sequence[Client], seconds: float, idle: Sequence[Client] = ()
 ) -> float:
-    """Return the microseconds of CPU time that a request takes."""
+    """Return the CPU time of a request in microseconds."""
     before = server.cpu_seconds()
     latencies = run_closed_loop(callers, seconds, idle=idle)
     return (server.cpu_seconds() - before) / len(latencies) * 1e6
@@ -123,12 +124,12 @@ def peers(server: str, size: int) -> str:
 
 
 def size_of(name: str) -> int:
-    """Return how many peers are in the name that :func:`peers` has made."""
+    """Return the number of peers in a name made by :func:`peers`."""
     return int(name.split()[-2])
 
 
 def unevenness(results: Results) -> float | None:
-    """Return the ratio of the largest cost to the smallest, if there is more than one."""
+    """Return the ratio of the largest cost to the smallest, if there are several sizes."""
     servers = [name for name in results.servers("flat") if name.startswith(f"{OURS}, ")]
     if len(servers) < 2:
         return None
@@ -143,5 +144,5 @@ KIND = Kind(
     "a request and its reply, with so many connected peers",
     run,
     (Metric("floors", "CPU, of the floor's", "x"), CPU),
-    (Target("the dearest crowd size, to the cheapest", LIMIT, "x", unevenness),),
+    (Target("the most expensive crowd size, compared with the cheapest", LIMIT, "x", unevenness),),
 )

@@ -1,9 +1,9 @@
-"""A handshake, up to where a first message could be sent.
+"""A handshake, up to the point where the first message could be sent.
 
-With this project it has a Flask session cookie, which the site checks; with Socket.IO it
-includes opening its own session. Closing is not included.
+With this project the handshake has a Flask session cookie, which the site checks. With
+Socket.IO it includes opening a Socket.IO session. Closing is not included.
 
-What it should cost: at most 1.5 times what it does with protoo-server 4, which checks nothing.
+Target: at most 1.5 times the cost with protoo-server 4, which checks nothing.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from ..run import Run
 from ..targets import ratio
 from .kind import CPU, Kind, WarmUp
 
-#: Seconds in which a server finishes what it does after it has answered the last handshake.
+#: Seconds in which a server finishes its work after the answer to the last handshake.
 AFTERWORK = 0.05
 
 
 def run(run: Run) -> None:
     """Measure all servers in turn."""
     warm_up = WarmUp(run)
-    # A user of the last round may not have been taken off the books yet.
+    # Every user has a new number, as the server may not have removed those of the last round yet.
     numbers = itertools.count()
     with run.running(OURS, PROTOO_SERVER, SOCKET_IO, FLASK_SOCK, FLASK_SOCKETIO) as servers:
         run.alternate(
@@ -40,7 +40,7 @@ def run(run: Run) -> None:
 def measure(
     run: Run, warm_up: WarmUp, numbers: Iterator[int], server: Server
 ) -> Mapping[str, float]:
-    """Connect some clients, one after the other."""
+    """Connect some clients one after the other."""
     seconds = warm_up.seconds(server)
     begin = time.perf_counter()
     while time.perf_counter() < begin + seconds:
@@ -67,7 +67,7 @@ KIND = Kind(
     (CPU,),
     (
         ratio(
-            "a handshake, to protoo-server 4",
+            "a handshake, compared with protoo-server 4",
             1.5,
             Key("handshake", OURS, "cpu"),
             Key("handshake", PROTOO_SERVER, "cpu"),

@@ -1,4 +1,4 @@
-"""What a kind of measurement consists of."""
+"""The parts of a kind of measurement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..targets import Target
 
 
 class Metric(NamedTuple):
-    """A figure that is shown."""
+    """A figure in the report."""
 
     name: str
     title: str
@@ -19,11 +19,12 @@ class Metric(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """One thing that is measured.
+    """One kind of measurement.
 
-    :ivar title: what one figure is of.
-    :ivar run: measures it with all servers that it is for.
-    :ivar metrics: what is shown; the first one also as a ratio to this project.
+    :ivar title: a description of the measured thing.
+    :ivar run: measures it with all servers that support it.
+    :ivar metrics: the figures in the report; the first one is also shown as a ratio to this
+        project.
     """
 
     name: str
@@ -44,7 +45,7 @@ def latencies_in_ms(latencies: list[float], *shares: float) -> dict[str, float]:
 
 
 class WarmUp:
-    """How long a server is to be warmed up: longer before its first measurement."""
+    """The warm-up time of a server, which is longer before its first measurement."""
 
     def __init__(self, run: Run) -> None:
         self._sizes = run.sizes

@@ -1,11 +1,11 @@
-"""What an idle connection keeps in memory, before and after its first request.
+"""The memory of an idle connection, before and after its first request.
 
-The private memory of the process (pages that no other process has) with the second 1000
-connections, less that with the first 1000: what a server needs for itself, and to have
-served anybody at all, is not counted. All servers collect their garbage first. Each is
-started anew for this: memory that somebody has left would hide what the next one takes.
+This is the growth of the process's private memory (pages that no other process has) by the
+second 1000 connections. The base memory of a server, and the memory for its first use, are
+in the first 1000 and do not count. All servers collect their garbage first. Each server is
+started anew for this, because memory freed by earlier connections would hide the growth.
 
-What it should be: at most 20 KiB.
+Target: at most 20 KiB.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def run(run: Run) -> None:
 
 
 def measure(run: Run, entry: Entry) -> Mapping[str, float]:
-    """Start a server, connect two crowds and weigh the second."""
+    """Start a server, connect two crowds, and return the memory of the second."""
     idle = run.sizes.idle
     with run.start([entry]) as [server]:
         with server.clients(idle, learn=1):
@@ -41,13 +41,13 @@ def measure(run: Run, entry: Entry) -> Mapping[str, float]:
                     client.learn(1)
                 after = weigh(server)
     if first is None or silent is None or after is None:
-        run.results.leave_out("memory: this system does not tell it")
+        run.results.leave_out("memory: this system does not report it")
         return {}
     return {"idle": (after - first) / idle / 1024, "silent": (silent - first) / idle / 1024}
 
 
 def weigh(server: Server) -> int | None:
-    """Return the private memory; a second look, when the first request for it has left."""
+    """Return the private memory: the second reading, as the first request for it uses some."""
     server.private_bytes()
     return server.private_bytes()
 

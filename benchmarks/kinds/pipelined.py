@@ -1,8 +1,8 @@
 """16 requests at once on one connection, and one at a time.
 
-What it should cost: at once, a request is not slower than alone, neither in CPU time nor
-by the clock. (Answers that are written one by one, to a client that waits for all of them,
-may wait for its delayed acknowledgements: 40 ms each.)
+Target: at once, a request is not slower than alone, neither in CPU time nor in wall time.
+(If a server writes the answers one by one to a client that waits for all of them, each may
+wait for a delayed TCP acknowledgement of 40 ms.)
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def run(run: Run) -> None:
 
 
 def measure(run: Run, warm_up: WarmUp, server: Server) -> Mapping[str, float]:
-    """Let one client make its requests alone, and then many at once."""
+    """Let one client make many requests at once, and then one at a time."""
     figures = {}
     with server.clients(1, learn=4 * DEPTH) as [client]:
         run_pipelined(client, warm_up.seconds(server), DEPTH)
@@ -58,7 +58,7 @@ KIND = Kind(
         for depth in (DEPTH, 1)
     ),
     (
-        _limit(f"CPU of a request, {DEPTH} at once, to one at a time", "cpu"),
-        _limit(f"time of a request, {DEPTH} at once, to one at a time", "clock"),
+        _limit(f"CPU of a request, {DEPTH} at once, compared with one at a time", "cpu"),
+        _limit(f"time of a request, {DEPTH} at once, compared with one at a time", "clock"),
     ),
 )

@@ -1,6 +1,6 @@
-"""A change of presence, told to 1000 watchers: CPU time for each of them.
+"""A change of presence, sent to 1000 watchers: CPU time for each of them.
 
-What it should cost: at most 12 microseconds for each watcher.
+Target: at most 12 microseconds for each watcher.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def run(run: Run) -> None:
 
 
 def measure(server: Server, watched: Client, watchers: Sequence[Client]) -> Mapping[str, float]:
-    """Let somebody be here and away in turn."""
+    """Let one peer publish several changes of its status."""
     wire = _wire(watched)
     ids = [watched.next_id() for _ in range(CHANGES)]
     statuses = [f"status {id}" for id in ids]
@@ -73,5 +73,5 @@ KIND = Kind(
     "a change of presence, told to 1000 watchers, for each of them",
     run,
     (CPU,),
-    (figure("a change told to 1000 watchers, for each", 12, "µs", Key("presence", OURS, "cpu")),),
+    (figure("a change sent to 1000 watchers, for each", 12, "µs", Key("presence", OURS, "cpu")),),
 )

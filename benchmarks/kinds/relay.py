@@ -1,9 +1,9 @@
 """A relayed message: sender, messenger, other peer, and its response back to the sender.
 
-64 senders, each with a peer of its own to write to, through ``p2p_messenger``; with
-protoo-server 4 through the few lines that such a relay takes there.
+There are 64 senders, and each one writes to its own peer through ``p2p_messenger``. With
+protoo-server 4 the relay is the few lines that it takes there.
 
-What it should cost: at most 2.2 times what a routed request does.
+Target: at most 2.2 times the cost of a routed request.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .kind import CPU, LATENCIES, Kind, WarmUp, latencies_in_ms
 
 
 def run(run: Run) -> None:
-    """Measure both servers in turn, and a plain request right before each, to compare with."""
+    """Measure both servers in turn, each right after a plain request to compare with."""
     warm_up = WarmUp(run)
     with run.running(OURS, PROTOO_SERVER) as servers:
         run.alternate(
@@ -33,7 +33,7 @@ def run(run: Run) -> None:
 
 
 def measure(run: Run, warm_up: WarmUp, server: Server) -> Mapping[str, float]:
-    """Let everybody make requests for a while, and then write to the others."""
+    """Let the senders make requests for a while, and then write to their peers."""
     sizes = run.sizes
     with server.clients(sizes.connections, learn=sizes.exchanges) as senders:
         with server.clients(sizes.connections, prefix="peer") as peers:
@@ -55,7 +55,7 @@ def measure(run: Run, warm_up: WarmUp, server: Server) -> Mapping[str, float]:
 
 
 def learn_messages(senders: Sequence[Client], peers: Sequence[Client], count: int) -> None:
-    """Let each sender write to its peer, look at the answers, and keep them."""
+    """Let each sender write to its peer; check the answers and store them."""
     for sender, peer in zip(senders, peers):
         wire = sender.wire
         assert isinstance(wire, Protoo)
@@ -77,7 +77,7 @@ KIND = Kind(
     (CPU, *LATENCIES),
     (
         ratio(
-            "a relayed message, to a request",
+            "a relayed message, compared with a request",
             2.2,
             Key("relay", OURS, "cpu"),
             Key("relay", OURS, "request cpu"),

@@ -1,11 +1,12 @@
 """A routed request and its reply.
 
-64 connections, each of which sends its next request when the reply is there. With this
-project, the request passes a logger, and a handler at ``/item/:id`` answers with the
-parameter. With a teardown function on the app, each message has an app context of its own.
+There are 64 connections. Each one sends its next request after the reply to the last. With
+this project, the request passes a logger, and a handler at ``/item/:id`` answers with the
+parameter. With a teardown function on the app, each message has its own app context.
 
-What it should cost: no more than with protoo-server 4 on Node, a third of what a flask-sock
-echo does, and 0.066 of Flask-SocketIO; with a teardown function at most 1.35 times that.
+Targets: at most the cost with protoo-server 4 on Node, a third of the cost of a flask-sock
+echo, and 0.066 of the cost with Flask-SocketIO. With a teardown function, at most 1.35 times
+the cost without.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def run(run: Run) -> None:
 
 
 def measure(run: Run, warm_up: WarmUp, server: Server) -> Mapping[str, float]:
-    """Connect, warm up, and let everybody talk for a while."""
+    """Connect, warm up, and let all clients make requests for a while."""
     sizes = run.sizes
     with server.clients(sizes.connections, learn=sizes.exchanges) as clients:
         run_closed_loop(clients, warm_up.seconds(server))
@@ -65,9 +66,11 @@ KIND = Kind(
     run,
     (CPU, *LATENCIES),
     (
-        _limit("a request, to protoo-server 4", 1.0, OURS, PROTOO_SERVER),
-        _limit("a request, to a bare flask-sock echo", 0.33, OURS, FLASK_SOCK),
-        _limit("a request, to Flask-SocketIO", 0.066, OURS, FLASK_SOCKETIO),
-        _limit("a request with a teardown function, to one without", 1.35, TEARDOWN, OURS),
+        _limit("a request, compared with protoo-server 4", 1.0, OURS, PROTOO_SERVER),
+        _limit("a request, compared with a bare flask-sock echo", 0.33, OURS, FLASK_SOCK),
+        _limit("a request, compared with Flask-SocketIO", 0.066, OURS, FLASK_SOCKETIO),
+        _limit(
+            "a request with a teardown function, compared with one without", 1.35, TEARDOWN, OURS
+        ),
     ),
 )

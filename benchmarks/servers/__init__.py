@@ -1,1 +1,1 @@
-"""The servers, one file each: the smallest honest site for each of them."""
+"""The servers, one file each: for each, the smallest site that is a fair comparison."""

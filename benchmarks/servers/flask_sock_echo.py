@@ -1,4 +1,4 @@
-"""flask-sock: an echo, and nothing else."""
+"""flask-sock: a plain echo."""
 
 from __future__ import annotations
 

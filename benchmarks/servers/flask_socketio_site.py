@@ -1,4 +1,4 @@
-"""Flask-SocketIO on gevent: an event that is acknowledged with what it asks for."""
+"""Flask-SocketIO on gevent: the acknowledgement of an event has the requested item."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The floor: ``recv`` and ``send`` in a greenlet, no WebSocket, no JSON, the same answer always.
+"""The floor: ``recv`` and ``send`` in a greenlet, no WebSocket, no JSON, always the same answer.
 
-What is below this, no server on gevent can have.
+No server on gevent can be cheaper.
 
     python benchmarks/servers/gevent_floor.py PORT
 """

@@ -1,4 +1,4 @@
-"""Serves a Flask app by gevent's own server.
+"""Serves a Flask app with gevent's own server.
 
 python benchmarks/servers/on_pywsgi.py MODULE:NAME PORT
 """

@@ -1,7 +1,7 @@
-"""This project, on an ordinary Flask site, through its public names only.
+"""This project on an ordinary Flask site, through its public names only.
 
-BENCH_TEARDOWN=1 registers a teardown function, as Flask-SQLAlchemy does: then each message
-has an app context of its own.
+BENCH_TEARDOWN=1 registers a teardown function, as Flask-SQLAlchemy does. Then each message
+has its own app context.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from protoo_flask import Protoo
 from protoo_flask.middleware import p2p_messenger, presence, room_handler
 
 app = Flask(__name__)
-#: Known to the load generator, which signs cookies itself: 10 000 logins would take long.
+#: The load generator knows this key and signs cookies itself: 10 000 logins would take long.
 app.secret_key = "the key of the benchmarks"
 
-#: Where a request takes a hundred times as long, as under callgrind, pings would come between.
+#: No pings under callgrind: a request takes a hundred times as long, and pings would disturb it.
 pings = {"ping_interval": None} if os.environ.get("BENCH_NO_PINGS") else {}
 protoo = Protoo(app, **pings)
 processed = 0
@@ -34,7 +34,7 @@ def login(username: str) -> str:
 
 @app.route("/collect")
 def collect() -> str:
-    """Collect garbage, so that what is counted is what is kept."""
+    """Collect garbage, so that only memory in use is counted."""
     gc.collect()
     return "done"
 
@@ -43,12 +43,12 @@ if os.environ.get("BENCH_TEARDOWN"):
 
     @app.teardown_appcontext
     def teardown(error: Any) -> None:
-        """Stand for a database session that is given back."""
+        """Stand in for returning a database session."""
 
 
 @protoo.use
 def logger(req: Any, next: Any) -> None:
-    """Count, and write the line that a log would have; no disk has a part in this."""
+    """Count the request and make its log line, without writing it to disk."""
     global processed, last_line
     processed += 1
     last_line = f"{req.method} {req.path} from {req.peer.username}"
@@ -62,7 +62,7 @@ def item(req: Any, next: Any) -> None:
 
 @protoo.put("/broadcast")
 def broadcast(req: Any, next: Any) -> None:
-    """Tell everybody else, one by one, as the README does."""
+    """Notify all other peers one by one, as the README does."""
     for peer in protoo.peers():
         if peer is not req.peer:
             peer.notify("said", req.data)

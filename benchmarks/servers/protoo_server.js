@@ -20,7 +20,7 @@ const ITEM = /^\/item\/([^/]+?)\/?$/i;
 let processed = 0;
 let lastLine = "";
 
-// What a router does in the other server: protoo 4 has methods, and leaves the rest to the app.
+// The work of a router: protoo 4 has only methods, and leaves the rest to the app.
 function handle(peer, request, accept, reject) {
   processed += 1;
   lastLine = `${request.method} ${request.data.path} from ${peer.id}`;

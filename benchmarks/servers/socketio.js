@@ -1,4 +1,4 @@
-// Socket.IO: an event that is acknowledged with what it asks for.
+// Socket.IO: the acknowledgement of an event has the requested item.
 //
 //     node --expose-gc benchmarks/servers/socketio.js PORT
 "use strict";

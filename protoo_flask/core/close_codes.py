@@ -12,11 +12,11 @@ INTERNAL_ERROR = 1011
 ONLINE_ELSEWHERE = 3000
 AUTHORIZATION_REVOKED = 3001
 
-#: What stands for a code where there is none (section 7.1.5): an empty Close frame, and
-#: a connection that ended without one. They are never sent.
+#: Codes that stand for a missing one (section 7.1.5): an empty Close frame, and a connection
+#: that ended without a Close frame. They are never sent.
 NO_STATUS = 1005
 ABNORMAL_CLOSURE = 1006
 
-#: The codes of a client that does not mean to come back. Without a code: that is what
-#: ``new WebSocket(...).close()`` sends.
+#: The codes of a client that does not mean to come back. ``new WebSocket(...).close()`` sends a
+#: Close frame without a code.
 LEAVING = (NORMAL_CLOSURE, NO_STATUS)

@@ -1,26 +1,25 @@
-"""Things that all have the same time, and expire in the order in which they came.
+"""Deadlines: items that share one timeout, so they expire in the order of insertion.
 
-One timer, for the oldest, is enough for any number of them, and what is removed in time
-(a request that is answered at once) costs a few operations on a dict. These need no lock:
-each is one step, also to other threads. Only who looks for what is due must expect that
-the dict changes meanwhile.
+One timer, for the oldest item, is enough for any number of items. Removing an item in time
+(a request that is answered at once) costs one operation on a dict. Adding and removing need
+no lock: each is one step, also for other threads. Only the search for expired items must
+expect that the dict changes meanwhile.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Generic, TypeVar
+from typing import Callable, Generic, TypeVar
 
-if TYPE_CHECKING:
-    from .scheduling import Scheduler, Timer
+from .scheduling import Scheduler, Timer
 
 T = TypeVar("T")
 
 
 class Deadlines(Generic[T]):
-    """What waits for its time to be up, oldest first.
+    """Items that wait for their time to be up, oldest first.
 
-    :param seconds: how long each has; ``None`` for ever.
-    :param expire: called with each whose time is up; must neither block nor raise.
+    :param seconds: the time that each item has; ``None``: it never expires.
+    :param expire: called with each item that expires; must neither block nor raise.
     """
 
     def __init__(
@@ -39,27 +38,27 @@ class Deadlines(Generic[T]):
         return len(self._deadlines)
 
     def add(self, item: T) -> None:
-        """Begin to wait; from the beginning, when it was waited for already."""
+        """Start the time of an item; start it again when the item is there already."""
         if self.seconds is None:
             return
-        # First out: a dict keeps the place of a key that it has.
+        # Popped first: a dict keeps the place of a key that it has.
         deadlines = self._deadlines
         deadlines.pop(item, None)
-        now = self._now  # called as self._now(), it would be looked for in the class first
+        now = self._now
         deadlines[item] = now() + self.seconds
-        # In this order: who takes the timer away looks at the items after that.
+        # In this order: a thread that takes the timer away looks at the items afterwards.
         if self._timer is None:
             with self._lock:
                 if self._timer is None:
                     self._timer = self._scheduler.call_later(self.seconds, self._look)
 
     def remove(self, item: T) -> None:
-        """Wait no longer."""
-        # The timer stays: it finds somebody else, or nobody, when it fires.
+        """Forget an item; harmless when it is not there."""
+        # The timer stays: when it fires, it finds another item, or none.
         self._deadlines.pop(item, None)
 
     def clear(self) -> None:
-        """Wait for nothing any more."""
+        """Forget all items, and the timer."""
         with self._lock:
             self._deadlines.clear()
             timer, self._timer = self._timer, None
@@ -67,7 +66,7 @@ class Deadlines(Generic[T]):
             timer.cancel()
 
     def rest(self) -> None:
-        """Stop the timer if it would find nobody: it is not needed soon."""
+        """Stop the timer if there are no items, so that an idle app has no timer."""
         if self._deadlines:
             return
         with self._lock:
@@ -78,9 +77,9 @@ class Deadlines(Generic[T]):
             self._look()  # another thread has added something, and relied on the timer
 
     def _look(self) -> None:
-        """Expire what is due, and come back for the next."""
+        """Expire the items that are due, and set the timer for the next one."""
         with self._lock:
-            # As a rule the one that calls this; rest() may find one that has just been made.
+            # Usually the timer that has just fired; rest() may find one that is still running.
             timer, self._timer = self._timer, None
             if timer is not None:
                 timer.cancel()
@@ -89,12 +88,12 @@ class Deadlines(Generic[T]):
             if following is not None:
                 self._timer = self._scheduler.call_later(following - now, self._look)
         for item in due:
-            # Unless somebody was quicker to remove it.
+            # Another thread may have removed it meanwhile.
             if self._deadlines.pop(item, None) is not None:
                 self._expire(item)
 
     def _split(self, now: float) -> tuple[list[T], float | None]:
-        """Return what is due, and the deadline of the first that is not."""
+        """Return the items that are due, and the deadline of the first that is not."""
         while True:
             due: list[T] = []
             try:

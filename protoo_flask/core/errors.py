@@ -4,14 +4,14 @@
 
     ProtooError
     +-- ProtocolError        the peer broke the protocol; carries the status to answer with
-    |   +-- BadMessage       a message that is not what the wire format says
-    |   +-- BadPath          a path whose parameters do not decode
+    |   +-- BadMessage       a message that breaks the wire format
+    |   +-- BadPath          a path with parameters that do not decode
     +-- Reject               the application refuses, with a status and a reason
-    +-- UsageError           the developer misused the API; says what was expected and what came
+    +-- UsageError           the developer misused the API; tells the expected and the given
     |   +-- PatternError     a path pattern that cannot be compiled
     |   +-- RegistrationClosed
     |   +-- AlreadyReplied
-    +-- DeliveryError        what was sent cannot arrive
+    +-- DeliveryError        a message cannot arrive
         +-- Unsendable       data that is not JSON
         +-- WaitTimeout      nothing final came within the time given to ``wait()``
 """
@@ -27,7 +27,7 @@ class ProtocolError(ProtooError):
     """The peer sent something it must not send.
 
     :ivar status: the status of the response that says so (100..699).
-    :ivar reason: what is wrong, for the eyes of the client's developer.
+    :ivar reason: the fault, for the client's developer.
     """
 
     status = 400
@@ -78,7 +78,7 @@ class Reject(ProtooError):
 
 
 class UsageError(ProtooError):
-    """The API was called in a way that cannot work; the message says what can."""
+    """The API was called in a way that cannot work; the message tells a way that can."""
 
 
 class PatternError(UsageError, ValueError):
@@ -110,7 +110,7 @@ class AlreadyReplied(UsageError, RuntimeError):
 
 
 class DeliveryError(ProtooError):
-    """What was to be sent cannot be delivered."""
+    """A message cannot be delivered."""
 
 
 class Unsendable(DeliveryError, TypeError):

@@ -1,10 +1,10 @@
-"""Happenings told in order: online, offline and the like, one user at a time.
+"""Events that the site is told of, in order: online, offline and the like.
 
-Handlers of the application may block (they write to the database), and what happens
-to a user may be noticed in several greenlets. Each user has a queue, and whoever
-finds nobody emptying it empties it. So the events of one user are told one after
-the other, an "offline" never after a newer "online", and a slow handler delays no
-other user's.
+Listeners of the site may block (they write to the database), and the events of one user
+may come from several greenlets. Each user has a queue. The greenlet that posts an event
+then drains the queue, unless another one is doing so. So the events of one user are told one
+after the other, an "offline" never after a newer "online", and a slow listener delays no
+other user's events.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from collections import deque
 from typing import Any, Callable, ContextManager, NamedTuple
 
 
-class Event(NamedTuple):
-    """Something that happened.
+class SiteEvent(NamedTuple):
+    """One event that the site is told of.
 
-    ``name`` is that of a signal; ``subject`` a Peer, or a username.
+    :ivar name: of a signal, such as ``"peer_online"``.
+    :ivar subject: a Peer, or a username.
     """
 
     name: str
@@ -24,27 +25,27 @@ class Event(NamedTuple):
 
 
 class EventQueues:
-    """``{username: events not yet told}``; a queue exists only while there are some.
+    """``{username: events not yet told}``; a queue exists only while it has events.
 
     :param tell: called with each event; must not raise.
     """
 
-    def __init__(self, tell: Callable[[Event], None], lock: ContextManager[Any]) -> None:
+    def __init__(self, tell: Callable[[SiteEvent], None], lock: ContextManager[Any]) -> None:
         self._tell = tell
         self._lock = lock
-        self._queues: dict[str, deque[Event]] = {}
+        self._queues: dict[str, deque[SiteEvent]] = {}
         self._being_told: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._queues)
 
-    def post(self, username: str, *events: Event) -> None:
-        """Put events into the user's queue, in the order in which they happened."""
+    def post(self, username: str, *events: SiteEvent) -> None:
+        """Append events to the user's queue, in the order in which they happened."""
         with self._lock:
             self._queues.setdefault(username, deque()).extend(events)
 
     def drain(self, username: str) -> None:
-        """Tell what is in the user's queue, or leave it to whoever is doing that."""
+        """Tell the events of a user's queue, unless another greenlet is doing so."""
         with self._lock:
             if username in self._being_told or username not in self._queues:
                 return
@@ -60,8 +61,8 @@ class EventQueues:
             try:
                 self._tell(event)
             except BaseException:
-                # Something that ends this greenlet, a gevent.Timeout say: the user's other
-                # events must not wait for a teller that will never come back.
+                # An exception that ends this greenlet, such as gevent.Timeout: the user's other
+                # events must not wait for a greenlet that has ended.
                 with self._lock:
                     self._being_told.discard(username)
                 self.drain(username)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .errors import UsageError
-
-if TYPE_CHECKING:
-    from .peers.peer import Peer
 
 
 class Response:
@@ -17,7 +14,7 @@ class Response:
     :ivar reason: a short text, may be empty.
     :ivar id: the id of the request it answers, ``None`` before that is known.
     :ivar data: a JSON object as a dict. Untrusted when it came from a peer.
-    :ivar peer: who sent it; ``None`` for one made here.
+    :ivar peer: the :class:`~protoo_flask.Peer` that sent it; ``None`` for one made here.
     :ivar is_local: made by this server because nothing came from the peer:
         408 timeout, 410 offline, 487 canceled, 400 unsendable.
 
@@ -27,6 +24,10 @@ class Response:
 
     __slots__ = ("data", "id", "is_local", "peer", "reason", "status")
 
+    #: A Peer. Its type is not named, as peers are built on responses: no circle of modules,
+    #: not even for types.
+    peer: Any
+
     def __init__(
         self,
         status: int,
@@ -34,7 +35,7 @@ class Response:
         data: dict[str, Any] | None = None,
         *,
         id: int | None = None,
-        peer: Peer | None = None,
+        peer: Any = None,
         is_local: bool = False,
     ) -> None:
         if type(status) is not int:
@@ -76,26 +77,19 @@ class Response:
 
 
 class ReceivedResponse(Response):
-    """A response that a peer sent: ``ReceivedResponse().received(status, ...)``.
-
-    In two steps, like a :class:`~.request.ReceivedRequest`, and for the same reason.
-    """
+    """A response that a peer sent; the wire format has been checked."""
 
     __slots__ = ()
 
-    __init__ = object.__init__
-
-    def received(
-        self, status: int, reason: str, data: dict[str, Any] | None, id: int, peer: Peer
-    ) -> Response:
-        """Fill it in; returns itself."""
+    def __init__(
+        self, status: int, reason: str, data: dict[str, Any] | None, id: int, peer: Any
+    ) -> None:
         self.status = status
         self.reason = reason
         self.data = {} if data is None else data
         self.id = id
         self.peer = peer
         self.is_local = False
-        return self
 
 
 def _as_int(status: Any) -> int:

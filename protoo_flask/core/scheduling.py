@@ -1,7 +1,7 @@
-"""What the core needs of time and concurrency, as an interface of one page.
+"""Time and concurrency, as the core needs them: an interface of one page.
 
 The rim has two implementations (``transport.greenlets``, ``transport.threads``);
-tests have one whose clock is advanced by hand.
+tests have one with a clock that is advanced by hand.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Event(Protocol):
 class Scheduler(Protocol):
     """Clock, timers and spawning.
 
-    :ivar preempts: whether others may come between any two steps, as threads do. Greenlets
-        switch only where one blocks, so what never blocks needs no lock among them.
+    :ivar preempts: whether another thread may run between any two steps. Greenlets switch
+        only where one blocks, so code that never blocks needs no lock among them.
     """
 
     preempts: bool
@@ -60,8 +60,9 @@ class Scheduler(Protocol):
 def one_step(method: F) -> F:
     """Make a method one step also among threads: it holds its object's ``_lock``.
 
-    What every message passes is written without locks, for greenlets, where taking one
-    that locks nothing would be a tenth of a request. A subclass has the same for threads.
+    The classes that every message passes through are written without locks, for greenlets:
+    taking a lock that locks nothing would be a tenth of a request. For threads, a subclass
+    has the same methods with a lock.
     """
 
     @functools.wraps(method)

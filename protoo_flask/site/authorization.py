@@ -1,4 +1,4 @@
-"""Who may connect: the origin of the page, and who the site says the user is.
+"""Authorization of a handshake: the origin of the page, and the user that the site names.
 
 Runs in the Flask request of the handshake, before anything is upgraded, so that a
 refusal is an ordinary HTTP response with a status and a readable body.
@@ -15,7 +15,7 @@ from flask import Request, session
 from flask import request as flask_request
 
 from ..core.errors import Reject, UsageError
-from ..core.peers.peer import Identity
+from ..core.peers.directory import Identity
 from ..settings import Settings
 
 Authorizer = Callable[[], Any]
@@ -61,13 +61,13 @@ def _is_own_origin(origin: str, request: Request) -> bool:
         return False
     if theirs == own:
         return True
-    # Where a proxy ends TLS and does not say so, the site looks like http from here.
-    # The other way around, a page loaded over http must not reach an https site.
+    # Behind a proxy that ends TLS without telling, the site looks like http from here.
+    # In the other direction, a page loaded over http must not reach an https site.
     secured = _parse_origin(f"https://{request.host}")
     return own[0] == "http" and theirs == secured
 
 
-# A site has one name, or a few, and taking one apart costs as much as checking a cookie.
+# A site has one name, or a few, and parsing one costs as much as checking a cookie.
 @lru_cache(maxsize=64)
 def _parse_origin(origin: str) -> tuple[str, str, int | None] | None:
     try:
@@ -81,7 +81,7 @@ def _parse_origin(origin: str) -> tuple[str, str, int | None] | None:
 
 
 class Answer(NamedTuple):
-    """What the site says of who is connecting; ``uuid`` is ``None`` when it names no device."""
+    """The site's answer: user and device; ``uuid`` is ``None`` when it names no device."""
 
     username: str
     uuid: str | None
@@ -89,7 +89,7 @@ class Answer(NamedTuple):
 
 
 def identify(authorizer: Authorizer | None, settings: Settings) -> Identity:
-    """Ask the site who is connecting, and name the device if it does not.
+    """Ask the site for the user and the device; make up a name for an unnamed device.
 
     :raises: as :func:`ask_site`.
     """
@@ -98,7 +98,7 @@ def identify(authorizer: Authorizer | None, settings: Settings) -> Identity:
 
 
 def ask_site(authorizer: Authorizer | None, settings: Settings) -> Answer:
-    """Ask the site who is connecting.
+    """Ask the site for the user, and maybe the device, of this handshake.
 
     :raises Reject: when the authorizer returns ``None``, or raises it.
     :raises HTTPException: when the authorizer does (``abort(401)``).

@@ -1,4 +1,4 @@
-"""Flask as the host of the application: its contexts, its signals, its errors."""
+"""Flask, as the framework of the site: its contexts, its signals, its errors."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from flask import Flask, has_request_context
 from werkzeug.exceptions import HTTPException
 
 from .. import signals
-from ..core.events import Event
+from ..core.events import SiteEvent
 from ..core.peers.peer import Peer
 from ..core.request import Request
 
 #: Listeners given to ``protoo.on(name)``: ``{name of the signal: functions}``.
 Listeners = Dict[str, List[Callable[..., Any]]]
 
-#: What ``on()`` knows, and the signal each name stands for.
+#: The names that ``on()`` knows, and the signal that each stands for.
 EVENTS = {
     "online": "peer_online",
     "disconnect": "peer_disconnect",
@@ -28,8 +28,7 @@ EVENTS = {
     "routing_error": "routing_error",
 }
 
-
-#: How what is given to ``on()`` is called, where not as ``fn(peer)``.
+#: The arguments of functions given to ``on()``, where they are not ``fn(peer)``.
 FORMS = {
     "user_online": "fn(username)",
     "user_offline": "fn(username)",
@@ -37,8 +36,8 @@ FORMS = {
 }
 
 
-class FlaskHost:
-    """Runs code of a site the way Flask would; see :class:`~.core.application.Host`."""
+class FlaskFramework:
+    """Runs code of a site the way Flask would; see :class:`~.core.handling.Framework`."""
 
     def __init__(self, app: Flask, listeners: Listeners) -> None:
         self._app = app
@@ -48,7 +47,7 @@ class FlaskHost:
     def logger(self) -> logging.Logger:
         return self._app.logger
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: SiteEvent) -> None:
         if isinstance(event.subject, Peer):
             peer = event.subject
             own = peer.listeners(event.name)
@@ -59,7 +58,7 @@ class FlaskHost:
     def tell_error(self, error: Any, request: Request) -> None:
         assert request.peer is not None
         arguments = {"error": error, "request": request}
-        # As a rule, that is inside the contexts of the message, which are torn down once.
+        # Usually inside the contexts of the message, which must be torn down only once.
         run = _run_here if has_request_context() else request.peer.context.run
         self._send("routing_error", arguments, [], run)
 
@@ -85,21 +84,21 @@ class FlaskHost:
         own: list[Callable[..., Any]],
         run: Callable[..., None],
     ) -> None:
-        """Send a signal to its receivers, and what ``on()`` was given, in one context."""
+        """Call the receivers of a signal, and the functions given to ``on()``, in one context."""
         signal = getattr(signals, name)
         receivers = list(signal.receivers_for(self._app)) if signal.receivers else []
         listeners = own + self._listeners.get(name, [])
         if not receivers and not listeners:
             return
         if len(listeners) == 1 and not receivers:
-            # As a rule, and each connection comes and goes: what follows is for several.
+            # The usual case, for each connection that comes or goes.
             self._call(run, self._call, listeners[0], *arguments.values())
             return
 
         def call_all() -> None:
             with contextlib.ExitStack() as calls:
-                # All of them are called even if one raises what ends this greenlet (a
-                # gevent.Timeout, say): calls and rooms learn of departures here, too.
+                # All of them are called even if one raises an exception that ends this greenlet
+                # (gevent.Timeout, say): calls and rooms learn of departures here, too.
                 for listener in reversed(listeners):
                     calls.callback(self._call, listener, *arguments.values())
                 for receiver in reversed(receivers):

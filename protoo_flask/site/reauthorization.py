@@ -1,8 +1,8 @@
-"""May they stay: the authorizer asked again, peer by peer, while the connections last.
+"""Reauthorization: the authorizer is asked again, peer by peer, while connections last.
 
-A connection outlives what let it in: sessions end on the server, accounts are banned.
-So each peer's handshake is played again every ``PROTOO_REAUTHORIZE_INTERVAL`` seconds,
-up to the authorizer's answer, and whoever would not be let in now is disconnected.
+A connection may outlive the login that let it in: sessions end on the server, accounts are
+banned. So each peer's handshake is repeated every ``PROTOO_REAUTHORIZE_INTERVAL`` seconds, up
+to the authorizer's answer. A peer that would not be let in now is disconnected.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from typing import Any, Callable
 
 from flask import abort, current_app
 
-from ..core.application import Host
+from ..core.application import Application
 from ..core.close_codes import AUTHORIZATION_REVOKED
 from ..core.deadlines import Deadlines
 from ..core.errors import Reject
-from ..core.peers.peer import Link, Peer
-from ..core.peers.registry import Registry
+from ..core.handling import Framework
+from ..core.link import Link
+from ..core.peers.peer import Peer
 from .authorization import Answer
 from .contexts import HandshakeContext
 
@@ -34,21 +35,21 @@ class Reauthorization:
     is spread over time as the connections were.
 
     :param interval: seconds; ``None`` for never.
-    :param ask: what the authorizer says, in the request context that is active.
+    :param ask: returns the answer of the authorizer, in the request context that is active.
     """
 
     def __init__(
         self,
-        registry: Registry,
-        host: Host,
+        application: Application,
+        framework: Framework,
         interval: float | None,
         ask: Callable[[], Answer],
     ) -> None:
-        self._registry = registry
-        self._host = host
+        self._application = application
+        self._framework = framework
         self._ask = ask
         self._closed = False
-        self._due: Deadlines[Peer] = Deadlines(registry.scheduler, interval, self._begin)
+        self._due: Deadlines[Peer] = Deadlines(application.runtime.scheduler, interval, self._begin)
 
     def watch(self, peer: Peer) -> None:
         """Ask about a peer when an interval is over, beginning now."""
@@ -56,10 +57,10 @@ class Reauthorization:
             self._due.add(peer)
 
     def note_departure(self, peer: Peer) -> None:
-        """Forget a peer whose connection is gone, unless it has another one by now."""
+        """Forget a peer when its connection has gone, unless it has another one by now."""
         self._due.remove(peer)
-        # Under threads it may have come back between the end of that connection and the
-        # line above, which then has undone what its new connection began.
+        # Under threads, the peer may have come back before the line above, which then has
+        # undone the watch of its new connection.
         if peer.online:
             self.watch(peer)
 
@@ -69,39 +70,39 @@ class Reauthorization:
         self._due.clear()
 
     def _begin(self, peer: Peer) -> None:
-        # Whoever is away comes back with a handshake, which is authorized, and watched.
+        # A peer that is away comes back with a handshake, which is authorized, and watched.
         if peer.online:
-            # The site's database may be slow for one of them, and must not be for the rest.
-            self._registry.scheduler.spawn(self._check, peer)
+            # In a greenlet of its own: a database that is slow for one peer must not delay others.
+            self._application.runtime.scheduler.spawn(self._check, peer)
 
     def _check(self, peer: Peer) -> None:
-        """Ask about one peer, and do what the answer demands."""
-        link = peer.link  # before its context: see Registry.connect()
+        """Ask about one peer, and act on the answer."""
+        link = peer.link  # before its context: see LocalDirectory.claim()
         context = peer.context
         assert isinstance(context, HandshakeContext)
         answers: list[Answer | None] = []
         try:
             context.run_anew(lambda: answers.append(self._answer()))
         except Exception:
-            # Which is no refusal: a database that is down must not throw everybody out.
-            self._host.logger.exception("could not authorize %r again", peer)
+            # An error is no refusal: a database that is down must not throw everybody out.
+            self._framework.logger.exception("could not authorize %r again", peer)
         finally:
-            # Asking may have taken its time. When the device has connected again meanwhile,
-            # the answer is about a handshake that nobody uses any more: the newer one was
-            # authorized by itself, with cookies of its own, has its own turn to be asked
-            # about, and must not be closed for what the older one came with.
+            # Asking may take long. When the device has connected again meanwhile, the answer is
+            # about a handshake that is not used any more. The newer one was authorized by
+            # itself, with cookies of its own, and is asked about in its own turn. It must not be
+            # closed for the cookies of the older one.
             if peer.context is context:
-                # An answer counts, though a teardown function has failed since.
+                # An answer counts even if a teardown function has failed afterwards.
                 for answer in answers:
                     self._obey(peer, link, answer)
                 if peer.online:
                     self.watch(peer)
 
     def _answer(self) -> Answer | None:
-        """Return what the site says now, in the contexts of a handshake; ``None``: refused."""
+        """Return the site's answer of now, in the contexts of a handshake; ``None``: refused."""
         try:
-            # Authorizers rely on what these find out (``g.user``), and in a handshake one
-            # that answers by itself has refused it.
+            # Authorizers rely on the results of these functions (``g.user``). In a handshake, a
+            # function that answers by itself has refused it.
             response = current_app.preprocess_request()
             if response is not None:
                 abort(current_app.make_response(response))
@@ -116,7 +117,7 @@ class Reauthorization:
         """Return the status of a refusal; ``None`` for an error of any other kind."""
         if isinstance(error, Reject):
             return error.code
-        described = self._host.describe_error(error)
+        described = self._framework.describe_error(error)
         return None if described is None else described[0]
 
     def _obey(self, peer: Peer, link: Link | None, answer: Answer | None) -> None:
@@ -125,11 +126,12 @@ class Reauthorization:
             if answer.uuid in (None, peer.uuid):
                 peer.data = answer.data
                 return
-            self._host.logger.warning(
+            self._framework.logger.warning(
                 "%r is disconnected: asked again, the authorizer names another uuid, %r. It "
                 "must return the same one for the same handshake, or None",
                 peer,
                 answer.uuid,
             )
-        if link and self._registry.remove(peer, AUTHORIZATION_REVOKED, REASON, only=link):
-            self._host.logger.info("%r is not authorized any more", peer)
+        directory = self._application.directory
+        if link and directory.remove(peer, AUTHORIZATION_REVOKED, REASON, only=link):
+            self._framework.logger.info("%r is not authorized any more", peer)

@@ -1,4 +1,4 @@
-"""The live state of one Flask app, and the views that let clients into it.
+"""The site: the live state of one Flask app.
 
 It is ``app.extensions["protoo"]``; nothing of it is global, so two apps in one
 process have nothing to do with each other.
@@ -11,78 +11,72 @@ import secrets
 import threading
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable, Protocol
 
-from flask import Flask, Response, after_this_request, request, session
+from flask import Flask
 
 from ..core.application import Application
 from ..core.close_codes import AUTHORIZATION_REVOKED, GOING_AWAY
 from ..core.deadlines import Deadlines
 from ..core.errors import Reject
 from ..core.inbox import Inbox
-from ..core.peers.peer import Identity, Peer
-from ..core.peers.registry import TooManyPeers
+from ..core.observer import Observer
+from ..core.peers.directory import Identity
+from ..core.peers.peer import Peer
 from ..core.routing.layer import RoutingOptions
+from ..core.routing.router import Router
+from ..core.runtime import Limits, TimeLimits
 from ..settings import Settings
+from ..transport.channel import Channel, Loop
 from ..transport.connection import Connection, SharedConnection
-from ..transport.websocket.handshake import HandshakeError, negotiate_handshake
-from .authorization import (
-    ask_site,
-    check_origin,
-    identify,
-    is_allowed_origin,
-)
+from .authorization import Authorizer, ask_site
 from .contexts import HandshakeContext
-from .flask_framework import FlaskHost
+from .flask_framework import FlaskFramework, Listeners
 from .reauthorization import Reauthorization
-from .upgrade import UpgradeResponse, make_loop
 
-if TYPE_CHECKING:
-    from ..extension import Protoo
-    from ..transport.channel import Channel, Loop
-
-#: What a browser sees that opens the WebSocket's URL as a page, and what a proxy
-#: leads to that does not pass the upgrade on.
-UPGRADE_HINT = (
-    "This is a WebSocket endpoint; a client connects with "
-    'new WebSocket(url, "protoo").\n'
-    "If a WebSocket client got this answer, a proxy in between has dropped the Upgrade "
-    "and Connection headers (nginx needs proxy_http_version 1.1 and both headers set).\n"
-)
-
-
-#: Seconds for which the ping interval counts where nobody pings. A dead connection is then
+#: Seconds that stand for the ping interval where nobody pings. A dead connection is then
 #: noticed when something is sent, if at all; answers must not be remembered for ever.
 NO_PING_DETECTION = 25
 
 
-class LiveApp:
-    """One app's peers, and its way in.
+class Registrations(Protocol):
+    """The registrations of a site, as :class:`~protoo_flask.Protoo` keeps them."""
+
+    router: Router
+    authorizer: Authorizer | None
+    listeners: Listeners
+
+
+class Site:
+    """The peers of one Flask app, and the way that new ones come in.
 
     :ivar protoo: the extension that serves this app.
+    :ivar observer: is told of everything that passes through the core; see
+        :class:`~protoo_flask.core.observer.Observer`. Set before the first connection.
     """
 
-    def __init__(self, protoo: Protoo, app: Flask, settings: Settings) -> None:
+    def __init__(self, protoo: Registrations, app: Flask, settings: Settings) -> None:
         self.protoo = protoo
         self.app = app
         self.settings = settings
+        self.observer: Observer | None = None
+        self.loop: Loop | None = None
         self._closed = False
         self._lock = threading.Lock()
-        self._loop: Loop | None = None
         self._application: Application | None = None
         self._reauthorization: Reauthorization | None = None
-        #: When to ask whether a client is still there.
+        #: Asks clients that are silent whether they are still there.
         self._silence: Deadlines[Connection] | None = None
 
-    # What the application asks for ---------------------------------------------------
+    # Its peers -----------------------------------------------------------------------
 
     def peers(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
         """See :meth:`Protoo.peers`."""
-        return self._application.registry.find(username, uuid) if self._application else []
+        return self._application.directory.find(username, uuid) if self._application else []
 
     def peer(self, username: str, uuid: str) -> Peer | None:
         """See :meth:`Protoo.peer`."""
-        return self._application.registry.get(username, uuid) if self._application else None
+        return self._application.directory.get(username, uuid) if self._application else None
 
     def disconnect(
         self,
@@ -106,6 +100,22 @@ class LiveApp:
 
     # Opening ---------------------------------------------------------------------------
 
+    def check_open(self) -> None:
+        """Check that connections are welcome.
+
+        :raises Reject: 503 after :meth:`close`.
+        """
+        if self._closed:
+            raise Reject(503, "shutting down")
+
+    def check_space(self, identity: Identity) -> None:
+        """Check that a device may join the others of its user.
+
+        :raises TooManyPeers: when it may not.
+        """
+        if self._application is not None:
+            self._application.directory.check_space(identity)
+
     def open(self, loop: Loop) -> Application:
         """Return the application, made when the first client comes.
 
@@ -126,141 +136,67 @@ class LiveApp:
         self.protoo.router.freeze(
             RoutingOptions(settings.case_sensitive_routing, settings.strict_routing)
         )
-        self._loop = loop
+        self.loop = loop
         if settings.ping_interval:
             self._silence = Deadlines(
                 loop, settings.ping_interval, lambda connection: connection.keep_alive()
             )
-        host = FlaskHost(self.app, self.protoo.listeners)
+        framework = FlaskFramework(self.app, self.protoo.listeners)
         application = Application(
             self.protoo,
             self.protoo.router,
-            host,
+            framework,
             loop,
+            TimeLimits(
+                request=settings.request_timeout,
+                session=settings.session_timeout,
+                response=settings.response_timeout,
+                grace_period=settings.disconnect_grace_period,
+                detection=2 * (settings.ping_interval or NO_PING_DETECTION),
+            ),
+            Limits(
+                peers_per_user=settings.max_peers_per_user,
+                waiting=settings.max_outbox,
+                parallel_requests=settings.parallel_requests,
+            ),
             first_id=_make_first_id,
-            request_timeout=settings.request_timeout,
-            session_timeout=settings.session_timeout,
-            response_timeout=settings.response_timeout,
-            max_peers_per_user=settings.max_peers_per_user,
-            grace_period=settings.disconnect_grace_period,
-            detection_time=2 * (settings.ping_interval or NO_PING_DETECTION),
-            max_waiting=settings.max_outbox,
+            observer=self.observer,
         )
         self._reauthorization = Reauthorization(
-            application.registry,
-            host,
+            application,
+            framework,
             settings.reauthorize_interval,
             ask=lambda: ask_site(self.protoo.authorizer, settings),
         )
         return application
 
-    def _say_goodbye(self) -> None:
-        """Tell the clients that the process ends: they come back to the next one."""
-        for peer in self.peers():
-            link = peer.link
-            if isinstance(link, Connection):
-                link.abandon(GOING_AWAY, "shutting down")
+    # Connections -----------------------------------------------------------------------
 
-    # Views -----------------------------------------------------------------------------
-
-    def handshake(self) -> Response:
-        """View of the WebSocket route: let the client in, or answer with a status."""
-        try:
-            self._check_open()
-            agreed = negotiate_handshake(
-                request.environ,
-                compression=self.settings.compression,
-                max_message_size=self.settings.max_message_size,
-            )
-            identity = self._identify()
-            loop = self._loop or make_loop(request.environ)
-            application = self.open(loop)
-            application.registry.check_room(identity)
-        except TooManyPeers as error:
-            return _refuse(403, str(error))
-        except Reject as error:
-            return _refuse(error.code, error.reason)
-        except HandshakeError as error:
-            if error.status >= 500:
-                self.app.logger.error("cannot upgrade: %s", error.reason)
-            response = _refuse(error.status, error.reason)
-            response.headers.update(error.headers)
-            return response
-        # The objects themselves: the proxies mean nothing outside of this request.
-        context = HandshakeContext(
-            self.app,
-            request._get_current_object(),  # type: ignore[attr-defined]
-            session._get_current_object(),  # type: ignore[attr-defined]
-        )
-        return UpgradeResponse(agreed.headers, loop, self._starter(identity, context, agreed.codec))
-
-    def answer_plain_http(self) -> Response:
-        """View of the same path without an upgrade: say what a handshake would be told.
-
-        A browser hides the status of a refused handshake from scripts; here they can
-        read it. 426 means that a handshake would be welcome.
-        """
-        if _asks_for_upgrade():
-            # Werkzeug 2.0.0 routes Firefox, with its "keep-alive, Upgrade", to this view.
-            return self.handshake()
-        after_this_request(self._let_allowed_pages_read)
-        try:
-            self._check_open()
-            identity = self._identify()
-            if self._application is not None:
-                self._application.registry.check_room(identity)
-        except TooManyPeers as error:
-            return _refuse(403, str(error))
-        except Reject as error:
-            return _refuse(error.code, error.reason)
-        response = _refuse(426, UPGRADE_HINT)
-        response.headers["Upgrade"] = "websocket"
-        return response
-
-    def _let_allowed_pages_read(self, response: Response) -> Response:
-        """Show a plain answer to pages of the allowed origins, also what abort() made."""
-        origin = request.headers.get("Origin")
-        if origin and self.settings.allowed_origins:
-            response.headers.add("Vary", "Origin")
-            if is_allowed_origin(request, self.settings):
-                response.headers["Access-Control-Allow-Origin"] = origin
-                response.headers["Access-Control-Allow-Credentials"] = "true"
-        response.headers["Cache-Control"] = "no-store"
-        return response
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise Reject(503, "shutting down")
-
-    def _identify(self) -> Identity:
-        check_origin(request, self.settings)
-        return identify(self.protoo.authorizer, self.settings)
-
-    def _starter(
+    def connector(
         self, identity: Identity, context: HandshakeContext, codec: Any
     ) -> Callable[[Channel, bytes], Connection]:
+        """Return ``make(channel, handshake)``, which makes the connection of a client."""
         # Not closures, which weigh ten times as much: there are as many as connections.
-        return partial(self._start, partial(self._connect, identity, context), codec)
+        return partial(self._make_connection, partial(self._connect, identity, context), codec)
 
-    def _start(
+    def _make_connection(
         self,
         connect: Callable[[Connection], Inbox],
         codec: Any,
         channel: Channel,
         handshake: bytes,
     ) -> Connection:
-        assert self._loop is not None
-        kind = SharedConnection if self._loop.preempts else Connection
+        assert self.loop is not None
+        kind = SharedConnection if self.loop.preempts else Connection
         return kind(
             channel,
-            self._loop,
+            self.loop,
             codec,
             handshake,
             connect=connect,
             disconnect=self._disconnect,
             silence=self._silence,
             max_outbox=self.settings.max_outbox,
-            parallel_requests=self.settings.parallel_requests,
         )
 
     def _connect(
@@ -271,15 +207,21 @@ class LiveApp:
         inbox = self._application.connect(identity, connection, context, connection.open)
         self._reauthorization.watch(inbox.peer)
         if self._closed:
-            # Since the handshake was answered; nobody else would close this one.
-            self._application.registry.remove(inbox.peer, GOING_AWAY, "shutting down")
+            # Closed since the handshake was answered; nobody else would close this one.
+            self._application.directory.remove(inbox.peer, GOING_AWAY, "shutting down")
         return inbox
 
-    def _disconnect(self, inbox: Inbox, connection: Connection, code: int) -> None:
-        assert self._application is not None
+    def _disconnect(self, inbox: Inbox, code: int) -> None:
         assert self._reauthorization is not None
-        self._application.registry.disconnect(inbox.peer, connection, code)
+        inbox.closed(code)
         self._reauthorization.note_departure(inbox.peer)
+
+    def _say_goodbye(self) -> None:
+        """Tell the clients that the process ends: they come back to the next one."""
+        for peer in self.peers():
+            link = peer.link
+            if isinstance(link, Connection):
+                link.abandon(GOING_AWAY, "shutting down")
 
 
 def _make_first_id() -> int:
@@ -288,18 +230,6 @@ def _make_first_id() -> int:
     Of 48 bits, so that MAX_ID is out of reach whatever is added.
     """
     return int.from_bytes(secrets.token_bytes(6), "big") + 1
-
-
-def _asks_for_upgrade() -> bool:
-    tokens = request.headers.get("Connection", "").lower().split(",")
-    wanted = request.headers.get("Upgrade", "").lower()
-    return "upgrade" in (token.strip() for token in tokens) and wanted == "websocket"
-
-
-def _refuse(status: int, reason: str) -> Response:
-    if not 400 <= status <= 599:
-        status = 403  # a status for requests; as one of HTTP it would say something else
-    return Response(reason or "refused", status, mimetype="text/plain")
 
 
 def _at_exit(method: Callable[[], None]) -> None:

@@ -2,14 +2,14 @@
 import type { Client, Data, IncomingRequest, Sender } from "./protoo.js";
 
 /**
- * "connecting", "progress" (it rings there): of a call that was made; "ringing", "answering": of
- * one that comes in.
+ * "connecting" and "progress" (a device of the callee rings) are states of an outgoing call.
+ * "ringing" and "answering" are states of an incoming call.
  */
 export type CallState = "connecting" | "progress" | "ringing" | "answering" | "open" | "closed";
 
 export type Kind = "audio" | "video";
 
-/** What to send at first, as for getUserMedia(). */
+/** The media to send at first, as for getUserMedia(). */
 export interface Media {
   /** Default true. */
   audio?: boolean | MediaTrackConstraints;
@@ -18,36 +18,36 @@ export interface Media {
 }
 
 export interface StartOptions extends Media {
-  /** For the callee: `call.info` there. */
+  /** Data for the callee, where it is `call.info`. */
   info?: object;
-  /** ms that it may ring. Default 130000, longer than the server's PROTOO_SESSION_TIMEOUT. */
+  /** Ringing time in ms. Default 130000, longer than the server's PROTOO_SESSION_TIMEOUT. */
   timeout?: number;
 }
 
-/** What one side of a call is up to. */
+/** The status of one side of a call. */
 export interface Status {
   held: boolean;
   muted: Record<Kind, boolean>;
-  /** Whether its picture is a screen and not a camera's. */
+  /** Whether its picture shows a screen instead of the camera. */
   screen: boolean;
 }
 
 /** How a call has ended. */
 export type Ending =
-  /** By this page. status: that of reject(), else null. */
+  /** This page has ended the call. status: the status of reject(), else null. */
   | { cause: "hangup"; status: number | null; reason: string }
-  /** By the other side or the server. status: 404 if the call was unknown there, else null. */
+  /** The other side or the server has ended it. status: 404 if the call was unknown, else null. */
   | { cause: "end"; status: number | null; reason: string }
-  /** Nobody has taken the call; 408: nobody has answered. */
+  /** No device has accepted the call. status: 408 if nobody has answered. */
   | { cause: "rejected"; status: number; reason: string }
-  /** Here. reason: a sentence. status: that of the ProtooError if it is the connection. */
+  /** An error here. reason: a sentence. status: of the ProtooError if the connection failed. */
   | { cause: "failed"; status: number | null; reason: string };
 
 export interface CallEvents {
   state: { state: CallState; previous: CallState };
-  /** Another track is in one of the streams. */
+  /** A track was added to one of the streams. */
   track: { track: MediaStreamTrack; stream: MediaStream };
-  /** That of the RTCPeerConnection. */
+  /** The connection state of the RTCPeerConnection. */
   connection: { state: RTCPeerConnectionState };
   /** `call.local` has changed. */
   local: Status;
@@ -59,16 +59,16 @@ export interface CallEvents {
 }
 
 export interface CallsEvents {
-  /** A call that comes in. */
+  /** An incoming call. */
   call: Call;
 }
 
 export interface CallsOptions {
-  /** Where the server's session_handler is mounted. Default "/users". */
+  /** The path at which the server's session_handler is mounted. Default "/users". */
   mount?: string;
   /** A function is called for each RTCPeerConnection and each restart of ICE. Default []. */
   iceServers?: RTCIceServer[] | (() => RTCIceServer[] | Promise<RTCIceServer[]>);
-  /** The rest of the configuration of each RTCPeerConnection. */
+  /** Other configuration of each RTCPeerConnection. */
   rtcConfiguration?: RTCConfiguration;
   /** For tests. */
   RTCPeerConnection?: new () => any;
@@ -78,46 +78,46 @@ export interface CallsOptions {
   mediaDevices?: any;
 }
 
-/** What went wrong, in a sentence for people. */
+/** An error whose message is a sentence for users. */
 export class CallError extends Error {
   constructor(message: string, cause?: unknown);
   readonly name: "CallError";
-  /** What was thrown, if anything was: a DOMException or a ProtooError. */
+  /** The original error, if any: a DOMException or a ProtooError. */
   readonly cause?: unknown;
 }
 
 export class Call {
   private constructor();
   readonly state: CallState;
-  /** The path of the call on the server; null before the server has given it one. */
+  /** The path of the call on the server; null until the server has assigned one. */
   readonly path: string | null;
-  /** The other side; null in a call that was made until its first request comes. */
+  /** The other side; null in an outgoing call until the first request of the other side. */
   readonly peer: Sender | null;
-  /** The `info` that the caller has started an incoming call with. Untrusted. */
+  /** The `info` that the caller of an incoming call has sent. Untrusted. */
   readonly info: Data;
-  /** Of an incoming call: what the caller wants to send. */
+  /** The media that the caller of an incoming call wants to send. */
   readonly offered: Record<Kind, boolean>;
   readonly local: Status;
-  /** As the other side says. */
+  /** The status of the other side, as it reports it. */
   readonly remote: Status;
-  /** The same object throughout the call; its tracks come and go. */
+  /** The same object throughout the call. Its tracks may change. */
   readonly localStream: MediaStream;
-  /** The same object throughout the call; its tracks come and go. */
+  /** The same object throughout the call. Its tracks may change. */
   readonly remoteStream: MediaStream;
-  /** Another one after a page was reloaded; null if there is none. */
+  /** A reload of either page replaces it. null if there is none. */
   readonly peerConnection: RTCPeerConnection | null;
-  /** Take an incoming call. Rejects with a CallError, and the call goes on ringing. */
+  /** Accept an incoming call. Rejects with a CallError; the call then continues to ring. */
   accept(media?: Media): Promise<void>;
-  /** Refuse an incoming call: 603 "declined". Below 600 the user's other devices ring on. */
+  /** Refuse an incoming call. Default 603 "declined"; below 600 other devices continue to ring. */
   reject(status?: number, reason?: string): void;
-  /** End the call, whatever its state. */
+  /** End the call in any state. */
   hangUp(reason?: string): void;
   hold(): void;
   unhold(): void;
   setMuted(kind: Kind, isMuted: boolean): void;
   /** Use another device, or add one to the call. Rejects with a CallError. */
   useDevice(kind: Kind, deviceId?: string): Promise<void>;
-  /** options: those of getDisplayMedia(). Rejects with a CallError. */
+  /** options: the options of getDisplayMedia(). Rejects with a CallError. */
   shareScreen(options?: object): Promise<void>;
   stopSharing(): void;
   /** Returns a function that removes the listener. */
@@ -127,15 +127,15 @@ export class Call {
 
 export class Calls {
   constructor(client: Client, options?: CallsOptions);
-  /** The calls that are not over. */
+  /** The calls that have not ended. */
   readonly list: Call[];
   /** Call a user ("/users/bob") or a device ("/users/bob/b1"). */
   start(path: string, options?: StartOptions): Call;
-  /** Take and answer a request that belongs to a call. Returns whether it did. */
+  /** Handle and answer a request if it belongs to a call. Returns whether it does. */
   handle(req: IncomingRequest): boolean;
-  /** Go on with the calls of this page before it was reloaded. Rejects with a ProtooError. */
+  /** Continue the calls that this page had before a reload. Rejects with a ProtooError. */
   resume(media?: Media): Promise<Call[]>;
-  /** Hang up all calls, and listen to the client no more. */
+  /** Hang up all calls, and stop listening to the client. */
   close(): void;
   /** Returns a function that removes the listener. */
   on<E extends keyof CallsEvents>(event: E, fn: (payload: CallsEvents[E]) => unknown): () => void;

@@ -3,7 +3,7 @@
  * session_handler. An ES module without dependencies; protoo-call.d.ts has the types,
  * docs/calls-browser.md the documentation.
  *
- * States of a Call. #enter() alone changes the state.
+ * States of a Call. Only #enter() changes the state.
  *
  *   state       event                                                    next state
  *   ----------  -------------------------------------------------------  ----------
@@ -17,14 +17,14 @@
  *   answering   the answer is made and sent                              open
  *               no microphone, an unusable offer                         ringing
  *               reject()                                                 closed
- *   open        the call is unknown to the server or the other page      closed
+ *   open        the server or the other page does not know the call      closed
  *   closed      -
  *   (each)      hangUp(); `end`; the client is closed for good           closed
  *
- * A page that was reloaded has a new RTCPeerConnection, with other keys, which cannot take the
- * place of the old one at the other side. So each pair of RTCPeerConnections has an id, which
- * all descriptions and candidates carry as `connection`. An offer that is `isNew` begins another
- * pair; what belongs to a pair that is over is dropped.
+ * A reloaded page has a new RTCPeerConnection with other keys. The old RTCPeerConnection of the
+ * other side cannot connect to it. So each pair of RTCPeerConnections has an id. All descriptions
+ * and candidates carry this id as `connection`. An offer with `isNew` begins another pair.
+ * Messages of an earlier pair are dropped.
  */
 import { Connection, refusal } from "./protoo-connection.mjs";
 import { CallError, Devices, KINDS } from "./protoo-devices.mjs";
@@ -41,7 +41,7 @@ const NEXT_STATES = {
 };
 const METHODS = ["icecandidate", "update", "hold", "unhold", "end"];
 const RING_TIMEOUT = 130000; // longer than the server's PROTOO_SESSION_TIMEOUT, 120 s
-const MAX_EARLY = 100; // batches of candidates that wait in a device that rings
+const MAX_EARLY = 100; // batches of candidates that wait in a ringing device
 
 const isSame = (one, other) => one.username === other.username && one.uuid === other.uuid;
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -51,7 +51,7 @@ function randomId() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Listeners as those of Client: called in a microtask, in order; one that throws harms nobody. */
+/** Listeners like those of Client: called in a microtask, in order; errors do not stop others. */
 class Emitter {
   #listeners;
 
@@ -59,7 +59,7 @@ class Emitter {
     this.#listeners = new Map(events.map((event) => [event, new Set()]));
   }
 
-  /** Call `fn` at every `event`. Returns a function that ends this. */
+  /** Call `fn` at every `event`. Returns a function that removes the listener. */
   on(event, fn) {
     if (!this.#listeners.has(event)) {
       const events = [...this.#listeners.keys()].join(", ");
@@ -70,7 +70,7 @@ class Emitter {
     return () => this.off(event, fn);
   }
 
-  /** Call `fn` at `event` no more. */
+  /** Remove the listener `fn` of `event`. */
   off(event, fn) {
     this.#listeners.get(event)?.delete(fn);
   }
@@ -80,7 +80,7 @@ class Emitter {
       const listeners = this.#listeners.get(event);
       if (listeners.size === 0) ifUnheard();
       for (const fn of [...listeners]) {
-        if (!listeners.has(fn)) continue; // a listener before it called off()
+        if (!listeners.has(fn)) continue; // an earlier listener of this event has removed it
         new Promise((resolve) => resolve(fn(payload))).catch((error) => {
           console.error(`protoo: "${event}" listener failed:`, error);
         });
@@ -89,18 +89,18 @@ class Emitter {
   }
 }
 
-/** A call, made by Calls. */
+/** A call. Only Calls creates it. */
 export class Call extends Emitter {
   #world;
   #state;
   #path = null;
   #peer = null;
-  #caller = null; // {username, uuid}, unless we certainly are the caller
+  #caller = null; // {username, uuid}; null if this page started the call
   #req = null; // the `session` request, of an incoming call
   #dialing = new AbortController();
   #connection = null;
   #devices;
-  #early = []; // data of `icecandidate` requests for a connection that is not there yet
+  #early = []; // data of `icecandidate` requests for a connection that does not exist yet
   #isHeld = false;
   #remote = { held: false, muted: { audio: false, video: false }, screen: false };
 
@@ -140,8 +140,8 @@ export class Call extends Emitter {
     const call = new Call(world, "open");
     call.#path = path;
     call.#caller = caller;
-    // A client does not know its user's name. On sites where all devices have one uuid, the
-    // first request tells who the other is.
+    // A client does not know the name of its user, so it compares uuids. On a site where all
+    // devices have the same uuid, the sender of the first request is the peer.
     const other = caller.uuid === world.client.uuid ? callee : caller;
     call.#peer = caller.uuid === callee.uuid ? null : other;
     call.#rejoin(media);
@@ -153,7 +153,7 @@ export class Call extends Emitter {
     return this.#state;
   }
 
-  /** The path of the call on the server; null before the server has given it one. */
+  /** The path of the call on the server; null until the server has assigned one. */
   get path() {
     return this.#path;
   }
@@ -163,13 +163,13 @@ export class Call extends Emitter {
     return this.#peer;
   }
 
-  /** The `info` that the caller has started an incoming call with, untrusted. */
+  /** The `info` that the caller of an incoming call has sent. Untrusted. */
   get info() {
     const info = this.#req?.data.info;
     return isObject(info) ? info : {};
   }
 
-  /** {audio, video} of an incoming call: what the caller wants to send. */
+  /** {audio, video}: the media that the caller of an incoming call wants to send. */
   get offered() {
     const kinds = [this.#req?.data.media].flat();
     return { audio: kinds.includes("audio"), video: kinds.includes("video") };
@@ -180,17 +180,17 @@ export class Call extends Emitter {
     return { held: this.#isHeld, muted: this.#devices.muted, screen: this.#devices.isSharing };
   }
 
-  /** {held, muted: {audio, video}, screen} as the other side says. */
+  /** {held, muted: {audio, video}, screen} of the other side, as it reports it. */
   get remote() {
     return { ...this.#remote, muted: { ...this.#remote.muted } };
   }
 
-  /** The RTCPeerConnection, if there is one; another one after a page was reloaded. */
+  /** The RTCPeerConnection, or null. A reload of either page replaces it. */
   get peerConnection() {
     return this.#connection && this.#connection.pc;
   }
 
-  /** Take an incoming call. Rejects with a CallError, and the call goes on ringing. */
+  /** Accept an incoming call. Rejects with a CallError; the call then continues to ring. */
   async accept(media = {}) {
     this.#expectAlive();
     if (this.#state !== "ringing") throw new CallError("The call is not ringing.");
@@ -210,23 +210,23 @@ export class Call extends Emitter {
     this.#enter("open");
   }
 
-  /** Refuse an incoming call. From 600 on no other device of the user goes on ringing. */
+  /** Refuse an incoming call. A status of 600 or more also stops the user's other devices. */
   reject(status = 603, reason = "declined") {
     if (!["ringing", "answering"].includes(this.#state)) return;
     this.#req.reply(status, reason);
     this.#close("hangup", status, reason);
   }
 
-  /** End the call, whatever its state. */
+  /** End the call in any state. */
   hangUp(reason = "") {
     this.reject();
     if (this.#state === "closed") return;
     if (this.#path) this.#end(reason);
-    else if (this.#world.client.state !== "open") this.#dialing.abort(); // it was not sent yet
-    this.#close("hangup", null, reason); // else #dial() ends it as soon as its path is known
+    else if (this.#world.client.state !== "open") this.#dialing.abort(); // still in the queue
+    this.#close("hangup", null, reason); // else #dial() ends it as soon as the path is known
   }
 
-  /** Send and take nothing, and tell the other side. */
+  /** Stop all media in both directions, and tell the other side. */
   hold() {
     this.#setHeld(true);
   }
@@ -235,7 +235,7 @@ export class Call extends Emitter {
     this.#setHeld(false);
   }
 
-  /** Stop or go on sending sound ("audio") or the camera's picture ("video"). */
+  /** Stop or continue sending sound ("audio") or the camera's picture ("video"). */
   setMuted(kind, isMuted) {
     this.#devices.setMuted(kind, isMuted);
     this.#changed("update");
@@ -278,7 +278,7 @@ export class Call extends Emitter {
     if (this.#state === "closed") return;
     this.#enter("closed");
     this.#world.calls.delete(this);
-    // The server has withdrawn the request; for the client it is in progress until it is answered.
+    // The server has withdrawn the request. The client keeps it in progress until a final reply.
     if (this.#req && !this.#req.ended) this.#req.reply(487, "canceled");
     this.#release();
     this.emit("close", { cause, status, reason });
@@ -301,7 +301,8 @@ export class Call extends Emitter {
 
   async #dial(path, { info, timeout = RING_TIMEOUT, ...media }) {
     const onProvisional = ({ status, data: { sessionPath } }) => {
-      // The server says it in the first. What comes later was written by a device that rings.
+      // The first provisional response is from the server and has the path. Later ones are written
+      // by ringing devices, so their path does not count.
       this.#path ??= sessionPath ?? null;
       if (this.#state === "closed" && sessionPath) this.#end();
       else if (status >= 180 && this.#state === "connecting") this.#enter("progress");
@@ -318,7 +319,7 @@ export class Call extends Emitter {
       if (this.#state === "closed") return; // onProvisional has ended it
       this.#enter("open");
       await connection.takeAnswer(response.data.description);
-      // The device that has answered may have begun to ring after the first ones were sent.
+      // The device that answered may have started to ring after the first candidates were sent.
       connection.flush(true);
       if (JSON.stringify(told.status) !== JSON.stringify(this.local)) this.#changed("update");
     } catch (error) {
@@ -335,9 +336,9 @@ export class Call extends Emitter {
       await this.#devices.open(media);
     } catch (error) {
       if (this.#state === "closed") return;
-      this.#report(error); // but the other side can be heard
+      this.#report(error); // go on: the other side can still be heard
     }
-    // If the other page was reloaded as well, and was first, then it has our tracks already.
+    // If the other page was reloaded too and was faster, its offer has already made a connection.
     if (!this.#connection) this.#connect(randomId()).negotiate();
   }
 
@@ -358,7 +359,7 @@ export class Call extends Emitter {
 
   #changed(method) {
     this.emit("local", this.local);
-    // What is not told now, or is lost, is told by the next description.
+    // If this request is not sent or is lost, the next description carries the status.
     if (this.#state === "open") this.#request(method, {}).catch(() => {});
   }
 
@@ -368,7 +369,7 @@ export class Call extends Emitter {
     return { connection: this.#connection?.id, status: this.local, ...data };
   }
 
-  /** Have a new RTCPeerConnection with our tracks, instead of the one that there is. */
+  /** Replace the current RTCPeerConnection, if any, by a new one with our tracks. */
   #connect(id) {
     this.#connection?.close();
     for (const track of this.remoteStream.getTracks()) this.remoteStream.removeTrack(track);
@@ -400,9 +401,9 @@ export class Call extends Emitter {
     try {
       return await client.request(method, this.#path, this.#sign(data));
     } catch (error) {
-      // Before the answer it may be one of the ringing devices that says so.
+      // Before the answer, a 404 may come from one of several ringing devices.
       if (this.#state === "open" && error.status === 404 && !error.isLocal) {
-        this.#end(); // perhaps only the page at the other side knows nothing of the call
+        this.#end(); // if the 404 is from the other page, the server still has the call
         this.#close("end", 404, error.reason);
       }
       throw error;
@@ -414,7 +415,7 @@ export class Call extends Emitter {
     client.request("end", this.#path, { reason }, { repeat: true }).catch(() => {});
   }
 
-  /** The server has forgotten us in between, and rings once more. */
+  /** Ring again: the server had forgotten this device in the meantime. */
   #ringAgain(req) {
     if (!["ringing", "answering"].includes(this.#state)) return req.reply(482, "loop detected");
     this.#req = req;
@@ -467,7 +468,7 @@ export class Call extends Emitter {
     const isPolite = this.#caller !== null && isSame(this.#caller, sender);
     let connection = this.#connection;
     if (connection?.id !== id) {
-      // When both pages were reloaded, two new pairs collide: that of the caller remains.
+      // If both pages were reloaded, their new pairs collide. The pair of the caller remains.
       const isOver = !connection || connection.isPaired || isPolite;
       if (!isNew || !isOver) throw refusal(491, "another connection has begun");
       connection = this.#connect(id);
@@ -495,7 +496,7 @@ export class Calls extends Emitter {
       options[name] ?? globalThis[name],
     ]);
     const { mediaDevices = globalThis.navigator?.mediaDevices } = options;
-    const calls = new Map(); // Call -> what only this class may do to it
+    const calls = new Map(); // Call -> methods that only this class may use
     this.#world = { client, calls, configuration, mediaDevices, ...Object.fromEntries(lent) };
     this.#mount = `${mount.replace(/\/$/, "")}/sessions`;
     this.#unlisten = [
@@ -506,7 +507,7 @@ export class Calls extends Emitter {
     ];
   }
 
-  /** The calls that are not over. */
+  /** The calls that have not ended. */
   get list() {
     return [...this.#world.calls.keys()];
   }
@@ -516,7 +517,7 @@ export class Calls extends Emitter {
     return Call.start(this.#world, path, options);
   }
 
-  /** Take a request that belongs to a call, and answer it. Returns whether it did. */
+  /** Handle and answer a request if it belongs to a call. Returns whether it does. */
   handle(req) {
     const { method, data, sender } = req;
     const { sessionPath: path } = data;
@@ -535,7 +536,7 @@ export class Calls extends Emitter {
     return true;
   }
 
-  /** Go on with the calls that this page was in before it was reloaded. */
+  /** Continue the calls that this page had before it was reloaded. */
   async resume(media = {}) {
     const listing = this.#listOnServer();
     const resuming = listing.then((listed) => this.#take(listed, media));
@@ -546,7 +547,7 @@ export class Calls extends Emitter {
     return resuming;
   }
 
-  /** Hang up all calls, and listen to the client no more. */
+  /** Hang up all calls, and stop listening to the client. */
   close() {
     for (const call of this.list) call.hangUp();
     for (const unlisten of this.#unlisten) unlisten();
@@ -554,8 +555,8 @@ export class Calls extends Emitter {
 
   #ring(req) {
     const call = Call.incoming(this.#world, req);
-    this.emit("call", call, () => call.reject(480, "nobody answers calls here"));
-    // The listeners come first: who is busy does not ring.
+    this.emit("call", call, () => call.reject(480, "no listener for calls"));
+    // The "call" listeners run first, and may reject the call: a busy user's device does not ring.
     queueMicrotask(() => call.state === "ringing" && req.provisional(180, "ringing"));
   }
 
@@ -568,8 +569,8 @@ export class Calls extends Emitter {
     const { client } = this.#world;
     const unknown = listed.filter(({ path }) => !this.list.some((call) => call.path === path));
     for (const { path, state, caller } of unknown) {
-      // One that this user has not answered rings again by itself. One that was not answered
-      // to us cannot be: its offer is of the page that is gone.
+      // An incoming call that was not answered rings again by itself. An outgoing call that was not
+      // answered cannot continue: its offer belongs to the page before the reload.
       const isAbandoned = state !== "open" && caller.uuid === client.uuid;
       if (isAbandoned) client.request("end", path, {}, { repeat: true }).catch(() => {});
     }
@@ -577,7 +578,7 @@ export class Calls extends Emitter {
     return open.map((session) => Call.resume(this.#world, session, media));
   }
 
-  /** After a reconnection: calls that the server has ended in between are over. */
+  /** After a reconnection, close the calls that the server has ended in the meantime. */
   async #check() {
     const calls = this.list.filter(({ path }) => path !== null);
     if (calls.length === 0) return;

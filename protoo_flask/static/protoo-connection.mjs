@@ -1,36 +1,37 @@
 /*
- * The RTCPeerConnection of a call, and its negotiation with the one at the other side; used by
- * protoo-call.mjs.
+ * The RTCPeerConnection of a call, and its negotiation with the RTCPeerConnection of the other
+ * side. Used by protoo-call.mjs.
  *
- * "Perfect negotiation" (W3C WebRTC, section 10.7): either side may send an offer at any time,
- * as an `update` request whose response has the answer. When two offers meet, the impolite side
- * refuses the other's with 491, and the polite one rolls its own back.
+ * This is "perfect negotiation" (W3C WebRTC, section 10.7): either side may send an offer at any
+ * time. An offer is an `update` request, and its response has the answer. When two offers collide,
+ * the impolite side refuses the other offer with 491, and the polite side rolls its own offer back.
  *
  *   signaling state    offer of the other side          answer to our latest offer
  *   -----------------  -------------------------------  --------------------------
- *   stable             answered                         void
- *   have-local-offer   polite: rolled back, answered    taken
+ *   stable             answered                         ignored
+ *   have-local-offer   polite: ours is rolled back,     used
+ *                      theirs is answered
  *                      impolite: refused, 491
  *   (have-remote-offer lasts only within #serial)
  */
 
-const MAX_EARLY = 1000; // candidates that wait; a browser has some dozens
+const MAX_EARLY = 1000; // candidates that wait; a browser has a few dozen
 const CANDIDATE_DELAY = 100; // candidates come in bursts: one request for each burst
 // ICE is often "disconnected" for a moment and recovers by itself (W3C WebRTC, 5.6.3).
 const RESTART_AFTER = 3000;
-const RETRY_AFTER = 2100; // and at random up to 1.9 s more: RFC 3261, 14.1, after a 491
+const RETRY_AFTER = 2100; // plus a random time of up to 1.9 s, as after a 491 (RFC 3261, 14.1)
 const RETRY_SPREAD = 1900;
 
-/** The error for a request of the other side that is answered so. */
+/** Make the error that refuses a request of the other side with this status. */
 export const refusal = (status, reason) => Object.assign(new Error(reason), { status, reason });
 
 /**
- * One RTCPeerConnection and its negotiation with the one at the other side.
+ * One RTCPeerConnection and its negotiation with the RTCPeerConnection of the other side.
  *
- * What is done to it is done one thing at a time (#serial), so that the signaling state is
- * certain when the next thing begins, and no flags are needed to tell what is under way.
- * The rest of the second argument is the way to the Call: `isReachable()`, `request(method,
- * data)`, `onTrack(track)`, `onState(state)`, `onError(error)`, `configuration()`.
+ * Operations run one after the other (#serial). So each operation starts in a settled signaling
+ * state, and no flags have to track unfinished operations. The other members of the second
+ * argument connect this class to the Call: `isReachable()`, `request(method, data)`,
+ * `onTrack(track)`, `onState(state)`, `onError(error)`, `configuration()`.
  */
 export class Connection {
   #pc;
@@ -38,10 +39,10 @@ export class Connection {
   #isHeld;
   #isClosed = false;
   #chain = Promise.resolve();
-  #turn = 0; // counts our offers: only the answer to the latest is of use
-  #early = []; // candidates of the other side that came before its description
-  #candidates = []; // ours
-  #sent = 0; // how many of them were sent
+  #turn = 0; // counts our offers; only the answer to the latest one is used
+  #early = []; // candidates of the other side that arrived before its description
+  #candidates = []; // our own candidates
+  #sent = 0; // how many of our candidates were sent
   #timers = { flush: null, restart: null, retry: null };
 
   constructor(id, { RTCPeerConnection, isHeld, ...link }) {
@@ -54,7 +55,7 @@ export class Connection {
     pc.oniceconnectionstatechange = () => this.#watch(pc.iceConnectionState);
     pc.onconnectionstatechange = () => link.onState(pc.connectionState);
     pc.ontrack = ({ track }) => link.onTrack(track);
-    // The first offer is made without being asked for.
+    // The first offer is made by the Call, not by this event.
     pc.onnegotiationneeded = () => pc.remoteDescription && this.negotiate();
     this.#configure();
   }
@@ -63,15 +64,15 @@ export class Connection {
     return this.#pc;
   }
 
-  /** Whether the other side has said something, so that this pair exists. */
+  /** Whether a description of the other side has arrived, so that the pair is complete. */
   get isPaired() {
     return this.#pc.remoteDescription !== null;
   }
 
-  /** Make an offer, {description, turn}, and do no more than that. */
+  /** Make an offer, {description, turn}, without sending it. */
   offer() {
     const pc = this.#pc;
-    // An offer of nothing at all would connect nothing.
+    // An offer without any media would not connect.
     if (pc.getTransceivers().length === 0) pc.addTransceiver("audio", { direction: "recvonly" });
     return this.#serial(async () => {
       this.#turn += 1;
@@ -79,7 +80,7 @@ export class Connection {
     });
   }
 
-  /** Make an offer and send it, until the other side has answered or made one itself. */
+  /** Make and send offers until the other side answers or makes an offer itself. */
   async negotiate() {
     this.#setTimer("retry");
     let offer;
@@ -93,14 +94,14 @@ export class Connection {
     } catch (error) {
       if (this.#isClosed || (offer && offer.turn !== this.#turn)) return;
       if (error.status === undefined) return this.#link.onError(error);
-      // The other side has an offer of its own under way, which gets here before the time is up,
-      // or it is away. Setting the description again replaces the offer.
+      // The other side has made an offer too, which arrives before the delay ends. Or it is away.
+      // Setting the local description again replaces our offer.
       const delay = RETRY_AFTER + Math.random() * RETRY_SPREAD;
       this.#setTimer("retry", delay, () => this.negotiate());
     }
   }
 
-  /** Take the answer to our latest offer. */
+  /** Use the answer to our latest offer. */
   takeAnswer(description, turn = this.#turn) {
     return this.#serial(async () => {
       if (turn !== this.#turn || this.#pc.signalingState !== "have-local-offer") return;
@@ -109,19 +110,19 @@ export class Connection {
     });
   }
 
-  /** Take an offer and make the answer. Throws an error with the status 491 in a collision. */
+  /** Accept an offer and make the answer. Throws an error with status 491 if offers collide. */
   answer(description, isPolite) {
     return this.#serial(async () => {
       if (this.#pc.signalingState !== "stable" && !isPolite) throw refusal(491, "offers collided");
       this.#setTimer("retry");
-      await this.#pc.setRemoteDescription(description); // an offer of ours is rolled back
+      await this.#pc.setRemoteDescription(description); // rolls back an offer of our own
       await this.#addEarly();
       this.#direct();
       return this.#describe();
     });
   }
 
-  /** Take candidates of the other side. */
+  /** Add candidates of the other side. */
   addCandidates(candidates) {
     return this.#serial(async () => {
       this.#early.push(...candidates.slice(0, MAX_EARLY - this.#early.length));
@@ -129,7 +130,7 @@ export class Connection {
     });
   }
 
-  /** Send `track`, or nothing of this kind; without negotiation if one of the kind is sent. */
+  /** Send `track`, or no track of this kind. The first track of a kind needs a negotiation. */
   async carry(kind, track, stream) {
     const transceiver = this.#pc
       .getTransceivers()
@@ -144,7 +145,7 @@ export class Connection {
     this.#direct();
   }
 
-  /** Send the candidates that were not sent, or all of them. */
+  /** Send the candidates that were not sent yet, or all of them. */
   async flush(all = false) {
     this.#setTimer("flush");
     const start = all ? 0 : this.#sent;
@@ -154,11 +155,11 @@ export class Connection {
     try {
       await this.#link.request("icecandidate", { candidates });
     } catch {
-      this.#sent = Math.min(this.#sent, start); // they go with the next ones
+      this.#sent = Math.min(this.#sent, start); // the next flush sends these candidates again
     }
   }
 
-  /** There is a connection to the server again. */
+  /** Resume after the connection to the server is back. */
   wake() {
     this.flush();
     const { iceConnectionState } = this.#pc;
@@ -193,7 +194,7 @@ export class Connection {
     this.#timers[name] = fn ? setTimeout(fire, delay) : null;
   }
 
-  /** Take fresh ICE servers; without them it may still work. */
+  /** Get fresh ICE servers. An error is only reported: the connection may work without them. */
   #configure() {
     const configure = async () => {
       const configuration = await this.#link.configuration();
@@ -207,7 +208,7 @@ export class Connection {
     return this.#pc.localDescription.toJSON();
   }
 
-  /** On hold nothing is sent and nothing asked for; else what there is, and whatever comes. */
+  /** Set all directions: "inactive" on hold, else receive, and also send if there is a track. */
   #direct() {
     for (const transceiver of this.#pc.getTransceivers()) {
       if (transceiver.direction === "stopped") continue;
@@ -218,13 +219,13 @@ export class Connection {
 
   async #addEarly() {
     for (const candidate of this.#early.splice(0)) {
-      // One that does not fit belongs to an offer that was refused or replaced (W3C, 10.7).
+      // A candidate that fails belongs to an offer that was refused or replaced (W3C, 10.7).
       await this.#pc.addIceCandidate(candidate).catch(() => {});
     }
   }
 
   #collect(candidate) {
-    this.#candidates.push(candidate); // the last one is empty and says that these were all
+    this.#candidates.push(candidate); // an empty one marks the end of the candidates
     if (!this.#timers.flush) this.#setTimer("flush", CANDIDATE_DELAY, () => this.flush());
   }
 
@@ -235,7 +236,7 @@ export class Connection {
   }
 
   async #restart() {
-    await this.#configure(); // credentials for a TURN server may have expired since
-    if (!this.#isClosed) this.#pc.restartIce(); // and negotiation is needed
+    await this.#configure(); // the credentials for a TURN server may have expired
+    if (!this.#isClosed) this.#pc.restartIce(); // fires negotiationneeded
   }
 }

@@ -1,9 +1,9 @@
-/* What a call sends: microphone, camera and screen of this device; used by protoo-call.mjs. */
+/* The media that a call sends: microphone, camera and screen. Used by protoo-call.mjs. */
 
 export const KINDS = ["audio", "video"];
 const NAMES = { audio: "microphone", video: "camera" };
 
-/** What went wrong, in a sentence for people. `cause` is what was thrown, if anything was. */
+/** An error whose message is a sentence for users. `cause` is the original error, if any. */
 export class CallError extends Error {
   constructor(message, cause) {
     super(message);
@@ -12,13 +12,13 @@ export class CallError extends Error {
   }
 }
 
-/** The CallError for what getUserMedia() or getDisplayMedia() threw. */
+/** Make the CallError for an error of getUserMedia() or getDisplayMedia(). */
 function mediaError(device, cause) {
   const sentences = {
     NotAllowedError: `You have not allowed this page to use the ${device}.`,
     SecurityError: `You have not allowed this page to use the ${device}.`,
     NotFoundError: `No ${device} was found.`,
-    OverconstrainedError: `The ${device} that was chosen is not there.`,
+    OverconstrainedError: `The chosen ${device} is not available.`,
     NotReadableError: `The ${device} does not work, or another program is using it.`,
     AbortError: `The ${device} does not work, or another program is using it.`,
   };
@@ -29,7 +29,7 @@ function expectKind(kind) {
   if (!KINDS.includes(kind)) throw new TypeError(`kind must be "audio" or "video", got "${kind}"`);
 }
 
-/** At most one track of each kind is sent: `stream` has those. */
+/** The devices of a call. `stream` has the tracks that are sent, at most one of each kind. */
 export class Devices {
   #mediaDevices;
   #onTrack;
@@ -38,9 +38,9 @@ export class Devices {
   #screen = null; // a track
   #muted = { audio: false, video: false };
   #isHeld = false;
-  #uses = 0; // how often stop() was called: what was asked for before it is not wanted any more
+  #uses = 0; // counts calls of stop(), after which devices requested earlier are not needed
 
-  /** `onTrack(kind, track)`: another track is to be sent, or none; `onError(CallError)`. */
+  /** `onTrack(kind, track)`: send this track from now on, or none. `onError(CallError)`. */
   constructor({ mediaDevices, MediaStream }, { onTrack, onError }) {
     this.stream = new MediaStream();
     this.#mediaDevices = mediaDevices;
@@ -75,7 +75,7 @@ export class Devices {
     this.#update();
   }
 
-  /** Use this device instead of the one that is open, if one is. Throws a CallError. */
+  /** Use this device, instead of the open one if there is one. Throws a CallError. */
   async use(kind, deviceId) {
     expectKind(kind);
     const constraint = deviceId === undefined ? true : { deviceId: { exact: deviceId } };
@@ -84,7 +84,7 @@ export class Devices {
       await this.open(constraints);
     } catch (error) {
       if (error.cause?.name !== "NotReadableError" || !this.#opened[kind]) throw error;
-      this.#opened[kind].stop(); // phones have only one camera open at a time
+      this.#opened[kind].stop(); // phones can open only one camera at a time
       await this.open(constraints);
     }
   }
@@ -93,7 +93,7 @@ export class Devices {
   async share(options, onEnded) {
     const tracks = await this.#ask("screen", (it) => it.getDisplayMedia(options));
     const screen = tracks.find(({ kind }) => kind === "video");
-    for (const other of tracks) if (other !== screen) other.stop(); // we send the microphone's
+    for (const other of tracks) if (other !== screen) other.stop(); // audio is the microphone's
     this.#screen?.stop();
     this.#screen = screen;
     screen.addEventListener("ended", () => this.#screen === screen && onEnded());
@@ -112,13 +112,13 @@ export class Devices {
     this.#update();
   }
 
-  /** Send silence and black: at once, however long the negotiation of a hold may take. */
+  /** Send silence and black at once. The negotiation of the hold may take longer. */
   hold(isHeld) {
     this.#isHeld = isHeld;
     this.#update();
   }
 
-  /** Leave all devices. */
+  /** Release all devices. */
   stop() {
     this.#uses += 1;
     for (const track of [...Object.values(this.#opened), this.#screen]) track?.stop();
@@ -140,7 +140,7 @@ export class Devices {
     }
     if (uses === this.#uses) return stream.getTracks();
     for (const track of stream.getTracks()) track.stop();
-    throw new CallError("The call is over."); // by the time the user has said yes
+    throw new CallError("The call is over."); // it ended before the user allowed the device
   }
 
   #update() {

@@ -1,30 +1,30 @@
 /**
- * Types of the browser client of protoo_flask: of the module protoo.mjs, and of the global
- * `protoo` that the classic script protoo.js defines.
+ * Types of the browser client of protoo_flask. They are for the module protoo.mjs, and for the
+ * global `protoo` that the classic script protoo.js defines.
  */
 export as namespace protoo;
 
-/** What `data` is on the wire: a JSON object. */
+/** The `data` of a message: a JSON object. */
 export type Data = Record<string, any>;
 
-/** "waiting": it will reconnect by itself; "closed": it will not. */
+/** "waiting": the client will reconnect by itself. "closed": it will not. */
 export type State = "idle" | "connecting" | "open" | "waiting" | "closed";
 
 export interface ClientOptions {
   /** ws(s) URL, or a path on this site. Default "/protoo". */
   url?: string;
-  /** The name of this device. Default: one per tab, which survives a reload. */
+  /** The id of this device. Default: one per tab, which survives a reload. */
   uuid?: string;
   /** ms. Default 15000. */
   requestTimeout?: number;
   /**
-   * ms, random between 0 and min(max, min * 2 ** n) before the attempt n = 0, 1...; false: never.
-   * Default {min: 500, max: 30000}.
+   * Delays in ms. Before the attempt n = 0, 1... the client waits a random time between 0 and
+   * min(max, min * 2 ** n). false: never reconnect. Default {min: 500, max: 30000}.
    */
   reconnect?: false | { min?: number; max?: number };
-  /** Of requests that have no `repeat` of their own. true: the server has a grace period. */
+  /** Default for requests without their own `repeat`. Use true if the server has a grace period. */
   repeat?: boolean;
-  /** For tests, and for runtimes that have none. */
+  /** For tests, and for runtimes without WebSocket. */
   WebSocket?: new (url: string, protocol: string) => any;
   /** For tests. */
   fetch?: (url: string, options: RequestInit) => Promise<globalThis.Response>;
@@ -39,18 +39,18 @@ export interface Response<T = Data> {
 export interface RequestOptions {
   /** Called with every provisional response (100..199). */
   onProvisional?: (response: Response) => unknown;
-  /** ms from the call to the final response, the time in the queue included. */
+  /** ms from the call to the final response, including the time in the queue. */
   timeout?: number;
   /** Aborting it rejects the promise with the status 487. */
   signal?: AbortSignal;
   /**
-   * Send it again, with the same id, if the connection is lost before the final response; false:
-   * it is rejected with 410 then. Default: that of the client.
+   * true: send the request again, with the same id, if the connection is lost before the final
+   * response. false: reject it with 410 then. Default: the option of the client.
    */
   repeat?: boolean;
 }
 
-/** The peer from which a request comes. */
+/** The peer that has sent a request. */
 export interface Sender {
   username: string;
   uuid: string;
@@ -59,7 +59,7 @@ export interface Sender {
 export interface Notification<T = Data> {
   readonly method: string;
   readonly data: T;
-  /** null: the server itself. */
+  /** null: the server itself is the sender. */
   readonly sender: Sender | null;
 }
 
@@ -74,13 +74,13 @@ export interface IncomingRequest<T = Data> extends Notification<T> {
 
 export interface Events {
   open: {};
-  /** A connection, or an attempt to connect, is over. delay (ms) is null without reconnection. */
+  /** A connection or an attempt to connect has ended. delay (ms) is null without reconnection. */
   close:
     | { code: number; reason: string; willReconnect: true; delay: number }
     | { code: number; reason: string; willReconnect: false; delay: null };
-  /** The attempt-th attempt in a row will be made in delay ms. */
+  /** The next attempt starts in `delay` ms. `attempt` counts the attempts in a row, from 1. */
   reconnecting: { attempt: number; delay: number };
-  /** The server answered the handshake by this HTTP status. */
+  /** The server refused the handshake with this HTTP status. */
   refused: { status: number; reason: string };
   state: { state: State; previous: State };
   request: IncomingRequest;
@@ -100,9 +100,9 @@ export class ProtooError extends Error {
   readonly name: "ProtooError";
   readonly status: number;
   readonly reason: string;
-  /** That of the response. */
+  /** The data of the response. */
   readonly data: Data;
-  /** Whether the client itself says so, not a response. */
+  /** Whether the error comes from the client itself, and not from a response. */
   readonly isLocal: boolean;
   readonly cause?: unknown;
 }
@@ -111,7 +111,7 @@ export class Client {
   constructor(options?: ClientOptions);
   readonly state: State;
   readonly uuid: string;
-  /** Resolves when open; rejects when refused or closed. May be ignored. */
+  /** Resolves when open; rejects when refused or closed. The promise may be ignored. */
   connect(): Promise<void>;
   /** Close for good. code: 1000 or 3000..4999. */
   close(code?: number, reason?: string): void;
@@ -122,7 +122,7 @@ export class Client {
     data?: object | null,
     options?: RequestOptions,
   ): Promise<Response<T>>;
-  /** Send a request that wants no answer. */
+  /** Send a notification: a request without an answer. */
   notify(method: string, path: string, data?: object | null): void;
   /** Returns a function that removes the listener. */
   on<E extends keyof Events>(event: E, fn: Listener<E>): () => void;

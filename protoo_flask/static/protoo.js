@@ -1,39 +1,44 @@
 /*
  * The browser client of protoo_flask: requests, responses and notifications over one WebSocket
- * that comes back by itself. A classic script that defines the global `protoo`; protoo.mjs is
- * the same as a module, protoo.d.ts has the types, docs/browser-client.md the documentation.
+ * that reconnects by itself. This file is a classic script that defines the global `protoo`.
+ * protoo.mjs is the same client as a module. protoo.d.ts has the types, and
+ * docs/browser-client.md has the documentation.
  *
- * States of a Client. #enter() alone changes the state. Each state owns at most one timer, which
- * ends with it, so that no timer of a state that was left can fire.
+ * States of a Client. Only #enter() changes the state. Each state owns at most one timer. Leaving
+ * a state stops its timer, so a timer never fires in a later state.
  *
  *   state       timer                event                                     next state
  *   ----------  -------------------  ----------------------------------------  ----------
  *   idle        -                    connect()                                 connecting
  *   connecting  handshake, probe     the socket opens                          open
- *                                    handshake fails, HTTP says: refused       closed
- *                                    handshake fails otherwise                 waiting (1)
+ *                                    the handshake fails; the probe's HTTP     closed
+ *                                      answer is a refusal
+ *                                    the handshake fails otherwise             waiting (1)
  *                                    the browser goes offline                  waiting (1)
- *   open        forget the attempts  the socket closes with 1000, 3000, 3001   closed
+ *   open        reset the attempts   the socket closes with 1000, 3000, 3001   closed
  *                                    the socket closes with another code       waiting (1)
  *                                    the browser goes offline; send() throws   waiting (1)
- *   waiting     backoff              it ends; the page is back; connect()      connecting
+ *   waiting     backoff              the timer fires; the page is back;        connecting
+ *                                      connect()
  *   closed      -                    connect()                                 connecting
  *   (each)                           close()                                   closed
  *   (1) closed if the option `reconnect` is false
  *
- * Every event is emitted in a microtask of its own: a listener never runs inside a half-done
- * change of state, it may call anything, and events arrive in the order in which they happened.
+ * Every event is emitted in its own microtask. So a listener never runs in the middle of a state
+ * change, and it may call any method. Events arrive in the order in which they happened.
  *
- * Nothing lost, nothing done twice: after a reconnection each side sends the requests it has no
- * final response to again, with the same id (we: those with `repeat`), and answers those it has
- * seen with the response it remembers (the server: for its grace period). The sender of a request
- * ignores a second final response.
+ * No request is lost, and none is handled twice. After a reconnection each side sends its requests
+ * without a final response again, with the same id. This client repeats only requests with
+ * `repeat`. The receiver answers a request that it has seen before with the response that it
+ * remembers. The server remembers responses for its grace period. The sender of a request ignores
+ * a second final response.
  */
 "use strict";
 
 (() => {
-  // A page that loads both files must get one class (instanceof ProtooError) and one uuid. An
-  // element with id="protoo" makes a global of that name too, hence the look at Client.
+  // A page that loads both protoo.js and protoo.mjs must get one ProtooError class (for instanceof)
+  // and one uuid. An element with id="protoo" also creates a global `protoo`, hence the check
+  // for Client.
   if (globalThis.protoo && globalThis.protoo.Client) return;
 
   const NEXT_STATES = {
@@ -50,31 +55,33 @@
     "url", "uuid", "requestTimeout", "reconnect", "repeat", "WebSocket", "fetch",
   ];
   const FINAL_CLOSE_CODES = [1000, 3000, 3001]; // normal, online elsewhere, no longer authorized
-  // To a socket that is given up: 1000 or no code would be a farewell, without grace period.
+  // Sent when the client abandons a socket. With 1000 or without a code the server would treat the
+  // close as intended and give no grace period.
   const GIVEN_UP = 3002;
   const TOO_BIG = 1009;
-  const PASSING_STATUSES = [408, 425, 426, 429]; // the 4xx that a later attempt may not meet
+  const PASSING_STATUSES = [408, 425, 426, 429]; // these 4xx may be gone at the next attempt
   const HANDSHAKE_TIMEOUT = 20000; // browsers may wait minutes for a network that vanished
   const PROBE_TIMEOUT = 10000;
   const STABLE_AFTER = 5000; // a server that accepts and drops at once must not reset the backoff
   const MAX_QUEUE = 1000;
-  // Of incoming requests. The server repeats one only within its timeout, 10 s by default, so
-  // that 500 answers are those of 50 requests a second; 1 Mi characters are as much as it lets
-  // wait for one peer. Those in progress are few, except in a page that never replies.
+  // Limits for remembered incoming requests. The server repeats a request only within its timeout,
+  // by default 10 s, so 500 answers cover 50 requests a second. 1 Mi characters are also the
+  // server's limit for data that waits for one peer. Few requests are in progress at a time,
+  // except in a page that never replies.
   const MAX_ANSWERED = 500;
   const MAX_ANSWERED_LENGTH = 2 ** 20;
   const MAX_IN_PROGRESS = 10000;
-  const MAX_TIMER = 2 ** 31 - 1; // beyond it setTimeout fires at once
+  const MAX_TIMER = 2 ** 31 - 1; // with a longer delay, setTimeout fires at once
   const MAX_ID = Number.MAX_SAFE_INTEGER;
   const UUID_KEY = "protoo.uuid";
 
-  /** A request that failed: by a final response of 300..699, or locally (408, 410, 487, 503). */
+  /** The error of a request: a final response of 300..699, or local (408, 410, 487, 503). */
   class ProtooError extends Error {
     /**
      * @param {number} status
      * @param {string} reason
-     * @param {object} [data] that of the response
-     * @param {{isLocal?: boolean, cause?: unknown}} [options] isLocal: not said by a response
+     * @param {object} [data] the data of the response
+     * @param {{isLocal?: boolean, cause?: unknown}} [options] isLocal: there was no response
      */
     constructor(status, reason, data = {}, { isLocal = false, cause } = {}) {
       super(`${status} ${reason}`);
@@ -112,8 +119,9 @@
   }
 
   /**
-   * Read an untrusted message: a response if it has a status, else a request, or a notification
-   * when it has no id. Throws a ProtooError, whose data.id is that of the request to be answered.
+   * Read an untrusted message. A message with a status is a response. Any other message is a
+   * request if it has an id, else a notification. Throws a ProtooError; its data.id is the id of
+   * the request that must be answered, if there is one.
    */
   function parseMessage(text) {
     const received = typeof text === "string" ? text.slice(0, 200) : "(binary)";
@@ -149,7 +157,7 @@
     return { method, data, sender, id };
   }
 
-  // ---- What the browser lends ----------------------------------------------------------------
+  // ---- Browser facilities --------------------------------------------------------------------
 
   function randomId() {
     const [high, low] = crypto.getRandomValues(new Uint32Array(2));
@@ -166,7 +174,7 @@
     try {
       return typeof sessionStorage === "undefined" ? null : use(sessionStorage);
     } catch {
-      return null; // blocked by the user, or full: then a reload makes a new device
+      return null; // storage is blocked by the user, or full; then a reload creates a new device
     }
   }
 
@@ -176,8 +184,9 @@
     return uuid;
   }
 
-  // A browser that duplicates a tab copies its sessionStorage. So the uuid is not in there for as
-  // long as this page lives: the copy would take our place on the server ("online elsewhere").
+  // A browser that duplicates a tab copies its sessionStorage. So the uuid must not be stored there
+  // while this page lives: the copied tab would replace this one on the server ("online
+  // elsewhere").
   const tabUuid = withStorage(takeUuid) || randomUuid();
   const hasPage = typeof addEventListener === "function";
   if (hasPage) {
@@ -195,7 +204,7 @@
     return resolved.href;
   }
 
-  /** Ask by plain HTTP why a handshake failed; browsers hide the status of the handshake. */
+  /** Find out by plain HTTP why a handshake failed; browsers hide the status of the handshake. */
   async function probe({ fetch, url }, signal) {
     const options = { cache: "no-store", credentials: "include", redirect: "manual", signal };
     const response = await fetch(url.replace(/^ws/, "http"), options);
@@ -208,7 +217,7 @@
 
   // ---- Incoming requests ---------------------------------------------------------------------
 
-  /** A request of the server, or of another peer (`sender`), that wants one final reply. */
+  /** A request from the server, or from another peer (`sender`). It expects one final reply. */
   class IncomingRequest {
     #id;
     #answer;
@@ -246,20 +255,20 @@
 
   // ---- Client --------------------------------------------------------------------------------
 
-  /** A peer of the server: this user on this device. Nothing happens before connect(). */
+  /** A peer of the server: this user on this device. The client does nothing before connect(). */
   class Client {
     #options;
     #state = "idle";
-    #timer; // of the state
+    #timer; // the timer of the current state
     #socket = null;
     #probe = null; // AbortController, while a probe runs
     #attempts = 0;
     #opening = null; // {promise, resolve, reject} of connect()
-    #listeners = new Map(EVENTS.map((event) => [event, new Map()])); // event -> fn -> once?
+    #listeners = new Map(EVENTS.map((event) => [event, new Map()])); // event -> fn -> isOnce
     #nextId = randomId();
     #transactions = new Map(); // id -> transaction that has not ended
-    #queue = new Set(); // those of them that wait for an open connection, in order
-    // Apart, so that the many answered ones cannot make us forget those still in progress.
+    #queue = new Set(); // the transactions that wait for an open connection, in order
+    // Two maps, so that many answered requests cannot push out those still in progress.
     #inProgress = new Map(); // id of an incoming request -> its last provisional response, or ""
     #answered = new Map(); // id of an incoming request -> its final response
 
@@ -290,20 +299,21 @@
       this.#options.reconnect = reconnect && { min, max };
     }
 
-    /** "idle", "connecting", "open", "waiting" (will reconnect) or "closed" (will not). */
+    /** "idle", "connecting", "open", "waiting" (it will reconnect) or "closed" (it will not). */
     get state() {
       return this.#state;
     }
 
-    /** The name of this device, unique among those of the user. */
+    /** The id of this device, unique among the devices of the user. */
     get uuid() {
       return this.#options.uuid;
     }
 
     /**
-     * Connect; while waiting to reconnect: now. Resolves when open, however many attempts that
-     * takes. Rejects with the HTTP status when refused, with 410 when closed; there are events
-     * for both, so that this promise may be ignored.
+     * Connect. In the state "waiting", reconnect now. The promise resolves when the connection is
+     * open, after any number of attempts. It rejects with the HTTP status if the server refuses,
+     * and with 410 if the client is closed. Both cases also emit an event, so the promise may be
+     * ignored.
      */
     connect() {
       if (this.#state === "open") return Promise.resolve();
@@ -312,7 +322,7 @@
         opening.promise = new Promise((...functions) => {
           [opening.resolve, opening.reject] = functions;
         });
-        opening.promise.catch(() => {}); // "refused" and "close" tell those who do not wait
+        opening.promise.catch(() => {}); // no warning if ignored: "refused" and "close" report it
         this.#opening = opening;
       }
       const { promise } = this.#opening;
@@ -321,21 +331,22 @@
       return promise;
     }
 
-    /** Close for good: what is under way is rejected with 410. connect() starts again. */
+    /** Close for good. Pending requests are rejected with 410. connect() starts again. */
     close(code = 1000, reason = "") {
       if (this.#state === "closed") return;
-      if (this.#socket) this.#socket.close(code, reason); // throws if they are not permitted
+      if (this.#socket) this.#socket.close(code, reason); // throws if code or reason is not allowed
       this.#finish(code, reason, localError(410, "client closed"));
     }
 
     /**
      * Send a request and wait for its final response.
      *
-     * `timeout` is in ms, from this call to the final response. With `repeat`, by default that of
-     * the client, the request is sent again, with the same id, if the connection was lost before
-     * the response came; a server without a grace period handles it twice then. Resolves with
-     * a 2xx response. Rejects with a ProtooError: a response of 300..699; or, locally, 408
-     * timeout, 410 connection lost or client closed, 487 aborted by `signal`, 503 queue full.
+     * `timeout` is in ms, from this call to the final response. With `repeat`, the request is sent
+     * again with the same id if the connection is lost before the response arrives. A server
+     * without a grace period then handles the request twice. `repeat` defaults to the option of
+     * the client. The promise resolves with a 2xx response. It rejects with a ProtooError for a
+     * response of 300..699. Local errors are 408 timeout, 410 connection lost or client closed,
+     * 487 aborted by `signal`, 503 queue full.
      *
      * @example const { data } = await client.request("message", "/users/bob", { text: "hi" });
      */
@@ -351,9 +362,9 @@
     }
 
     /**
-     * Send a request that wants no answer. While not open it waits, at most requestTimeout; if it
-     * could not be sent, an "error" event says so. Throws a ProtooError 410 when the client is
-     * closed, 503 when the queue is full.
+     * Send a notification: a request without an answer. Without an open connection it waits, at
+     * most requestTimeout. If it could not be sent, an "error" event reports that. Throws
+     * a ProtooError: 410 when the client is closed, 503 when the queue is full.
      */
     notify(method, path, data = {}) {
       const text = serializeRequest(method, path, undefined, data);
@@ -365,17 +376,17 @@
       this.#begin({ id: this.#takeId(), text, isNotification: true, timeout, reject });
     }
 
-    /** Call `fn` at every `event`. Returns a function that ends this. */
+    /** Call `fn` at every `event`. Returns a function that removes the listener. */
     on(event, fn) {
       return this.#listen(event, fn, false);
     }
 
-    /** Call `fn` at the next `event` only. Returns a function that ends this. */
+    /** Call `fn` at the next `event` only. Returns a function that removes the listener. */
     once(event, fn) {
       return this.#listen(event, fn, true);
     }
 
-    /** Call `fn` at `event` no more. */
+    /** Remove the listener `fn` of `event`. */
     off(event, fn) {
       this.#listenersOf(event).delete(fn);
     }
@@ -399,7 +410,7 @@
         const listeners = this.#listeners.get(event);
         if (listeners.size === 0) ifUnheard();
         for (const [fn, isOnce] of [...listeners]) {
-          if (!listeners.has(fn)) continue; // a listener before it called off()
+          if (!listeners.has(fn)) continue; // an earlier listener of this event has removed it
           if (isOnce) listeners.delete(fn);
           this.#call(fn, payload, `"${event}" listener`, ifFailed);
         }
@@ -410,12 +421,12 @@
       this.#emit("error", error, { ifUnheard: () => console.error("protoo:", error) });
     }
 
-    /** Call a function of the application: if it throws or its promise rejects, say so. */
+    /** Call a function of the application, and report it if it throws or its promise rejects. */
     #call(fn, argument, name, ifFailed = () => {}) {
       new Promise((resolve) => resolve(fn(argument))).catch((cause) => {
         console.error(`protoo: ${name} failed:`, cause);
         ifFailed();
-        if (name === '"error" listener') return; // it would hear of its own failures for ever
+        if (name === '"error" listener') return; // else its own failures would loop for ever
         this.#emit("error", localError(500, `${name} failed: ${cause}`, { cause }));
       });
     }
@@ -461,11 +472,11 @@
       try {
         socket = new this.#options.WebSocket(this.#options.url, "protoo");
       } catch (cause) {
-        // ws: on an https: page, for one. The next attempt would not fare better.
+        // For example, a ws: URL on an https: page. The next attempt would fail as well.
         this.#finish(1006, String(cause), localError(410, `cannot connect: ${cause}`, { cause }));
         return;
       }
-      // What a socket says after close(), when another may have its place, is void.
+      // Events of a socket after its close() are ignored: another socket may have replaced it.
       const ifCurrent = (fn) => (event) => this.#socket === socket && fn(event);
       socket.onopen = ifCurrent(() => this.#opened());
       socket.onmessage = ifCurrent(({ data }) => this.#receive(data));
@@ -474,7 +485,7 @@
         if (this.#state === "open") this.#lose(code, reason);
         else this.#explain();
       });
-      socket.onerror = () => {}; // it says nothing, and "close" follows
+      socket.onerror = () => {}; // the event has no details, and "close" follows
       this.#socket = socket;
       this.#enter("connecting", HANDSHAKE_TIMEOUT, () => socket.close(GIVEN_UP));
     }
@@ -485,7 +496,7 @@
       });
       if (this.#opening) this.#opening.resolve();
       this.#opening = null;
-      this.#emit("open", {}); // its listeners run after the flush, which may lose the connection
+      this.#emit("open", {}); // the listeners run after the flush, which may lose the connection
       this.#flush();
     }
 
@@ -497,9 +508,10 @@
       try {
         answer = await probe(this.#options, controller.signal);
       } catch {
-        // No network, or an answer of another origin, which may not be read: nothing is learnt.
+        // There is no network, or the answer is of another origin and may not be read. The reason
+        // stays unknown.
       }
-      if (this.#probe !== controller) return; // close() came in between
+      if (this.#probe !== controller) return; // close() was called in the meantime
       if (!answer) this.#lose(1006, "handshake failed");
       else if (!answer.isRefusal) this.#lose(1006, `handshake failed, HTTP ${answer.status}`);
       else this.#refuse(answer);
@@ -510,7 +522,7 @@
       this.#finish(1006, `refused: ${status} ${reason}`, new ProtooError(status, reason));
     }
 
-    /** Part with the socket at once: its own "close" may take minutes. */
+    /** Abandon the socket at once: its own "close" event may take minutes. */
     #giveUp(reason) {
       const socket = this.#socket; // null during a probe
       this.#socket = null;
@@ -525,8 +537,8 @@
         return;
       }
       for (const transaction of this.#transactions.values()) {
-        const wasWaiting = this.#queue.delete(transaction); // to keep the order of the requests
-        // One of those that were sent was too big, and would end the next connection as well.
+        const wasWaiting = this.#queue.delete(transaction); // keeps the requests in order
+        // One of the sent requests was too big. Repeating it would end the next connection too.
         const isRepeated = transaction.repeat && code !== TOO_BIG;
         if (wasWaiting || isRepeated) this.#queue.add(transaction);
         else this.#end(transaction).reject(error);
@@ -592,7 +604,7 @@
     }
 
     #send(text) {
-      // A socket that is closing takes messages and drops them.
+      // A closing socket accepts messages and drops them.
       if (this.#state !== "open" || this.#socket.readyState !== 1) return false;
       try {
         this.#socket.send(text);
@@ -622,10 +634,10 @@
     }
 
     #receiveResponse({ id, status, reason, data }) {
-      // No transaction: the response is late, the request timed out or was aborted.
+      // Without a transaction the response is late: the request has timed out or was aborted.
       const transaction = this.#transactions.get(id);
       if (id === 0) {
-        this.#emitError(new ProtooError(status, reason, data)); // we sent something unreadable
+        this.#emitError(new ProtooError(status, reason, data)); // our message was unreadable
       } else if (transaction && status < 200) {
         const { onProvisional } = transaction;
         if (onProvisional) this.#call(onProvisional, { status, reason, data }, "onProvisional");
@@ -640,9 +652,9 @@
       const { id } = message;
       const latest = this.#answered.get(id) ?? this.#inProgress.get(id);
       if (latest !== undefined) {
-        // After a reconnection the server repeats what it has no final response to. The latest
-        // one may be lost, so it is sent again, a provisional one too (RFC 3261, 17.2.1). If
-        // there is none yet, it will go over the new connection.
+        // After a reconnection the server repeats requests without a final response. Our latest
+        // response may be lost, so it is sent again, also a provisional one (RFC 3261, 17.2.1).
+        // If there is no response yet, the later one goes over the new connection.
         if (latest) this.#send(latest);
         return;
       }
@@ -655,7 +667,7 @@
       });
       const conclude = (status, reason) => () => req.ended || req.reply(status, reason);
       this.#emit("request", req, {
-        ifUnheard: conclude(404, "nobody listens to requests"),
+        ifUnheard: conclude(404, "no listener for requests"),
         ifFailed: conclude(500, "listener failed"),
       });
     }

@@ -1,7 +1,7 @@
-"""A connected socket, and what waiting for it means.
+"""A connected socket, and how to wait for it.
 
 A server hands over its socket in one of two worlds: greenlets on gevent's hub, or
-threads. This is what the rest of the transport sees of either.
+threads. The rest of the transport sees either through the two protocols of this module.
 """
 
 from __future__ import annotations
@@ -11,61 +11,69 @@ from typing import Any, Callable, Protocol
 
 from ..core.scheduling import Scheduler
 
-#: Bytes read at a time. Chat messages are a few hundred bytes; a bigger buffer would
-#: only be allocated in vain for each read.
+#: Bytes read at a time. Chat messages are a few hundred bytes, and each read allocates
+#: a buffer of this size.
 READ_SIZE = 16 * 1024
 
 
 def send_without_delay(sock: Any) -> None:
     """Turn Nagle's algorithm off.
 
-    Replies written one by one would wait for the client's delayed acknowledgement,
-    40 ms each, as soon as a client has two requests in flight.
+    With it, replies written one by one would wait for the client's delayed
+    acknowledgement, 40 ms each, as soon as a client has two requests in flight.
     """
     if sock.family in (socket.AF_INET, socket.AF_INET6):  # not behind a Unix socket
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-class Holder(Protocol):
-    """Who holds back what is to be sent."""
+class Corked(Protocol):
+    """An outbox that keeps messages for a moment, to write them together."""
 
-    def release(self) -> None:
-        """Send it, now, without blocking."""
+    def uncork(self) -> None:
+        """Write the messages now, without blocking; harmless when there are none."""
 
 
 class Channel(Protocol):
-    """A socket in non-blocking mode.
+    """A socket in non-blocking mode. The methods are in the order in which they are called.
 
-    :ivar may_hold_more: whether :meth:`holds_more` must be asked: TLS decrypts more than
-        is read, and who waits for the socket does not see it.
+    A connection calls :meth:`watch` once. For each call of its function it calls
+    :meth:`recv` once, and then :meth:`has_buffered_input` if :attr:`buffers_input` is
+    true. For each message it sends, it calls :meth:`batch_writes`, then :meth:`send`; and
+    :meth:`when_writable` when the socket did not take everything. At the end it calls
+    :meth:`shut_down_writing` or :meth:`abort`, waits until :meth:`recv` returns ``b""``,
+    and calls :meth:`close`.
+
+    :ivar buffers_input: whether decrypted bytes may remain inside the socket object (TLS).
+        The operating system does not report those as readable.
     """
 
-    may_hold_more: bool
-
-    def hold_back(self, holder: Holder) -> bool:
-        """Have ``holder.release()`` called in a moment, when much can be sent one after the other.
-
-        :returns: ``False`` when what is to be sent shall be sent now.
-        """
+    buffers_input: bool
 
     def watch(self, function: Callable[[], None]) -> None:
-        """Call ``function()`` each time there is something to read, or the end.
+        """Call ``function()`` whenever there are bytes to read, or the end.
 
-        In a greenlet that may block, and then another may call it meanwhile. In the one
-        thread of this channel, where it may not: until it returns, it is not called again.
+        Among greenlets, ``function`` may block, and is called again meanwhile in another
+        greenlet. Among threads, the channel has one thread of its own, in which
+        ``function`` is not called again before it returns.
         """
 
     def unwatch(self) -> None:
-        """Call nothing any more; what is there to be read stays there."""
+        """Stop calling the function; unread bytes stay where they are."""
 
     def recv(self) -> bytes | None:
-        """Return what is there: ``None`` if nothing, ``b""`` at the end or on an error."""
+        """Return the bytes that are there: ``None`` if none, ``b""`` at the end or on an error."""
 
-    def holds_more(self) -> bool:
-        """Whether there is something to read for which :meth:`watch` does not call."""
+    def has_buffered_input(self) -> bool:
+        """Whether decrypted bytes are there for which :meth:`watch` will not call."""
+
+    def batch_writes(self, corked: Corked) -> bool:
+        """Have ``corked.uncork()`` called in a moment, so that many writes happen together.
+
+        :returns: ``False`` when the caller must write now, and nothing will be called.
+        """
 
     def send(self, data: bytes | memoryview) -> int:
-        """Send what the socket takes without blocking; returns how much, maybe 0.
+        """Send as many bytes as the socket takes without blocking; returns how many, maybe 0.
 
         :raises OSError: when the connection is broken.
         """
@@ -77,19 +85,19 @@ class Channel(Protocol):
         """Tell the other side that nothing more will come (a TCP FIN)."""
 
     def abort(self) -> None:
-        """Break the connection, so that there is an end to be read."""
+        """Break the connection; :meth:`recv` then returns the end."""
 
     def close(self) -> None:
-        """Give the socket back, when its end has been read."""
+        """Give the socket back, after its end has been read."""
 
 
 class Loop(Scheduler, Protocol):
-    """A scheduler that knows sockets of its world."""
+    """A scheduler for one of the two worlds."""
 
     def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call ``function(*args)`` in another greenlet as soon as this one blocks.
 
-        Not among threads, which ``preempts`` tells: nobody notices that one of them blocks.
+        Not among threads (``preempts`` is true): nothing notices that a thread blocks.
 
-        :returns: what is ``pending`` until then, and to ``stop()`` when it did not block.
+        :returns: an object that is ``pending`` until the call; its ``stop()`` cancels the call.
         """

@@ -1,32 +1,34 @@
-"""How a connection ends: its states, and what leads from one to the next.
+"""How a connection ends: its states, and the events between them.
 
 ========  =======================  ==========  =========================================
-state     event                    next state  what is done
+state     event                    next state  action
 ========  =======================  ==========  =========================================
 open      we close                 closing     send Close, start the close timer
-open      we retire                closing     as above, but hand over what waits
+open      we retire                closing     as above, but hand over unsent messages
 open      Close received,          draining    send Close back, then FIN
           1000 or without code
-open      Close received, another  draining    as above, but hand over what waits
-open      violation, overflow,     draining    hand over what waits, send Close with
-          fatal error in handler               its code, then FIN
-open      end of the connection    closed      hand over what waits, give the rest back
+open      Close received, another  draining    as above, but hand over unsent messages
+open      violation, overflow,     draining    hand over unsent messages, send Close
+          fatal error in handler               with the code, then FIN
+open      end of the connection    closed      hand over unsent messages, release the rest
 closing   Close received           draining    FIN
 closing   violation and so on      draining    FIN
-any       end of the connection    closed      give everything back
+any       end of the connection    closed      release everything
 any       close timer              (same)      break the connection; its end follows
 ========  =======================  ==========  =========================================
 
-The FIN is sent when the outbox is empty, and then the client's end is awaited:
-closing a socket that still has unread bytes would make the kernel send a reset,
-which may destroy the Close frame before the client has read it.
+The FIN is sent when the outbox is empty. Then the connection waits for the client's end:
+closing a socket that still has unread bytes would make the kernel send a reset, which
+may destroy the Close frame before the client has read it.
 
-What waits in the outbox is still sent, before the Close frame, when nobody means to
-come back. Else it is handed over, to be sent over the link that comes next: a page that
-goes away (1001) reads no more, and a client that is slow, or silent, or that we cannot
-understand, had better get it from the beginning. It is taken out of the outbox in the
-step that leaves the open state, and handed over once, when somebody asks for it: the
-registry does, in the step in which it takes note of the end, or of the next link.
+If the client does not mean to come back, its unsent messages are still sent, before the
+Close frame. Otherwise they are handed over, and sent over the client's next link. A page
+that goes away (1001) reads no more. A client that is slow, or silent, or breaks the
+protocol, had better get its messages over a new connection.
+
+The step that leaves the open state takes the unsent messages out of the outbox. They are
+handed over once, when the directory asks for them: in the step in which it takes note of
+the end, or of the next link.
 """
 
 from __future__ import annotations

@@ -1,21 +1,41 @@
 """A bounded outbox: messages on their way to one client.
 
-A message is sent at once when nothing waits before it; what the socket does not take
-is kept and flushed, in order, when it is writable again. So a client that reads
-slowly receives an intact stream and delays nobody: :meth:`Outbox.send` never blocks.
-What waits is bounded; a client that exceeds the bound is cut off by the owner.
+=======  ======  =======  =================================================================
+state    event   next     cause, and action
+=======  ======  =======  =================================================================
+idle     sent    idle     the socket took the whole message
+idle     full    blocked  the socket took a part: keep the rest, ask when it is writable
+idle     cork    corked   keep messages until uncorked
+idle     open    opening  keep the handshake, and all messages, until uncorked
+corked   sent    idle     uncorked, and the socket took everything
+corked   full    blocked  uncorked, and the socket took a part: ask when it is writable
+opening  sent    idle     as for corked
+opening  full    blocked  as for corked
+blocked  sent    idle     writable, and the socket took everything
+blocked  full    blocked  writable, and the socket took a part: ask again
+any      failed  gone     the socket raised an error: break the connection, keep messages
+any      close   gone     the socket is closed: forget everything
+=======  ======  =======  =================================================================
 
-What waits is kept as messages, each encoded only when it is its turn:
+The plain way is "idle": a message is encoded and sent at once. In every other state
+messages are kept, in order. :meth:`Outbox.send` never blocks, so a client that reads
+slowly receives an intact stream and delays nobody. The kept bytes are bounded; the
+owner cuts off a client that exceeds the bound.
 
-- A payload that is sent to many slow readers exists once, not once for each.
-- Messages are compressed in the order in which they are sent, whoever sends them.
-- What a dead connection has taken and not sent can be given back, to be sent over the
-  next one (:meth:`Outbox.take_unsent`).
+"corked" exists because the system call is the dearest part of a small message. The
+connection corks its outbox while it handles requests that came together, so that their
+answers are one write (TCP_CORK does the same inside the kernel). The channel has it
+corked for a moment when many clients are written to (:meth:`Channel.batch_writes`).
 
-Most of what a small message costs is the system call that sends it. So while many
-requests of one client are handled that have come at once, their answers are kept
-(:meth:`Outbox.hold`), to be sent in one write. And what is sent to many clients in the same
-moment is held back until it can be sent one after the other (:meth:`Channel.hold_back`).
+"opening" is the same for a connection before its handshake is answered. It is a state of
+its own because :meth:`Outbox.take_unsent` uncorks, but must not answer the handshake.
+
+Messages are kept unencoded until their turn comes:
+
+- A payload for many slow clients exists once, not once for each of them.
+- Messages are compressed in the order of sending, whichever greenlet sends them.
+- The unsent messages of a dead connection can be sent over the next one
+  (:meth:`Outbox.take_unsent`). So the "gone" state keeps them.
 """
 
 from __future__ import annotations
@@ -23,16 +43,42 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Callable, ContextManager, Sequence
 
+from ..core.link import Unsent
 from ..core.scheduling import one_step
 from .channel import Channel
-from .websocket.frames import TEXT
+from .websocket.frames import CLOSE, TEXT
+
+IDLE = "idle"
+CORKED = "corked"
+OPENING = "opening"
+BLOCKED = "blocked"
+GONE = "gone"
+
+#: (state, event) -> next state; the table above. An event that is not here changes nothing.
+#:
+#: The methods assign the next state where the event happens, and do not look it up here,
+#: which would be 4 % of a request. The tests hold each assignment against this table.
+TRANSITIONS = {
+    (IDLE, "sent"): IDLE,
+    (IDLE, "full"): BLOCKED,
+    (IDLE, "cork"): CORKED,
+    (IDLE, "open"): OPENING,
+    (CORKED, "sent"): IDLE,
+    (CORKED, "full"): BLOCKED,
+    (OPENING, "sent"): IDLE,
+    (OPENING, "full"): BLOCKED,
+    (BLOCKED, "sent"): IDLE,
+    (BLOCKED, "full"): BLOCKED,
+    **{(state, "failed"): GONE for state in (IDLE, CORKED, OPENING, BLOCKED)},
+    **{(state, "close"): GONE for state in (IDLE, CORKED, OPENING, BLOCKED)},
+}
 
 #: Bytes that are encoded and joined for one write to the socket, so that many small
-#: messages are few writes. Each slow reader has that much of its own.
+#: messages are few writes. Each slow reader has a buffer of that size.
 WRITE_SIZE = 64 * 1024
 
-#: Bytes that a waiting message takes besides its payload: the longest header of a frame
-#: (RFC 6455 section 5.2, without a mask).
+#: Bytes that a kept message counts besides its payload: the longest header of an unmasked
+#: frame (RFC 6455 section 5.2).
 HEADER_SIZE = 10
 
 
@@ -40,26 +86,27 @@ class Outbox:
     """Writes messages to a channel.
 
     :param encode: ``encode(opcode, payload)`` returns the frame of a message.
-    :param limit: bytes that may wait. A single message may be larger when nothing else
-        waits: what a message may measure is not the outbox's to say.
+    :param limit: bytes that may be kept. A single message may be larger when nothing else
+        is kept: the size of a message is limited elsewhere.
 
-    When the socket cannot be written, the channel is aborted, and what waits stays, to be
-    taken back.
+    :param overflow: called when a text message exceeds the limit: the client is too slow.
+
+    A failed write aborts the channel, and its messages are kept for :meth:`take_unsent`.
     """
 
     __slots__ = (
         "_batch",
-        "_broken",
         "_buffer",
         "_channel",
         "_encode",
         "_finish",
-        "_held",
+        "_is_ending",
         "_limit",
+        "_overflow",
         "_queue",
         "_queued",
         "_sent",
-        "_waiting",
+        "_state",
     )
 
     def __init__(
@@ -67,168 +114,171 @@ class Outbox:
         channel: Channel,
         encode: Callable[[int, bytes], bytes],
         limit: int,
+        overflow: Callable[[], Any] | None = None,
     ) -> None:
+        self._state = IDLE
         self._channel = channel
         self._encode = encode
         self._limit = limit
-        # Whether what is sent has to wait: for the socket, for release(), or, when the
-        # socket is broken, for take_unsent().
-        self._waiting = False
-        self._held = False
-        self._broken = False
-        # What is being written: bytes, how many of them have been sent, and the messages
-        # they were made of, each with the offset at which its frame ends. Bytes without
-        # messages are sent to the end, whatever is taken back.
+        #: ``None`` when the outbox is closed: the owner refers to it, and this back.
+        self._overflow = overflow
+        #: Whether a Close frame has been sent, which no text may follow.
+        self._is_ending = False
+        # The bytes being written, how many of them are sent, and their messages: each with
+        # the offset at which its frame ends. Bytes without messages are the handshake.
         self._buffer = b""
         self._sent = 0
-        self._batch: Sequence[tuple[int, int, bytes]] = ()
-        # The messages behind it, and how many bytes they count. Of most clients nothing
-        # ever waits, and an empty deque takes as much memory as a connection's socket.
-        self._queue: deque[tuple[int, bytes]] | None = None
+        self._batch: Sequence[tuple[int, int, bytes, int | None]] = ()
+        # The messages behind them, and how many bytes they count. Most clients never need
+        # the deque, and an empty one takes as much memory as a connection's socket.
+        self._queue: deque[tuple[int, bytes, int | None]] | None = None
         self._queued = 0
         self._finish: Callable[[], None] | None = None
 
     @property
     def size(self) -> int:
-        """Bytes that wait; a message not encoded yet counts its payload and a header."""
+        """Bytes that are kept; an unencoded message counts its payload and a header."""
         return len(self._buffer) - self._sent + self._queued
 
-    def send(self, opcode: int, payload: bytes, bounded: bool = True) -> bool:
+    def send_text(self, payload: bytes, id: int | None = None) -> bool:
+        """Send a text message; see :class:`~protoo_flask.core.link.Outbox`."""
+        if self._is_ending:
+            return False
+        if self.send(TEXT, payload, id):
+            return True
+        if self._overflow is not None:
+            self._overflow()
+        return False
+
+    def send_close(self, payload: bytes) -> None:
+        """Send a Close frame, which always finds a place; no text may follow it."""
+        self._is_ending = True
+        self.send(CLOSE, payload, bounded=False)
+
+    def send(
+        self, opcode: int, payload: bytes, id: int | None = None, bounded: bool = True
+    ) -> bool:
         """Send a message, or keep it; ``False`` when the bound is exceeded (it is not kept).
 
+        :param id: given back with the message by :meth:`take_unsent`.
         :param bounded: ``False`` for a Close frame, which must always find a place.
         """
-        if self._waiting:
-            return self._keep(opcode, payload, bounded)
-        # Called as self._encode(), they would be looked for in the class first.
-        encode, hold_back = self._encode, self._channel.hold_back
-        frame = encode(opcode, payload)
-        if hold_back(self):
-            self._held = self._waiting = True
-            sent = 0
+        if self._state is not IDLE:
+            return self._keep(opcode, payload, id, bounded)
+        self._buffer = frame = self._encode(opcode, payload)
+        self._batch = ((len(frame), opcode, payload, id),)
+        if self._channel.batch_writes(self):
+            self._state = CORKED
         else:
-            try:
-                sent = self._channel.send(frame)
-            except OSError:
-                sent = self._break()
-            if sent == len(frame):
-                return True
-            self._wait()
-        self._buffer, self._sent = frame, sent
-        self._batch = ((len(frame), opcode, payload),)
+            self._flush()
         return True
 
-    def hold(self, first: bytes = b"") -> None:
-        """Keep what is sent from now on, until :meth:`release`.
+    def cork(self, first: bytes = b"") -> None:
+        """Keep messages from now on, until :meth:`uncork`; nothing happens unless idle.
 
-        :param first: sent before it as it is, whatever is taken back.
+        :param first: the answered handshake, to be sent as it is before all messages.
         """
-        if not self._waiting:
-            self._held = self._waiting = True
+        if self._state is IDLE:
             self._buffer = first
+            self._state = OPENING if first else CORKED
 
-    def release(self) -> None:
-        """Send what has been held; nothing happens when nothing is."""
-        if self._held:
-            self._held = False
+    def uncork(self) -> None:
+        """Send the messages kept since :meth:`cork`; nothing happens unless corked."""
+        if self._state is CORKED or self._state is OPENING:
             self._flush()
 
-    def take_unsent(self) -> list[bytes]:
-        """Take back what waits: the payloads of text messages, in the order of sending.
+    def take_unsent(self) -> Unsent:
+        """Take back the unsent text messages, in the order of sending: payloads and ids.
 
-        A frame that is partly sent is finished all the same, or nothing could follow it.
-        Its payload is given back nevertheless: should the connection end before it is
-        finished, the client has got nothing.
+        The rest of a partly sent frame is still sent, or nothing could follow it. Its
+        payload is taken back nevertheless: if the connection ends before the rest is sent,
+        the client has not received the message.
 
-        Control frames are forgotten. And only they may be sent from now on: a compressed
-        text might refer to one that was taken back.
+        Control frames are forgotten. Only control frames may be sent from now on: a
+        compressed text might refer to one that was taken back.
         """
-        if self._held and (self._batch or not self._buffer):
-            # This only waits for more to be sent with it; but for an answered handshake.
-            self.release()
+        if self._state is CORKED:
+            self.uncork()  # these messages wait only for others to be written with them
         batch, self._batch = self._batch, ()
         queue, self._queue = self._queue, None
         self._queued = 0
-        unsent = [(opcode, payload) for end, opcode, payload in batch if end > self._sent]
+        unsent = [message[1:] for message in batch if message[0] > self._sent]
         unsent += queue or ()
         if batch:
-            boundaries = [0, *(end for end, _, _ in batch)]
+            boundaries = [0, *(item[0] for item in batch)]
             end_of_frame = min(end for end in boundaries if end >= self._sent)
             self._buffer = self._buffer[:end_of_frame]
-        return [payload for opcode, payload in unsent if opcode == TEXT]
+        return [(payload, id) for opcode, payload, id in unsent if opcode == TEXT]
 
     def finish(self, function: Callable[[], None]) -> None:
-        """Call ``function()`` when everything has been sent, or nothing can be: now or later."""
-        if self._waiting and not self._broken:
-            self._finish = function
-        else:
+        """Call ``function()`` when everything is sent, or nothing can be: now or later."""
+        if self._state is IDLE or self._state is GONE:
             function()
+        else:
+            self._finish = function
 
     def close(self) -> None:
-        """Forget everything; the socket is gone."""
+        """Forget everything; the socket is closed."""
+        self._state = GONE
+        self._is_ending = True
+        self._overflow = None
         self._buffer, self._sent, self._batch, self._queue = b"", 0, (), None
         self._queued = 0
         self._finish = None
 
-    def _keep(self, opcode: int, payload: bytes, bounded: bool) -> bool:
+    def _keep(self, opcode: int, payload: bytes, id: int | None, bounded: bool) -> bool:
         size = len(payload) + HEADER_SIZE
-        if self._held and (self._queued > WRITE_SIZE or self.size + size > self._limit):
-            # Enough for one write; and whoever holds so much back does not read slowly.
-            self.release()
-            self.hold()
+        is_too_much = self._queued > WRITE_SIZE or self.size + size > self._limit
+        if is_too_much and self._state is not BLOCKED:
+            # Enough for one write, and a corked outbox does not mean that the client is slow.
+            self.uncork()
+            self.cork()
         waiting = self.size
         if bounded and waiting and waiting + size > self._limit:
             return False
         if self._queue is None:
             self._queue = deque()
-        self._queue.append((opcode, payload))
+        self._queue.append((opcode, payload, id))
         self._queued += size
         return True
 
-    def _break(self) -> int:
-        """Take note that the socket cannot be written; returns how much was: nothing."""
-        self._broken = True
-        # The reader will see the end of the connection.
-        self._channel.abort()
-        return 0
-
-    def _wait(self) -> None:
-        self._waiting = True
-        if not self._broken:
-            self._channel.when_writable(self._flush)
-
     def _flush(self) -> None:
-        """Send what waits; called when the socket is writable."""
+        """Send the kept messages until the socket is full."""
         buffer, sent = self._buffer, self._sent
         while sent < len(buffer) or self._queue:
             if sent == len(buffer):
-                self._encode_batch()
-                buffer, sent = self._buffer, 0
+                buffer, sent = self._encode_batch(), 0
             try:
-                # Not a copy: a large frame goes out in many writes.
+                # A view, not a copy: a large frame goes out in many writes.
                 sent += self._channel.send(memoryview(buffer)[sent:] if sent else buffer)
             except OSError:
-                self._break()
+                self._state, self._sent = GONE, sent
+                self._channel.abort()  # the reader sees the end of the connection
+                break
             if sent < len(buffer):
-                self._sent = sent
-                self._wait()
+                self._state, self._sent = BLOCKED, sent
+                self._channel.when_writable(self._on_writable)
                 break
         else:
-            self._waiting = False
+            self._state = IDLE
             self._buffer, self._sent, self._batch, self._queue = b"", 0, (), None
-        if self._finish is not None and (self._broken or not self._waiting):
+        if self._finish is not None and self._state is not BLOCKED:
             finish, self._finish = self._finish, None
             finish()
 
-    def _encode_batch(self) -> None:
-        """Take messages off the queue and make the bytes of one write of them."""
+    def _on_writable(self) -> None:
+        if self._state is BLOCKED:  # and not closed meanwhile
+            self._flush()
+
+    def _encode_batch(self) -> bytes:
+        """Take messages off the queue and join their frames for one write."""
         queue = self._queue
         assert queue is not None
         frames: list[bytes] = []
-        batch: list[tuple[int, int, bytes]] = []
+        batch: list[tuple[int, int, bytes, int | None]] = []
         self._sent = end = 0
         while queue:
-            opcode, payload = queue[0]
+            opcode, payload, id = queue[0]
             size = len(payload) + HEADER_SIZE
             if frames and end + size > WRITE_SIZE:
                 break
@@ -236,15 +286,18 @@ class Outbox:
             self._queued -= size
             frames.append(self._encode(opcode, payload))
             end += len(frames[-1])
-            batch.append((end, opcode, payload))
+            batch.append((end, opcode, payload, id))
         self._batch = batch
-        self._buffer = b"".join(frames)
+        self._buffer = buffer = b"".join(frames)
+        return buffer
 
 
 class SharedOutbox(Outbox):
-    """One that threads send by.
+    """An outbox that several threads send by.
 
-    :param lock: held by who calls the others; taken here when the socket is writable.
+    :param lock: callers of the other methods hold it. This class takes it when the socket is
+        writable, and for text messages: none may follow the Close frame that another thread is
+        just sending.
     """
 
     __slots__ = ("_lock",)
@@ -254,9 +307,11 @@ class SharedOutbox(Outbox):
         channel: Channel,
         encode: Callable[[int, bytes], bytes],
         limit: int,
+        overflow: Callable[[], Any] | None,
         lock: ContextManager[Any],
     ) -> None:
-        super().__init__(channel, encode, limit)
+        super().__init__(channel, encode, limit, overflow)
         self._lock = lock
 
-    _flush = one_step(Outbox._flush)
+    send_text = one_step(Outbox.send_text)
+    _on_writable = one_step(Outbox._on_writable)

@@ -1,4 +1,4 @@
-/** How the chat tells of a call that is over. */
+/** The line in the chat about a call that has ended. */
 
 import { element, svgIcon } from "./elements.js";
 import { duration } from "./format.js";
@@ -11,7 +11,7 @@ const OUTCOMES = {
   unanswered: "No answer",
 };
 
-/** "Video call, 3:12", "Audio call · No answer", and for the other side "Missed audio call" */
+/** "Video call, 3:12", "Audio call · No answer", and for the callee "Missed audio call" */
 export function callTitle({ sender, call }, me) {
   const kind = call.video ? "Video call" : "Audio call";
   if (call.outcome === "answered") return `${kind}, ${duration(call.duration)}`;
@@ -23,7 +23,7 @@ function isMissed({ sender, call }, me) {
   return sender !== me && call.missed;
 }
 
-/** `onCall(username, withVideo)` is called when a missed call is to be returned. */
+/** `onCall(username, withVideo)` is called when the user returns a missed call. */
 export function createCallLine(message, me, onCall) {
   const own = message.sender === me ? " own" : "";
   const row = element("li", `message call-line${own}`, { "data-testid": "message" });

@@ -1,11 +1,11 @@
-/** Draws the panel of a call that rings and the call itself; knows nothing but what it is given. */
+/** Draws the panel of a ringing call and the call itself, from the values passed to it. */
 
 import { showAvatar } from "./elements.js";
 import { duration } from "./format.js";
 
 const byId = (id) => document.getElementById(id);
 
-/** Whether a side can be seen: it has a picture to send, and sends it. */
+/** Whether a side can be seen: it has a picture and sends it. */
 function isSeen(stream, { held, muted, screen }) {
   return !held && stream.getVideoTracks().length > 0 && (screen || !muted.video);
 }
@@ -16,7 +16,7 @@ export function setPressed(button, isPressed, label) {
   button.title = label;
 }
 
-/** Give a <video> its stream; `onSilenced(isSilenced)` tells if the browser wants a click first. */
+/** Give a <video> its stream. `onSilenced(isSilenced)` tells if playing needs a click first. */
 function showStream(video, stream, onSilenced) {
   if (video.srcObject === stream) return;
   video.srcObject = stream;
@@ -27,7 +27,7 @@ function showStream(video, stream, onSilenced) {
   );
 }
 
-/** What is behind a stage that covers it cannot be reached by keyboard or screen reader either. */
+/** Make the page behind a large stage unreachable for keyboard and screen reader too. */
 export function coverPage() {
   const isLarge = !byId("call").hidden && byId("call").dataset.size === "large";
   byId("columns").inert = isLarge || !byId("meeting").hidden;
@@ -35,8 +35,8 @@ export function coverPage() {
 
 export class CallView {
   #isSmall = false;
-  #focused = null; // what had the focus before the call came
-  #shown = null; // the call that is on the screen
+  #focused = null; // the element with the focus before the call
+  #shown = null; // the call on the screen
 
   /** `actions` are functions: accept(withVideo), decline, hangUp, mute, camera, share, hold. */
   constructor(actions) {
@@ -53,7 +53,7 @@ export class CallView {
       "call-sound": () => byId("call-remote").play().then(() => (byId("call-sound").hidden = true)),
     };
     for (const [id, action] of Object.entries(buttons)) byId(id).addEventListener("click", action);
-    // Phones have no screen to share.
+    // Browsers of phones cannot share the screen.
     byId("call-share").hidden = !navigator.mediaDevices?.getDisplayMedia;
   }
 
@@ -70,7 +70,7 @@ export class CallView {
     byId("ringing").hidden = !current;
     if (!current) return;
     const { call, username, withVideo, error } = current;
-    // A screen reader says by itself only what takes the focus.
+    // The panel does not take the focus, so a screen reader needs the announcer to read it.
     if (isNew) byId("announcer").textContent = `${username} is calling`;
     showAvatar(byId("ringing-avatar"), username);
     byId("ringing-name").textContent = username;
@@ -131,12 +131,12 @@ export class CallView {
     }
   }
 
-  /** The duration alone: once in a second. */
+  /** Draw only the duration; called once a second. */
   tick({ since }) {
     byId("call-duration").textContent = since ? duration((Date.now() - since) / 1000) : "";
   }
 
-  /** A call that is small leaves room for the chat. */
+  /** Draw the call small or large. A small call leaves room for the chat. */
   #resize(isSmall) {
     this.#isSmall = isSmall;
     byId("call").dataset.size = isSmall ? "small" : "large";
@@ -147,12 +147,12 @@ export class CallView {
   }
 }
 
-/** `reason` says why `username` cannot be called now; null: can be. */
+/** `reason` says why `username` cannot be called now; null if a call is possible. */
 export function drawCallButtons(username, reason) {
   for (const kind of ["audio", "video"]) {
     const button = byId(`call-${kind}`);
     const label = `${kind === "audio" ? "Audio" : "Video"} call with ${username}`;
-    // Not `disabled`: it says why when it is pressed, and to who cannot see the title.
+    // Not `disabled`: a click shows the reason, also to users that cannot see the title.
     button.setAttribute("aria-disabled", Boolean(reason));
     button.setAttribute("aria-label", reason ? `${label}: ${reason}` : label);
     button.title = reason ?? label;

@@ -1,6 +1,6 @@
 /**
- * Joins the calls of protoo-call.mjs and the page. This page is in one call at a time; whoever
- * calls meanwhile is told that it is busy.
+ * Connects the calls of protoo-call.mjs with the page. A page has one call at a time. During
+ * a call it refuses other calls as busy.
  */
 
 import { CallView } from "./call-view.js";
@@ -8,7 +8,7 @@ import { Ringer } from "./ringer.js";
 
 const { Calls } = await import(document.body.dataset.protooCallModule);
 
-const SAVED = "call"; // in sessionStorage: what only this page knows, for after a reload
+const SAVED = "call"; // key in sessionStorage; the page continues its call after a reload
 const CROSSED_MS = 5000;
 const VIDEO = { width: { ideal: 1280 }, height: { ideal: 720 } };
 
@@ -18,15 +18,15 @@ export class Phone {
   #view;
   #ringer = new Ringer();
   #current = null; // {call, username, withVideo, since, error}
-  #rival = null; // a call from somebody whom we are calling at this moment
-  #crossed = null; // whose call is about to come, instead of ours
+  #rival = null; // an incoming call from the user that this page is calling at the same time
+  #crossed = null; // a username; the next call from this user is accepted at once
   #isElsewhere;
   #onChange;
   #onNotice;
 
   /**
-   * `isElsewhere()` says whether the user is in a meeting, `onChange()` is called when `caller` or
-   * `isBusy` may have changed, `onNotice(text)` with what the user should read; "" takes it back.
+   * `isElsewhere()` tells whether the user is in a meeting. `onChange()` is called when `caller` or
+   * `isBusy` may have changed. `onNotice(text)` shows a text to the user; "" removes it.
    */
   constructor(client, { iceServers, isElsewhere, onChange, onNotice }) {
     this.#client = client;
@@ -44,7 +44,7 @@ export class Phone {
       share: () => this.#toggleSharing(),
       hold: () => this.#toggleHeld(),
     });
-    // The connection may be lost before the answer. Then it is asked again at the next one.
+    // If the connection is lost before the answer, the next connection asks again.
     const stop = client.on("open", () => this.#resume().then(stop, console.warn));
     setInterval(() => this.#current && this.#view.tick(this.#current), 1000);
   }
@@ -53,13 +53,13 @@ export class Phone {
     return this.#current !== null;
   }
 
-  /** The name of who is calling, while it rings; else null. */
+  /** The username of the caller while a call rings, else null. */
   get caller() {
     const rings = this.#current && ["ringing", "answering"].includes(this.#current.call.state);
     return rings ? this.#current.username : null;
   }
 
-  /** Take a request of the server's that belongs to a call. Returns whether it does. */
+  /** Handle a request from the server if it belongs to a call. Returns whether it does. */
   handle(req) {
     return this.#calls.handle(req);
   }
@@ -69,7 +69,7 @@ export class Phone {
     this.#watch(this.#calls.start(`/users/${username}`, media), username, withVideo);
   }
 
-  // Calls that come in
+  // Incoming calls
 
   #take(call) {
     const { username } = call.peer;
@@ -78,13 +78,13 @@ export class Phone {
     else if (this.isBusy || this.#isElsewhere()) call.reject(486, "busy here");
     else {
       this.#watch(call, username, call.offered.video);
-      // Both have called: nobody has to say yes once more.
+      // Both users have called each other, so the call needs no second consent.
       if (this.#crossed === username) this.#accept(call.offered.video);
       this.#crossed = null;
     }
   }
 
-  /** We call each other. The server ends one of the two calls, and the other one is taken. */
+  /** Both users call each other. The server ends one call, and this page takes the other. */
   #await(call) {
     this.#rival = call;
     call.on("close", () => {
@@ -104,14 +104,14 @@ export class Phone {
     }
   }
 
-  /** Go on after a reload. */
+  /** Continue the call after a reload. */
   async #resume() {
     const saved = JSON.parse(sessionStorage.getItem(SAVED)) ?? {};
     const media = { audio: true, video: Boolean(saved.video) && VIDEO };
     const [call, ...others] = await this.#calls.resume(media);
     for (const other of others) other.hangUp();
     if (!call) return sessionStorage.removeItem(SAVED);
-    this.#current?.call.hangUp(); // made before we knew of the other one
+    this.#current?.call.hangUp(); // it was started before the server listed the other call
     const isSame = saved.path === call.path;
     const username = isSame ? saved.username : call.peer?.username ?? "";
     this.#watch(call, username, media.video, isSame ? saved.since : Date.now());
@@ -124,7 +124,7 @@ export class Phone {
   #watch(call, username, withVideo, since = null) {
     const current = { call, username, withVideo: Boolean(withVideo), since, error: null };
     this.#current = current;
-    this.#onNotice(""); // what is said of the one before is of no interest now
+    this.#onNotice(""); // the notice about the previous call is outdated now
     call.on("state", ({ state }) => {
       if (state === "open") current.since ??= Date.now();
     });
@@ -158,7 +158,7 @@ export class Phone {
     const { call, username, since } = this.#current;
     if (call.state !== "open") return;
     const { held, muted, screen } = call.local;
-    // A camera that was off is not turned on by a reload.
+    // A reload must not turn on a camera that was off.
     const video = call.localStream.getVideoTracks().length > 0 && !muted.video && !screen;
     const saved = { path: call.path, username, since, video, held, muted: muted.audio };
     sessionStorage.setItem(SAVED, JSON.stringify(saved));
@@ -184,7 +184,7 @@ export class Phone {
   #toggleSharing() {
     const { call } = this.#current;
     if (call.local.screen) call.stopSharing();
-    // Whoever closes the browser's dialog without a choice knows that.
+    // If the user cancels the browser's dialog, no message is needed.
     else call.shareScreen().catch(({ cause, message }) => {
       if (cause?.name !== "NotAllowedError") this.#onNotice(message);
     });
@@ -203,7 +203,7 @@ export class Phone {
   }
 }
 
-/** What there is to say of a call besides its duration. */
+/** The status line of a call, without its duration. */
 function describe({ call, username }) {
   if (call.state === "connecting") return "Calling…";
   if (call.state === "progress") return "Ringing…";
@@ -217,14 +217,14 @@ function describe({ call, username }) {
   return "";
 }
 
-/** Why a call is over, for who cannot know; else null. */
+/** The reason why a call has ended; null if the user knows it already. */
 function farewell({ username }, { cause, status, reason }) {
   if (cause === "failed") return status ? "The connection to the server was lost." : reason;
   if (cause === "rejected") {
     const sentences = {
-      404: `${username} is not there.`,
+      404: `${username} is not online.`,
       408: `${username} does not answer.`,
-      410: `${username} is not there any more.`,
+      410: `${username} has gone offline.`,
       480: `${username} does not answer.`,
       486: `${username} is busy.`,
       491: null,

@@ -1,6 +1,6 @@
 /**
- * Joins the protoo client, what the page knows (conversations.js) and the page (view.js). Calls are
- * in calls.js, meetings in meeting.js.
+ * Connects the protoo client, the state of the page (conversations.js) and the view (view.js).
+ * Calls are in calls.js, meetings in meeting.js.
  */
 
 import { drawCallButtons } from "./call-view.js";
@@ -17,16 +17,17 @@ const { Client, ProtooError } = await import(page.protooModule);
 
 const MEETINGS = /^\/meetings(?:\/([a-z0-9._-]{1,30}))?$/;
 const USERNAME = /^[a-z0-9._-]{1,30}$/;
-const REQUEST_TIMEOUT_MS = 30000; // longer than an absence that the server waits for, 15 s
+const REQUEST_TIMEOUT_MS = 30000; // longer than the server's grace period of 15 s
 const NOTICE_AFTER_MS = 1000;
 const RETRY_MS = 5000;
-// Too many requests; or stored, but the page has not heard of it, and its way ended somewhere else.
+// 429 means too many requests. After 408 and 410 the message may be stored although this page has
+// not got the provisional response: the delivery to a device has failed. All three are retried.
 const PASSING_STATUSES = [408, 410, 429];
 const TYPING_EVERY_MS = 3000;
 const TYPING_SHOWN_MS = 5000;
 
 const me = page.username;
-// The server has a grace period: what is sent again within it is not done twice.
+// The server has a grace period, so it does not handle a repeated request twice.
 const client = new Client({
   url: page.protooUrl,
   repeat: true,
@@ -54,20 +55,20 @@ const meetingView = new MeetingView(me, {
 });
 
 let open = null; // the username whose conversation is open
-let meetingsOpen = false; // the form is on the screen instead
-let meetingError = null; // why it was in vain
+let meetingsOpen = false; // whether the form for meetings is on the screen instead
+let meetingError = null; // why the user could not join a meeting
 let synchronized = false;
 let isCutOff = false; // without connection for so long that the user should know
-let farewell = null; // {text, action}: why the connection will not come back by itself
-let trouble = null; // {text, action}: connected, but something went wrong
+let farewell = null; // {text, action}: why the client does not reconnect by itself
+let trouble = null; // {text, action}: an error while the connection is open
 const typing = new Map(); // username -> timer
-const inFlight = new Set(); // uuids of messages the server has not answered yet
+const inFlight = new Set(); // uuids of messages that the server has not answered yet
 
 // Drawing
 
 let drawingPlanned = false;
 
-/** Draw once, after all of what changes now. */
+/** Draw once, after all changes of this task. */
 function draw() {
   if (drawingPlanned) return;
   drawingPlanned = true;
@@ -107,10 +108,10 @@ const tryNow = { label: "Try now", run: connect };
 
 function connect() {
   farewell = null;
-  client.connect(); // how it ends is told by the events below
+  client.connect(); // the events below report the result
 }
 
-// Most absences are over before anybody notices. A notice for each would only flicker.
+// Most interruptions are very short. A notice for each of them would only flicker.
 let noticeTimer = null;
 
 function expectConnection() {
@@ -155,8 +156,8 @@ client.on("close", ({ code, reason, willReconnect }) => {
 client.on("error", (error) => console.error(error));
 
 /**
- * Bring everything up to date after the connection was opened, for the first time or again. An
- * absence that was longer than the grace period, or a restart of the server, leaves no trace here.
+ * Bring everything up to date after each opening of the connection. So the page needs no special
+ * handling for an absence longer than the grace period, or for a restart of the server.
  */
 async function synchronize() {
   trouble = null;
@@ -179,7 +180,7 @@ async function synchronize() {
   }
 }
 
-/** Ask for what is asked anew at every "open"; the answer to a repetition would be outdated. */
+/** Request without `repeat`: every "open" asks again, and a repeated answer would be outdated. */
 function ask(method, path, data) {
   return client.request(method, path, data, { repeat: false });
 }
@@ -194,7 +195,7 @@ async function fetchWaiting() {
   }
 }
 
-/** For what need not succeed: the next synchronize() makes good for it. */
+/** Log a failed request and go on; the next synchronize() brings the page up to date. */
 function unlessProtoo(error) {
   if (!(error instanceof ProtooError)) throw error;
   console.warn(error);
@@ -202,11 +203,11 @@ function unlessProtoo(error) {
 
 // Presence
 
-/** All at once: the requests travel together, and the page is drawn when all are answered. */
+/** Watch all users at once. The page is drawn only once, after all answers. */
 async function watchEverybody() {
   await Promise.all([me, ...conversations.contacts.keys()].map(watch));
   draw();
-  // The server was restarted, or this is the first page for a while.
+  // The server has no status of this user if it was restarted, or if the user was offline.
   if (conversations.own.status === null && ownStatus.remembered) publish(ownStatus.remembered);
 }
 
@@ -227,17 +228,17 @@ function setPresence(state) {
 function publish({ status, note }) {
   setPresence({ username: me, status, note });
   draw();
-  const options = { timeout: Infinity }; // however long there is no connection, the user wants it
+  const options = { timeout: Infinity }; // the choice stays valid however long the page is offline
   client.request("publish", "/presence", { status, note }, options).catch(unlessProtoo);
 }
 
-// What the server says
+// Requests and notifications of the server
 
 client.on("request", (req) => {
   if (phone.handle(req) || meeting.handle(req)) return;
-  // With a sessionPath it comes from the other side of a call, and the server has not looked at it.
+  // A request with a sessionPath is from the other side of a call. The server has not checked it.
   if (req.method === "message" && req.data.sessionPath === undefined) {
-    receive(req.data); // first: what has been confirmed must not be lost
+    receive(req.data); // before the reply: a confirmed message must not be lost
     req.reply(200, "OK");
   } else {
     req.reply(405, "method not allowed");
@@ -286,7 +287,7 @@ function stopTyping(username) {
 
 // Calls
 
-/** For each connection anew: the credentials for TURN are good for a day. */
+/** Called for each new connection, because the TURN credentials are valid for only one day. */
 async function iceServers() {
   const { data } = await ask("get", "/ice");
   return data.iceServers;
@@ -298,7 +299,7 @@ function call(username, withVideo) {
   else phone.start(username, withVideo);
 }
 
-/** Why there can be neither a call nor a meeting now; null: can be. */
+/** The reason why calls and meetings are not possible now; null if they are. */
 function whyNoMedia() {
   if (!navigator.mediaDevices?.getUserMedia) return "Calls are possible on https pages only.";
   if (phone.isBusy) return "You are in a call.";
@@ -335,9 +336,9 @@ for (const kind of ["audio", "video"]) {
 // Sending
 
 /**
- * Send whatever the server does not have yet, in the order of writing. While there is no connection
- * the client keeps the requests. What it cannot know, because the page was reloaded or the absence
- * too long, is whether they were handled: the uuid keeps the server from storing one twice.
+ * Send all messages that the server does not have yet, in the order in which they were written.
+ * Without a connection the client keeps the requests. After a reload or a long absence the page
+ * does not know which messages were stored. The uuid keeps the server from storing one twice.
  */
 function sendUnsent() {
   if (client.state === "closed") return;
@@ -350,8 +351,8 @@ async function send(message) {
   const { uuid, text, recipient } = message;
   const path = `/users/${recipient}`;
   const options = {
-    timeout: Infinity, // to give up one and send it later would put it behind the next
-    onProvisional: ({ data }) => receive(data), // stored
+    timeout: Infinity, // a message sent again after a timeout would come after newer ones
+    onProvisional: ({ data }) => receive(data), // the message is stored
   };
   inFlight.add(uuid);
   try {
@@ -359,14 +360,14 @@ async function send(message) {
     conversations.setReport(message, data);
   } catch (error) {
     if (!(error instanceof ProtooError)) throw error;
-    // Once the server has stored it, a failed delivery is no failure: the recipient fetches it.
+    // After the server has stored it, a failed delivery is no error: the recipient fetches it.
     if (conversations.isUnsent(message)) notStored(message, error);
     return;
   } finally {
     inFlight.delete(uuid);
     draw();
   }
-  // The provisional response was lost with a connection. Asked again, the server tells it again.
+  // The provisional response was lost with a connection. The server repeats it if asked again.
   if (conversations.isUnsent(message)) sendUnsent();
 }
 
@@ -383,7 +384,7 @@ function retry(message) {
 }
 
 function newUuid() {
-  // Not crypto.randomUUID(): that one is missing on pages without https.
+  // Not crypto.randomUUID(), which is missing on pages without https.
   return Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join("");
 }
 
@@ -415,7 +416,7 @@ async function loadEarlier() {
   }
 }
 
-/** Tell the server what was read, if somebody is looking. */
+/** Tell the server which messages were read, if the window has the focus. */
 function markRead() {
   if (!open || !conversations.thread(open).loaded || !document.hasFocus()) return;
   const contact = conversations.contact(open);
@@ -472,7 +473,7 @@ view.scroller.addEventListener("scroll", () => {
   if (view.scroller.scrollTop < 80) loadEarlier();
 });
 
-/** The part after # is the open conversation, so that going back and reloading just work. */
+/** Open the conversation named after "#", so that "back" and "reload" of the browser work. */
 function followHash() {
   const previous = open;
   const name = location.hash.slice(1);

@@ -1,10 +1,10 @@
 /**
- * What this page knows: contacts with their presence, conversations, and what is still to be sent.
- * No network and no document here; whoever changes something draws the page afterwards.
+ * The state of the page: contacts with their presence, conversations, and unsent messages. This
+ * module uses neither the network nor the document. The caller draws the page after a change.
  *
- * A message is what the server stores, {id, uuid, sender, recipient, text, sent_at, delivered_at}.
- * One that tells of a call has `call`, {outcome, video, duration, missed}. One that the server does
- * not have yet has no id. `error` says why the server refused it.
+ * A message has the fields that the server stores: {id, uuid, sender, recipient, text, sent_at,
+ * delivered_at}. A message about a call also has `call`, {outcome, video, duration, missed}.
+ * A message that the server does not have yet has no id. `error` says why the server refused it.
  */
 
 export function markOf(message) {
@@ -15,23 +15,23 @@ export function markOf(message) {
 
 const keyOf = (message) => `${message.sender}/${message.uuid}`;
 
-/** By the server's order; what it does not have yet comes last. */
+/** The order of the server; messages that it does not have yet come last. */
 function byPlace(a, b) {
   return (a.id ?? Infinity) - (b.id ?? Infinity) || a.sent_at - b.sent_at;
 }
 
 export class Conversations {
   #storage;
-  #outbox = new Map(); // key -> message without id, in the order of writing
+  #outbox = new Map(); // key -> message without id, in the order in which they were written
   #threads = new Map(); // username -> {messages: Map key -> message, loaded, more, until}
-  #reports = new Map(); // key -> {delivered, devices}: how many devices have the message
+  #reports = new Map(); // key -> {delivered, devices}: numbers of devices
   #drafts; // {username: text}
 
-  /** `storage` is a Storage; unsent messages and drafts survive a reload in it. */
+  /** `storage` is a Storage. It keeps unsent messages and drafts over a reload. */
   constructor(me, storage) {
     this.me = me;
-    this.contacts = new Map(); // username -> {username, unread, last, and what presence tells}
-    this.own = { username: me }; // and what presence tells
+    this.contacts = new Map(); // username -> {username, unread, last, and the presence state}
+    this.own = { username: me }; // and the presence state
     this.#storage = storage;
     this.#drafts = this.#read("drafts") ?? {};
     for (const message of this.#read("outbox") ?? []) this.#outbox.set(keyOf(message), message);
@@ -57,7 +57,7 @@ export class Conversations {
 
   // Contacts
 
-  /** Take the server's list. Somebody who is not in it was introduced while it was on its way. */
+  /** Take the server's list. A user missing from it was introduced while the list was sent. */
   setContacts(contacts) {
     for (const contact of contacts) Object.assign(this.contact(contact.username), contact);
   }
@@ -81,7 +81,7 @@ export class Conversations {
     return [...this.contacts.values()].reduce((sum, contact) => sum + contact.unread, 0);
   }
 
-  /** The most recent conversation first, then by name. */
+  /** The contacts with the most recent conversation first, then by name. */
   sortedContacts() {
     const when = (contact) => contact.last?.sent_at ?? 0;
     return [...this.contacts.values()].sort(
@@ -99,7 +99,7 @@ export class Conversations {
     return this.#threads.get(username);
   }
 
-  /** What there is to show, in order. */
+  /** All messages of a conversation, sent and unsent, in order. */
   messages(username) {
     const unsent = [...this.#outbox.values()].filter((message) => message.recipient === username);
     return [...this.thread(username).messages.values(), ...unsent].sort(byPlace);
@@ -110,8 +110,8 @@ export class Conversations {
   }
 
   /**
-   * Take a message from the server; one that is known already is brought up to date. What was on
-   * its way for long does not take back that the message has been delivered since.
+   * Take a message from the server, or update it if it is known. A late copy does not reset the
+   * delivery time of a message that was delivered in the meantime.
    */
   add(message) {
     const { messages } = this.thread(this.other(message));
@@ -121,11 +121,11 @@ export class Conversations {
     if (this.#outbox.delete(keyOf(message))) this.#saveOutbox();
   }
 
-  /** Take a message that is new in the world. Says whether it adds to what is unread. */
+  /** Take a new message. Returns whether it counts as unread. */
   receive(message) {
     this.add(message);
     const contact = this.contact(this.other(message));
-    // The list of contacts may have counted it already when the two crossed on the way.
+    // The list of contacts may already count this message, if both were sent at the same time.
     if (message.id <= (contact.last?.id ?? 0)) return false;
     contact.last = message;
     if (message.sender === this.me || message.call?.missed === false) return false;
@@ -134,8 +134,8 @@ export class Conversations {
   }
 
   /**
-   * Take a message that was sent while no device was there. One from before the part of the
-   * conversation that is loaded would leave a gap; loading what is earlier brings it.
+   * Take a message that was sent while no device was online. A message older than the loaded part
+   * of the conversation would leave a gap, so it is skipped; loading earlier messages brings it.
    */
   addWaiting(message) {
     const username = this.other(message);
@@ -143,7 +143,7 @@ export class Conversations {
     if (!loaded || !more || message.id > this.oldestId(username)) this.add(message);
   }
 
-  /** Take note that of what comes after what is known now, something may have been missed. */
+  /** Mark all conversations as outdated: messages after the newest known one may be missing. */
   outdate() {
     for (const [username, thread] of this.#threads) {
       if (thread.loaded) thread.until = this.newestId(username);
@@ -152,8 +152,8 @@ export class Conversations {
   }
 
   /**
-   * Take the end of a conversation. If something is missing between it and what is known, keep of
-   * that only what is newer, and let the rest be loaded again.
+   * Take the last messages of a conversation. If there is a gap before them, the older known
+   * messages are dropped and can be loaded again. Newer known messages stay.
    */
   setHistory(username, { messages, more }) {
     const thread = this.thread(username);
@@ -189,7 +189,7 @@ export class Conversations {
     }
   }
 
-  /** Take the report on a message; `delivered` and `failed` are uuids of devices. */
+  /** Take the delivery report of a message; `delivered` and `failed` are uuids of devices. */
   setReport(message, { delivered = [], failed = [] }) {
     if (delivered.length === 0) return;
     const devices = delivered.length + failed.length;
@@ -198,12 +198,12 @@ export class Conversations {
     if (known) known.delivered_at ??= Date.now() / 1000;
   }
 
-  /** Return {delivered, devices}, or nothing unless this page has sent the message. */
+  /** Return {delivered, devices}, or undefined if this page has not sent the message. */
   report(message) {
     return this.#reports.get(keyOf(message));
   }
 
-  // What is still to be sent
+  // Unsent messages
 
   compose(recipient, text, uuid) {
     const message = { uuid, sender: this.me, recipient, text, sent_at: Date.now() / 1000 };
@@ -211,7 +211,7 @@ export class Conversations {
     this.#saveOutbox();
   }
 
-  /** Remember why the server refused a message, or with null that it is worth another attempt. */
+  /** Store why the server refused a message; null lets it be sent again. */
   setError(message, error) {
     message.error = error;
     this.#saveOutbox();

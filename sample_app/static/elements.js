@@ -1,4 +1,4 @@
-/** What the parts of the page are made of. */
+/** Helpers to create and update elements of the page. */
 
 import { hue, initials } from "./format.js";
 
@@ -9,8 +9,8 @@ export function element(tag, className, attributes = {}) {
 }
 
 /**
- * Make the children of `parent` show `items`, in order. Nodes of items that stay are kept, so that
- * focus, selection and scrolling survive.
+ * Make the children of `parent` show `items`, in order. The nodes of remaining items are reused, so
+ * that focus, selection and scroll position survive.
  */
 export function showList(parent, items, keyOf, create, update) {
   const old = new Map([...parent.children].map((node) => [node.dataset.key, node]));

@@ -1,4 +1,4 @@
-/** How names, colours and times are written. Times are seconds since the epoch. */
+/** Formats names, colours and times. Times are seconds since the epoch. */
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const shortDate = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
@@ -15,7 +15,7 @@ export function initials(username) {
 
 /** A hue in degrees, always the same for one name. */
 export function hue(username) {
-  // FNV-1a, whose low bits differ enough for names that differ in one letter.
+  // FNV-1a: even names that differ in only one letter get different low bits.
   let hash = 0x811c9dc5;
   for (const letter of username) hash = Math.imul(hash ^ letter.codePointAt(0), 0x01000193);
   return (hash >>> 0) % 360;
@@ -42,13 +42,13 @@ export function dayLabel(time) {
   return nearDay(time) ?? longDate.format(time * 1000);
 }
 
-/** The time today, else the day: for the list of contacts. */
+/** The time if it is today, else the day. For the list of contacts. */
 export function shortWhen(time) {
   const near = nearDay(time);
   return near === "Today" ? clockTime(time) : near ?? shortDate.format(time * 1000);
 }
 
-/** As in "last seen 14:32", "yesterday 14:32", "3 Nov". */
+/** For "last seen ...": "14:32", "yesterday 14:32", "3 Nov". */
 export function pastTime(time) {
   const near = nearDay(time);
   if (near === "Today") return clockTime(time);

@@ -1,4 +1,4 @@
-/** Draws the form that asks for a meeting, and the meeting itself. */
+/** Draws the form to join a meeting, and the meeting itself. */
 
 import { coverPage, setPressed } from "./call-view.js";
 import { element, showAvatar, showList } from "./elements.js";
@@ -33,7 +33,7 @@ function updateTile(tile, { stream, status, isConnected }) {
 
 export class MeetingView {
   #me;
-  #name = null; // of the meeting on the screen
+  #name = null; // the name of the meeting on the screen
 
   /** `actions` are functions: join(name), leave, toggle(kind). */
   constructor(me, actions) {
@@ -48,7 +48,7 @@ export class MeetingView {
     byId("meeting-camera").addEventListener("click", () => actions.toggle("video"));
   }
 
-  /** Show the form, with `name` in it if there is one; `error` says why it was in vain. */
+  /** Show or hide the form. `error` says why the user could not join. */
   drawForm({ isOpen, isJoining, error }) {
     byId("meetings").hidden = !isOpen;
     if (isOpen) byId("meetings-link").setAttribute("aria-current", "true");
@@ -67,7 +67,7 @@ export class MeetingView {
   async #copyLink() {
     const link = new URL(`#/meetings/${this.#name}`, location.href);
     const copied = navigator.clipboard.writeText(link).then(() => "Link copied");
-    byId("meeting-link").textContent = await copied.catch(() => link); // not allowed: to be read
+    byId("meeting-link").textContent = await copied.catch(() => link); // shown if copying fails
   }
 
   draw(meeting) {

@@ -1,16 +1,16 @@
 /**
- * A meeting: a room on the server, and an RTCPeerConnection to each of its other members, in
- * member.js. The one who comes offers to those who are there, so there is one offer for each pair. It goes as
- * `private` to a member, and the response is the answer.
+ * A meeting: a room on the server, and an RTCPeerConnection to each other member (member.js).
+ * A new member sends an offer to each present member, so each pair has exactly one offer. The offer
+ * is a `private` request, and its response has the answer.
  *
- * A page that is reloaded stays a member meanwhile, and is offered what others offer. But it comes
- * too: it offers to all of them as soon as it is in. Until then it refuses, so that there is one
- * offer also between two pages that are reloaded at once.
+ * During a reload the page is still a member, so others may send offers to it. It refuses offers
+ * until it has joined again. Then it sends offers to all members itself. So a pair has one offer
+ * even if both pages reload at the same time.
  */
 
 import { Member } from "./member.js";
 
-const SAVED = "meeting"; // in sessionStorage, for after a reload
+const SAVED = "meeting"; // key in sessionStorage; the page joins again after a reload
 const PICTURE = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { max: 24 } };
 const SENTENCES = {
   NotAllowedError: "You have not allowed this page to use the microphone or camera.",
@@ -19,7 +19,7 @@ const SENTENCES = {
 };
 const keyOf = ({ username, uuid }) => JSON.stringify([username, uuid]);
 
-/** What kept somebody out; `message` is a sentence for people. */
+/** The reason why the user could not join; `message` is a sentence for users. */
 export class MeetingError extends Error {}
 
 async function openDevices() {
@@ -35,9 +35,9 @@ async function openDevices() {
 }
 
 export class Meeting {
-  name = null; // while in a meeting, or on the way into one
-  stream = null; // of this side; once it is there and the server has let us in, we are in
-  status = { audio: true, video: true }; // what we send
+  name = null; // the name of the meeting, also while joining
+  stream = null; // the local microphone and camera
+  status = { audio: true, video: true }; // the kinds of media that this page sends
   isIn = false;
   #members = new Map();
   #client;
@@ -46,7 +46,7 @@ export class Meeting {
   #onChange;
   #onNotice;
 
-  /** `iceServers()` promises a list, `onChange()` is called when something is to be drawn. */
+  /** `iceServers()` returns a promise of a list. `onChange()` is called to draw the changes. */
   constructor(client, username, { iceServers, onChange, onNotice }) {
     this.#client = client;
     this.#me = keyOf({ username, uuid: client.uuid });
@@ -101,7 +101,7 @@ export class Meeting {
     this.#reset();
   }
 
-  /** `kind` is "audio" or "video". The others are told. */
+  /** Turn a kind, "audio" or "video", on or off, and tell the other members. */
   toggle(kind) {
     this.status = { ...this.status, [kind]: !this.status[kind] };
     this.#apply();
@@ -110,24 +110,24 @@ export class Meeting {
     this.#onChange();
   }
 
-  /** Take a request from the room, and answer it. Returns whether it did. */
+  /** Handle and answer a request if it is from the room. Returns whether it is. */
   handle(req) {
     if (!this.name || req.data.sessionPath !== this.path) return false;
     if (req.method === "end" && !req.sender) {
       req.reply(200, "OK");
-      this.#onNotice(`You have been put out of the meeting: ${req.data.reason}.`);
+      this.#onNotice(`You were removed from the meeting: ${req.data.reason}.`);
       this.#reset();
     } else if (req.method === "private" && req.sender && req.data.description) {
-      // The refusal gets there before our offer, so it does not meet the one that is refused.
+      // The refusal arrives before our own offer, so the two offers do not collide.
       if (this.isIn) this.#answer(req);
-      else req.reply(480, "not in yet: an offer will come from here");
+      else req.reply(480, "not joined yet: this side will send an offer");
     } else {
       req.reply(405, "method not allowed");
     }
     return true;
   }
 
-  /** Take a notification from the room. Returns whether it is one. */
+  /** Handle a notification if it is from the room. Returns whether it is. */
   takeNotification({ method, data, sender }) {
     if (!this.name || data.sessionPath !== this.path) return false;
     if (method === "join") this.#member(data.peer);
@@ -146,7 +146,7 @@ export class Meeting {
     await this.join(saved.name).catch((error) => this.#onNotice(error.message));
   }
 
-  /** Join, or after an absence learn who is there. */
+  /** Join, or get the list of members after an absence. */
   async #enter() {
     const { name } = this;
     const { data } = await this.#client.request("session", this.path, {}, { repeat: false });
@@ -155,7 +155,8 @@ export class Meeting {
     for (const key of this.#members.keys()) if (!present.has(key)) this.#remove(key);
     for (const peer of data.peers) {
       const member = this.#member(peer);
-      // After an absence an offer may be under way: theirs has come first, or ours was repeated.
+      // After an absence a negotiation may be in progress: the other side's offer has arrived
+      // first, or the client has repeated ours.
       if (!member.isConnected && !member.isNegotiating) member.offer().catch(console.warn);
     }
     this.#onChange();
@@ -180,7 +181,7 @@ export class Meeting {
       if (data) req.reply(200, "OK", data);
       else req.reply(491, "another offer is under way");
     } catch (error) {
-      req.reply(400, error.message); // a description that is none
+      req.reply(400, error.message); // the description is invalid
     }
   }
 
@@ -203,6 +204,6 @@ export class Meeting {
 }
 
 function whyNot({ status, reason, message }) {
-  if (reason === "room is full") return "The meeting is full: there are six in it already.";
+  if (reason === "room is full") return "The meeting is full: it already has six members.";
   return status ? `The server refused: ${reason}.` : message;
 }

@@ -1,33 +1,33 @@
-/** One other member of a meeting, and the RTCPeerConnection to it. */
+/** Another member of a meeting, and the RTCPeerConnection to it. */
 
-const REPAIR_AFTER_MS = 4000; // a connection that is disconnected often recovers by itself
+const REPAIR_AFTER_MS = 4000; // a disconnected link often recovers by itself
 
 /**
- * A link lasts until the next offer, of either side, makes another: after a reload, or when it has
- * failed. Its `id` is in everything that belongs to it, so that a candidate of the one before is
- * known to be too late.
+ * Every offer of either side creates a new link in place of the old one: after a reload, or when
+ * the old link has failed. All messages about a link carry its `id`, so a late candidate of the
+ * previous link is recognized and dropped.
  */
 export class Member {
   #link = null; // RTCPeerConnection
   #id = null;
   #isNegotiating = false;
-  #isOffering = false; // our offer is made, and the other side has not answered
-  #over = null; // a promise: another link has begun, or there is none any more
-  #end = () => {}; // fulfils it
-  #early = []; // candidates of the other side that came before its description
+  #isOffering = false; // we have made an offer, and the other side has not answered it
+  #over = null; // a promise that is fulfilled when the link is replaced or closed
+  #end = () => {}; // fulfils #over
+  #early = []; // candidates of the other side that arrived before its description
   #timer = null;
   #meeting;
 
   /**
-   * `isFirst`: of the two, this side stands by its offer when two of them meet, and repairs.
-   * `meeting` is how to reach the other: `iceServers()`, `stream`, `status`, `request(data)`, `notify(data)`,
+   * `isFirst`: this side keeps its offer when two offers collide, and it repairs the link.
+   * `meeting` has `iceServers()`, `stream`, `status`, `request(peer, data)`, `notify(peer, data)`,
    * `onChange()`.
    */
   constructor(peer, isFirst, meeting) {
     this.peer = peer; // {username, uuid}
     this.isFirst = isFirst;
     this.stream = new MediaStream();
-    this.status = { audio: true, video: true }; // what the other side says that it sends
+    this.status = { audio: true, video: true }; // the media of the other side, as it reports them
     this.#meeting = meeting;
   }
 
@@ -35,7 +35,7 @@ export class Member {
     return this.#link?.connectionState === "connected";
   }
 
-  /** Whether an offer is under way, of either side. */
+  /** Whether an offer of either side is still unanswered. */
   get isNegotiating() {
     return this.#isNegotiating;
   }
@@ -50,8 +50,8 @@ export class Member {
       const { status } = this.#meeting;
       const offer = { id, status, description: link.localDescription };
       const { data } = await this.#meeting.request(this.peer, offer);
-      if (link !== this.#link) return; // the other side's offer has come in between
-      // What the other side offers from now on, it offers after having answered ours.
+      if (link !== this.#link) return; // the other side's offer has replaced the link
+      // From now on an offer of the other side is newer than its answer to ours.
       this.#isOffering = false;
       this.setStatus(data.status);
       await link.setRemoteDescription(data.description);
@@ -61,15 +61,15 @@ export class Member {
     }
   }
 
-  /** Take an offer. Returns the data of the answer; null: another offer stands. */
+  /** Accept an offer. Returns the data of the answer; null if another offer has priority. */
   async answer({ id, status, description }) {
     if (this.#isOffering && this.isFirst) return null;
     this.setStatus(status);
     try {
       const link = await this.#open(id);
       if (!link) return null;
-      // What a link is doing when it is closed never ends (W3C WebRTC, "chain an asynchronous
-      // operation"). Without an answer, the other side would stand by its offer, and refuse ours.
+      // Operations of a closed link never settle (W3C WebRTC, "chain an asynchronous operation").
+      // Without a response the other side would keep its offer and refuse ours.
       return await Promise.race([this.#accept(link, description), this.#over]);
     } finally {
       this.#conclude(id);
@@ -97,7 +97,7 @@ export class Member {
     for (const track of this.stream.getTracks()) this.stream.removeTrack(track);
   }
 
-  /** Begin a link in place of the one there is; null if another one was begun meanwhile. */
+  /** Replace the link by a new one. Returns null if another one was opened in the meantime. */
   async #open(id) {
     this.close();
     this.#id = id;

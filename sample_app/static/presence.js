@@ -1,14 +1,14 @@
 /**
- * How presence is shown. A state is what the server tells, {username, online, devices, status,
- * note, since}; as long as it has told nothing, there is only the username.
+ * Texts about presence. A state comes from the server: {username, online, devices, status, note,
+ * since}. Before the server has sent it, a state has only the username.
  */
 
 import { pastTime } from "./format.js";
 
-/** What can be chosen. Other clients may publish others; those look like the first. */
+/** The statuses to choose from. A client may publish others; they are shown like the first one. */
 export const STATUSES = ["online", "away", "busy"];
 
-/** "online", "away", "busy" or "offline"; "unknown" before the server has told. */
+/** "online", "away", "busy" or "offline"; "unknown" before the server has sent the state. */
 export function presenceOf({ online, status }) {
   if (online === undefined) return "unknown";
   if (!online) return "offline";

@@ -1,4 +1,4 @@
-/** The sound of a telephone, without a file. Browsers allow none before the page was touched. */
+/** The sound of a telephone, without a file. Browsers allow sound only after a user's action. */
 
 const EVERY_MS = 3000;
 const PATTERNS = {
@@ -31,7 +31,7 @@ export class Ringer {
     const gain = new GainNode(this.#context, { gain: 0 });
     gain.connect(this.#context.destination);
     for (const start of at) {
-      // Faded in and out, as a tone that is cut off clicks.
+      // The tone fades in and out, because an abrupt end makes a click.
       gain.gain.setTargetAtTime(volume, now + start, 0.01);
       gain.gain.setTargetAtTime(0, now + start + seconds, 0.02);
     }

@@ -1,5 +1,5 @@
 /**
- * The user's own status: the dialog to choose it, and the choice that this browser remembers. The
+ * The user's own status: the dialog to choose it, and the last choice, stored in this browser. The
  * server keeps a status only while the user is online.
  */
 
@@ -32,11 +32,11 @@ export class OwnStatus {
     });
     byId("status-cancel").addEventListener("click", () => dialog.close());
     dialog.addEventListener("pointerdown", (event) => {
-      if (event.target === dialog) dialog.close(); // beside it
+      if (event.target === dialog) dialog.close(); // a click beside the form
     });
   }
 
-  /** Take what the server says. A status that was chosen elsewhere is this browser's now, too. */
+  /** Take the server's state. This browser also remembers a status that was chosen elsewhere. */
   set(state) {
     this.#state = state;
     if (!STATUSES.includes(state.status)) return;
@@ -44,7 +44,7 @@ export class OwnStatus {
     this.#storage.setItem(this.#key, JSON.stringify({ status, note }));
   }
 
-  /** What was chosen last, {status, note}; null: nothing. */
+  /** The last choice, {status, note}; null if there is none. */
   get remembered() {
     return JSON.parse(this.#storage.getItem(this.#key));
   }

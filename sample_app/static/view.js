@@ -1,4 +1,4 @@
-/** Draws what `Conversations` knows. Text of users goes in by textContent only. */
+/** Draws the state of `Conversations`. Text of users is set by textContent only. */
 
 import { callTitle, createCallLine } from "./call-line.js";
 import { element, showAvatar, showList, svgIcon } from "./elements.js";
@@ -14,7 +14,7 @@ const MARKS = {
   delivered: "Delivered",
   failed: "Refused",
 };
-let details = 0; // numbers the elements that aria-controls refers to
+let details = 0; // a counter for the ids that aria-controls refers to
 
 const byId = (id) => document.getElementById(id);
 
@@ -118,7 +118,7 @@ function createItem({ message }, me, { onRetry, onCall }) {
   return row;
 }
 
-/** The line about the delivery, which `button` shows and hides. */
+/** Make the line about the delivery; `button` shows and hides it. */
 function createDetail(button) {
   const id = `detail-${++details}`;
   const detail = element("p", "detail", { id, "data-testid": "detail" });
@@ -182,8 +182,8 @@ function updateItem(row, { day, message, follows }, me, report) {
 
 export class View {
   /**
-   * `onRetry(message)` is called when the user wants to send a refused message again,
-   * `onCall(username, withVideo)` when a missed call is to be returned.
+   * `actions.onRetry(message)` is called when the user sends a refused message again.
+   * `actions.onCall(username, withVideo)` is called when the user returns a missed call.
    */
   constructor(me, actions) {
     this.me = me;
@@ -193,7 +193,7 @@ export class View {
     showAvatar(byId("own-avatar"), me);
     byId("toast-close").addEventListener("click", () => (byId("toast").hidden = true));
 
-    // A notice above or the keyboard of a phone must not hide the last message.
+    // A notice above the messages, or the keyboard of a phone, must not hide the last message.
     let wasAtBottom = true;
     this.scroller.addEventListener("scroll", () => (wasAtBottom = this.#isAtBottom()));
     new ResizeObserver(() => wasAtBottom && this.scrollToBottom()).observe(this.scroller);
@@ -211,7 +211,7 @@ export class View {
 
   #drawOwn(own) {
     byId("own-avatar").dataset.presence = presenceOf(own);
-    // How many devices there are is nothing to tell the user at each of them.
+    // The number of the user's own devices is not shown.
     byId("own-presence").textContent = describe({ ...own, devices: 1 });
   }
 
@@ -254,7 +254,7 @@ export class View {
     byId("earlier").hidden = !more;
     byId("no-messages").hidden = messages.length > 0 || !loaded;
     if (follow) this.scrollToBottom();
-    // Earlier messages came in above: what the user was reading stays where it was.
+    // Earlier messages were added above. The visible messages keep their place on the screen.
     else if (first?.isConnected) this.scroller.scrollTop += first.offsetTop - firstTop;
     this.shown = open;
   }
@@ -268,7 +268,7 @@ export class View {
     byId("thread-avatar").dataset.presence = presence.dataset.presence;
     if (typing.has(username)) presence.textContent = "typing…";
     else if (contact) presence.textContent = describe(contact);
-    else presence.textContent = synchronized ? "has never been here" : "";
+    else presence.textContent = synchronized ? "has never logged in" : "";
   }
 
   #isAtBottom() {
@@ -276,10 +276,10 @@ export class View {
     return scrollHeight - scrollTop - clientHeight < 60;
   }
 
-  /** Move the keyboard to where it is wanted after the screen has changed. */
+  /** Set the focus after the screen has changed. */
   focusThread() {
     const wide = matchMedia("(min-width: 721px)").matches;
-    // On a phone the composer's focus would open the keyboard over the messages.
+    // On a phone, focus in the composer would open the keyboard over the messages.
     byId(wide ? "text" : "thread-name").focus();
   }
 
@@ -291,7 +291,7 @@ export class View {
     this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 
-  /** Have a screen reader say a message that came in. */
+  /** Let a screen reader read a new message. */
   announce(message) {
     const text = message.call ? callTitle(message, this.me) : message.text;
     byId("announcer").textContent = `${message.sender}: ${text}`;
@@ -305,13 +305,13 @@ export class View {
     this.toastTimer = setTimeout(() => (byId("toast").hidden = true), TOAST_MS);
   }
 
-  /** `notice` is {text, action: {label, run} or absent}, or null when there is nothing to say. */
+  /** `notice` is {text, action}, or null for none. `action` is {label, run}, or absent. */
   drawConnection(state, notice) {
     const bar = byId("connection");
     const button = byId("connection-button");
     bar.dataset.state = state;
     bar.hidden = !notice;
-    // Without the attribute: not connected so far. Once false, what is shown may be out of date.
+    // Without the attribute, the page was never connected. With "false", it may be outdated.
     if (state === "open") document.body.dataset.connected = true;
     else if (notice && document.body.dataset.connected) document.body.dataset.connected = false;
     byId("connection-text").textContent = notice?.text ?? "";

@@ -1,4 +1,4 @@
-"""A site for calls and nothing else: a login by URL, and one page."""
+"""A site only for calls: a login by URL, and one page."""
 
 from __future__ import annotations
 

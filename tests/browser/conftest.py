@@ -1,4 +1,4 @@
-"""Chromium, and the sample app under gunicorn, both real."""
+"""Fixtures for a real Chromium, and for the sample app under gunicorn."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .proxy import Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: What keeps Chromium from looking for the outside world, which a test has no use for, and gives it
-#: a camera and a microphone that everybody may use.
+#: Options that keep Chromium from contacting the outside world, and that give it a fake camera and
+#: a fake microphone without asking for permission.
 ARGUMENTS = [
     "--no-sandbox",  # it may run as root, in a container
     "--disable-quic",
@@ -28,7 +28,7 @@ ARGUMENTS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
     "--auto-select-desktop-capture-source=Entire screen",
-    # Where nothing answers multicast DNS, the names that hide local addresses lead nowhere.
+    # Without multicast DNS, the names that hide local addresses cannot be resolved.
     "--disable-features=WebRtcHideLocalIpsWithMdns",
 ]
 
@@ -57,9 +57,9 @@ def browser():
 
 
 class Server:
-    """gunicorn with the sample app, as `dev.py sample` starts it; can be started again.
+    """gunicorn with the sample app, as `dev.py sample` starts it. It can be restarted.
 
-    :param config: what `create_app()` is given.
+    :param config: the argument of `create_app()`.
     """
 
     def __init__(self, folder: Path, config: dict[str, object]) -> None:
@@ -73,7 +73,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it, the second time on the port that it had."""
+        """Start the server; a second start uses the same port."""
         environ = {
             **os.environ,
             "DATABASE_URL": f"sqlite:///{self._folder / 'chat.sqlite'}",
@@ -98,7 +98,7 @@ class Server:
         raise AssertionError("gunicorn did not start")
 
     def stop(self) -> str:
-        """Stop it as a deployment does; returns what it logged."""
+        """Stop the server as a deployment does, and return its log."""
         assert self._process is not None
         self._process.terminate()
         _, log = self._process.communicate(timeout=30)
@@ -127,7 +127,7 @@ def proxy(server):
 
 @pytest.fixture
 def open_browser(browser, server):
-    """A function that opens a browser of its own, logged in, and returns its page.
+    """A function that opens a new browser, logs in, and returns the page.
 
     `base_url=proxy.url` puts the proxy between that browser and the server.
     """

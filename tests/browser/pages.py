@@ -1,10 +1,10 @@
-"""What one does on a page of the sample app, and looks for."""
+"""Actions and expectations on a page of the sample app."""
 
 from __future__ import annotations
 
 from playwright.sync_api import expect
 
-#: ms. A device that left without a word counts as offline when its grace period is over.
+#: ms. A device with a broken connection is offline only after its grace period.
 PATIENCE = 30_000
 
 
@@ -22,7 +22,7 @@ def open_conversation(page, username):
 
 
 def open_tab(page):
-    """Open one more page of the same login: another device."""
+    """Open another page of the same login, which is another device."""
     tab = page.context.new_page()
     tab.goto("/")
     expect(tab.locator("body[data-connected=true]")).to_be_attached()
@@ -43,7 +43,7 @@ def expect_mark(page, text, mark, **options):
 
 
 def expect_texts(page, texts):
-    """The whole conversation: each once, and in this order."""
+    """Expect exactly these messages in the conversation, in this order."""
     expect(page.get_by_test_id("message").locator(".text")).to_have_text(texts)
 
 
@@ -57,9 +57,9 @@ def choose_status(page, status, note=""):
 
 
 def come_back(page):
-    """Tell the page that the network is back, until it has noticed.
+    """Tell the page that the network is back, until it has reconnected.
 
-    An attempt that began before, and is about to fail, would not be made again at once.
+    One event may be lost: an attempt that is just failing is not repeated at once.
     """
     page.wait_for_function(
         """() => {
@@ -75,18 +75,18 @@ def come_back(page):
 
 
 def call(page, username, kind="video"):
-    """Call somebody, from the head of the conversation."""
+    """Call a user with the button above the conversation."""
     open_conversation(page, username)
     page.get_by_test_id(f"call-{kind}").click()
 
 
 def in_call(page):
-    """The view of a call that is answered."""
+    """The view of an answered call."""
     return page.locator("[data-testid=call][data-state=open]")
 
 
 def expect_video_plays(page, selector="#call-remote"):
-    """It can be seen, and more pictures come in than there are now."""
+    """Expect that the video is visible and that new pictures arrive."""
     page.wait_for_function(
         """(selector) => {
           const video = document.querySelector(selector);
@@ -94,7 +94,7 @@ def expect_video_plays(page, selector="#call-remote"):
           const { totalVideoFrames } = video.getVideoPlaybackQuality();
           video.framesAtFirst ??= totalVideoFrames;
           const plays = totalVideoFrames > video.framesAtFirst + 5;
-          // Counted anew for another stream, and the next time that this is asked.
+          // Start counting again for another stream, and at the next call.
           if (plays || totalVideoFrames < video.framesAtFirst) delete video.framesAtFirst;
           return plays;
         }""",

@@ -1,4 +1,4 @@
-"""A TCP proxy between a browser and the server: the network, which a test can cut."""
+"""A TCP proxy between a browser and the server, to cut the network in a test."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import socket
 import struct
 import threading
 
-#: Makes close() send RST instead of FIN: whoever reads gets an error, as when a network vanishes.
+#: Makes close() send RST instead of FIN, so that readers get an error as in a network failure.
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Proxy:
-    """Passes bytes on, a thread for each direction.
+    """Forwards bytes, with a thread for each direction.
 
     ::
 
         proxy = Proxy(server.port)
         ...                 # the browser opens proxy.url
-        proxy.reset()       # every connection is reset, new ones come through
+        proxy.reset()       # every connection is reset, new ones work
         proxy.cut()         # every connection is reset, new ones are refused
-        proxy.restore()     # new ones come through again
+        proxy.restore()     # new ones work again
         proxy.close()
     """
 
@@ -48,7 +48,7 @@ class Proxy:
 
     def cut(self) -> None:
         assert self._listener is not None
-        # Wakes up accept(), which close() would not.
+        # Wakes up accept(); close() would not.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._listener = None
@@ -59,7 +59,7 @@ class Proxy:
             cut, self._sockets = self._sockets, set()
         for sock in cut:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-            # Wakes up recv() in its thread. A peer that has left already is no failure.
+            # Wakes up recv() in its thread. It is no error if the other end has already closed.
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RD)
             sock.close()
@@ -81,7 +81,7 @@ class Proxy:
             try:
                 browser, _ = listener.accept()
             except OSError:
-                return  # cut
+                return  # the proxy was cut
             server = socket.create_connection(("127.0.0.1", self._target_port))
             with self._lock:
                 if self._listener is not listener:
@@ -101,4 +101,4 @@ class Proxy:
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)
         except OSError:
-            return  # cut, or reset by one of the two
+            return  # the proxy was cut, or one of the ends has reset the connection

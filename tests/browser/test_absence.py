@@ -1,4 +1,4 @@
-"""Pages whose connection drops: nothing is lost, nothing comes twice, nobody else notices."""
+"""Pages with a lost connection: no message is lost or doubled, and others notice nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .pages import (
 
 
 def note_presence(page, username):
-    """Have the page keep every presence of a contact that it shows from now on."""
+    """Let the page record each presence of a contact that it shows from now on."""
     contact(page, username).evaluate(
         """(link) => {
           window.presences = [link.dataset.presence];
@@ -35,7 +35,7 @@ def seen_presences(page):
     return set(page.evaluate("window.presences"))
 
 
-def test_what_both_sides_write_while_a_connection_is_cut_arrives_once(open_browser, proxy):
+def test_messages_written_without_a_connection_arrive_once(open_browser, proxy):
     alice = open_browser("alice")
     bob = open_browser("bob", base_url=proxy.url)
     open_conversation(alice, "bob")
@@ -66,13 +66,13 @@ def test_what_both_sides_write_while_a_connection_is_cut_arrives_once(open_brows
     assert seen_presences(alice) == {"online"}
 
 
-def test_a_message_that_was_under_way_at_the_cut_is_stored_once(open_browser, proxy):
+def test_a_message_in_transit_at_the_cut_is_stored_once(open_browser, proxy):
     alice = open_browser("alice")
     bob = open_browser("bob", base_url=proxy.url)
     open_conversation(alice, "bob")
     open_conversation(bob, "alice")
     write(bob, "sent and cut")
-    proxy.cut()  # whether the server has got it, and the page its answer, is open
+    proxy.cut()  # the server may or may not have got the message, and the page the answer
     expect(bob.get_by_test_id("connection")).to_be_visible()
     proxy.restore()
     come_back(bob)
@@ -105,7 +105,7 @@ def test_an_absence_beyond_the_grace_period_loses_nothing(open_browser, proxy):
     expect_presence(alice, "bob", "online")
 
 
-def test_a_notice_comes_only_when_the_absence_is_longer_than_a_second(open_browser, proxy):
+def test_a_notice_appears_only_after_a_second_without_connection(open_browser, proxy):
     bob = open_browser("bob", base_url=proxy.url)
     notice = bob.get_by_test_id("connection")
     bob.clock.install()
@@ -126,7 +126,7 @@ def test_a_notice_comes_only_when_the_absence_is_longer_than_a_second(open_brows
     expect(notice).to_contain_text("Reconnecting…")
 
 
-def test_the_conversation_on_the_screen_stays_as_it_is_when_the_page_is_back(open_browser, proxy):
+def test_a_reconnection_does_not_rebuild_the_conversation_on_the_screen(open_browser, proxy):
     alice = open_browser("alice")
     bob = open_browser("bob", base_url=proxy.url)
     open_conversation(alice, "bob")
@@ -154,13 +154,13 @@ def test_the_conversation_on_the_screen_stays_as_it_is_when_the_page_is_back(ope
     proxy.restore()
     come_back(bob)
     expect(message(bob, "the 36th")).to_be_visible()
-    # It is marked as read when the end of the conversation has been loaded again.
+    # The message is marked as read after the last messages have been loaded again.
     expect(contact(bob, "alice")).to_have_attribute("data-unread", "0")
     expect_texts(bob, [*texts, "the 36th"])
     assert bob.evaluate("window.removed") == 0
 
 
-def test_a_browser_that_goes_offline_and_comes_back_is_in_step(open_browser):
+def test_a_browser_gets_and_sends_waiting_messages_after_being_offline(open_browser):
     alice = open_browser("alice")
     bob = open_browser("bob")
     open_conversation(alice, "bob")
@@ -183,7 +183,7 @@ def test_a_browser_that_goes_offline_and_comes_back_is_in_step(open_browser):
 
 
 @with_config(PROTOO_DISCONNECT_GRACE_PERIOD=3)
-def test_the_sender_sees_to_how_many_devices_a_message_was_delivered(open_browser, proxy):
+def test_the_sender_sees_how_many_devices_have_got_a_message(open_browser, proxy):
     alice = open_browser("alice")
     second = open_tab(alice)
     bob = open_browser("bob")
@@ -200,7 +200,7 @@ def test_the_sender_sees_to_how_many_devices_a_message_was_delivered(open_browse
     proxy.cut()
     expect(bobs_phone.get_by_test_id("connection")).to_be_visible()
     write(alice, "to two")
-    # At once, though the third may still come.
+    # The mark appears at once, although the third device may still reconnect.
     expect_mark(alice, "to two", "delivered")
     expect_mark(second, "to two", "delivered")
     message(alice, "to two").get_by_test_id("mark").click()

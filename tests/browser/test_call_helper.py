@@ -1,4 +1,4 @@
-"""protoo-call.mjs between two Chromiums: fake cameras, but media that really flows."""
+"""protoo-call.mjs between two Chromiums, with fake cameras but a real media connection."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def site():
 
 @pytest.fixture
 def open_page(browser, site):
-    """A function that opens a browser of its own, logged in, and returns its page."""
+    """A function that opens a new browser, logs in, and returns the page."""
     contexts = []
     problems = []
     number = next(NUMBERS)
 
     def open_page(name, context=None):
-        # Those of an earlier test are in their grace period, and would still ring.
+        # New users for each test: old ones may be in their grace period and would still ring.
         username = f"{name}{number}"
         if context is None:
             context = browser.new_context(base_url=site, permissions=["camera", "microphone"])
@@ -66,8 +66,8 @@ def open_page(browser, site):
 
 
 def wait_for(page, expression):
-    """Wait until an expression in the page is true; it may be a promise."""
-    # wait_for_function() takes a promise for something true.
+    """Wait until an expression in the page is true. It may return a promise."""
+    # wait_for_function() treats a promise as true.
     met = page.evaluate(f"""async () => {{
         const deadline = Date.now() + 15000;
         while (!(await ({expression}))) {{
@@ -113,7 +113,7 @@ def closed_with(page):
 
 
 def is_clean(page):
-    """Nothing is sent any more, and nothing is open."""
+    """Whether nothing is sent any more, and no device or connection is open."""
     return page.evaluate(
         "call.peerConnection === null && calls.list.length === 0"
         " && call.localStream.getTracks().length === 0"
@@ -139,7 +139,7 @@ def test_a_caller_that_hangs_up_ends_the_call_for_both(open_page):
     assert is_clean(bob)
 
 
-def test_a_call_that_is_rejected(open_page):
+def test_a_rejected_call_is_closed(open_page):
     alice, bob = open_page("alice"), open_page("bob")
     start_call(alice, bob)
     wait_for_state(bob, "ringing")
@@ -151,7 +151,7 @@ def test_a_call_that_is_rejected(open_page):
     assert is_clean(bob)
 
 
-def test_a_call_that_is_canceled_stops_ringing(open_page):
+def test_a_canceled_call_stops_ringing(open_page):
     alice, bob = open_page("alice"), open_page("bob")
     start_call(alice, bob)
     wait_for_state(bob, "ringing")
@@ -160,13 +160,13 @@ def test_a_call_that_is_canceled_stops_ringing(open_page):
     assert is_clean(bob)
 
 
-def test_a_call_to_nobody(open_page):
+def test_a_call_to_an_absent_user_is_rejected(open_page):
     alice = open_page("alice")
     alice.evaluate("void show(calls.start('/users/carol'))")
     assert closed_with(alice) == {"cause": "rejected", "status": 404, "reason": "peer not found"}
 
 
-def test_of_two_devices_that_ring_the_one_that_accepts_has_the_call(open_page):
+def test_of_two_ringing_devices_the_accepting_one_gets_the_call(open_page):
     alice, bob = open_page("alice"), open_page("bob")
     tablet = open_page("bob", bob.context)
     start_call(alice, bob)
@@ -178,7 +178,7 @@ def test_of_two_devices_that_ring_the_one_that_accepts_has_the_call(open_page):
     assert is_clean(bob)
 
 
-def test_on_hold_nothing_is_sent_either_way_until_it_ends(open_page):
+def test_on_hold_nothing_is_sent_in_either_direction(open_page):
     alice, bob = open_call(open_page)
     alice.evaluate("call.hold()")
     wait_for(bob, "call.remote.held")
@@ -192,7 +192,7 @@ def test_on_hold_nothing_is_sent_either_way_until_it_ends(open_page):
     wait_for_media(alice, bob)
 
 
-def test_the_other_side_is_told_who_is_muted(open_page):
+def test_the_other_side_is_told_about_mute(open_page):
     alice, bob = open_call(open_page)
     alice.evaluate("call.setMuted('audio', true)")
     wait_for(bob, "call.remote.muted.audio && !call.remote.muted.video")
@@ -201,7 +201,7 @@ def test_the_other_side_is_told_who_is_muted(open_page):
     wait_for(bob, "!call.remote.muted.audio")
 
 
-def test_video_can_be_added_to_a_call_without(open_page):
+def test_video_can_be_added_to_a_call_without_video(open_page):
     alice, bob = open_page("alice"), open_page("bob")
     start_call(alice, bob, "{}")
     wait_for_state(bob, "ringing")
@@ -213,7 +213,7 @@ def test_video_can_be_added_to_a_call_without(open_page):
     wait_for_media(alice, bob)
 
 
-def test_another_camera_takes_the_place_of_the_first(open_page):
+def test_another_camera_replaces_the_first(open_page):
     alice, bob = open_call(open_page)
     alice.evaluate("""async () => {
         const [camera] = call.localStream.getVideoTracks();
@@ -229,7 +229,7 @@ def test_another_camera_takes_the_place_of_the_first(open_page):
     wait_for_media(alice, bob)
 
 
-def test_the_screen_takes_the_place_of_the_camera_until_that_is_stopped(open_page):
+def test_the_screen_replaces_the_camera_until_sharing_stops(open_page):
     alice, bob = open_call(open_page)
     before = bob.evaluate("document.getElementById('remote').videoWidth")
     alice.evaluate("call.shareScreen()")
@@ -238,13 +238,13 @@ def test_the_screen_takes_the_place_of_the_camera_until_that_is_stopped(open_pag
     shared = bob.evaluate("document.getElementById('remote').videoWidth")
     alice.evaluate("call.stopSharing()")
     wait_for(bob, "!call.remote.screen")
-    # Not that it is what it was before: a busy machine sends smaller pictures.
+    # The width need not be the same as before: a busy machine sends smaller pictures.
     wait_for(bob, f"document.getElementById('remote').videoWidth !== {shared}")
     sent = alice.evaluate("call.peerConnection.getSenders().map(({ track }) => track?.label)")
     assert any("fake" in (label or "") for label in sent), sent
 
 
-def test_both_add_video_at_once_and_the_offers_collide(open_page):
+def test_video_works_when_both_add_it_at_once_and_the_offers_collide(open_page):
     alice, bob = open_page("alice"), open_page("bob")
     start_call(alice, bob, "{}")
     wait_for_state(bob, "ringing")
@@ -256,7 +256,7 @@ def test_both_add_video_at_once_and_the_offers_collide(open_page):
 
 
 @pytest.mark.parametrize("who", ["caller", "callee"])
-def test_a_page_that_is_reloaded_takes_the_call_up_again(open_page, who):
+def test_a_reloaded_page_resumes_the_call(open_page, who):
     alice, bob = open_call(open_page)
     page = alice if who == "caller" else bob
     page.evaluate("sessionStorage.resume = 'true'")
@@ -267,25 +267,25 @@ def test_a_page_that_is_reloaded_takes_the_call_up_again(open_page, who):
     assert closed_with(alice if page is bob else bob)["cause"] == "end"
 
 
-def test_both_pages_are_reloaded_and_the_call_goes_on(open_page):
+def test_the_call_continues_when_both_pages_are_reloaded(open_page):
     alice, bob = open_call(open_page)
     for page in (alice, bob):
         page.evaluate("sessionStorage.resume = 'true'")
     for page in (alice, bob):
-        page.reload(wait_until="commit")  # the second goes while the first begins anew
+        page.reload(wait_until="commit")  # the second reloads while the first resumes
     for page in (alice, bob):
         wait_for_state(page, "open")
     wait_for_media(alice, bob)
 
 
-def test_a_page_that_was_reloaded_and_does_not_resume_ends_the_call(open_page):
+def test_a_reloaded_page_that_does_not_resume_ends_the_call(open_page):
     alice, bob = open_call(open_page)
     bob.reload()
     alice.evaluate("call.hold()")
     assert closed_with(alice)["status"] == 404
 
 
-def test_a_connection_to_the_server_that_drops_does_not_end_the_call(open_page):
+def test_a_lost_connection_to_the_server_does_not_end_the_call(open_page):
     alice, bob = open_call(open_page)
     connection = alice.evaluate_handle("call.peerConnection")
     alice.evaluate("""() => {
@@ -299,12 +299,12 @@ def test_a_connection_to_the_server_that_drops_does_not_end_the_call(open_page):
     assert closed_with(alice)["reason"] == "bye"
 
 
-def test_ice_is_restarted_by_both_after_the_connection_was_cut(open_page):
+def test_both_sides_restart_ice_after_a_failure(open_page):
     alice, bob = open_call(open_page)
     ufrag = "call.peerConnection.localDescription.sdp.match(/a=ice-ufrag:(\\S+)/)[1]"
     before = alice.evaluate(ufrag), bob.evaluate(ufrag)
     for page in (alice, bob):
-        # What happens when ICE has failed; no sandbox lets a test cut a wire.
+        # Simulates a failure of ICE, because a test cannot cut a real network cable.
         page.evaluate("""
             Object.defineProperty(
                 call.peerConnection, "iceConnectionState", { value: "failed", configurable: true }
@@ -319,7 +319,7 @@ def test_ice_is_restarted_by_both_after_the_connection_was_cut(open_page):
     wait_for_media(alice, bob)
 
 
-def test_who_does_not_allow_the_microphone_reads_so_and_can_still_reject(open_page):
+def test_a_call_can_be_rejected_after_the_microphone_was_refused(open_page):
     alice, bob = open_page("alice"), open_page("bob")
     start_call(alice, bob)
     wait_for_state(bob, "ringing")

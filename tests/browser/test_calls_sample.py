@@ -1,4 +1,4 @@
-"""Calls in the sample app: fake cameras, but real pictures, between real browsers."""
+"""Calls in the sample app between real browsers, with fake cameras but real media."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_call_with_sound_only_shows_no_video_until_a_camera_is_turned_on(open_
     expect(bob.get_by_test_id("call")).to_have_attribute("data-remote", "avatar")
 
 
-def test_who_is_muted_or_holds_is_told_to_the_other(open_browser):
+def test_the_other_side_sees_mute_and_hold(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
     open_call(alice, bob)
     alice.get_by_test_id("call-mute").click()
@@ -99,7 +99,7 @@ def test_who_is_muted_or_holds_is_told_to_the_other(open_browser):
         expect_video_plays(page)
 
 
-def test_a_screen_is_shared_and_taken_back(open_browser):
+def test_sharing_the_screen_starts_and_stops(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
     open_call(alice, bob)
     alice.get_by_test_id("call-share").click()
@@ -109,7 +109,7 @@ def test_a_screen_is_shared_and_taken_back(open_browser):
     expect_video_plays(bob)
 
 
-def test_a_page_that_is_reloaded_goes_on_with_the_call(open_browser):
+def test_a_reloaded_page_continues_the_call(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
     open_call(alice, bob)
     bob.get_by_test_id("call-mute").click()
@@ -125,7 +125,7 @@ def test_a_page_that_is_reloaded_goes_on_with_the_call(open_browser):
     expect(bob.get_by_test_id("call")).to_be_hidden()
 
 
-def test_a_call_that_is_declined_stops_at_all_devices(open_browser):
+def test_a_declined_call_stops_ringing_on_all_devices(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
     tablet = open_tab(bob)
     call(alice, "bob", "audio")
@@ -140,7 +140,7 @@ def test_a_call_that_is_declined_stops_at_all_devices(open_browser):
     expect(contact(bob, "alice")).to_have_attribute("data-unread", "0")
 
 
-def test_a_call_that_is_given_up_was_missed_and_can_be_returned(open_browser):
+def test_a_canceled_call_is_missed_and_can_be_returned(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
     call(alice, "bob")
     expect(ringing(bob)).to_be_visible()
@@ -164,7 +164,7 @@ def test_a_call_that_nobody_answers_ends_by_itself(open_browser):
     expect(contact(bob, "alice")).to_contain_text("Missed video call")
 
 
-def test_who_left_while_it_rang_reads_of_the_missed_call_on_return(open_browser):
+def test_a_user_that_logs_out_while_ringing_sees_the_missed_call_later(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
     call(alice, "bob")
     expect(ringing(bob)).to_be_visible()
@@ -182,7 +182,7 @@ def test_who_left_while_it_rang_reads_of_the_missed_call_on_return(open_browser)
     expect(contact(bob, "alice")).to_contain_text("Missed video call")
 
 
-def test_who_is_in_a_call_is_busy_on_all_devices(open_browser):
+def test_a_user_in_a_call_is_busy_on_all_devices(open_browser):
     alice, bob, carol = open_browser("alice"), open_browser("bob"), open_browser("carol")
     open_call(alice, bob)
     tablet = open_tab(bob)
@@ -194,7 +194,7 @@ def test_who_is_in_a_call_is_busy_on_all_devices(open_browser):
     expect(in_call(bob)).to_be_visible()
 
 
-def test_a_page_that_rings_is_busy(open_browser):
+def test_a_ringing_page_is_busy(open_browser):
     alice, bob, carol = open_browser("alice"), open_browser("bob"), open_browser("carol")
     call(alice, "bob")
     expect(ringing(bob)).to_be_visible()
@@ -203,11 +203,11 @@ def test_a_page_that_rings_is_busy(open_browser):
     expect(ringing(bob)).to_contain_text("alice")
 
 
-def test_two_who_call_each_other_are_connected(open_browser):
+def test_two_users_that_call_each_other_are_connected(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
     for page, other in ((alice, "bob"), (bob, "alice")):
         open_conversation(page, other)
-        # The camera takes its time: neither call is at the server when the other one is made.
+        # The camera opens late, so each call starts before the other one is at the server.
         page.evaluate(
             """() => {
               const { mediaDevices } = navigator;
@@ -225,7 +225,7 @@ def test_two_who_call_each_other_are_connected(open_browser):
     expect(alice.get_by_test_id("message")).to_have_count(0)
 
 
-def test_a_microphone_that_is_refused_is_said_and_the_call_goes_on_ringing(open_browser):
+def test_a_call_continues_to_ring_with_an_error_if_the_microphone_is_refused(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
     refuse = """() => {
       window.getUserMedia = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
@@ -249,7 +249,7 @@ def test_a_microphone_that_is_refused_is_said_and_the_call_goes_on_ringing(open_
     expect(bob.get_by_test_id("call")).to_be_hidden()
 
 
-def test_what_the_other_side_of_a_call_sends_is_no_message_of_the_chat(open_browser):
+def test_the_other_side_of_a_call_cannot_forge_chat_messages(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
     open_call(alice, bob)
     path = alice.evaluate("JSON.parse(sessionStorage.call).path")
@@ -258,7 +258,7 @@ def test_what_the_other_side_of_a_call_sends_is_no_message_of_the_chat(open_brow
         """async ([path, data]) => {
           const send = WebSocket.prototype.send;
           let socket;
-          // Through the connection that the page has: another would be no party of the call.
+          // Through the page's own connection: another one does not belong to the call.
           WebSocket.prototype.send = function (text) {
             socket = this;
             return send.call(this, text);
@@ -276,7 +276,7 @@ def test_what_the_other_side_of_a_call_sends_is_no_message_of_the_chat(open_brow
     expect(bob.get_by_test_id("contacts")).not_to_contain_text("forged")
 
 
-def test_without_https_the_page_says_why_there_are_no_calls(open_browser):
+def test_without_https_the_page_says_why_calls_are_not_possible(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
     bob.add_init_script("Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
     bob.reload()
@@ -290,7 +290,7 @@ def test_without_https_the_page_says_why_there_are_no_calls(open_browser):
     expect(bob.get_by_test_id("ringing-error")).to_have_text(sentence)
 
 
-def test_the_chat_can_be_used_beside_a_call(open_browser):
+def test_the_chat_can_be_used_during_a_call(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
     open_call(alice, bob)
     expect(alice.get_by_test_id("composer")).not_to_be_focused()
@@ -302,7 +302,7 @@ def test_the_chat_can_be_used_beside_a_call(open_browser):
     expect(bob.get_by_test_id("call")).to_be_hidden()
 
 
-def test_a_call_whose_other_page_has_gone_ends_with_the_grace_period(open_browser):
+def test_a_call_ends_with_the_grace_period_if_the_other_page_is_closed(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
     open_call(alice, bob)
     bob.close()

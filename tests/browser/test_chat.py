@@ -1,4 +1,4 @@
-"""The sample app as its users see it: two people, several tabs, one that goes away."""
+"""The chat of the sample app: two users, several tabs, logins, restarts, a phone."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_two_users_see_each_other_come_online_and_write_both_ways(open_browser):
 
 
 @with_config(PROTOO_DISCONNECT_GRACE_PERIOD=1)
-def test_the_tabs_of_one_user_are_devices_in_step(open_browser):
+def test_the_tabs_of_one_user_are_devices_with_the_same_messages(open_browser):
     alice = open_browser("alice")
     bob = open_browser("bob")
     second = open_tab(bob)
@@ -57,7 +57,7 @@ def test_the_tabs_of_one_user_are_devices_in_step(open_browser):
     expect(contact(alice, "bob")).to_have_attribute("data-devices", "1")
 
 
-def test_who_was_away_finds_what_was_sent_on_return(open_browser):
+def test_a_user_gets_the_messages_sent_while_logged_out(open_browser):
     alice = open_browser("alice")
     bob = open_browser("bob")
     bob.get_by_test_id("logout").click()
@@ -76,7 +76,7 @@ def test_who_was_away_finds_what_was_sent_on_return(open_browser):
     expect_mark(alice, "read this later", "delivered")
 
 
-def test_a_restart_of_the_server_loses_nothing_that_was_written(open_browser, server):
+def test_a_restart_of_the_server_loses_no_message(open_browser, server):
     alice = open_browser("alice")
     bob = open_browser("bob")
     open_conversation(alice, "bob")
@@ -92,7 +92,7 @@ def test_a_restart_of_the_server_loses_nothing_that_was_written(open_browser, se
     expect(alice.get_by_test_id("connection")).to_be_hidden()
 
 
-def test_a_page_whose_login_has_ended_says_so_and_does_not_come_back(open_browser):
+def test_a_page_whose_login_has_ended_says_so_and_does_not_reconnect(open_browser):
     bob = open_browser("bob")
     second = open_tab(bob)
     bob.get_by_test_id("logout").click()

@@ -1,4 +1,4 @@
-"""Who is there, and what they say of themselves."""
+"""Presence in the sample app: online or not, status and note."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobil
 
 
 @pytest.mark.parametrize("options", [WIDE, PHONE], ids=["wide", "phone"])
-def test_the_status_and_note_of_a_user_are_seen_by_others(open_browser, options):
+def test_others_see_the_status_and_note_of_a_user(open_browser, options):
     alice = open_browser("alice", **options)
     bob = open_browser("bob", **options)
     expect_presence(alice, "bob", "online")
@@ -43,7 +43,7 @@ def test_the_status_and_note_of_a_user_are_seen_by_others(open_browser, options)
     expect_presence(alice, "bob", "offline")
 
 
-def test_all_tabs_of_a_user_show_the_own_status(open_browser):
+def test_all_tabs_of_a_user_show_the_users_own_status(open_browser):
     bob = open_browser("bob")
     second = open_tab(bob)
     expect(second.get_by_test_id("own-presence")).to_have_text("online")
@@ -52,7 +52,7 @@ def test_all_tabs_of_a_user_show_the_own_status(open_browser):
     expect(bob.get_by_test_id("own-presence")).to_have_text("busy · writing")
 
 
-def test_a_status_outlasts_a_reload_and_a_restart_of_the_server(open_browser, server):
+def test_a_status_survives_a_reload_and_a_restart_of_the_server(open_browser, server):
     alice = open_browser("alice")
     bob = open_browser("bob")
     choose_status(bob, "Away", "lunch")
@@ -77,7 +77,7 @@ def test_a_status_is_published_again_at_the_next_login(open_browser):
     expect_presence(alice, "bob", "busy")
 
 
-def test_who_logs_in_for_the_first_time_appears_for_everybody(open_browser):
+def test_a_new_user_appears_in_the_contacts_of_all_others(open_browser):
     alice = open_browser("alice")
     expect(contact(alice, "carol")).to_have_count(0)
     carol = open_browser("carol")
@@ -86,7 +86,7 @@ def test_who_logs_in_for_the_first_time_appears_for_everybody(open_browser):
     expect_presence(alice, "carol", "away")
 
 
-def test_the_status_is_chosen_by_keyboard_and_escape_leaves_it(open_browser):
+def test_the_status_can_be_chosen_by_keyboard_and_escape_cancels(open_browser):
     bob = open_browser("bob")
     own, dialog = bob.get_by_test_id("own"), bob.get_by_test_id("status")
     expect(bob.get_by_test_id("own-presence")).to_have_text("online")

@@ -1,4 +1,4 @@
-"""The README's quick start, pasted into an empty folder, works as printed."""
+"""The quick start of the README works as printed, in an empty folder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
 
 
 def run(shell, folder):
-    # What this process was started with must not help the newcomer.
+    # The environment of the tests must not help: a new user does not have it.
     environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environ["FLASK_RUN_PORT"] = "0"
     return subprocess.Popen(
@@ -57,7 +57,7 @@ def url(folder):
         pytest.skip(f"cannot install: {output[-300:]}")
     assert setup.returncode == 0, output
     (folder / "chat.py").write_text(block("chat.py"), encoding="utf-8")
-    # exec: so that what is stopped in the end is the server, not the shell.
+    # exec, so that terminate() stops the server and not the shell.
     server = run("exec " + block("run"), folder)
     lines = []
     for line in server.stdout:
@@ -97,7 +97,7 @@ def test_the_quick_start_works_as_printed(browser, url):
         page.context.close()
 
 
-def test_the_page_tells_who_has_not_logged_in(browser, url):
+def test_the_page_says_that_the_user_is_not_logged_in(browser, url):
     context = browser.new_context()
     page = context.new_page()
     page.goto(url)

@@ -1,4 +1,4 @@
-"""The call of three of docs/rooms.md, pasted into a page, connects three browsers."""
+"""The code of docs/rooms.md for a call of three connects three browsers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def page(username):
     return '<canvas></canvas><script src="/protoo/protoo.js"></script>'
 """
 
-#: What the snippet takes for granted; a canvas is its camera.
+#: Variables that the snippet needs; a canvas replaces the camera.
 PRELUDE = """
 const client = new protoo.Client();
 const iceServers = [];
@@ -42,7 +42,7 @@ let endedBecause;
 const hangUp = (reason) => (endedBecause = reason);
 """
 
-#: Whose pictures have come, over connections that are there.
+#: Whether the pictures of all others have arrived, over open connections.
 CONNECTED = """(count) => links.size === count && shown.size === count &&
     [...links.values()].every((link) => link.connectionState === "connected")"""
 
@@ -74,7 +74,7 @@ def url(tmp_path):
 
 @pytest.fixture
 def chromium(browser):
-    # There may be no other network than the machine itself.
+    # The machine may have no network other than loopback.
     arguments = ["--allow-loopback-in-peer-connection"]
     features = ["--disable-features=WebRtcHideLocalIpsWithMdns"]
     chromium = browser.browser_type.launch(
@@ -84,13 +84,13 @@ def chromium(browser):
     chromium.close()
 
 
-def test_three_who_join_see_each_other_and_who_goes_is_gone(chromium, url):
+def test_three_members_see_each_other_and_a_leaving_one_disappears(chromium, url):
     text = (ROOT / "docs" / "rooms.md").read_text(encoding="utf-8")
     snippet, _ = re.findall(r"```js\n(.*?)```", text, re.S)
     pages, problems = [], []
 
     def note(message):
-        if message.type == "warning":  # not that there is no favicon
+        if message.type == "warning":  # ignores the error about the missing favicon
             problems.append(message.text)
 
     for username in ("alice", "bob", "carol"):

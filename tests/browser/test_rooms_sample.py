@@ -1,4 +1,4 @@
-"""Meetings in the sample app: each page has a connection to each other one."""
+"""Meetings in the sample app: each page has a connection to each other page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def expect_to_see(page, *usernames):
 
 
 @with_config(PROTOO_DISCONNECT_GRACE_PERIOD=2)
-def test_three_in_a_meeting_see_each_other_and_who_comes_and_goes(open_browser):
+def test_three_members_see_each_other_and_notice_joins_and_leaves(open_browser):
     names = ["alice", "bob", "carol"]
     pages = {name: open_browser(name) for name in names}
     for page in pages.values():
@@ -39,7 +39,7 @@ def test_three_in_a_meeting_see_each_other_and_who_comes_and_goes(open_browser):
     expect(pages["alice"].get_by_test_id("meeting-detail")).to_have_text("Nobody else is here yet")
 
 
-def test_who_is_muted_or_has_no_picture_is_told_also_to_who_comes_later(open_browser):
+def test_later_members_also_see_who_is_muted_or_has_no_picture(open_browser):
     alice, bob, carol = open_browser("alice"), open_browser("bob"), open_browser("carol")
     join_meeting(alice, "standup")
     join_meeting(bob, "standup")
@@ -56,7 +56,7 @@ def test_who_is_muted_or_has_no_picture_is_told_also_to_who_comes_later(open_bro
     expect_to_see(carol, "alice", "bob")
 
 
-def test_a_page_that_is_reloaded_is_in_the_meeting_again(open_browser):
+def test_a_reloaded_page_joins_the_meeting_again(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
     join_meeting(alice, "standup")
     join_meeting(bob, "standup")
@@ -68,7 +68,7 @@ def test_a_page_that_is_reloaded_is_in_the_meeting_again(open_browser):
     expect(tile(bob, "alice")).to_contain_text("muted")
 
 
-def test_two_pages_that_are_reloaded_at_once_find_each_other(open_browser):
+def test_two_pages_reloaded_at_once_find_each_other(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
     for page in (alice, bob):
         join_meeting(page, "standup")
@@ -79,9 +79,9 @@ def test_two_pages_that_are_reloaded_at_once_find_each_other(open_browser):
     expect_to_see(bob, "alice")
 
 
-def test_the_seventh_is_told_that_the_meeting_is_full(open_browser):
+def test_the_seventh_member_is_refused_because_the_meeting_is_full(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
-    # Six that have neither camera nor page: the processor is to be spared.
+    # Six members without camera and page, to save processor time.
     alice.evaluate(
         """async () => {
           const { protooModule, protooUrl: url } = document.body.dataset;
@@ -101,7 +101,7 @@ def test_the_seventh_is_told_that_the_meeting_is_full(open_browser):
     expect(bob.get_by_test_id("tile")).to_have_count(6)
 
 
-def test_who_is_in_a_meeting_is_busy(open_browser):
+def test_a_user_in_a_meeting_is_busy(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
     join_meeting(bob, "standup")
     expect(bob.get_by_test_id("meeting")).to_be_visible()

@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from protoo_flask.core.events import Event, EventQueues
+from protoo_flask.core.events import EventQueues, SiteEvent
 
 
 def queues(tell):
@@ -14,7 +14,7 @@ def queues(tell):
 
 
 def event(name):
-    return Event(name, None)
+    return SiteEvent(name, None)
 
 
 def happen(events, username, *names):

@@ -1,4 +1,4 @@
-/* protoo-call.d.ts and docs/calls-browser.md name what there is. */
+/* protoo-call.d.ts and docs/calls-browser.md name all options, events, members and states. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
@@ -59,7 +59,7 @@ describe("protoo-call.d.ts", () => {
     assert.deepEqual(firstColumn("state"), states);
   });
 
-  test("declares what is thrown", () => {
+  test("declares the error", () => {
     const error = new CallError("What?", new Error("that"));
     assert.deepEqual([error.name, error.message, error.cause.message], ["CallError", "What?", "that"]);
     assert.deepEqual(Object.keys(new CallError("What?")), ["name"]);
@@ -89,7 +89,7 @@ describe("docs/calls-browser.md", () => {
   for (const code of snippets) {
     test(`has a snippet that runs: ${code.split("\n")[0]}`, async () => {
       const used = [];
-      // Whatever is called or read is there, and is noted.
+      // Every call and every read succeeds and is recorded.
       const anything = () => new Proxy(function () {}, {
         get: (_, name) => {
           if (name === "then" || name === Symbol.toPrimitive) return undefined;

@@ -1,5 +1,5 @@
 /*
- * What an application in TypeScript may write. Only compiled, never run:
+ * Uses of the types in an application. Only compiled, never run:
  *
  *   npx -p typescript tsc --noEmit --strict --lib ES2022,DOM tests/js/calls-types-usage.ts
  */

@@ -1,4 +1,4 @@
-/* Calls, of whom the server is the test: what they say, and what becomes of what they are told. */
+/* Calls in the browser. The test plays the server and the other side. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { settle, world } from "./harness.mjs";
@@ -17,7 +17,7 @@ const offerOf = (connection, extra = {}) => ({
 });
 const answerOf = (connection) => ({ connection, description: { type: "answer", sdp: "theirs" } });
 
-/** A client that is open, with calls. */
+/** A client with an open connection, and its calls. */
 async function site(t, options = {}) {
   const here = world(t);
   const media = new FakeMediaDevices();
@@ -33,14 +33,14 @@ async function site(t, options = {}) {
     calls,
     theClient: client,
     incoming: [],
-    /** What was sent with this method; without the ids, that is [path, data]. */
+    /** The sent requests with this method. */
     requests: (method) => here.sent.filter((it) => it.method === method),
     last: (method) => at.requests(method).at(-1),
     async answers(request, status, data = {}, reason = "") {
       assert.ok(request, "there was no such request");
       await here.say({ status, reason, id: request.id, data });
     },
-    /** Send a request inside a call; returns its answer, if it has one. */
+    /** Send a request inside a call. Returns its final response, if there is one. */
     async asks(method, data = {}, sender = bob) {
       ids += 1;
       const id = ids;
@@ -64,7 +64,7 @@ async function site(t, options = {}) {
       assert.equal(call.state, "open");
       return Object.assign(call, { id: request.data.connection });
     },
-    /** A call of bob's that rings. */
+    /** A ringing call from bob. */
     async rung(data = offerOf("c1", { media: ["audio"] })) {
       let call;
       const stop = calls.on("call", (it) => {
@@ -81,7 +81,7 @@ async function site(t, options = {}) {
       return call;
     },
   });
-  Object.defineProperty(at, "pc", { get: () => made.at(-1) }); // the latest
+  Object.defineProperty(at, "pc", { get: () => made.at(-1) }); // the latest RTCPeerConnection
   t.after(() => {
     calls.close();
     assert.equal(media.open(), 0, "a device was left open");
@@ -90,8 +90,8 @@ async function site(t, options = {}) {
   return at;
 }
 
-describe("A call that is made", () => {
-  test("begins with an offer of what is sent", async (t) => {
+describe("An outgoing call", () => {
+  test("begins with an offer of its media", async (t) => {
     const at = await site(t);
     const call = await at.dial({ audio: true, video: true, info: { topic: "tea" } });
     const { path, data } = at.last("session");
@@ -105,13 +105,13 @@ describe("A call that is made", () => {
     assert.deepEqual(call.localStream.getTracks(), at.media.tracks);
   });
 
-  test("sends only sound unless video is asked for", async (t) => {
+  test("sends only sound by default", async (t) => {
     const at = await site(t);
     await at.dial();
     assert.deepEqual(at.media.asked, [{ audio: true, video: false }]);
   });
 
-  test("without any device still has something to offer", async (t) => {
+  test("makes an offer even without a device", async (t) => {
     const at = await site(t);
     await at.dial({ audio: false });
     const [{ direction, receiver }] = at.pc.getTransceivers();
@@ -160,7 +160,7 @@ describe("A call that is made", () => {
     assert.equal(at.last("session"), undefined);
   });
 
-  test("is closed when its answer is of no use, and the other side is told", async (t) => {
+  test("is closed when its answer is unusable, and the other side is told", async (t) => {
     const at = await site(t);
     const call = await at.dial();
     call.on("error", () => {});
@@ -184,7 +184,7 @@ describe("A call that is made", () => {
     assert.equal(events.length, 2);
   });
 
-  test("that is hung up before it has a path is ended once it has one", async (t) => {
+  test("that is hung up before it has a path is ended as soon as it has one", async (t) => {
     const at = await site(t);
     const call = await at.dial();
     call.hangUp();
@@ -193,7 +193,7 @@ describe("A call that is made", () => {
     assert.equal(at.last("end").path, PATH);
   });
 
-  test("that is hung up while there is no connection is never made", async (t) => {
+  test("that is hung up without a connection is never sent", async (t) => {
     const at = await site(t);
     await at.drop();
     const call = await at.dial();
@@ -203,7 +203,7 @@ describe("A call that is made", () => {
     assert.equal(at.last("session"), undefined);
   });
 
-  test("that is hung up while the user is asked for the microphone leaves it again", async (t) => {
+  test("that is hung up while the user is asked for the microphone releases it", async (t) => {
     const at = await site(t);
     let allow;
     at.media.wait = new Promise((resolve) => {
@@ -234,13 +234,13 @@ describe("A call that is made", () => {
     await at.tick(1);
     assert.deepEqual(sent(), [["one", "two"], ["three"]]);
     assert.equal(at.last("icecandidate").data.connection, request.data.connection);
-    // The device that answers may have been reloaded, or have come, after the first burst.
+    // The answering device may have been reloaded, or have connected, after the first burst.
     await at.answers(request, 200, answerOf(request.data.connection));
     assert.deepEqual(sent().at(-1), ["one", "two", "three"]);
     call.hangUp();
   });
 
-  test("sends candidates again that were lost", async (t) => {
+  test("sends lost candidates again", async (t) => {
     const at = await site(t);
     const call = await at.opened();
     at.pc.finds("one");
@@ -253,7 +253,7 @@ describe("A call that is made", () => {
     assert.equal(call.state, "open");
   });
 
-  test("goes on when one of the devices that ring takes no candidates", async (t) => {
+  test("continues when one of the ringing devices refuses candidates", async (t) => {
     const at = await site(t);
     const call = await at.dial();
     await at.answers(at.last("session"), 100, { sessionPath: PATH });
@@ -263,7 +263,7 @@ describe("A call that is made", () => {
     assert.equal(call.state, "connecting");
   });
 
-  test("tells what has changed since the offer", async (t) => {
+  test("tells changes of its status since the offer", async (t) => {
     const at = await site(t);
     const call = await at.dial();
     call.setMuted("audio", true);
@@ -275,8 +275,8 @@ describe("A call that is made", () => {
   });
 });
 
-describe("A call that comes in", () => {
-  test("rings, and tells who calls and what for", async (t) => {
+describe("An incoming call", () => {
+  test("rings, and has its caller, info and media", async (t) => {
     const at = await site(t);
     const call = await at.rung(offerOf("c1", { media: ["audio"], info: { topic: "tea" } }));
     assert.ok(call instanceof Call);
@@ -294,13 +294,13 @@ describe("A call that comes in", () => {
     assert.deepEqual(at.sent.map(({ status }) => status), [180]);
   });
 
-  test("may have an info and media that make no sense", async (t) => {
+  test("may have an invalid info and invalid media", async (t) => {
     const at = await site(t);
     const { info, offered } = await at.rung(offerOf("c1", { media: 5, info: "tea" }));
     assert.deepEqual({ info, offered }, { info: {}, offered: { audio: false, video: false } });
   });
 
-  test("makes no answer and asks for no device before it is accepted", async (t) => {
+  test("makes no answer and opens no device before it is accepted", async (t) => {
     const at = await site(t);
     await at.rung();
     assert.deepEqual([at.made, at.media.asked], [[], []]);
@@ -319,7 +319,7 @@ describe("A call that comes in", () => {
     assert.deepEqual(events.map(([, { state }]) => state), ["answering", "open"]);
   });
 
-  test("keeps the candidates that come before", async (t) => {
+  test("keeps the candidates that arrive before it is accepted", async (t) => {
     const at = await site(t);
     const call = await at.rung();
     const candidates = [{ candidate: "one" }, { fails: true }, { candidate: "two" }];
@@ -345,21 +345,21 @@ describe("A call that comes in", () => {
     assert.equal(events.length, 2);
   });
 
-  test("does not ring where the listener rejects it at once", async (t) => {
+  test("does not ring if the listener rejects it at once", async (t) => {
     const at = await site(t);
     at.calls.on("call", (call) => call.reject(486, "busy"));
     await at.asks("session", offerOf("c1"));
     assert.deepEqual(at.sent.map(({ status }) => status), [486]);
   });
 
-  test("is rejected where nobody listens for calls", async (t) => {
+  test("is rejected if there is no listener for calls", async (t) => {
     const at = await site(t);
     await at.asks("session", offerOf("c1"));
     assert.equal(at.sent.at(-1).status, 480);
     assert.deepEqual(at.calls.list, []);
   });
 
-  test("is over when the server says so: another device has answered", async (t) => {
+  test("ends when another device has answered", async (t) => {
     const at = await site(t);
     const call = await at.rung();
     const events = at.watch(call);
@@ -371,7 +371,7 @@ describe("A call that comes in", () => {
     await assert.rejects(call.accept(), { name: "CallError", message: "The call is over." });
   });
 
-  test("that ends while it is being accepted leaves the microphone", async (t) => {
+  test("that ends while it is being accepted releases the microphone", async (t) => {
     const at = await site(t);
     const call = await at.rung();
     let allow;
@@ -386,7 +386,7 @@ describe("A call that comes in", () => {
     assert.equal(call.state, "closed");
   });
 
-  test("goes on ringing when the microphone is not allowed, and can be accepted then", async (t) => {
+  test("continues to ring when the microphone is not allowed", async (t) => {
     const at = await site(t);
     const call = await at.rung();
     at.media.fail = new DOMException("no", "NotFoundError");
@@ -399,14 +399,14 @@ describe("A call that comes in", () => {
     await assert.rejects(call.accept(), { message: "The call is not ringing." });
   });
 
-  test("goes on ringing when its offer is of no use", async (t) => {
+  test("continues to ring when its offer is unusable", async (t) => {
     const at = await site(t);
     const call = await at.rung({ connection: "c1", description: { type: "nonsense" } });
     await assert.rejects(call.accept(), { name: "CallError", message: "The call is unusable." });
     assert.deepEqual([call.state, at.media.open()], ["ringing", 0]);
   });
 
-  test("that the server rings once more is the same call", async (t) => {
+  test("stays the same call when the server makes it ring again", async (t) => {
     const at = await site(t);
     const call = await at.rung();
     const again = await at.rung();
@@ -428,7 +428,7 @@ describe("Inside a call", () => {
     assert.deepEqual([status, data], [200, { connection: call.id, description, status: quiet }]);
   });
 
-  test("what needs negotiation is offered, and the answer taken", async (t) => {
+  test("a change that needs negotiation makes an offer, and the answer is used", async (t) => {
     const at = await site(t);
     const call = await at.opened();
     await call.useDevice("video");
@@ -439,7 +439,7 @@ describe("Inside a call", () => {
     assert.equal(at.pc.signalingState, "stable");
   });
 
-  test("the caller refuses an offer that meets its own", async (t) => {
+  test("the caller refuses an offer that collides with its own", async (t) => {
     const at = await site(t);
     const call = await at.opened();
     await call.useDevice("video");
@@ -450,7 +450,7 @@ describe("Inside a call", () => {
     assert.equal(at.pc.signalingState, "stable");
   });
 
-  test("the callee rolls its own offer back, and makes it again afterwards", async (t) => {
+  test("the callee rolls its own offer back, and repeats it afterwards", async (t) => {
     const at = await site(t);
     const call = await at.accepted();
     await call.useDevice("video");
@@ -466,7 +466,7 @@ describe("Inside a call", () => {
     assert.equal(at.last("update").id, again.id);
   });
 
-  test("the answer to an offer that was rolled back is void", async (t) => {
+  test("the answer to a rolled-back offer is ignored", async (t) => {
     const at = await site(t);
     const call = await at.accepted();
     await call.useDevice("video");
@@ -478,10 +478,10 @@ describe("Inside a call", () => {
     assert.equal(at.pc.remoteDescription, before);
   });
 
-  test("an offer that waited behind that of the other side is still answered", async (t) => {
+  test("an offer that waited for the other side's offer still gets its answer", async (t) => {
     const at = await site(t);
     const call = await at.accepted();
-    // Both within one moment: ours waits until theirs was answered.
+    // Both offers are made at the same time. Ours waits until theirs is answered.
     const theirs = at.asks("update", offerOf("c1"));
     at.pc.restartIce();
     assert.equal((await theirs).status, 200);
@@ -492,7 +492,7 @@ describe("Inside a call", () => {
   });
 
   for (const status of [408, 491]) {
-    test(`an offer that got ${status} is made again after 2.1 to 4 s`, async (t) => {
+    test(`an offer with the response ${status} is repeated after 2.1 to 4 s`, async (t) => {
       const at = await site(t);
       const call = await at.opened();
       at.random.mock.mockImplementation(() => 0.5);
@@ -533,7 +533,7 @@ describe("Inside a call", () => {
     assert.equal(call.peerConnection, pc);
   });
 
-  test("an offer for a connection that is over is refused", async (t) => {
+  test("an offer for an old connection is refused", async (t) => {
     const at = await site(t);
     await at.opened();
     assert.equal((await at.asks("update", offerOf("c0"))).status, 491);
@@ -541,14 +541,14 @@ describe("Inside a call", () => {
   });
 
   const wrong = [
-    ["a description that is none", "update", { description: null }],
-    ["a type that is none", "update", { description: { type: "rollback" } }],
-    ["candidates that are no list", "icecandidate", { candidates: "many" }],
-    ["a status that is no object", "update", { status: "on hold" }],
+    ["a missing description", "update", { description: null }],
+    ["an invalid type of description", "update", { description: { type: "rollback" } }],
+    ["candidates that are not a list", "icecandidate", { candidates: "many" }],
+    ["a status that is not an object", "update", { status: "on hold" }],
     ["a status that is null", "update", { status: null }],
   ];
   for (const [name, method, data] of wrong) {
-    test(`${name} gets 400, and the call goes on`, async (t) => {
+    test(`${name} gets 400, and the call continues`, async (t) => {
       const at = await site(t);
       const call = await at.opened();
       const answer = await at.asks(method, { connection: call.id, ...data });
@@ -556,7 +556,7 @@ describe("Inside a call", () => {
     });
   }
 
-  test("nobody but the other side is listened to", async (t) => {
+  test("requests from a third peer are refused", async (t) => {
     const at = await site(t);
     const call = await at.accepted();
     assert.equal((await at.asks("end", {}, alice)).status, 403);
@@ -565,7 +565,7 @@ describe("Inside a call", () => {
     assert.equal(call.state, "closed");
   });
 
-  test("hold stops everything both ways, and tells the other side", async (t) => {
+  test("hold stops all media in both directions, and tells the other side", async (t) => {
     const at = await site(t);
     const call = await at.opened({ video: true });
     const directions = () => at.pc.getTransceivers().map(({ direction }) => direction);
@@ -581,7 +581,7 @@ describe("Inside a call", () => {
     assert.equal(at.last("unhold").data.status.held, false);
   });
 
-  test("hold sends silence and black before anybody has agreed to it", async (t) => {
+  test("hold sends silence and black before its negotiation ends", async (t) => {
     const at = await site(t);
     const call = await at.opened({ video: true });
     const enabled = () => at.media.tracks.map((track) => track.enabled);
@@ -594,7 +594,7 @@ describe("Inside a call", () => {
     assert.deepEqual(enabled(), [true, false]);
   });
 
-  test("the screen is not shown while we hold", async (t) => {
+  test("the screen is not sent on hold", async (t) => {
     const at = await site(t);
     const call = await at.opened();
     await call.shareScreen();
@@ -602,7 +602,7 @@ describe("Inside a call", () => {
     assert.equal(at.media.tracks.at(-1).enabled, false);
   });
 
-  test("what the other side adds while we hold waits, too", async (t) => {
+  test("media that the other side adds on hold stay inactive", async (t) => {
     const at = await site(t);
     const call = await at.opened();
     call.hold();
@@ -614,7 +614,7 @@ describe("Inside a call", () => {
     assert.deepEqual(directions, ["inactive", "inactive"]);
   });
 
-  test("what the other side says of itself is told once", async (t) => {
+  test("a change of the other side's status is emitted once", async (t) => {
     const at = await site(t);
     const call = await at.opened();
     const events = at.watch(call);
@@ -632,7 +632,7 @@ describe("Inside a call", () => {
     assert.deepEqual(call.remote, events.at(-1)[1]);
   });
 
-  test("mute disables the track, and that of a device that is used later", async (t) => {
+  test("mute disables the current track, and the track of a later device", async (t) => {
     const at = await site(t);
     const call = await at.opened();
     call.setMuted("audio", true);
@@ -648,7 +648,7 @@ describe("Inside a call", () => {
     await assert.rejects(call.useDevice("smell"), TypeError);
   });
 
-  test("another camera takes the place of the first without negotiation", async (t) => {
+  test("another camera replaces the first without negotiation", async (t) => {
     const at = await site(t);
     const call = await at.opened({ video: true });
     await call.useDevice("video", "back");
@@ -667,7 +667,7 @@ describe("Inside a call", () => {
     assert.deepEqual(at.media.tracks.map(({ readyState }) => readyState), ["ended", "live"]);
   });
 
-  test("the screen takes the place of the camera until the user ends it", async (t) => {
+  test("the screen replaces the camera until the user stops sharing", async (t) => {
     const at = await site(t);
     const call = await at.opened({ video: true });
     const [, camera] = at.media.tracks;
@@ -685,7 +685,7 @@ describe("Inside a call", () => {
     assert.equal(camera.readyState, "live");
   });
 
-  test("a camera that is unplugged is told", async (t) => {
+  test("an unplugged camera is reported", async (t) => {
     const at = await site(t);
     const call = await at.opened({ video: true });
     const events = at.watch(call);
@@ -694,7 +694,7 @@ describe("Inside a call", () => {
     assert.deepEqual(events.map(([, { message }]) => message), ["The camera has gone."]);
   });
 
-  test("one that the others know nothing of any more is closed", async (t) => {
+  test("a call that is unknown to the server is closed", async (t) => {
     const at = await site(t);
     const call = await at.opened();
     const events = at.watch(call);
@@ -704,7 +704,7 @@ describe("Inside a call", () => {
     assert.deepEqual(events.at(-1), ["close", how]);
   });
 
-  test("nothing is left of one that is over: no timer, no listener, no track", async (t) => {
+  test("a closed call leaves no timer, listener or track behind", async (t) => {
     const at = await site(t);
     const timers = at.timers.delays().length;
     const call = await at.opened({ video: true });
@@ -726,7 +726,7 @@ describe("Inside a call", () => {
     assert.deepEqual(call.localStream.getTracks(), []);
   });
 
-  test("a listener that throws is logged, and harms nobody", async (t) => {
+  test("an error of a listener is logged, and the other listeners run", async (t) => {
     const at = await site(t);
     const call = await at.opened();
     call.on("close", () => {
@@ -786,7 +786,7 @@ describe("The state", () => {
     "allowed": (at) => at.allow?.(),
     "the client is closed": (at) => at.theClient.close(),
   };
-  // What is not here changes nothing.
+  // Events that are missing here do not change the state.
   const next = {
     connecting: { "180": "progress", "200": "open", "486": "closed" },
     progress: { "200": "open", "486": "closed" },
@@ -815,7 +815,7 @@ describe("The state", () => {
 });
 
 describe("ICE", () => {
-  test("is restarted at once when it has failed, with fresh servers", async (t) => {
+  test("is restarted with fresh servers at once when it has failed", async (t) => {
     let count = 0;
     const iceServers = async () => [{ urls: `turn:${(count += 1)}` }];
     const at = await site(t, { iceServers, rtcConfiguration: { iceTransportPolicy: "relay" } });
@@ -828,7 +828,7 @@ describe("ICE", () => {
     assert.deepEqual(at.pc.configurations, [of(1), of(2)]);
   });
 
-  test("is restarted when it was disconnected for 3 s", async (t) => {
+  test("is restarted after 3 s of being disconnected", async (t) => {
     const at = await site(t);
     await at.opened();
     at.pc.iceIs("disconnected");
@@ -838,7 +838,7 @@ describe("ICE", () => {
     assert.equal(at.pc.restarts, 1);
   });
 
-  test("is left alone when it recovers by itself", async (t) => {
+  test("is not restarted when it recovers by itself", async (t) => {
     const at = await site(t);
     await at.opened();
     at.pc.iceIs("disconnected");
@@ -847,7 +847,7 @@ describe("ICE", () => {
     assert.equal(at.pc.restarts, 0);
   });
 
-  test("does without the servers that could not be fetched, and says so", async (t) => {
+  test("starts without servers if they could not be fetched, and reports the error", async (t) => {
     const iceServers = async () => {
       throw new Error("no servers");
     };
@@ -865,7 +865,7 @@ describe("After a reconnection", () => {
     at.answers(at.last("get"), 200, { sessions: paths.map((path) => ({ path, state: "open" })) });
 
   for (const [state, restarts] of [["connected", 0], ["disconnected", 1], ["failed", 1]]) {
-    test(`a connection that is ${state} is restarted ${restarts} times`, async (t) => {
+    test(`a ${state} RTCPeerConnection is restarted ${restarts} times`, async (t) => {
       const at = await site(t);
       const call = await at.opened();
       at.pc.iceConnectionState = state; // its event comes later, if at all
@@ -876,7 +876,7 @@ describe("After a reconnection", () => {
     });
   }
 
-  test("an offer that was lost is made again at once", async (t) => {
+  test("a lost offer is repeated at once", async (t) => {
     const at = await site(t);
     const call = await at.opened();
     await call.useDevice("video");
@@ -888,7 +888,7 @@ describe("After a reconnection", () => {
     assert.equal(at.pc.signalingState, "stable");
   });
 
-  test("a call that the server has ended is over", async (t) => {
+  test("a call that the server has ended is closed", async (t) => {
     const at = await site(t);
     const call = await at.opened();
     const events = at.watch(call);
@@ -897,7 +897,7 @@ describe("After a reconnection", () => {
     assert.deepEqual(events.at(-1), ["close", { cause: "end", status: null, reason: "offline" }]);
   });
 
-  test("a server that lists no calls keeps them", async (t) => {
+  test("the calls stay open if the server cannot list them", async (t) => {
     const at = await site(t);
     const call = await at.opened();
     await at.reconnect();
@@ -905,7 +905,7 @@ describe("After a reconnection", () => {
     assert.equal(call.state, "open");
   });
 
-  test("that will not be, all calls are over", async (t) => {
+  test("all calls are closed if there will be no reconnection", async (t) => {
     const at = await site(t);
     const call = await at.opened();
     const events = at.watch(call);
@@ -926,7 +926,7 @@ describe("A page that was reloaded", () => {
     return Object.assign(at, { resumed, answer });
   }
 
-  test("begins a new connection for each call that is open", async (t) => {
+  test("begins a new connection for each open call", async (t) => {
     const at = await resuming(t, [session], { video: true });
     await at.answer();
     const [call] = await at.resumed;
@@ -938,7 +938,7 @@ describe("A page that was reloaded", () => {
     assert.equal(at.pc.signalingState, "stable");
   });
 
-  test("ends calls of its own that nobody has answered", async (t) => {
+  test("ends its own calls that were not answered", async (t) => {
     const ringing = { ...session, state: "progress", callee: { username: "bob" } };
     const toMe = { path: "/users/sessions/s2", state: "progress", caller: bob, callee: alice };
     const at = await resuming(t, [ringing, toMe]);
@@ -947,7 +947,7 @@ describe("A page that was reloaded", () => {
     assert.deepEqual(at.requests("end").map(({ path }) => path), [PATH]);
   });
 
-  test("learns who the other is where all devices have one uuid", async (t) => {
+  test("learns the peer from a request if all devices have the same uuid", async (t) => {
     const twin = { username: "bob", uuid: "a1" };
     const at = await resuming(t, [{ ...session, callee: twin }]);
     await at.answer();
@@ -957,7 +957,7 @@ describe("A page that was reloaded", () => {
     assert.deepEqual(call.peer, twin);
   });
 
-  test("lets what comes meanwhile wait", async (t) => {
+  test("delays requests that arrive while it resumes", async (t) => {
     const at = await resuming(t, [session]);
     await at.asks("hold");
     assert.equal(at.sent.filter(({ status }) => status).length, 0);
@@ -968,7 +968,7 @@ describe("A page that was reloaded", () => {
     assert.equal(at.sent.filter(({ status }) => status === 200).length, 1);
   });
 
-  test("goes on without a microphone if it is not allowed any more", async (t) => {
+  test("continues without a microphone if it is no longer allowed", async (t) => {
     const at = await resuming(t, [session]);
     at.media.fail = new DOMException("no", "NotAllowedError");
     await at.answer();
@@ -980,7 +980,7 @@ describe("A page that was reloaded", () => {
   });
 
   for (const [who, caller, status] of [["caller", alice, 491], ["callee", bob, 200]]) {
-    test(`as the other did: the new connection of the caller remains; this is the ${who}`,
+    test(`keeps the new connection of the caller if both were reloaded; this is the ${who}`,
       async (t) => {
         const callee = caller === alice ? bob : alice;
         const at = await resuming(t, [{ ...session, caller, callee }]);
@@ -992,7 +992,7 @@ describe("A page that was reloaded", () => {
       });
   }
 
-  test("answers a new connection of the other before it has its own devices", async (t) => {
+  test("answers a new connection of the other side before its own devices are open", async (t) => {
     const at = await resuming(t, [session]);
     let allow;
     at.media.wait = new Promise((resolve) => {
@@ -1022,12 +1022,12 @@ describe("Calls", () => {
     });
   }
 
-  test("do not know a call that is over", async (t) => {
+  test("answer 404 for a closed call", async (t) => {
     const at = await site(t);
     assert.equal((await at.asks("update", {})).reason, "no such call");
   });
 
-  test("take another mount", async (t) => {
+  test("can have another mount", async (t) => {
     const at = await site(t, { mount: "/people/" });
     at.calls.on("call", (call) => call.reject(486));
     const data = offerOf("c1", { sessionPath: "/people/sessions/s1" });

@@ -31,13 +31,13 @@ describe("close()", () => {
     assert.deepEqual(events, [["close", { ...CLOSED, code: 4001, reason: "bye" }]]);
   });
 
-  test("with a code that is not permitted throws and changes nothing", async (t) => {
+  test("with a forbidden code throws and changes nothing", async (t) => {
     const client = await world(t).openClient();
     assert.throws(() => client.close(1001), { name: "InvalidAccessError" });
     assert.equal(client.state, "open");
   });
 
-  test("rejects what is under way with 410", async (t) => {
+  test("rejects pending requests with 410", async (t) => {
     const client = await world(t).openClient();
     const calls = [
       follow(client.request("message", "/")),
@@ -139,7 +139,7 @@ describe("close()", () => {
     assert.deepEqual(events.map(([, { state }]) => state), ["connecting", "open", "closed"]);
   });
 
-  test("takes the listeners off the page", async (t) => {
+  test("removes its listeners from the page", async (t) => {
     const { openClient, pageListeners } = world(t);
     const client = await openClient();
     assert.equal(pageListeners(), 4);

@@ -27,7 +27,7 @@ describe("connect()", () => {
     assert.deepEqual(connected, { isSettled: true, value: undefined, error: undefined });
   });
 
-  test("called twice makes one socket", async (t) => {
+  test("called twice opens one socket", async (t) => {
     const { client: newClient, accept, sockets } = world(t);
     const client = newClient();
     const first = client.connect();
@@ -53,7 +53,7 @@ describe("connect()", () => {
     assert.equal(connected.error, undefined);
   });
 
-  test("while waiting to reconnect tries at once", async (t) => {
+  test("while waiting to reconnect starts an attempt at once", async (t) => {
     const { openClient, accept, drop, sockets, timers } = world(t);
     const client = await openClient();
     await drop();
@@ -89,7 +89,7 @@ describe("connect()", () => {
     assert.equal(sockets.length, 2);
   });
 
-  test("after close() ignores what the old socket still says", async (t) => {
+  test("after close() ignores the events of the old socket", async (t) => {
     const { openClient, accept, sockets, record } = world(t);
     const client = await openClient();
     client.close();
@@ -115,7 +115,7 @@ describe("connect()", () => {
     assert.equal(client.state, "waiting");
   });
 
-  test("rejects and closes when the browser does not permit the connection", async (t) => {
+  test("rejects and closes when the browser forbids the connection", async (t) => {
     const { client: newClient, record } = world(t);
     class Forbidden {
       constructor() {
@@ -131,7 +131,7 @@ describe("connect()", () => {
     assert.deepEqual(events.map(([name]) => name), ["state", "close"]);
   });
 
-  test("leaves no unhandled rejection to those who ignore its promise", async (t) => {
+  test("causes no unhandled rejection if its promise is ignored", async (t) => {
     const unhandled = [];
     const listener = (error) => unhandled.push(error);
     process.on("unhandledRejection", listener);
@@ -145,7 +145,7 @@ describe("connect()", () => {
 });
 
 describe("A handshake that fails", () => {
-  test("is looked into by a plain HTTP request to the same URL", async (t) => {
+  test("is followed by a plain HTTP request to the same URL", async (t) => {
     const { client, drop, probes } = world(t);
     client({ uuid: "me" }).connect();
     await drop(1006, "", http(503));
@@ -224,7 +224,7 @@ describe("A handshake that fails", () => {
     assert.deepEqual(events, [["refused", { status: 403, reason: "FORBIDDEN" }]]);
   });
 
-  test("has a reason even over HTTP/2, which has no status text", async (t) => {
+  test("has a reason even with HTTP/2, which has no status text", async (t) => {
     const { client: newClient, drop, record } = world(t);
     const client = newClient();
     const events = record(client, "refused");
@@ -242,7 +242,7 @@ describe("A handshake that fails", () => {
     assert.equal(events[0][1].reason.length, 200);
   });
 
-  test("rejects the requests that wait when it is a refusal", async (t) => {
+  test("rejects waiting requests if it is a refusal", async (t) => {
     const { client: newClient, drop } = world(t);
     const client = newClient();
     const call = follow(client.request("message", "/"));
@@ -251,7 +251,7 @@ describe("A handshake that fails", () => {
     assertProtooError(call.error, 410, { reason: /connection refused \(401 log in\)/ });
   });
 
-  test("is looked into at every reconnection: the session may have ended meanwhile", async (t) => {
+  test("is probed at every reconnection, as the session may have ended", async (t) => {
     const { openClient, drop, tick, record } = world(t);
     const client = await openClient();
     const events = record(client, "refused");

@@ -26,14 +26,14 @@ describe("new Client()", () => {
     });
   }
 
-  test("throws for an option that there is not, and for what is no object", () => {
+  test("throws for an unknown option, and for options that are not an object", () => {
     assert.throws(() => new Client({ urll: "/x" }), /option must be one of url, .*, got "urll"/);
     for (const options of ["/protoo", null, [], 5]) {
       assert.throws(() => new Client(options), /options must be an object/);
     }
   });
 
-  test("follows a page on http: with ws:", (t) => {
+  test("connects with ws: from a page on http:", (t) => {
     const { href } = location;
     t.after(() => Object.assign(location, { href }));
     location.href = "http://site.test:5000/";
@@ -90,11 +90,11 @@ describe("new Client()", () => {
   }
 
   const skip = "WebSocket" in globalThis;
-  test("says what is missing where there is no WebSocket", { skip }, () => {
+  test("names the missing WebSocket if there is none", { skip }, () => {
     assert.throws(() => new Client(), /WebSocket must be a class, got undefined/);
   });
 
-  test("lets state and uuid be read only", (t) => {
+  test("has a read-only state and uuid", (t) => {
     const client = world(t).client();
     assert.throws(() => { client.state = "open"; }, TypeError);
     assert.throws(() => { client.uuid = "other"; }, TypeError);

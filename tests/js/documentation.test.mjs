@@ -1,4 +1,4 @@
-/* docs/browser-client.md names what there is, and its snippets can be pasted. */
+/* docs/browser-client.md names all options, events and members, and its snippets run. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";

@@ -1,15 +1,15 @@
 /*
- * A world for one test: a page, a network whose other end is the test, and a clock that moves
- * only when told. Nothing here sleeps.
+ * A world for one test: a page, a network with the test at its other end, and a clock that only
+ * the test moves. Nothing here sleeps.
  *
  *   const { client, accept, tick } = world(t);
  *
- * At the end of the test every client is closed, and the test fails if one left a timer or a
- * listener of the page behind, or if something was logged that the test did not look at.
+ * At the end of the test every client is closed. The test fails if a client has left a timer or
+ * a listener of the page behind, or if a log entry was not looked at.
  */
 import assert from "node:assert/strict";
 
-// The page must be there before the client is loaded, as in a browser.
+// The page must exist before the client is loaded, as in a browser.
 const page = countingTarget();
 const visibility = countingTarget();
 globalThis.addEventListener = page.addEventListener;
@@ -38,7 +38,7 @@ function countingTarget() {
   };
 }
 
-/** Wait until all promises and microtasks that can go on have gone on. */
+/** Wait until all pending microtasks have run. */
 export const settle = () => new Promise((resolve) => setImmediate(resolve));
 
 /** Follow a promise without leaving its rejection unhandled. */
@@ -67,7 +67,7 @@ export function world(t) {
   const timers = watchTimers(t);
   const { error } = console;
   t.mock.method(console, "error", (...args) => {
-    // Node's own warnings pass here too.
+    // Warnings of Node itself also use console.error.
     if (String(args[0]).startsWith("protoo:")) logged.push(args);
     else error.apply(console, args);
   });
@@ -97,7 +97,7 @@ export function world(t) {
       if (wasConnecting) queueMicrotask(() => this.ends(1006));
     }
 
-    // What the other end does:
+    // Actions of the other end:
 
     accepts() {
       assert.equal(this.readyState, 0, "this handshake is over");
@@ -134,7 +134,7 @@ export function world(t) {
       return sockets[sockets.length - 1];
     },
 
-    /** What was sent over the latest socket. */
+    /** The messages sent over the latest socket. */
     get sent() {
       return here.socket.sent;
     },
@@ -158,14 +158,14 @@ export function world(t) {
       await settle();
     },
 
-    /** The connection ends, or the handshake fails; a probe gets `answer`, or no network. */
+    /** End the connection or the handshake. A probe gets `answer`; without one, no network. */
     async drop(code, reason, answer) {
       if (answer) answers.push(answer);
       here.socket.ends(code, reason);
       await settle();
     },
 
-    /** The connection is lost and made again at once. */
+    /** Lose the connection and make it again at once. */
     async reconnect(code) {
       await here.drop(code);
       await here.page("online");
@@ -202,7 +202,7 @@ export function world(t) {
       return events;
     },
 
-    /** The errors reported on the console since the last look. */
+    /** Return the errors reported on the console since the last call. */
     takeLogged: () => logged.splice(0),
   };
 
@@ -236,7 +236,7 @@ function watchTimers(t) {
     clearTimeout(timer);
   };
   return {
-    /** How long the timers that are pending were set to. */
+    /** The delays of the pending timers. */
     delays: () => [...pending.values()],
     restore() {
       Object.assign(globalThis, { setTimeout, clearTimeout });

@@ -5,7 +5,7 @@ import { assertProtooError, settle, world } from "./harness.mjs";
 const alice = { username: "alice", uuid: "a1" };
 const incoming = (id) => ({ method: "message", id, data: { n: 1 }, sender: alice });
 
-/** A client that is open and puts its requests into `requests`. */
+/** A client with an open connection, and its incoming requests in `requests`. */
 async function listening(t) {
   const here = world(t);
   const client = await here.openClient();
@@ -22,7 +22,7 @@ describe("An incoming request", () => {
     assert.deepEqual([method, data, sender, ended], ["message", { n: 1 }, alice, false]);
   });
 
-  test("of the server itself has the sender null, and data even if none came", async (t) => {
+  test("from the server itself has the sender null, and data even if none was sent", async (t) => {
     const here = await listening(t);
     await here.say({ method: "end", id: 7 });
     assert.deepEqual([here.requests[0].sender, here.requests[0].data], [null, {}]);
@@ -55,7 +55,7 @@ describe("An incoming request", () => {
     assert.deepEqual(sent, [[180, 7], [183, 7], [200, 7]]);
   });
 
-  test("gets no second reply", async (t) => {
+  test("cannot get a second reply", async (t) => {
     const here = await listening(t);
     await here.say(incoming(7));
     const [req] = here.requests;
@@ -87,7 +87,7 @@ describe("An incoming request", () => {
     });
   }
 
-  test("that nobody listens to is answered 404", async (t) => {
+  test("without a listener is answered 404", async (t) => {
     const here = world(t);
     await here.openClient();
     await here.say(incoming(7));
@@ -99,7 +99,7 @@ describe("An incoming request", () => {
     rejects: async () => { throw new Error("oops"); },
   };
   for (const [how, fail] of Object.entries(failures)) {
-    test(`whose listener ${how} is answered 500, without telling the peer why`, async (t) => {
+    test(`with a listener that ${how} is answered 500, without the cause`, async (t) => {
       const here = world(t);
       const client = await here.openClient();
       const errors = here.record(client, "error");
@@ -111,7 +111,7 @@ describe("An incoming request", () => {
     });
   }
 
-  test("whose listener fails after its reply is answered once", async (t) => {
+  test("with a listener that fails after its reply is answered once", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     client.on("request", (req) => {
@@ -123,7 +123,7 @@ describe("An incoming request", () => {
     assert.equal(here.takeLogged().length, 1);
   });
 
-  test("whose async listener ends without a reply stays open", async (t) => {
+  test("stays open if its async listener ends without a reply", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     let later;
@@ -134,7 +134,7 @@ describe("An incoming request", () => {
     assert.equal(here.sent.length, 1);
   });
 
-  test("may be answered after the client was closed: nothing is sent", async (t) => {
+  test("may be answered after the client is closed, but nothing is sent", async (t) => {
     const here = await listening(t);
     await here.say(incoming(7));
     here.theClient.close();
@@ -156,7 +156,7 @@ describe("A duplicate of an incoming request", () => {
     assert.equal(here.requests.length, 1);
   });
 
-  test("is ignored while the first, whose reply takes the new connection, goes on", async (t) => {
+  test("is ignored while the first is in progress; its reply uses the new connection", async (t) => {
     const here = await listening(t);
     await here.say(incoming(7));
     await here.reconnect();
@@ -190,7 +190,7 @@ describe("A duplicate of an incoming request", () => {
     });
   }
 
-  test("gets the same response over one connection after the other", async (t) => {
+  test("gets the same response over each new connection", async (t) => {
     const here = await listening(t);
     await here.say(incoming(7));
     await here.reconnect();
@@ -205,7 +205,7 @@ describe("A duplicate of an incoming request", () => {
     assert.equal(here.requests.length, 1);
   });
 
-  test("that comes after its reply went over the new connection is answered too", async (t) => {
+  test("is answered even if it arrives after the reply on the new connection", async (t) => {
     const here = await listening(t);
     await here.say(incoming(7));
     await here.reconnect();
@@ -215,7 +215,7 @@ describe("A duplicate of an incoming request", () => {
     assert.equal(here.requests.length, 1);
   });
 
-  test("is none when a server that was restarted sends a request of another id", async (t) => {
+  test("is not assumed when a restarted server sends a request with another id", async (t) => {
     const here = await listening(t);
     await here.say(incoming(7));
     await here.reconnect(1001);
@@ -248,7 +248,7 @@ describe("A duplicate of an incoming request", () => {
     assert.deepEqual(requests, []);
   });
 
-  /** How often the listener is called for `id`, which it answers with `data`. */
+  /** Send a request and answer it with `data`. Returns how often the listener was called. */
   async function calls(here, id, data) {
     const before = here.requests.length;
     await here.say(incoming(id));
@@ -257,7 +257,7 @@ describe("A duplicate of an incoming request", () => {
     return added.length;
   }
 
-  test("is recognised among the last 500 that were answered", async (t) => {
+  test("is recognised among the last 500 answered requests", async (t) => {
     const here = await listening(t);
     for (let id = 1; id <= 500; id += 1) await calls(here, id);
     assert.equal(await calls(here, 1), 0);
@@ -266,9 +266,9 @@ describe("A duplicate of an incoming request", () => {
     assert.equal(await calls(here, 1), 1, "1 was forgotten for 501");
   });
 
-  test("is recognised among answers of a million characters together", async (t) => {
+  test("is recognised while all answers have at most a million characters", async (t) => {
     const here = await listening(t);
-    const text = "x".repeat(2 ** 18 - 100); // of which four are just below
+    const text = "x".repeat(2 ** 18 - 100); // four of these are just below the limit
     for (let id = 1; id <= 4; id += 1) await calls(here, id, { text });
     assert.equal(await calls(here, 1), 0);
     await calls(here, 5, { text });
@@ -276,7 +276,7 @@ describe("A duplicate of an incoming request", () => {
     assert.equal(await calls(here, 1), 1, "1 was forgotten for 5");
   });
 
-  test("is recognised even if its answer alone is larger than that", async (t) => {
+  test("is recognised even if its answer alone exceeds the limit", async (t) => {
     const here = await listening(t);
     await calls(here, 1);
     await calls(here, 2, { text: "x".repeat(2 ** 21) });
@@ -284,7 +284,7 @@ describe("A duplicate of an incoming request", () => {
     assert.equal(await calls(here, 1), 1);
   });
 
-  test("is recognised while in progress, however many are answered meanwhile", async (t) => {
+  test("is recognised while in progress, even after many other answers", async (t) => {
     const here = await listening(t);
     await here.say(incoming(1));
     for (let id = 2; id <= 1002; id += 1) await calls(here, id);
@@ -296,7 +296,7 @@ describe("A duplicate of an incoming request", () => {
     assert.equal(here.sent[here.sent.length - 1].status, 202);
   });
 
-  test("is recognised among 10000 that are in progress; more are beyond a page", async (t) => {
+  test("is recognised among the last 10000 requests in progress", async (t) => {
     const here = await listening(t);
     for (let id = 1; id <= 10000; id += 1) here.socket.says(incoming(id));
     await here.say(incoming(1));
@@ -323,7 +323,7 @@ describe("An incoming notification", () => {
     assert.deepEqual(here.sent, []);
   });
 
-  test("that nobody listens to is dropped", async (t) => {
+  test("without a listener is dropped", async (t) => {
     const here = world(t);
     await here.openClient();
     await here.say({ method: "presence" });
@@ -331,7 +331,7 @@ describe("An incoming notification", () => {
   });
 });
 
-describe("A message of the server that is not right", () => {
+describe("An invalid message of the server", () => {
   const wrong = [
     ["no JSON", /not JSON/],
     ["", /not JSON/],
@@ -360,7 +360,7 @@ describe("A message of the server that is not right", () => {
     [{ status: 200, id: 1, data: "text" }, /data must be an object/],
   ];
   for (const [message, reason] of wrong) {
-    test(`is an "error" and does no harm: ${JSON.stringify(message)}`, async (t) => {
+    test(`is an "error" and changes nothing else: ${JSON.stringify(message)}`, async (t) => {
       const here = await listening(t);
       const events = here.record(here.theClient, "error", "notification");
       await here.say(message);
@@ -406,7 +406,7 @@ describe("A message of the server that is not right", () => {
     assert.equal(events[0][1].data.received.length, 200);
   });
 
-  test("does not settle the request that it may have been meant for", async (t) => {
+  test("does not settle the request with its id", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     here.record(client, "error");
@@ -418,7 +418,7 @@ describe("A message of the server that is not right", () => {
 });
 
 describe("A response with the id 0", () => {
-  test("is an \"error\": the server could not read what we sent", async (t) => {
+  test("is an \"error\": the server could not read our message", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const events = here.record(client, "error");

@@ -1,4 +1,4 @@
-/* protoo.js as the pages of a tab load it: each in a realm of its own, on one sessionStorage. */
+/* Loads protoo.js like the pages of a tab: each has its own realm, and all share sessionStorage. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
@@ -21,7 +21,7 @@ class Storage extends Map {
   }
 }
 
-/** Load protoo.js into a new page of the tab that owns this storage; it may be a getter. */
+/** Load protoo.js into a new page of the tab with this storage, or with this getter for it. */
 function loadPage(storage, globals = {}) {
   const target = new EventTarget();
   const page = vm.createContext({
@@ -52,7 +52,7 @@ describe("The uuid of a tab", () => {
     assert.equal(loadPage(storage).uuid(), before.uuid());
   });
 
-  test("survives a page without client in between", () => {
+  test("survives a page without a client in between", () => {
     const storage = new Storage();
     const before = loadPage(storage);
     const uuid = before.uuid();
@@ -62,7 +62,7 @@ describe("The uuid of a tab", () => {
     assert.equal(loadPage(storage).uuid(), uuid);
   });
 
-  test("is not that of the tab from which this one was duplicated", () => {
+  test("differs in a duplicated tab", () => {
     const storage = new Storage();
     const original = loadPage(storage);
     original.show(false);
@@ -70,7 +70,7 @@ describe("The uuid of a tab", () => {
     assert.notEqual(duplicate.uuid(), original.uuid());
   });
 
-  test("is not in the storage while a page from the back/forward cache is shown", () => {
+  test("is not stored while a page from the back/forward cache is shown", () => {
     const storage = new Storage();
     const first = loadPage(storage);
     first.hide();
@@ -87,7 +87,7 @@ describe("The uuid of a tab", () => {
     assert.notEqual(loadPage(new Storage()).uuid(), loadPage(new Storage()).uuid());
   });
 
-  test("is made up where the storage is blocked", () => {
+  test("is random if the storage is blocked", () => {
     const page = loadPage(() => {
       throw new DOMException("blocked", "SecurityError");
     });
@@ -104,7 +104,7 @@ describe("protoo.js", () => {
     assert.deepEqual(Object.keys(page).sort(), before.sort());
   });
 
-  test("loaded twice keeps its classes and its uuid", () => {
+  test("keeps its classes and its uuid when it is loaded twice", () => {
     const { page, uuid } = loadPage(new Storage());
     const { Client } = page.protoo;
     const before = uuid();
@@ -113,12 +113,12 @@ describe("protoo.js", () => {
     assert.equal(uuid(), before);
   });
 
-  test("is not kept from loading by an element with id=\"protoo\"", () => {
+  test("loads in a page that has an element with id=\"protoo\"", () => {
     const { page } = loadPage(new Storage(), { protoo: { tagName: "DIV" } });
     assert.equal(typeof page.protoo.Client, "function");
   });
 
-  test("loads in a worker: no document, no sessionStorage", () => {
+  test("loads in a worker, without document and sessionStorage", () => {
     const { uuid } = loadPage(undefined);
     assert.match(uuid(), /^[0-9a-f]{32}$/);
   });
@@ -144,20 +144,20 @@ describe("protoo.d.ts", () => {
     return [...body.matchAll(/^  (?:readonly )?(\w+)[?]?[:(<]/gm)].map(([, found]) => found).sort();
   };
 
-  test("declares the members that Client has", () => {
+  test("declares the members of Client", () => {
     const { Client } = loadPage(new Storage()).page.protoo;
     const names = Object.getOwnPropertyNames(Client.prototype).sort();
     assert.deepEqual(members("class", "Client"), names);
   });
 
-  test("declares the members that ProtooError has", () => {
+  test("declares the members of ProtooError", () => {
     const { ProtooError } = loadPage(new Storage()).page.protoo;
     const error = new ProtooError(500, "", {}, { cause: 1 });
     const own = Object.keys(error);
     assert.deepEqual(members("class", "ProtooError"), ["constructor", ...own].sort());
   });
 
-  test("declares the events that there are", () => {
+  test("declares all events", () => {
     const [, list] = source.match(/const EVENTS = \[(.*?)\]/s);
     const events = [...list.matchAll(/"(\w+)"/g)].map(([, event]) => event);
     assert.deepEqual(members("interface", "Events"), events.sort());

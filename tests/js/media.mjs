@@ -1,7 +1,7 @@
 /*
- * What a browser lends to a call, as far as calls use it. The RTCPeerConnection has the signaling
- * states and the flag "negotiation needed" of W3C WebRTC, 4.3 and 4.7.3, and no network at all:
- * candidates and ICE states come when the test says so.
+ * Fakes of the browser interfaces that calls use. The RTCPeerConnection has the signaling states
+ * and the flag "negotiation needed" of W3C WebRTC, 4.3 and 4.7.3. It has no network: the test
+ * decides when candidates and ICE states come.
  */
 
 export class FakeTrack extends EventTarget {
@@ -17,7 +17,7 @@ export class FakeTrack extends EventTarget {
     this.readyState = "ended";
   }
 
-  /** The user unplugs the device, or ends the sharing of the screen. */
+  /** The user unplugs the device, or stops sharing the screen. */
   ends() {
     this.readyState = "ended";
     this.dispatchEvent(new Event("ended"));
@@ -32,8 +32,8 @@ export class FakeMediaStream {
 }
 
 /**
- * Devices that are there. A test may have `fail` be a DOMException, `wait` a promise, and
- * `isPhone` true: it opens only one camera at a time.
+ * Available devices. A test may set `fail` to a DOMException to throw, `wait` to a promise to wait
+ * for, and `isPhone` to true: a phone opens only one camera at a time.
  */
 export class FakeMediaDevices {
   tracks = [];
@@ -67,8 +67,8 @@ export class FakeMediaDevices {
 const invalidState = (message) => new DOMException(message, "InvalidStateError");
 
 /**
- * A class whose instances are in `made`. A test may have `wait` be a promise: what is done to a
- * description from then on takes until then.
+ * A class, and its instances in `made`. A test may set `wait` to a promise: operations on
+ * descriptions then take until the promise is settled.
  */
 export function fakePeerConnections() {
   const lent = { made: [], wait: null };
@@ -101,7 +101,10 @@ class FakePeerConnection {
     this.#wait = wait;
   }
 
-  /** What is under way when it is closed never ends (W3C WebRTC, "chain an asynchronous operation"). */
+  /**
+   * Take time. An operation never settles if the connection is closed in the meantime (W3C WebRTC,
+   * "chain an asynchronous operation").
+   */
   async #takeTime() {
     await this.#wait();
     if (this.signalingState === "closed") await new Promise(() => {});
@@ -160,7 +163,7 @@ class FakePeerConnection {
     this.#becomes(type === "offer" ? "have-local-offer" : "stable");
   }
 
-  /** `kinds` stands for the media in the description that need a transceiver of ours. */
+  /** `kinds` are the media in the description that need a transceiver on our side. */
   async setRemoteDescription({ type, sdp, kinds = [] }) {
     if (this.signalingState === "closed") throw invalidState("closed");
     if (type !== "offer" && type !== "answer") throw new TypeError(`not a type: ${type}`);
@@ -189,7 +192,7 @@ class FakePeerConnection {
     this.signalingState = "closed";
   }
 
-  // What happens to it:
+  // Events caused by the test:
 
   finds(candidate) {
     this.onicecandidate({ candidate: { toJSON: () => ({ candidate }) } });

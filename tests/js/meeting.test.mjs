@@ -1,4 +1,4 @@
-/* Meetings of the sample app, seen from one page. The test is the server, and the other pages. */
+/* Meetings of the sample app in one page. The test plays the server and the other pages. */
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
@@ -10,7 +10,7 @@ const alice = { username: "alice", uuid: "a1" };
 const bob = { username: "bob", uuid: "b1" };
 const { Meeting } = await loadMeeting();
 
-/** Node before 20.19 does not take a .js file for a module by its text. */
+/** Node before 20.19 does not recognize a .js file as a module by its content. */
 async function loadMeeting() {
   const read = (name) =>
     readFile(new URL(`../../sample_app/static/${name}`, import.meta.url), "utf8");
@@ -20,8 +20,8 @@ async function loadMeeting() {
 }
 
 /**
- * The page of `me`, which was in the meeting before it was reloaded, and is connected. Of the two,
- * alice stands by her offer when it meets one of bob's.
+ * The reloaded and connected page of `me`, which was in the meeting before the reload. If offers
+ * collide, alice keeps her offer and bob gives way.
  */
 async function reloaded(t, me, other) {
   const here = world(t);
@@ -41,7 +41,7 @@ async function reloaded(t, me, other) {
       else delete globalThis[name];
     });
   }
-  t.mock.method(console, "warn", () => {}); // offers that were refused
+  t.mock.method(console, "warn", () => {}); // refused offers
   const client = here.client({ uuid: me.uuid });
   const meeting = new Meeting(client, me.username, {
     iceServers: async () => [],
@@ -55,9 +55,9 @@ async function reloaded(t, me, other) {
   let ids = 0;
   const page = Object.assign(here, {
     pcs,
-    /** The offers that were sent. */
+    /** The sent offers. */
     offers: () => here.sent.filter(({ method }) => method === "private"),
-    /** The other one offers. Returns what finds the response, if there is one yet. */
+    /** The other page makes an offer. Returns a function that finds the response, if any. */
     async isOffered(connection) {
       ids += 1;
       const id = ids;
@@ -66,7 +66,7 @@ async function reloaded(t, me, other) {
       await here.say({ method: "private", id, data, sender: other });
       return () => here.sent.find((it) => it.id === id && it.status !== undefined);
     },
-    /** The server lets it in, or tells it again who else is in. */
+    /** The server accepts the page, or lists the members again. */
     async enters() {
       const { id } = here.sent.findLast(({ method }) => method === "session");
       const data = { peers: [other], sessionPath: PATH };
@@ -76,7 +76,7 @@ async function reloaded(t, me, other) {
       const data = { status: {}, description: { type: "answer", sdp: "answer" } };
       await here.say({ id: offer.id, status: 200, reason: "OK", data });
     },
-    /** What is done to descriptions takes its time. Returns the function that lets it end. */
+    /** Delays all operations on descriptions. Returns a function that lets them end. */
     slowDown() {
       let end;
       pcs.wait = new Promise((resolve) => {
@@ -93,7 +93,7 @@ async function reloaded(t, me, other) {
 }
 
 for (const [me, other] of [[alice, bob], [bob, alice]]) {
-  test(`${me.username}, reloaded, refuses an offer before it is in, and offers then`, async (t) => {
+  test(`a reloaded page of ${me.username} refuses offers until it has joined`, async (t) => {
     const page = await reloaded(t, me, other);
     const goOn = page.slowDown();
     const response = await page.isOffered("1");
@@ -106,7 +106,7 @@ for (const [me, other] of [[alice, bob], [bob, alice]]) {
   });
 }
 
-test("an offer that is being answered is not overtaken by one of this side", async (t) => {
+test("a page makes no offer of its own while it answers one", async (t) => {
   const page = await reloaded(t, bob, alice);
   await page.enters();
   await page.reconnect();
@@ -118,7 +118,7 @@ test("an offer that is being answered is not overtaken by one of this side", asy
   assert.deepEqual(page.offers().map(({ data }) => data.id), []);
 });
 
-test("an offer in whose place another has come is refused", async (t) => {
+test("an offer that a newer one has replaced is refused", async (t) => {
   const page = await reloaded(t, bob, alice);
   await page.enters();
   const goOn = page.slowDown();
@@ -129,21 +129,21 @@ test("an offer in whose place another has come is refused", async (t) => {
   assert.equal(second()?.status, 200);
 });
 
-test("when two offers meet, that of the first by name stands", async (t) => {
+test("when two offers collide, the offer of the first member by name stands", async (t) => {
   const ofAlice = await reloaded(t, alice, bob);
   await ofAlice.enters();
   const refused = await ofAlice.isOffered("1");
   assert.equal(refused()?.status, 491);
 });
 
-test("when two offers meet, the other gives way", async (t) => {
+test("when two offers collide, the other member gives way", async (t) => {
   const ofBob = await reloaded(t, bob, alice);
   await ofBob.enters();
   const taken = await ofBob.isOffered("1");
   assert.equal(taken()?.status, 200);
 });
 
-test("an offer that was made after the answer to ours is taken", async (t) => {
+test("an offer made after the answer to ours is accepted", async (t) => {
   const page = await reloaded(t, alice, bob);
   await page.enters();
   const goOn = page.slowDown();

@@ -10,7 +10,7 @@ describe("notify()", () => {
     assert.deepEqual(here.sent, [{ method: "typing", path: "/users/bob", data: { on: true } }]);
   });
 
-  test("leaves no timer once it is sent", async (t) => {
+  test("leaves no timer after it is sent", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     await here.tick(5000);
@@ -28,7 +28,7 @@ describe("notify()", () => {
     assert.deepEqual(here.sent, [{ method: "typing", path: "/", data: {} }]);
   });
 
-  test("that waited for requestTimeout is dropped, which \"error\" tells", async (t) => {
+  test("emits \"error\" after waiting for requestTimeout, and is dropped", async (t) => {
     const here = world(t);
     const client = await here.openClient({ requestTimeout: 200 });
     const events = here.record(client, "error");
@@ -42,7 +42,7 @@ describe("notify()", () => {
     assert.deepEqual(here.sent, []);
   });
 
-  test("that waits when the client is closed is dropped, which \"error\" tells", async (t) => {
+  test("emits \"error\" if the client is closed while it waits", async (t) => {
     const here = world(t);
     const client = here.client();
     const events = here.record(client, "error");
@@ -70,7 +70,7 @@ describe("notify()", () => {
     assert.equal(here.sent.length, 1000);
   });
 
-  test("throws a TypeError for what the wire cannot carry", async (t) => {
+  test("throws a TypeError for values that the wire cannot carry", async (t) => {
     const client = await world(t).openClient();
     assert.throws(() => client.notify("", "/"), TypeError);
     assert.throws(() => client.notify("typing", "users"), TypeError);

@@ -13,7 +13,7 @@ describe("on()", () => {
     assert.deepEqual(events, [["notification", note], ["notification", note]]);
   });
 
-  test("returns a function that ends this", async (t) => {
+  test("returns a function that removes the listener", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const heard = [];
@@ -44,7 +44,7 @@ describe("on()", () => {
     assert.deepEqual(order, ["a", "b", "c"]);
   });
 
-  test("calls no listener that one before it took off", async (t) => {
+  test("does not call a listener that an earlier one has removed", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const heard = [];
@@ -65,7 +65,7 @@ describe("on()", () => {
     assert.equal(events.length, 1);
   });
 
-  test("tells every listener in the order of events, though one changes the state", async (t) => {
+  test("keeps the order of events for all listeners, even if one changes the state", async (t) => {
     const here = world(t);
     const client = here.client();
     client.once("state", () => client.close());
@@ -75,7 +75,7 @@ describe("on()", () => {
     assert.deepEqual(events.map(([, { state }]) => state), ["connecting", "closed"]);
   });
 
-  test("refuses an event that does not exist, naming those that do", (t) => {
+  test("refuses an unknown event, and names the known ones", (t) => {
     const client = world(t).client();
     const message = /event must be one of open, close, .*, error, got "opened"/;
     for (const name of ["on", "once", "off"]) {
@@ -83,7 +83,7 @@ describe("on()", () => {
     }
   });
 
-  test("refuses a listener that is no function", (t) => {
+  test("refuses a listener that is not a function", (t) => {
     const client = world(t).client();
     assert.throws(() => client.on("open", null), /listener must be a function, got null/);
   });
@@ -100,7 +100,7 @@ describe("once()", () => {
     assert.equal(heard.length, 1);
   });
 
-  test("returns a function that ends this", async (t) => {
+  test("returns a function that removes the listener", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const heard = [];
@@ -111,7 +111,7 @@ describe("once()", () => {
 });
 
 describe("off()", () => {
-  test("takes off what on() and once() added", async (t) => {
+  test("removes listeners of on() and once()", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const heard = [];
@@ -124,7 +124,7 @@ describe("off()", () => {
     assert.deepEqual(heard, []);
   });
 
-  test("of a listener that is not there does nothing", (t) => {
+  test("of an unknown listener does nothing", (t) => {
     world(t).client().off("open", () => {});
   });
 });
@@ -164,7 +164,7 @@ describe("A listener that fails", () => {
     });
   }
 
-  test("on \"open\" does not keep the connection from working", async (t) => {
+  test("on \"open\" does not break the connection", async (t) => {
     const here = world(t);
     const client = here.client();
     client.on("open", failures.throws);
@@ -175,8 +175,8 @@ describe("A listener that fails", () => {
   });
 });
 
-describe("An \"error\" that nobody listens to", () => {
-  test("is written on the console", async (t) => {
+describe("An \"error\" without a listener", () => {
+  test("is written to the console", async (t) => {
     const here = world(t);
     await here.openClient();
     await here.say("no JSON");

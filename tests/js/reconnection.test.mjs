@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { assertProtooError, follow, http, settle, world } from "./harness.mjs";
 
 describe("A connection that was lost", () => {
-  test("is made again after the delay that \"close\" and \"reconnecting\" tell", async (t) => {
+  test("is made again after the delay given by \"close\" and \"reconnecting\"", async (t) => {
     const { openClient, drop, record, sockets, tick, accept } = world(t);
     const client = await openClient();
     const events = record(client, "state", "close", "reconnecting", "open");
@@ -84,12 +84,12 @@ describe("The delay before an attempt", () => {
     });
   };
 
-  test("may be up to min * 2**n, and max at most", async (t) => {
+  test("is at most min * 2**n, and at most max", async (t) => {
     const most = await delays(t, 1 - Number.EPSILON, 9);
     assert.deepEqual(most, [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]);
   });
 
-  test("may be nothing: full jitter spreads the clients of a server that restarts", async (t) => {
+  test("may be 0: full jitter spreads the clients of a restarting server", async (t) => {
     assert.deepEqual(await delays(t, 0, 4), [0, 0, 0, 0]);
   });
 
@@ -97,12 +97,12 @@ describe("The delay before an attempt", () => {
     assert.deepEqual(await delays(t, 0.25, 3), [125, 250, 500]);
   });
 
-  test("obeys the option reconnect", async (t) => {
+  test("follows the option reconnect", async (t) => {
     const options = { reconnect: { min: 10, max: 25 } };
     assert.deepEqual(await delays(t, 1 - Number.EPSILON, 4, options), [10, 20, 25, 25]);
   });
 
-  test("takes the default for what the option leaves out", async (t) => {
+  test("has a default for each missing part of the option", async (t) => {
     const options = { reconnect: { max: 700 } };
     assert.deepEqual(await delays(t, 1 - Number.EPSILON, 2, options), [500, 700]);
   });
@@ -112,7 +112,7 @@ describe("The delay before an attempt", () => {
     assert.equal(found[1199], 15000);
   });
 
-  test("goes on growing when connections stay open for less than 5 s", async (t) => {
+  test("keeps growing if connections stay open for less than 5 s", async (t) => {
     const { openClient, drop, tick, accept, record } = world(t);
     const client = await openClient();
     const events = record(client, "reconnecting");
@@ -125,7 +125,7 @@ describe("The delay before an attempt", () => {
     assert.deepEqual(events.map(([, it]) => [it.attempt, it.delay]), [[1, 250], [2, 500]]);
   });
 
-  test("starts anew after a connection that stayed open for 5 s", async (t) => {
+  test("starts again from min after a connection that stayed open for 5 s", async (t) => {
     const { openClient, drop, tick, accept, record } = world(t);
     const client = await openClient();
     const events = record(client, "reconnecting");
@@ -137,7 +137,7 @@ describe("The delay before an attempt", () => {
     assert.deepEqual(events.map(([, it]) => [it.attempt, it.delay]), [[1, 250], [1, 250]]);
   });
 
-  test("starts anew after close() and connect()", async (t) => {
+  test("starts again from min after close() and connect()", async (t) => {
     const { openClient, drop, accept, record } = world(t);
     const client = await openClient();
     const events = record(client, "reconnecting");
@@ -158,7 +158,7 @@ describe("While waiting", () => {
     "the tab coming to the front": (here) => here.visibility("visible"),
   };
   for (const [name, trigger] of Object.entries(triggers)) {
-    test(`${name} tries at once`, async (t) => {
+    test(`${name} starts an attempt at once`, async (t) => {
       const here = world(t);
       const client = await here.openClient();
       await here.drop();
@@ -167,7 +167,7 @@ describe("While waiting", () => {
       assert.equal(here.sockets.length, 2);
     });
 
-    test(`${name} makes no second socket`, async (t) => {
+    test(`${name} opens no second socket`, async (t) => {
       const here = world(t);
       const client = await here.openClient();
       await here.drop();
@@ -197,7 +197,7 @@ describe("While waiting", () => {
     assert.equal(client.state, "waiting");
   });
 
-  test("a trigger during the probe makes no second socket", async (t) => {
+  test("a trigger during the probe opens no second socket", async (t) => {
     const here = world(t);
     here.client().connect();
     await here.drop(1006, "", () => new Promise(() => {}));
@@ -209,7 +209,7 @@ describe("While waiting", () => {
 describe("The browser going offline", () => {
   const GIVEN_UP = { code: 3002, reason: "" };
 
-  test("ends the connection at once, without saying goodbye to the server", async (t) => {
+  test("ends the connection at once, without a final close code", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const events = here.record(client, "state", "close", "reconnecting");
@@ -255,7 +255,7 @@ describe("The browser going offline", () => {
     assert.equal(client.state, "waiting");
   });
 
-  test("leaves a socket that is heard no more", async (t) => {
+  test("makes the client ignore the old socket", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const call = follow(client.request("get", "/", {}, { repeat: true }));
@@ -279,7 +279,7 @@ describe("The browser going offline", () => {
     assert.deepEqual(here.sent.map((request) => request.id), [id]);
   });
 
-  test("leaves a handshake whose late success is not heard", async (t) => {
+  test("makes the client ignore a late success of the old handshake", async (t) => {
     const here = world(t);
     const client = here.client();
     client.connect();
@@ -289,7 +289,7 @@ describe("The browser going offline", () => {
     assert.equal(client.state, "waiting");
   });
 
-  test("treats requests as any other loss of the connection does", async (t) => {
+  test("has the same effect on requests as any loss of the connection", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const lost = follow(client.request("get", "/1"));
@@ -303,7 +303,7 @@ describe("The browser going offline", () => {
     assert.deepEqual(here.sent.map(({ path }) => path), ["/2", "/3", "/4"]);
   });
 
-  test("and online again makes a new connection at once", async (t) => {
+  test("and online again opens a new connection at once", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     await here.page("offline");
@@ -342,7 +342,7 @@ describe("The browser going offline", () => {
 });
 
 describe("A handshake that takes too long", () => {
-  test("is not ended by a farewell: the server may have let us in already", async (t) => {
+  test("is ended without a final close code: the server may have accepted it", async (t) => {
     const here = world(t);
     here.client().connect();
     await here.tick(20000);
@@ -350,14 +350,14 @@ describe("A handshake that takes too long", () => {
   });
 });
 
-describe("A socket that fails while it is written to", () => {
+describe("A socket that fails during send()", () => {
   const failing = (socket) => {
     socket.send = () => {
       throw new DOMException("no more", "InvalidStateError");
     };
   };
 
-  test("is given up, and what it did not take goes over the next", async (t) => {
+  test("is given up, and the message goes over the next socket", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     failing(here.socket);
@@ -372,7 +372,7 @@ describe("A socket that fails while it is written to", () => {
     assert.deepEqual(here.sent.map(({ path }) => path), ["/1", "/2"]);
   });
 
-  test("at the first message tells \"open\" before \"close\"", async (t) => {
+  test("at the first message emits \"open\" before \"close\"", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     await here.drop();
@@ -406,7 +406,7 @@ describe("A socket that fails while it is written to", () => {
     assert.equal(requests.length, 1);
   });
 
-  test("and closes between two messages gets the rest over the next, in order", async (t) => {
+  test("or closes between two messages leaves the rest for the next, in order", async (t) => {
     const here = world(t);
     const client = here.client();
     for (const n of [1, 2, 3]) follow(client.request("get", `/${n}`));
@@ -426,7 +426,7 @@ describe("A socket that fails while it is written to", () => {
 });
 
 describe("A server that accepts and drops at once, again and again", () => {
-  test("is met less and less often, and gets a repeated request each time", async (t) => {
+  test("is tried less and less often, and gets the repeated request each time", async (t) => {
     const here = world(t);
     const client = here.client({ repeat: true });
     const events = here.record(client, "open", "reconnecting");

@@ -44,7 +44,7 @@ describe("request()", () => {
     });
   }
 
-  test("takes a response without reason and data", async (t) => {
+  test("accepts a response without reason and data", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const call = follow(client.request("get", "/"));
@@ -52,7 +52,7 @@ describe("request()", () => {
     assert.deepEqual(call.value, { status: 200, reason: "", data: {} });
   });
 
-  test("matches responses by id, in whatever order they come", async (t) => {
+  test("matches responses by id, in any order", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const first = follow(client.request("get", "/1"));
@@ -75,7 +75,7 @@ describe("request()", () => {
     assert.deepEqual(events, []);
   });
 
-  test("in an \"open\" listener is sent at once, after those that waited", async (t) => {
+  test("in an \"open\" listener is sent at once, after the waiting requests", async (t) => {
     const here = world(t);
     const client = here.client();
     client.on("open", () => follow(client.request("second", "/")));
@@ -129,7 +129,7 @@ describe("The ids of requests", () => {
 
   const ends = [
     ["start at 1 rather than 0", [0, 0], [1, 2]],
-    ["go on at 1 after 2^53-1", [0xffffffff, 0xffffffff], [Number.MAX_SAFE_INTEGER, 1]],
+    ["continue with 1 after 2^53-1", [0xffffffff, 0xffffffff], [Number.MAX_SAFE_INTEGER, 1]],
   ];
   for (const [name, words, expected] of ends) {
     test(name, async (t) => {
@@ -147,7 +147,7 @@ describe("The ids of requests", () => {
 });
 
 describe("request() with onProvisional", () => {
-  test("passes on each provisional response, and waits on", async (t) => {
+  test("passes on each provisional response, and keeps waiting", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const heard = [];
@@ -165,7 +165,7 @@ describe("request() with onProvisional", () => {
     assert.equal(call.value.status, 200);
   });
 
-  test("is not needed to get past a provisional response", async (t) => {
+  test("without it ignores provisional responses", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const call = follow(client.request("session", "/users/bob"));
@@ -213,7 +213,7 @@ describe("request() with a timeout", () => {
     assertProtooError(call.error, 408);
   });
 
-  test("of its own overrules the client's", async (t) => {
+  test("uses the timeout of the request instead of the client's", async (t) => {
     const here = world(t);
     const client = await here.openClient({ requestTimeout: 100 });
     const call = follow(client.request("session", "/", {}, { timeout: 130000 }));
@@ -223,7 +223,7 @@ describe("request() with a timeout", () => {
     assertProtooError(call.error, 408);
   });
 
-  test("is not put off by a provisional response", async (t) => {
+  test("is not extended by a provisional response", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const call = follow(client.request("get", "/"));
@@ -245,7 +245,7 @@ describe("request() with a timeout", () => {
     });
   }
 
-  test("ignores the response that comes too late", async (t) => {
+  test("ignores a late response", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const events = here.record(client, "error");
@@ -257,7 +257,7 @@ describe("request() with a timeout", () => {
     assert.deepEqual(events, []);
   });
 
-  test("leaves no timer once it is answered", async (t) => {
+  test("leaves no timer after its answer", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     await here.tick(5000);
@@ -301,7 +301,7 @@ describe("request() with a signal", () => {
     assert.deepEqual(here.sent, []);
   });
 
-  test("leaves no listener on it once it is answered", async (t) => {
+  test("leaves no listener on the signal after its answer", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const { signal } = new AbortController();
@@ -316,7 +316,7 @@ describe("request() with a signal", () => {
 });
 
 describe("request() while not open", () => {
-  test("waits, and is sent in order when open", async (t) => {
+  test("waits, and is sent in order after the opening", async (t) => {
     const here = world(t);
     const client = here.client();
     follow(client.request("get", "/1"));
@@ -354,7 +354,7 @@ describe("request() while not open", () => {
     assert.deepEqual(here.sent, []);
   });
 
-  test("sends what it was given, whatever happened to the object since", async (t) => {
+  test("sends the data as it was at the call, even if the object has changed", async (t) => {
     const here = world(t);
     const client = here.client();
     const data = { text: "before" };
@@ -365,7 +365,7 @@ describe("request() while not open", () => {
     assert.deepEqual(here.sent[0].data, { text: "before" });
   });
 
-  test("waits too while the socket is closing, which would drop it", async (t) => {
+  test("also waits while the socket is closing, which would drop it", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     here.socket.readyState = 2;
@@ -426,7 +426,7 @@ describe("request() when the connection is lost before the response", () => {
     assert.equal(call.value.status, 200);
   });
 
-  test("with repeat: true does not repeat what was answered", async (t) => {
+  test("with repeat: true does not repeat an answered request", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     follow(client.request("message", "/", {}, { repeat: true }));
@@ -437,7 +437,7 @@ describe("request() when the connection is lost before the response", () => {
     assert.deepEqual(here.sent, []);
   });
 
-  test("with repeat: true keeps its timeout and its place before newer ones", async (t) => {
+  test("with repeat: true keeps its timeout and its place before newer requests", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const old = follow(client.request("get", "/old", {}, { repeat: true }));
@@ -464,7 +464,7 @@ describe("request() when the connection is lost before the response", () => {
 describe("request() with repeat: true", () => {
   const repeat = true;
 
-  test("goes on over one connection after the other, always the same", async (t) => {
+  test("sends the same request over each new connection", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const call = follow(client.request("message", "/", { n: 1 }, { repeat }));
@@ -478,7 +478,7 @@ describe("request() with repeat: true", () => {
     assert.equal(call.value.status, 200);
   });
 
-  test("ends with the first response, and ignores that to the repetition", async (t) => {
+  test("ends with the first response, and ignores the response to the repetition", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const events = here.record(client, "error");
@@ -514,7 +514,7 @@ describe("request() with repeat: true", () => {
     assert.deepEqual(paths, ["/1", "/2", "/3", "/4", "/5", "/6"]);
   });
 
-  test("does not send a notification again that went out between two of them", async (t) => {
+  test("does not repeat a notification that was sent between two requests", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     follow(client.request("get", "/1", {}, { repeat }));
@@ -524,7 +524,7 @@ describe("request() with repeat: true", () => {
     assert.deepEqual(here.sent.map(({ path }) => path), ["/1", "/3"]);
   });
 
-  test("is not sent again once it has timed out", async (t) => {
+  test("is not sent again after its timeout", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const call = follow(client.request("get", "/", {}, { repeat, timeout: 1000 }));
@@ -537,7 +537,7 @@ describe("request() with repeat: true", () => {
     assert.deepEqual(here.sent, []);
   });
 
-  test("that is aborted while there is no connection is not sent again", async (t) => {
+  test("is not sent again if it is aborted without a connection", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const controller = new AbortController();
@@ -551,7 +551,7 @@ describe("request() with repeat: true", () => {
     assert.deepEqual(here.sent, []);
   });
 
-  test("rejects with 410 when the client is closed while there is no connection", async (t) => {
+  test("rejects with 410 when the client is closed without a connection", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const call = follow(client.request("get", "/", {}, { repeat }));
@@ -564,7 +564,7 @@ describe("request() with repeat: true", () => {
     assert.deepEqual(here.sent, []);
   });
 
-  test("rejects with 410 after 1009: it may be what was too big", async (t) => {
+  test("rejects with 410 after 1009, as this request may have been too big", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const call = follow(client.request("message", "/", { text: "x" }, { repeat }));
@@ -584,7 +584,7 @@ describe("request() with repeat: true", () => {
 });
 
 describe("The option repeat of a client", () => {
-  test("is that of every request", async (t) => {
+  test("applies to every request", async (t) => {
     const here = world(t);
     const client = await here.openClient({ repeat: true });
     const call = follow(client.request("get", "/"));
@@ -594,7 +594,7 @@ describe("The option repeat of a client", () => {
     assert.deepEqual(here.sent, [first]);
   });
 
-  test("is overruled by the request's own", async (t) => {
+  test("can be overridden by a request", async (t) => {
     const here = world(t);
     const client = await here.openClient({ repeat: true });
     const call = follow(client.request("get", "/", {}, { repeat: false }));
@@ -612,7 +612,7 @@ describe("The option repeat of a client", () => {
   });
 });
 
-test("The class has no public names but those of the documentation", () => {
+test("The class has exactly the documented public names", () => {
   const names = Object.getOwnPropertyNames(Client.prototype).sort();
   assert.deepEqual(names, [
     "close", "connect", "constructor", "notify", "off", "on", "once", "request", "state", "uuid",

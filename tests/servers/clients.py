@@ -1,4 +1,4 @@
-"""What the tests connect with: HTTP, WebSocket messages, and single frames."""
+"""Clients for the tests: HTTP, WebSocket messages, and single frames."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Answer(NamedTuple):
 
 
 def eventually(look: Callable[[], Any], expected: Any) -> None:
-    """Look again and again until the expected is there. ``look`` asks a server."""
+    """Call ``look``, which asks a server, until it returns the expected value."""
     deadline = time.monotonic() + DEADLINE
     found = look()
     while found != expected and time.monotonic() < deadline:
@@ -64,7 +64,7 @@ class Site:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
 
     def get(self, path: str) -> Any:
-        """GET something that must be there: text, or what JSON says."""
+        """GET a page that must exist. Returns its text, or its decoded JSON."""
         return self._take(self.http("GET", path))
 
     def post(self, path: str) -> Any:
@@ -78,7 +78,7 @@ class Site:
         return "; ".join(cookie.split(";")[0] for cookie in cookies)
 
     def knock(self, query: str = "", **headers: str | None) -> Answer:
-        """Ask for an upgrade and hang up; headers change those of a good handshake."""
+        """Ask for an upgrade and hang up. ``headers`` change the headers of a good handshake."""
         return self.http("GET", "/protoo" + query, handshake_headers(headers))
 
     @staticmethod
@@ -103,7 +103,7 @@ class Site:
         )
 
     def connect_raw(self, username: str, uuid: str = "a1", receive_buffer: int = 0) -> RawClient:
-        """Log in and connect a client that does nothing by itself."""
+        """Log in and connect a client without any automatic behaviour."""
         cookie = self.login(username)
         sock = socket.socket()
         if receive_buffer:
@@ -117,7 +117,7 @@ class Site:
 
 
 def handshake_headers(changes: dict[str, str | None]) -> dict[str, str]:
-    """Return the headers of a good handshake, changed; ``None`` leaves one out."""
+    """Return the headers of a good handshake with changes; ``None`` removes a header."""
     headers: dict[str, str | None] = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
@@ -134,7 +134,7 @@ def _spell(headers: dict[str, Any]) -> dict[str, Any]:
 
 
 class Client:
-    """A client of protoo that knows the messages, not what they mean."""
+    """A protoo client that sends and receives messages without interpreting them."""
 
     def __init__(self, url: str, **options: Any) -> None:
         self._context = contextlib.ExitStack()
@@ -168,7 +168,7 @@ class Client:
         return id
 
     def request(self, method: str, path: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Send a request; the next message must be a response to it, and is returned."""
+        """Send a request, and return its response, which must be the next message."""
         id = self.start(method, path, data)
         message = self.receive()
         assert message.get("id") == id, f"expected the response to {id}, got {message}"
@@ -193,7 +193,7 @@ class Client:
         self.send({"status": status, "reason": reason, "id": request["id"], "data": data})
 
     def nothing_came(self) -> None:
-        """Assert that nothing has been sent to this client, by asking for an echo."""
+        """Assert that no message was sent to this client, by requesting an echo."""
         assert self.request("get", "/echo", {"n": 1})["data"] == {"n": 1}
 
     def journal(self) -> list[str]:
@@ -202,7 +202,7 @@ class Client:
         return entries
 
     def wait_for_close(self) -> tuple[int | None, str]:
-        """Wait for the end; returns the code and the reason that the server gave."""
+        """Wait for the end, and return the code and the reason given by the server."""
         try:
             message = self.connection.recv(DEADLINE)
         except ConnectionClosed as closed:
@@ -217,7 +217,7 @@ class Client:
 
 
 class RawClient:
-    """Single frames over a socket: it answers no ping and reads only when told to."""
+    """Single frames over a socket. It answers no pings, and reads only on request."""
 
     def __init__(self, sock: socket.socket, target: str, **headers: str) -> None:
         self._sock = sock
@@ -246,12 +246,12 @@ class RawClient:
         self._sock.sendall(head + bytes(4) + payload)
 
     def send_part_of_request(self, method: str, path: str, id: int) -> None:
-        """Send a frame that says it is longer than what comes of it."""
+        """Send only the beginning of a frame."""
         payload = json.dumps({"method": method, "path": path, "id": id, "data": {}}).encode()
         self._sock.sendall(struct.pack("!BB", 0x81, 0x80 | len(payload)) + bytes(4) + payload[:-5])
 
     def break_off(self) -> None:
-        """Reset the connection: what is on its way in either direction is lost."""
+        """Reset the connection; data in transit in either direction is lost."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._file.close()
         self._sock.close()

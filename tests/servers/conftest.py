@@ -1,4 +1,4 @@
-"""One server of each kind for the whole run; its output is shown when a test fails."""
+"""One server of each kind for the whole run. A failed test shows the server's output."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def running_server(request: Any, tmp_path_factory: Any) -> Iterator[Server]:
     server = start_server(request.param, **{sites.DATABASE: str(database)})
     yield server
     server.stop()
-    # What is printed at the end; the rest has been looked at, test by test.
+    # Only the output after the last test; the tests have checked the rest.
     assert server.complaints(server.first_line) == []
 
 
 @pytest.fixture
 def server(running_server: Server) -> Iterator[Server]:
-    """Return the server, whose output must hold no traceback that the test does not expect."""
+    """Return the server. Its output must not have a traceback that the test does not expect."""
     running_server.first_line = running_server.line_count
     yield running_server
     assert running_server.complaints(running_server.first_line) == []
@@ -47,7 +47,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def alice() -> str:
-    """Return a name that no other test uses: they share the servers."""
+    """Return a username that no other test uses, because the tests share the servers."""
     return f"alice-{next(_numbers)}"
 
 

@@ -1,4 +1,4 @@
-"""Servers in processes of their own."""
+"""Servers in separate processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Sequence
 
 import pytest
 
-#: Seconds within which anything that should happen happens, also on a busy machine.
+#: Seconds. Every expected event happens within this time, also on a busy machine.
 DEADLINE = 20.0
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +21,7 @@ SITES = "tests.servers.sites:create_app"
 
 _UNPATCHED = "import sys; from protoo_flask.cli import main; sys.exit(main(sys.argv[1:]))"
 
-#: Each kind of server: what runs it, and the signal that ends it the way its users do.
+#: {kind of server: (arguments for Python, the signal with which users stop it)}
 KINDS: dict[str, tuple[list[str], int]] = {
     "gunicorn": (
         ["-m", "gunicorn", "-k", "gevent", "--bind", "127.0.0.1:0", SITES + "()"],
@@ -32,7 +32,7 @@ KINDS: dict[str, tuple[list[str], int]] = {
     "flask-run": (["-m", "flask", "run", "--port", "0"], signal.SIGINT),
 }
 
-#: For tests that block in a way that needs threads, or the standard library patched.
+#: For tests that block in a way that needs threads, or a patched standard library.
 WHERE_BLOCKING_IS_FINE = pytest.mark.parametrize(
     "running_server", [kind for kind in KINDS if kind != "pywsgi-unpatched"], indirect=True
 )
@@ -45,21 +45,21 @@ _COMPLAINTS = (
     "was never awaited",
 )
 
-#: Where Python says that a warning comes from about what is left over when it exits.
+#: The prefixes of warnings about objects that are left over when Python exits.
 _AT_EXIT = ("sys:1: ", "<sys>:0: ")
 
 
 class Server:
-    """A server, and what it prints.
+    """A server process and its output.
 
-    :ivar port: the one that it has chosen.
+    :ivar port: the port that the server has chosen.
     """
 
     def __init__(self, kind: str, process: subprocess.Popen[str], stop_signal: int) -> None:
         self.kind = kind
         self.process = process
         self.port = 0
-        #: Where in the output the current test began.
+        #: The first line of the output of the current test.
         self.first_line = 0
         self._stop_signal = stop_signal
         self._lines: list[str] = []
@@ -75,7 +75,7 @@ class Server:
         self.port = int(found.group(1) or 0)
 
     def wait_for_output(self, pattern: str, start: int = 0) -> str:
-        """Return the first line that matches; fails when none comes."""
+        """Wait for a line that matches, and return it. Fails if there is none."""
         wanted = re.compile(pattern)
         with self._changed:
             self._changed.wait_for(lambda: self._ended or self._find(wanted, start), DEADLINE)
@@ -84,12 +84,12 @@ class Server:
         return line
 
     def expect_traceback(self, pattern: str) -> None:
-        """Wait for a traceback that ends so; it is no complaint then."""
+        """Wait for a traceback with this end. It does not count as a complaint."""
         self.allow_traceback(pattern)
         self.wait_for_output(pattern, self.first_line)
 
     def allow_traceback(self, pattern: str) -> None:
-        """Take a traceback that ends so, if one comes, for no complaint."""
+        """Do not count a traceback with this end as a complaint, if there is one."""
         self._expected.append(pattern)
 
     def output(self, start: int = 0) -> str:
@@ -100,7 +100,7 @@ class Server:
         return len(self._lines)
 
     def complaints(self, start: int = 0) -> list[str]:
-        """Return the ends of the tracebacks that no test expects, and Python's warnings."""
+        """Return the last lines of unexpected tracebacks, and the warnings of Python."""
         found = []
         in_traceback = False
         for line in self._lines[start:]:
@@ -115,7 +115,7 @@ class Server:
         return found
 
     def interrupt(self) -> None:
-        """Ask it to end, the way that its users do."""
+        """Ask the server to end, with the signal that its users send."""
         self.process.send_signal(self._stop_signal)
 
     def stop(self) -> None:
@@ -158,7 +158,7 @@ def start(
     stop_signal: int = signal.SIGTERM,
     **env: str,
 ) -> Server:
-    """Run Python with some arguments, and wait until it listens."""
+    """Run Python with these arguments, and wait until the server listens."""
     server = run(name, command, cwd=cwd, stop_signal=stop_signal, **env)
     try:
         server.wait_until_it_listens()
@@ -177,8 +177,8 @@ def run(
     stop_signal: int = signal.SIGTERM,
     **env: str,
 ) -> Server:
-    """Run Python with some arguments."""
-    # A test run in the background of a shell ignores Ctrl-C, and its children would.
+    """Run Python with these arguments."""
+    # A test run in the background of a shell ignores SIGINT, and children inherit that.
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         process = subprocess.Popen(

@@ -1,8 +1,8 @@
 """The sites that the tests run on real servers.
 
-:func:`create_app` makes one WSGI app with several sites in it, each below a prefix of
-its own and with settings of its own, so that one process of each kind of server is
-enough for most tests. That they do not get in each other's way is tested as well.
+:func:`create_app` makes one WSGI app with several sites in it. Each site has its own prefix
+and its own settings, so one process of each kind of server is enough for most tests. Other
+tests check that the sites do not affect each other.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ from protoo_flask.middleware import (
     session_handler,
 )
 
-#: Where the database of the site below /shop is.
+#: The environment variable with the database path of the site below /shop.
 DATABASE = "TEST_DATABASE"
 
 
 class Deliberate(Exception):
-    """An error that a test asked for; any other traceback in a server's output is a defect."""
+    """An error that a test wants; any other traceback in a server's output is a defect."""
 
 
 class Journal:
-    """What happened at a site, user by user, in order."""
+    """The events of a site, for each user in order."""
 
     def __init__(self) -> None:
         self._entries: dict[str, list[str]] = defaultdict(list)
@@ -114,7 +114,7 @@ def create_site(name: str, protoo: Protoo | None = None, **config: Any) -> Flask
 
 
 def add_pages(app: Flask, protoo: Protoo) -> None:
-    """Add what the tests do over HTTP."""
+    """Add the views for the tests."""
 
     @app.get("/hello")
     def hello():
@@ -141,7 +141,7 @@ def add_pages(app: Flask, protoo: Protoo) -> None:
 
     @app.post("/push/<username>")
     def push(username):
-        """Send numbered notifications until some wait, and some more; says how many."""
+        """Send notifications until some wait, and then `more`. Returns how many were sent."""
         size, more = int(request.args["size"]), int(request.args["more"])
         (peer,) = protoo.peers(username)
         sent = 0
@@ -154,13 +154,13 @@ def add_pages(app: Flask, protoo: Protoo) -> None:
 
     @app.get("/outbox/<username>")
     def outbox(username):
-        """How many bytes wait for a user who reads slowly."""
+        """Return how many bytes wait for a slow reader."""
         (peer,) = protoo.peers(username)
         return str(peer.link._outbox.size)
 
 
 def keep_journal(app: Flask, journal: Journal) -> None:
-    """Write down every teardown; whose it was is known from ``g``."""
+    """Record every teardown, with the user and the mark in ``g``."""
 
     @app.before_request
     def mark_request():
@@ -176,7 +176,7 @@ def keep_journal(app: Flask, journal: Journal) -> None:
 
 
 def keep_journal_of_signals(app: Flask, journal: Journal) -> None:
-    """Write down who comes and goes."""
+    """Record when peers and users come and go."""
     for name in ("peer_online", "peer_disconnect", "peer_reconnect", "peer_offline"):
         signal = getattr(signals, name)
         signal.connect_via(app)(lambda app, peer, name=signal.name: _note_peer(journal, name, peer))
@@ -245,7 +245,7 @@ def add_messages(protoo: Protoo) -> None:
 
     @protoo.get("/ask/:username")
     def ask(req, next):
-        """Ask a peer, blocking, and pass the answer on."""
+        """Ask a peer, block until it answers, and reply with its answer."""
         (peer,) = protoo.peers(req.params["username"])
         response = peer.request("question", req.data, timeout=req.data.get("timeout"))
         data = {**response.data, "is_local": response.is_local}
@@ -253,7 +253,7 @@ def add_messages(protoo: Protoo) -> None:
 
     @protoo.get("/all-answers/:username")
     def all_answers(req, next):
-        """Ask a peer, and tell of its responses one by one."""
+        """Ask a peer, and reply with the statuses of all its responses."""
         (peer,) = protoo.peers(req.params["username"])
         statuses = [response.status for response in peer.send(Request("question"))]
         req.reply(200, "OK", {"statuses": statuses})
@@ -284,7 +284,7 @@ def add_messages(protoo: Protoo) -> None:
 
     @protoo.get("/change-of-mind/:username")
     def change_mind(req, next):
-        """Ask a peer and cancel that, which ends with a response made in this very handler."""
+        """Ask a peer and cancel the request, so that its response is made in this handler."""
         (peer,) = protoo.peers(req.params["username"])
 
         def on_response(response):
@@ -295,7 +295,7 @@ def add_messages(protoo: Protoo) -> None:
 
     @protoo.put("/deed/:name")
     def do(req, next):
-        """Do something that is better not done twice."""
+        """Do something that must not happen twice."""
         current_app.extensions["journal"].add(req.peer.username, f"did {req.params['name']}")
         req.reply(200, "done", {"name": req.params["name"]})
 
@@ -303,7 +303,7 @@ def add_messages(protoo: Protoo) -> None:
 
     @protoo.get("/gate/:name/wait")
     def wait_at_gate(req, next):
-        """Block the way a database driver does, which knows nothing of greenlets."""
+        """Block like a database driver that knows nothing about greenlets."""
         current_app.extensions["journal"].add(req.peer.username, "at the gate")
         req.reply(100, "waiting")
         req.reply(200 if gates[req.params["name"]].wait(10) else 500)
@@ -327,7 +327,7 @@ def add_messages(protoo: Protoo) -> None:
 
 
 def create_phone_site(name: str, **config: Any) -> Flask:
-    """Make a site with calls, which are in the journal of who has made them."""
+    """Make a site with calls. The calls are recorded in the journal of their caller."""
     protoo = Protoo()
 
     def keep_journal_of_call(call, req):
@@ -337,7 +337,7 @@ def create_phone_site(name: str, **config: Any) -> Flask:
 
             @call.on(event)
             def note(call, event=event):
-                # In the contexts of the caller's, whoever has brought it about.
+                # Runs in the contexts of the caller, whichever side has caused the event.
                 mark(session["username"], f"call {event}")
                 journal.add(session["username"], f"call {event} {call.cause}")
 
@@ -347,7 +347,7 @@ def create_phone_site(name: str, **config: Any) -> Flask:
 
 
 def create_main_site() -> Flask:
-    """Make the site with the defaults, whose signals are in the journal too."""
+    """Make the site with the default settings, which also records its errors."""
     app = create_site("main")
     journal = app.extensions["journal"]
     signals.routing_error.connect_via(app)(
@@ -355,8 +355,8 @@ def create_main_site() -> Flask:
             request.peer.username, f"routing_error {error!r} in {g.mark}."
         )
     )
-    # Beside a site's own WebSockets. Not without monkey-patching: flask-sock needs a thread
-    # for each connection that waits on a socket of gevent's, which it cannot there.
+    # A WebSocket of the site itself, beside protoo_flask. It does not work without monkey-patching:
+    # the thread of flask-sock for each connection cannot wait on a socket of gevent.
     sock = Sock(app)
 
     @sock.route("/echo")
@@ -373,7 +373,7 @@ def _note_peer(journal: Journal, name: str, peer: Any) -> None:
 
 
 def create_strict_site() -> Flask:
-    """Make the site whose authorizer refuses in the way that the URL asks for."""
+    """Make the site with an authorizer that refuses as the URL requests."""
     protoo = Protoo()
     add_messages(protoo)
 
@@ -404,7 +404,7 @@ def create_strict_site() -> Flask:
 
 
 def create_closing_site() -> Flask:
-    """Make the site that stops accepting peers when it is told to."""
+    """Make the site that stops accepting peers after a request."""
     app = create_site("closing")
 
     @app.post("/close")
@@ -416,7 +416,7 @@ def create_closing_site() -> Flask:
 
 
 def create_partners_site() -> Flask:
-    """Make the site that pages of two other origins may use."""
+    """Make the site that allows pages of two other origins."""
     protoo = Protoo()
 
     @protoo.authorize
@@ -430,7 +430,7 @@ def create_partners_site() -> Flask:
 
 
 def create_proxied_site() -> Flask:
-    """Make a site in debug mode, behind a proxy, that has its hands in every response."""
+    """Make a site in debug mode, behind a proxy, that changes every response."""
     app = create_site("proxied")
     app.debug = True
 
@@ -471,7 +471,7 @@ def create_members_site() -> Flask:
 
 
 def create_meeting() -> Flask:
-    """Make a site with rooms, which keeps books and lets those in that its session knows."""
+    """Make a site with rooms, which keeps a journal and refuses strangers."""
     protoo = Protoo()
     add_messages(protoo)
 
@@ -518,7 +518,7 @@ def create_meeting() -> Flask:
 
 
 def create_club() -> Flask:
-    """Make a site that asks Flask-Login again and again whether its members may stay."""
+    """Make a site that regularly checks with Flask-Login whether its members may stay."""
     protoo = Protoo()
     add_messages(protoo)
     banned, suspended = set(), set()
@@ -573,11 +573,11 @@ def create_club() -> Flask:
 
 
 def create_library() -> Flask:
-    """Make a site whose sessions are kept on the server, by Flask-Session."""
+    """Make a site with sessions on the server, by Flask-Session."""
     app = create_site(
         "library",
         PROTOO_REAUTHORIZE_INTERVAL=0.1,
-        # What the last Flask-Session for Flask 2.0 has, and the newest still has.
+        # A session type of the last Flask-Session for Flask 2.0 and also of the newest one.
         SESSION_TYPE="filesystem",
         SESSION_FILE_DIR=os.environ[DATABASE] + ".sessions",
     )
@@ -592,7 +592,7 @@ def create_library() -> Flask:
 
 
 def create_shop() -> Flask:
-    """Make a site whose every step takes the only connection of its database pool."""
+    """Make a site that uses the only connection of its database pool in every step."""
     protoo = Protoo()
     options = {
         "poolclass": QueuePool,
@@ -631,7 +631,7 @@ def create_shop() -> Flask:
 
     @app.post("/disconnect/<username>")
     def disconnect(username):
-        """Disconnect somebody in the middle of a transaction."""
+        """Disconnect a user in the middle of a transaction."""
         transaction = db.session.connection()
         count = protoo.disconnect(username)
         still_ours = db.session.connection() is transaction and not transaction.closed
@@ -639,7 +639,7 @@ def create_shop() -> Flask:
 
     @app.teardown_request
     def end_request(error):
-        # Sites do this with what they keep in g.
+        # Sites clean up g in this way.
         g.pop("user", None)
 
     @protoo.authorize

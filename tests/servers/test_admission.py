@@ -1,10 +1,10 @@
-"""Who gets in, and what the others are told."""
+"""Which handshakes are accepted, and the reasons given for refusals."""
 
 from __future__ import annotations
 
 import pytest
 
-# What is wrong with the handshake ---------------------------------------------------
+# Handshakes that break the rules ----------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_protoo_may_be_one_of_several_sub_protocols(site, alice):
     assert answer.headers["Sec-WebSocket-Protocol"] == "protoo"
 
 
-def test_the_headers_may_be_spelled_as_any_browser_does(site, alice):
+def test_the_headers_may_be_spelled_as_in_any_browser(site, alice):
     answer = site.knock(
         Cookie=site.login(alice), Connection="keep-alive, Upgrade", Upgrade="WebSocket"
     )
@@ -43,27 +43,27 @@ def test_the_headers_may_be_spelled_as_any_browser_does(site, alice):
     assert answer.status == 101
 
 
-# Who the client is ------------------------------------------------------------------
+# Users and devices ------------------------------------------------------------------
 
 
-def test_who_has_not_logged_in_is_refused(site):
+def test_a_client_without_a_login_is_refused(site):
     answer = site.knock()
 
     assert (answer.status, answer.text) == (403, "not logged in")
 
 
-def test_a_cookie_that_the_site_has_not_signed_is_worth_nothing(site, alice):
+def test_a_cookie_with_a_wrong_signature_is_refused(site, alice):
     cookie = site.login(alice)
 
     assert site.knock(Cookie=cookie[:-4] + "AAAA").status == 403
 
 
-def test_who_has_logged_in_is_welcome_under_that_name(site, alice):
+def test_a_logged_in_user_is_accepted_under_that_name(site, alice):
     with site.connect(alice, "a1"):
         assert site.get(f"/peers?username={alice}") == [f"{alice}/a1"]
 
 
-def test_a_device_without_a_uuid_is_given_one(site, alice):
+def test_a_device_without_a_uuid_gets_one(site, alice):
     cookie = site.login(alice)
     with site.connect_with("", Cookie=cookie), site.connect_with("?uuid=", Cookie=cookie):
         devices = site.get(f"/peers?username={alice}")
@@ -72,7 +72,7 @@ def test_a_device_without_a_uuid_is_given_one(site, alice):
     assert all(len(device.split("/")[1]) >= 8 for device in devices)
 
 
-def test_a_uuid_of_any_length_is_not_welcome(site, alice):
+def test_a_uuid_that_is_too_long_is_refused(site, alice):
     answer = site.knock("?uuid=" + 200 * "x", Cookie=site.login(alice))
 
     assert answer.status == 400
@@ -105,7 +105,7 @@ def test_the_authorizer_refuses_with_a_status_and_a_reason(site_at, how, status,
         ("nobody", "UsageError: the function given to @protoo.authorize returned .* no username"),
     ],
 )
-def test_an_authorizer_that_fails_lets_nobody_in(server, site_at, how, traceback):
+def test_a_failing_authorizer_refuses_the_handshake(server, site_at, how, traceback):
     answer = site_at("/strict").knock(f"?how={how}")
 
     assert answer.status == 500
@@ -122,7 +122,7 @@ def test_the_authorizer_gives_name_uuid_and_data(site_at):
     assert myself["data"] == {"role": "admin"}
 
 
-def test_a_user_of_flask_login_is_known(site_at, alice):
+def test_a_user_of_flask_login_is_accepted(site_at, alice):
     members = site_at("/members")
     cookie = members.login(alice, "/flask-login/")
 
@@ -140,17 +140,17 @@ def test_the_seventeenth_device_is_refused_with_a_reason(site, alice):
         assert answer.text == f"{alice} is connected from 16 devices already, which is the limit"
         plain = site.http("GET", "/protoo?uuid=16", {"Cookie": cookie})
         assert (plain.status, plain.text) == (403, answer.text)
-        # A device that is there already takes nobody's place.
+        # A connected device may connect again at the limit.
         clients.append(site.connect_with("?uuid=0", Cookie=cookie))
     finally:
         for client in clients:
             client.close()
 
 
-# A plain GET, by which browsers learn why -------------------------------------------
+# A plain GET, which tells browsers the reason ---------------------------------------
 
 
-def test_a_page_view_of_the_endpoint_explains_itself(site, alice):
+def test_a_page_view_of_the_endpoint_gets_an_explanation(site, alice):
     answer = site.http("GET", "/protoo", {"Cookie": site.login(alice)})
 
     assert answer.status == 426
@@ -160,7 +160,7 @@ def test_a_page_view_of_the_endpoint_explains_itself(site, alice):
     assert "proxy_http_version" in answer.text
 
 
-def test_a_plain_get_is_told_why_a_handshake_would_be_refused(site):
+def test_a_plain_get_gets_the_reason_why_a_handshake_would_be_refused(site):
     answer = site.http("GET", "/protoo")
 
     assert (answer.status, answer.text) == (403, "not logged in")
@@ -174,7 +174,7 @@ def test_the_browser_client_is_served_below_the_endpoint(site):
         assert "javascript" in answer.headers.get_content_type()
 
 
-# Whose page it is -------------------------------------------------------------------
+# The origin of the page -------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_the_browser_client_is_served_below_the_endpoint(site):
         ("EXAMPLE.org", "http://example.ORG", 101),
         ("example.org:8000", "http://example.org:8000", 101),
         ("[::1]:8000", "http://[::1]:8000", 101),
-        # A proxy that ends TLS passes the Host on, and plain HTTP.
+        # A proxy that terminates TLS forwards the Host header over plain HTTP.
         ("example.org", "https://example.org", 101),
         ("example.org:8443", "https://example.org:8443", 101),
         ("example.org", "https://example.org:8443", 403),
@@ -220,7 +220,7 @@ def test_only_pages_of_the_site_itself_may_connect(site, alice, host, origin, st
         assert plain.text == answer.text
 
 
-def test_a_page_loaded_over_http_may_not_reach_a_site_with_tls(site_at, alice):
+def test_a_page_loaded_over_http_may_not_connect_to_a_site_with_tls(site_at, alice):
     proxied = site_at("/proxied")
     cookie = proxied.login(alice)
     behind = {"X_Forwarded_Proto": "https", "X_Forwarded_Host": "chat.example"}

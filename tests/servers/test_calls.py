@@ -1,4 +1,4 @@
-"""Calls over real servers: the whole story, and what breaks at the worst moments."""
+"""Calls over real servers: a whole call, and interruptions at the worst moments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def phone(site_at):
 
 
 def call(caller, path, **data):
-    """Call; returns the id of the request and where the call is."""
+    """Start a call; returns the id of the request and the path of the call."""
     id = caller.start("session", path, data)
     answer = caller.receive()
     assert (answer["status"], answer["reason"], answer["id"]) == (100, "connecting", id)
@@ -25,7 +25,7 @@ def call(caller, path, **data):
 
 
 def take_end(client, **data):
-    """Take the ``end`` that must have come, with this data, and accept it."""
+    """Expect an ``end`` request with this data, and accept it."""
     request = client.expect("end")
     assert request["data"] == data
     client.respond(request, 200)
@@ -36,7 +36,7 @@ def calls(site, username):
     return [entry for entry in site.get(f"/journal/{username}") if entry.startswith("call")]
 
 
-def test_a_call_from_the_first_ring_to_the_end(phone, alice, bob):
+def test_a_call_rings_opens_is_held_and_ends(phone, alice, bob):
     with phone.connect(alice) as a, phone.connect(bob, "b1") as b1, phone.connect(bob, "b2") as b2:
         id, path = call(a, f"/users/{bob}", sdp="offer")
         sender = {"username": alice, "uuid": "a1"}
@@ -79,11 +79,11 @@ def test_a_call_from_the_first_ring_to_the_end(phone, alice, bob):
     story = [f"calls {bob}", "call progress None", "call open None", "call close ended"]
     eventually(lambda: calls(phone, alice), story)
     assert calls(phone, bob) == []
-    # What listens has contexts of its own, which are torn down like those of a message.
+    # Listeners have their own contexts, which are torn down like those of a message.
     eventually(lambda: "teardown_request call close" in phone.get(f"/journal/{alice}"), True)
 
 
-def test_a_caller_that_hangs_up_before_the_answer(phone, alice, bob):
+def test_a_caller_that_hangs_up_before_the_answer_cancels_the_call(phone, alice, bob):
     with phone.connect(alice) as a, phone.connect(bob) as b:
         id, path = call(a, f"/users/{bob}")
         b.expect("session")
@@ -93,7 +93,7 @@ def test_a_caller_that_hangs_up_before_the_answer(phone, alice, bob):
     eventually(lambda: calls(phone, alice), [f"calls {bob}", "call close canceled"])
 
 
-def test_nobody_answers(site_at, alice, bob):
+def test_a_call_that_nobody_answers_ends_with_a_timeout(site_at, alice, bob):
     impatient = site_at("/impatient")
     with impatient.connect(alice) as a, impatient.connect(bob) as b:
         id, path = call(a, f"/users/{bob}")
@@ -102,7 +102,7 @@ def test_nobody_answers(site_at, alice, bob):
         take_end(b, sessionPath=path, reason="timeout")
 
 
-def test_a_device_that_comes_online_while_it_rings(phone, alice, bob):
+def test_a_device_that_connects_while_the_call_rings_can_answer_it(phone, alice, bob):
     with phone.connect(alice) as a, phone.connect(bob, "b1") as b1:
         id, path = call(a, f"/users/{bob}")
         b1.expect("session")
@@ -125,7 +125,7 @@ def test_a_party_whose_connection_breaks_keeps_the_call(phone, alice, bob):
             request = raw.read_message()
             raw.break_off()
         with phone.connect(bob) as b:
-            # It has not answered, so it is asked again.
+            # Bob has not answered, so the request is repeated.
             assert b.expect("session") == request
             b.respond(request, 200)
             assert a.receive()["status"] == 200
@@ -138,7 +138,7 @@ def test_a_party_whose_connection_breaks_keeps_the_call(phone, alice, bob):
             take_end(a, sessionPath=path)
 
 
-def test_a_party_that_takes_leave_ends_the_call(phone, alice, bob):
+def test_a_party_that_closes_its_connection_ends_the_call(phone, alice, bob):
     with phone.connect(alice) as a, phone.connect(bob) as b:
         _, path = call(a, f"/users/{bob}")
         b.respond(b.expect("session"), 200)
@@ -148,7 +148,7 @@ def test_a_party_that_takes_leave_ends_the_call(phone, alice, bob):
         assert a.request("get", "/users/sessions")["data"] == {"sessions": []}
 
 
-def test_of_devices_that_answer_at_the_same_moment_one_is_in_the_call(phone, alice, bob):
+def test_of_devices_that_answer_at_the_same_time_only_one_is_in_the_call(phone, alice, bob):
     uuids = ["b1", "b2", "b3", "b4"]
     with phone.connect(alice) as a:
         clients = [phone.connect(bob, uuid) for uuid in uuids]

@@ -1,4 +1,4 @@
-"""Who is told that somebody came or went, and how a connection ends."""
+"""The signals about peers that come and go, and the ways in which a connection ends."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_signals_come_in_order(site, alice):
     )
 
 
-def test_who_comes_back_is_offline_before_being_online_again(site, alice):
+def test_a_peer_that_reconnects_is_offline_before_it_is_online_again(site, alice):
     for _ in range(5):
         site.connect(alice, "a1").close()
     online = [f"protoo-peer-online a1 {alice}", "protoo-user-online"]
@@ -50,7 +50,7 @@ def test_who_comes_back_is_offline_before_being_online_again(site, alice):
 
     found = signals(site.get(f"/journal/{alice}"))
 
-    # One that came back before its end was noticed has taken itself over, without a word.
+    # A device that reconnects before its end is noticed takes over, without any signal.
     assert found == len(found) // 4 * (online + offline)
 
 
@@ -60,7 +60,7 @@ def test_a_peer_is_known_to_be_online_before_its_first_request_is_handled(site, 
         assert f"{alice}/a1" in a.request("get", "/peers")["data"]["peers"]
 
 
-def test_a_client_whose_socket_breaks_is_offline(site, alice):
+def test_a_client_with_a_broken_socket_is_offline(site, alice):
     with site.connect_raw(alice):
         eventually(lambda: site.get(f"/peers?username={alice}"), [f"{alice}/a1"])
     eventually(lambda: site.get(f"/peers?username={alice}"), [])
@@ -70,20 +70,20 @@ def test_a_client_whose_socket_breaks_is_offline(site, alice):
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 3000, 4321])
-def test_a_client_that_closes_gets_its_code_back(site, alice, code):
+def test_the_close_code_of_a_client_is_echoed(site, alice, code):
     with site.connect_raw(alice) as raw:
         raw.send_frame(CLOSE, code.to_bytes(2, "big") + b"bye")
         assert raw.read_close() == (code, "")
     eventually(lambda: site.get(f"/peers?username={alice}"), [])
 
 
-def test_a_client_that_closes_without_a_code_gets_none_back(site, alice):
+def test_a_close_without_a_code_is_answered_without_a_code(site, alice):
     with site.connect_raw(alice) as raw:
         raw.send_frame(CLOSE)
         assert raw.read_frame() == (CLOSE, b"")
 
 
-def test_the_same_device_again_takes_over(site, alice, bob):
+def test_a_second_connection_of_the_same_device_takes_over(site, alice, bob):
     with site.connect(alice, "a1") as old, site.connect(bob) as b:
         with site.connect(alice, "a1") as new:
             assert old.wait_for_close() == (3000, "online elsewhere")
@@ -91,14 +91,14 @@ def test_the_same_device_again_takes_over(site, alice, bob):
             b.start("message", f"/users/{alice}")
             new.respond(new.expect("message"), 200)
             assert b.receive()["status"] == 200
-            # For the site, nobody came or went.
+            # The site gets no signal about it.
             assert signals(new.journal()) == [
                 f"protoo-peer-online a1 {alice}",
                 "protoo-user-online",
             ]
 
 
-def test_a_request_that_is_under_way_moves_to_the_new_connection(site, alice, bob):
+def test_a_request_in_progress_moves_to_the_new_connection(site, alice, bob):
     with site.connect(alice, "a1") as old, site.connect(bob) as b:
         id = b.start("message", f"/users/{alice}", {"text": "hi"})
         first = old.expect("message")
@@ -112,7 +112,7 @@ def test_a_request_that_is_under_way_moves_to_the_new_connection(site, alice, bo
 def test_the_site_disconnects_a_user(site, alice, bob):
     with site.connect(alice, "a1") as a1, site.connect(alice, "a2") as a2, site.connect(bob) as b:
         assert site.post(f"/disconnect/{alice}") == "2"
-        # They are offline at once, not only when their clients agree.
+        # The peers are offline at once, before their clients answer the close.
         assert site.get(f"/peers?username={alice}") == []
         for client in (a1, a2):
             assert client.wait_for_close() == (3001, "authorization revoked")
@@ -127,7 +127,7 @@ def test_the_site_disconnects_a_device(site, alice):
         a2.nothing_came()
 
 
-def test_a_site_that_closes_says_so_and_takes_nobody_in(site_at, alice, bob):
+def test_a_closing_site_tells_its_clients_and_refuses_new_ones(site_at, alice, bob):
     closing = site_at("/closing")
     with closing.connect(alice) as a, closing.connect(bob) as b:
         closing.post("/close")
@@ -161,7 +161,7 @@ def test_a_client_that_answers_pings_stays(site_at, alice):
         assert raw.read_message()["status"] == 200
 
 
-def test_any_sign_of_life_will_do(site_at, alice):
+def test_a_client_that_sends_requests_instead_of_pongs_stays(site_at, alice):
     with site_at("/brisk").connect_raw(alice) as raw:
         for n in range(1, 4):
             assert raw.read_frame() == (PING, b"")

@@ -1,4 +1,4 @@
-"""Flask inside handlers: what it knows there, and that it is put away each time."""
+"""The Flask contexts inside handlers, and their teardown after each message."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def once(mark):
     return [f"teardown_appcontext {mark}", f"teardown_request {mark}"]
 
 
-# What a handler finds ---------------------------------------------------------------
+# The contexts of a handler ----------------------------------------------------------
 
 
 def test_a_handler_finds_the_request_of_the_handshake(site, alice):
@@ -30,7 +30,7 @@ def test_a_handler_finds_the_request_of_the_handshake(site, alice):
             }
 
 
-def test_urls_are_those_of_the_site_below_its_prefix_and_behind_its_proxy(site_at, alice):
+def test_urls_respect_the_prefix_of_the_site_and_its_proxy(site_at, alice):
     proxied = site_at("/proxied")
     headers = {"X_Forwarded_Proto": "https", "X_Forwarded_Host": "chat.example"}
     with proxied.connect(alice, "a1", X_Agent="tests", **headers) as a:
@@ -46,14 +46,14 @@ def test_g_is_fresh_for_every_message(site, alice):
         assert [a.request("get", "/count")["data"]["count"] for _ in range(3)] == [1, 1, 1]
 
 
-def test_what_a_new_connection_brings_is_what_handlers_find(site, alice):
+def test_handlers_see_the_handshake_of_the_latest_connection(site, alice):
     cookie = site.login(alice)
     with site.connect_with("?uuid=a1", Cookie=cookie, X_Agent="old"):
         with site.connect_with("?uuid=a1", Cookie=cookie, X_Agent="new") as a:
             assert a.request("get", "/where")["data"]["agent"] == "new"
 
 
-# What is put away -------------------------------------------------------------------
+# Teardown ---------------------------------------------------------------------------
 
 
 def test_teardown_functions_run_once_after_every_message(server, site, alice):
@@ -68,7 +68,7 @@ def test_teardown_functions_run_once_after_every_message(server, site, alice):
         a.start("get", f"/ask/{alice}")
         a.respond(a.expect("question"), 200)
         a.receive()
-        # The journal is read by a request that waits for its turn.
+        # The request for the journal waits until the requests before it are handled.
         journal = a.journal()
 
     for mark in (
@@ -84,7 +84,7 @@ def test_teardown_functions_run_once_after_every_message(server, site, alice):
     assert "routing_error Deliberate('crash') in get /crash." in journal
 
 
-def test_nothing_is_put_away_while_a_handler_waits(site, alice, bob):
+def test_no_teardown_function_runs_while_a_handler_waits(site, alice, bob):
     with site.connect(alice, "a1") as a1, site.connect(alice, "a2") as a2, site.connect(bob) as b:
         mark = f"get /ask/{bob}"
         a1.start("get", f"/ask/{bob}")
@@ -124,7 +124,7 @@ def test_teardown_functions_run_once_after_each_response(site, alice, bob):
         question = b.expect("question")
         b.respond(question, 180)
         b.respond(question, 200)
-        # A response is handled in the contexts of the peer that it comes from.
+        # A response is handled in the contexts of the peer that sent it.
         assert a.receive()["data"] == {"context": bob}
         b.nothing_came()
         journal = a.journal()
@@ -133,8 +133,8 @@ def test_teardown_functions_run_once_after_each_response(site, alice, bob):
     assert teardowns(journal, "response 200") == once("response 200")
 
 
-def test_teardown_functions_run_after_a_response_was_mishandled(server, site_at, alice, bob):
-    proxied = site_at("/proxied")  # in debug mode, where old releases of Flask keep contexts
+def test_teardown_functions_run_after_on_response_has_failed(server, site_at, alice, bob):
+    proxied = site_at("/proxied")  # in debug mode, in which old releases of Flask keep contexts
     with proxied.connect(alice) as a, proxied.connect(bob) as b:
         assert a.request("get", f"/mishandled-answers/{bob}")["status"] == 200
         b.respond(b.expect("question"), 200)

@@ -1,4 +1,4 @@
-"""A pool with a single connection, which everything that a site does takes in turn."""
+"""A database pool with a single connection, which every step of a site uses in turn."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_idle_peers_hold_no_database_connection(shop, alice):
         peers = [stack.enter_context(connect(shop, alice, n)) for n in range(5)]
         for peer in peers:
             answer = peer.request("get", "/query")
-            # That of the handler itself.
+            # The one connection is in use by the handler itself.
             assert answer["data"] == {"rows": 1, "checked_out": 1}
         eventually(lambda: shop.get("/pool"), "0")
         assert shop.get("/hello") == "1"
@@ -32,7 +32,7 @@ def test_idle_peers_hold_no_database_connection(shop, alice):
         eventually(lambda: shop.get("/pool"), "0")
 
 
-def test_a_handler_that_fails_gives_its_database_connection_back(server, shop, alice):
+def test_a_failing_handler_returns_its_database_connection(server, shop, alice):
     with connect(shop, alice, "a1") as a:
         assert a.request("get", "/crash")["status"] == 500
         server.expect_traceback("Deliberate: with a database connection in hand")
@@ -44,13 +44,13 @@ def test_a_handler_that_fails_gives_its_database_connection_back(server, shop, a
         eventually(lambda: shop.get("/pool"), "0")
 
 
-def test_what_listens_to_signals_gives_its_database_connection_back(shop, alice):
+def test_signal_receivers_return_their_database_connection(shop, alice):
     connect(shop, alice, "a1").close()
     eventually(lambda: shop.get("/pool"), "0")
     assert shop.get("/hello") == "1"
 
 
-def test_a_view_that_disconnects_somebody_keeps_its_own_transaction(shop, alice):
+def test_a_view_that_disconnects_a_user_keeps_its_own_transaction(shop, alice):
     with connect(shop, alice, "a1") as a, connect(shop, alice, "a2"):
         answer = shop.post(f"/disconnect/{alice}")
         assert answer == {"count": 2, "still_ours": True, "g": True}

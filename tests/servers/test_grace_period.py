@@ -1,4 +1,4 @@
-"""Connections that break at the worst moments: nothing is lost, and nothing done twice."""
+"""Connections that break at the worst moments: no request is lost or handled twice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .processes import DEADLINE, WHERE_BLOCKING_IS_FINE
 
 @pytest.fixture
 def patient(site_at):
-    """The site that waits for a minute."""
+    """The site with a grace period of a minute."""
     return site_at("/patient")
 
 
@@ -39,10 +39,10 @@ def wait_until_away(site: Site, username: str) -> None:
     eventually(lambda: signals(site, username)[-1:], ["protoo-peer-disconnect"])
 
 
-# Who is there -----------------------------------------------------------------------
+# Presence ---------------------------------------------------------------------------
 
 
-def test_a_device_that_comes_back_was_never_offline(patient, alice):
+def test_a_device_that_reconnects_was_never_offline(patient, alice):
     with patient.connect_raw(alice) as raw:
         raw.break_off()
     wait_until_away(patient, alice)
@@ -53,7 +53,7 @@ def test_a_device_that_comes_back_was_never_offline(patient, alice):
         eventually(lambda: signals(patient, alice), online + away)
 
 
-def test_a_device_that_does_not_come_back_is_offline_when_its_time_is_up(site_at, alice):
+def test_a_device_that_does_not_reconnect_is_offline_after_the_grace_period(site_at, alice):
     hasty = site_at("/hasty")
     with hasty.connect_raw(alice) as raw:
         raw.break_off()
@@ -73,14 +73,14 @@ def test_a_device_that_does_not_come_back_is_offline_when_its_time_is_up(site_at
     ],
     ids=["1000", "no code", "1001", "4096"],
 )
-def test_only_who_takes_leave_is_offline_at_once(patient, alice, payload, end):
+def test_only_a_normal_close_makes_a_peer_offline_at_once(patient, alice, payload, end):
     with patient.connect_raw(alice) as raw:
         raw.send_frame(CLOSE, payload)
         assert raw.read_frame()[0] == CLOSE
     eventually(lambda: signals(patient, alice)[-1:], [end])
 
 
-def test_who_is_disconnected_by_the_site_while_away_is_offline_at_once(patient, alice):
+def test_an_absent_peer_disconnected_by_the_site_is_offline_at_once(patient, alice):
     with patient.connect_raw(alice) as raw:
         raw.break_off()
     wait_until_away(patient, alice)
@@ -88,10 +88,10 @@ def test_who_is_disconnected_by_the_site_while_away_is_offline_at_once(patient, 
     eventually(lambda: signals(patient, alice)[-1:], ["protoo-user-offline"])
 
 
-# What the client asks ---------------------------------------------------------------
+# Requests of the client -------------------------------------------------------------
 
 
-def test_a_request_whose_response_was_lost_is_answered_again_and_done_once(patient, alice):
+def test_a_request_with_a_lost_response_is_answered_again_but_handled_once(patient, alice):
     with patient.connect_raw(alice) as raw:
         raw.send_request("put", "/deed/a", 7)
         eventually(lambda: deeds(patient, alice), ["did a"])
@@ -99,7 +99,7 @@ def test_a_request_whose_response_was_lost_is_answered_again_and_done_once(patie
     with patient.connect_raw(alice) as raw:
         raw.send_request("put", "/deed/a", 7)
         answer = raw.read_message()
-        # It may have waited as well, if the break was noticed before it was written.
+        # The answer may also have waited, if the break was noticed before it was written.
         assert (answer["id"], answer["reason"], answer["data"]) == (7, "done", {"name": "a"})
         raw.send_request("get", "/echo", 8)
         while raw.read_message()["id"] != 8:
@@ -107,7 +107,7 @@ def test_a_request_whose_response_was_lost_is_answered_again_and_done_once(patie
     assert deeds(patient, alice) == ["did a"]
 
 
-def test_a_request_that_arrived_in_part_is_done_when_it_is_repeated(patient, alice):
+def test_a_request_that_arrived_in_part_is_handled_when_it_is_repeated(patient, alice):
     with patient.connect_raw(alice) as raw:
         raw.send_part_of_request("put", "/deed/a", 7)
         raw.break_off()
@@ -118,7 +118,7 @@ def test_a_request_that_arrived_in_part_is_done_when_it_is_repeated(patient, ali
 
 
 @WHERE_BLOCKING_IS_FINE
-def test_a_request_that_is_being_handled_is_answered_over_the_new_connection(patient, alice, bob):
+def test_a_request_in_progress_is_answered_over_the_new_connection(patient, alice, bob):
     with patient.connect_raw(alice) as raw:
         raw.send_request("get", f"/gate/{alice}/wait", 7)
         assert raw.read_message()["status"] == 100
@@ -133,7 +133,7 @@ def test_a_request_that_is_being_handled_is_answered_over_the_new_connection(pat
 
 
 @WHERE_BLOCKING_IS_FINE
-def test_a_request_that_is_answered_meanwhile_has_its_answer_waiting(patient, alice, bob):
+def test_an_answer_given_during_the_absence_waits_for_the_client(patient, alice, bob):
     with patient.connect_raw(alice) as raw:
         raw.send_request("get", f"/gate/{alice}/wait", 7)
         assert raw.read_message()["status"] == 100
@@ -153,10 +153,10 @@ def b_journal(site: Site, username: str) -> list[str]:
     return entries
 
 
-# What the client is asked -----------------------------------------------------------
+# Requests to the client -------------------------------------------------------------
 
 
-def test_a_message_that_was_not_answered_comes_again_with_its_id(patient, alice, bob):
+def test_an_unanswered_message_is_repeated_with_the_same_id(patient, alice, bob):
     with patient.connect(alice) as a:
         with patient.connect_raw(bob) as raw:
             id = a.start("message", f"/users/{bob}", {"text": "hi"})
@@ -172,7 +172,7 @@ def test_a_message_that_was_not_answered_comes_again_with_its_id(patient, alice,
             b.nothing_came()
 
 
-def test_what_is_sent_to_a_device_that_is_away_waits_in_order(patient, alice, bob):
+def test_messages_to_an_absent_device_wait_in_order(patient, alice, bob):
     with patient.connect(alice) as a:
         with patient.connect_raw(bob) as raw:
             raw.break_off()
@@ -193,7 +193,7 @@ def test_what_is_sent_to_a_device_that_is_away_waits_in_order(patient, alice, bo
             b.nothing_came()
 
 
-def test_a_connection_that_takes_over_before_the_end_of_the_old_one_is_noticed(patient, alice, bob):
+def test_a_new_connection_takes_over_before_the_end_of_the_old_is_noticed(patient, alice, bob):
     with patient.connect(alice) as a, patient.connect_raw(bob) as silent:
         id = a.start("message", f"/users/{bob}")
         silent.read_message()
@@ -204,19 +204,19 @@ def test_a_connection_that_takes_over_before_the_end_of_the_old_one_is_noticed(p
     assert "protoo-peer-disconnect" not in signals(patient, alice)
 
 
-# All of it at once ------------------------------------------------------------------
+# Many breaks at random moments ------------------------------------------------------
 
 
 class Survivor:
-    """A client as docs/wire-protocol.md wants it, whose connection breaks now and then."""
+    """A client that follows docs/wire-protocol.md, with a connection that breaks at random."""
 
     def __init__(self, site: Site, username: str, dice: random.Random) -> None:
         self._site, self._username, self._dice = site, username, dice
         self._raw: RawClient | None = None
-        #: id of a request -> how to send it, until its answer is there.
+        #: {id of an unanswered request: (method, path)}
         self.waiting: dict[int, tuple[str, str]] = {}
         self.answers: dict[int, list[dict[str, Any]]] = {}
-        #: id of a request of the server -> what was answered.
+        #: {id of a request of the server: the answer to it}
         self.seen: dict[int, bytes] = {}
         self.acted: list[Any] = []
         self._last: Any = None
@@ -239,7 +239,7 @@ class Survivor:
             self.break_off()
 
     def read(self) -> None:
-        """Take one message; the connection may break before or after the answer to it."""
+        """Read one message; the connection may break before or after the answer to it."""
         assert self._raw is not None
         opcode, payload = self._raw.read_frame()
         if opcode == PING:
@@ -252,7 +252,7 @@ class Survivor:
             self._act(message)
 
     def serve_until(self, name: str) -> None:
-        """Take messages until there is one of this name, after which nothing breaks."""
+        """Read messages until the one with this name; that one never breaks the connection."""
         self._last = name
         while name not in self.acted:
             self.read()
@@ -283,7 +283,7 @@ class Survivor:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_however_often_the_connection_breaks_each_request_is_done_once(patient, alice, seed):
+def test_each_request_is_handled_once_with_any_number_of_breaks(patient, alice, seed):
     survivor = Survivor(patient, alice, random.Random(seed))
     survivor.connect()
     for id in range(1, 41):
@@ -300,7 +300,7 @@ def test_however_often_the_connection_breaks_each_request_is_done_once(patient, 
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_however_often_it_breaks_each_message_is_acted_upon_and_answered_once(
+def test_each_message_is_handled_and_answered_once_with_any_number_of_breaks(
     patient, alice, bob, seed
 ):
     survivor = Survivor(patient, bob, random.Random(seed))

@@ -1,4 +1,4 @@
-"""A site beside other things: other sites, other WebSockets, limits of its server."""
+"""A site beside other sites and other WebSockets, and in special servers."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_sites_that_share_a_protoo_share_its_handlers_and_nothing_else(site_at, 
 
 
 @WHERE_BLOCKING_IS_FINE
-def test_flask_sock_works_beside_it(server, site, alice):
-    # With Werkzeug 2.0, at the end of a connection of flask-sock.
+def test_flask_sock_works_in_the_same_site(server, site, alice):
+    # Werkzeug 2.0 logs this at the end of a flask-sock connection.
     server.allow_traceback(r"write\(\) before start_response")
     # Under pywsgi, flask-sock leaves the end of the TCP connection to the client.
     echo = connect(f"ws://{site.host}/echo", close_timeout=0.1, **NO_PROXY)
@@ -69,7 +69,7 @@ def test_an_ordinary_page_can_be_fetched_over_a_kept_connection(site, alice):
         a.nothing_came()
 
 
-# In the hands of the site ----------------------------------------------------------
+# Responses changed by the site -----------------------------------------------------
 
 
 def test_a_refreshed_session_reaches_the_client_in_the_handshake(site, alice):
@@ -80,12 +80,12 @@ def test_a_refreshed_session_reaches_the_client_in_the_handshake(site, alice):
     (cookie,) = answer.headers.get_all("Set-Cookie")
     assert cookie.startswith("session=")
     assert "Expires=" in cookie
-    # The cookie that was set is one to come in with.
+    # The new cookie is valid for a handshake.
     assert site.knock(Cookie=cookie.split(";")[0]).status == 101
     assert "Set-Cookie" not in site.knock(Cookie=site.login(alice)).headers
 
 
-def test_a_site_in_debug_mode_with_its_hands_in_every_response(site_at, alice):
+def test_a_site_in_debug_mode_can_change_every_response(site_at, alice):
     proxied = site_at("/proxied")
     cookie = proxied.login(alice)
 
@@ -101,7 +101,7 @@ def test_a_site_in_debug_mode_with_its_hands_in_every_response(site_at, alice):
         assert a.request("get", "/echo", {"n": 1})["data"] == {"n": 1}
 
 
-# In servers of special kinds -------------------------------------------------------
+# In special servers ----------------------------------------------------------------
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_idle_clients_do_not_use_up_the_connections_of_gunicorn(start_gunicorn):
     assert server.complaints() == []
 
 
-def test_gunicorns_other_gevent_worker_will_do(start_gunicorn):
+def test_gunicorns_other_gevent_worker_works(start_gunicorn):
     server = start_gunicorn("-k", "gevent_pywsgi", "--bind", "127.0.0.1:0")
     site = Site(server.port)
     assert site.knock().status == 403
@@ -138,7 +138,7 @@ def test_gunicorns_other_gevent_worker_will_do(start_gunicorn):
     assert server.complaints() == []
 
 
-def test_the_development_server_with_its_debugger_will_do(tmp_path):
+def test_the_development_server_with_its_debugger_works(tmp_path):
     command = ["-m", "flask", "run", "--port", "0", "--debugger", "--no-reload"]
     environ = {"FLASK_DEBUG": "1", sites.DATABASE: str(tmp_path / "database")}
     server = start("flask-run", command, stop_signal=signal.SIGINT, **environ)
@@ -156,7 +156,7 @@ def test_the_development_server_with_its_debugger_will_do(tmp_path):
     assert server.complaints() == []
 
 
-def test_a_unix_socket_behind_a_proxy_will_do(start_gunicorn, tmp_path):
+def test_a_unix_socket_behind_a_proxy_works(start_gunicorn, tmp_path):
     path = str(tmp_path / "socket")
     server = start_gunicorn("-k", "gevent", "--bind", f"unix:{path}")
     with socket.socket(socket.AF_UNIX) as sock:
@@ -173,7 +173,7 @@ def test_a_unix_socket_behind_a_proxy_will_do(start_gunicorn, tmp_path):
     assert server.complaints() == []
 
 
-def test_gunicorns_threads_will_do(start_gunicorn):
+def test_gunicorns_threaded_worker_works(start_gunicorn):
     server = start_gunicorn("-k", "gthread", "--threads", "8", "--bind", "127.0.0.1:0")
     site = Site(server.port)
     assert site.knock().status == 403
@@ -185,7 +185,7 @@ def test_gunicorns_threads_will_do(start_gunicorn):
     assert server.complaints() == []
 
 
-def test_a_server_that_does_one_thing_at_a_time_is_refused(start_gunicorn):
+def test_a_server_that_handles_one_request_at_a_time_is_refused(start_gunicorn):
     server = start_gunicorn("-k", "sync", "--bind", "127.0.0.1:0")
     site = Site(server.port)
 

@@ -1,4 +1,4 @@
-"""Sites that ask again and again whether their peers may stay."""
+"""Sites that regularly check whether their peers may stay."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def club(site_at):
 
 
 def authorizations(site, username):
-    """Return how often the authorizer has let a user in, or stay."""
+    """Return how often the authorizer has accepted a user."""
     return site.get(f"/journal/{username}").count("authorized")
 
 
 @pytest.mark.parametrize("how", ["ban", "suspend"])
-def test_a_member_who_is_banned_is_disconnected_and_the_others_stay(club, alice, bob, how):
+def test_a_banned_member_is_disconnected_and_the_others_stay(club, alice, bob, how):
     cookies = {name: club.login(name, "/flask-login/") for name in (alice, bob)}
     with connect(club, cookies[alice], "a1") as a, connect(club, cookies[bob], "b1") as b:
         for name in (alice, bob):
@@ -39,7 +39,7 @@ def test_a_member_who_is_banned_is_disconnected_and_the_others_stay(club, alice,
     assert club.knock(Cookie=cookies[alice]).status == 401
 
 
-def test_to_log_out_in_one_tab_ends_the_others(club, alice, bob):
+def test_a_logout_in_one_tab_ends_the_connections_of_all_tabs(club, alice, bob):
     cookies = {name: club.login(name, "/flask-login/") for name in (alice, bob)}
     with connect(club, cookies[alice], "a1") as a1, connect(club, cookies[alice], "a2") as a2:
         with connect(club, cookies[bob], "b1") as b:
@@ -48,7 +48,7 @@ def test_to_log_out_in_one_tab_ends_the_others(club, alice, bob):
             b.nothing_came()
 
 
-def test_a_session_that_is_destroyed_on_the_server_ends_its_connections(site_at, alice, bob):
+def test_destroying_a_session_on_the_server_ends_its_connections(site_at, alice, bob):
     library = site_at("/library")
     # Alice has logged in twice: at home, and at work.
     home, work, cookie = library.login(alice), library.login(alice), library.login(bob)

@@ -1,4 +1,4 @@
-"""Rooms on real servers: three members, from the first who comes to the last who goes."""
+"""Rooms on real servers, with three members that join, talk and leave."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def expect_notification(client: Client, method: str, **data: Any) -> None:
     assert message["data"] == data
 
 
-def test_three_meet_talk_and_part(meeting, alice, bob, carol):
+def test_three_members_join_talk_and_leave(meeting, alice, bob, carol):
     path = f"/chat/rooms/of-{alice}"
     with meeting.connect(alice) as a, meeting.connect(bob) as b:
         assert join(a, path) == []
@@ -59,7 +59,7 @@ def test_three_meet_talk_and_part(meeting, alice, bob, carol):
                 assert message["sender"] == address(carol)
                 assert message["data"] == {"text": "hello", "sessionPath": path}
 
-            # A mesh: each offers to those who were in before.
+            # A mesh: each new member makes an offer to the earlier ones.
             id = c.start("private", path, {"peer": address(bob), "offer": "o"})
             offer = b.expect("private")
             assert (offer["sender"], offer["data"]["offer"]) == (address(carol), "o")
@@ -80,7 +80,7 @@ def test_three_meet_talk_and_part(meeting, alice, bob, carol):
             assert end["data"] == {"reason": "be polite", "sessionPath": path}
             b.respond(end, 200)
             assert b.request("message", path)["status"] == 403
-        # Carol has gone, without a word to the room.
+        # Carol has disconnected, without leaving the room first.
         expect_notification(a, "leave", peer=address(carol), sessionPath=path)
         assert a.request("end", path)["status"] == 200
         assert a.request("message", path)["status"] == 404
@@ -92,7 +92,7 @@ def test_three_meet_talk_and_part(meeting, alice, bob, carol):
     eventually(lambda: books(meeting, alice), expected)
 
 
-def test_who_reloads_the_page_stays_in(meeting, alice, bob):
+def test_a_member_that_reloads_the_page_stays_in_the_room(meeting, alice, bob):
     path = f"/chat/rooms/of-{alice}"
     with meeting.connect(alice) as a:
         join(a, path)
@@ -108,7 +108,7 @@ def test_who_reloads_the_page_stays_in(meeting, alice, bob):
         expect_notification(a, "leave", peer=address(bob), sessionPath=path)
 
 
-def test_whom_the_site_refuses_is_not_in(meeting, alice):
+def test_a_peer_refused_by_the_site_is_not_in_the_room(meeting, alice):
     path = f"/chat/rooms/of-{alice}"
     with meeting.connect(alice) as a, meeting.connect(f"stranger-{alice}") as stranger:
         join(a, path)
@@ -118,7 +118,7 @@ def test_whom_the_site_refuses_is_not_in(meeting, alice):
         a.nothing_came()
 
 
-def test_a_client_is_told_of_ice_servers(meeting, alice):
+def test_a_client_gets_the_ice_servers(meeting, alice):
     with meeting.connect(alice) as a:
         data = a.request("get", "/ice")["data"]
     [server] = data["iceServers"]

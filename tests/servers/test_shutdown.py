@@ -1,4 +1,4 @@
-"""How a server that is asked to end takes leave of its clients."""
+"""A server that is asked to end tells its clients."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .processes import KINDS, start_server
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_clients_are_told_and_the_server_ends_soon(kind, tmp_path):
+def test_a_server_tells_its_clients_and_ends_soon(kind, tmp_path):
     server = start_server(kind, **{sites.DATABASE: str(tmp_path / "database")})
     try:
         site = Site(server.port)
         with site.connect("alice") as a, site.connect("alice", "a2") as a2:
             with site.connect_raw("bob") as raw:
-                # One that is in the middle of something has to be told as well.
+                # A client with a request in progress must be told as well.
                 a2.start("get", "/ask/bob")
                 assert raw.read_message()["method"] == "question"
                 started = time.monotonic()

@@ -1,4 +1,4 @@
-"""Clients that read slowly, with receive buffers that hold next to nothing."""
+"""Clients that read slowly, with very small receive buffers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import json
 from .clients import CLOSE, TEXT, eventually
 
 
-def test_a_slow_reader_receives_an_intact_stream_and_delays_nobody(site, alice, bob):
+def test_a_slow_reader_gets_an_intact_stream_and_does_not_delay_others(site, alice, bob):
     size = 60_000
     with site.connect_raw(alice, receive_buffer=4096) as slow, site.connect(bob) as b:
         count = int(site.post(f"/push/{alice}?size={size}&more=8"))
         assert int(site.get(f"/outbox/{alice}")) > 7 * size
         b.nothing_came()
-        # An answer finds its place behind what waits.
+        # An answer is queued behind the waiting notifications.
         slow.send_request("get", "/echo", 7, n=7)
         b.nothing_came()
 
@@ -25,7 +25,7 @@ def test_a_slow_reader_receives_an_intact_stream_and_delays_nobody(site, alice, 
         eventually(lambda: site.get(f"/outbox/{alice}"), "0")
 
 
-def test_a_client_that_does_not_read_at_all_is_cut_off(site_at, alice, bob):
+def test_a_client_that_does_not_read_is_disconnected(site_at, alice, bob):
     narrow = site_at("/narrow")
     size = 20_000
     with narrow.connect_raw(alice, receive_buffer=4096) as slow, narrow.connect(bob) as b:
@@ -33,7 +33,7 @@ def test_a_client_that_does_not_read_at_all_is_cut_off(site_at, alice, bob):
         eventually(lambda: narrow.get(f"/peers?username={alice}"), [])
         b.nothing_came()
 
-        # What had begun to be sent is intact, what waited is not sent, and it says why.
+        # Messages sent in part are complete. Waiting ones are dropped. The close has the reason.
         seen = 0
         opcode, payload = slow.read_frame()
         while opcode == TEXT:

@@ -16,7 +16,7 @@ from .clients import (
 )
 from .processes import WHERE_BLOCKING_IS_FINE
 
-# From peer to peer ------------------------------------------------------------------
+# Between peers ----------------------------------------------------------------------
 
 
 def test_two_users_send_each_other_messages(site, alice, bob):
@@ -35,7 +35,7 @@ def test_two_users_send_each_other_messages(site, alice, bob):
             }
 
 
-def test_a_message_says_whom_it_is_from_and_has_an_id_of_its_own(site, alice, bob):
+def test_a_relayed_message_has_its_sender_and_a_new_id(site, alice, bob):
     with site.connect(alice, "a1") as a, site.connect(bob, "b1") as b:
         id = a.start("message", f"/users/{bob}")
         message = b.expect("message")
@@ -47,7 +47,7 @@ def test_a_message_says_whom_it_is_from_and_has_an_id_of_its_own(site, alice, bo
     assert message["id"] != id
 
 
-def test_a_client_cannot_send_in_the_name_of_another(site, alice, bob):
+def test_a_client_cannot_forge_the_sender(site, alice, bob):
     with site.connect(alice, "a1") as a, site.connect(bob, "b1") as b:
         forged = {"username": "root", "uuid": "r1"}
         path = f"/users/{bob}"
@@ -59,7 +59,7 @@ def test_a_client_cannot_send_in_the_name_of_another(site, alice, bob):
         assert a.receive()["id"] == 1
 
 
-def test_provisional_and_final_responses_are_relayed_as_they_are(site, alice, bob):
+def test_provisional_and_final_responses_are_relayed_unchanged(site, alice, bob):
     with site.connect(alice) as a, site.connect(bob) as b:
         id = a.start("message", f"/users/{bob}")
         message = b.expect("message")
@@ -67,13 +67,13 @@ def test_provisional_and_final_responses_are_relayed_as_they_are(site, alice, bo
             b.respond(message, status, reason, n=status)
             answer = {"status": status, "reason": reason, "id": id, "data": {"n": status}}
             assert a.receive() == answer
-        # What comes after the final response is for nobody.
+        # A response after the final one is dropped.
         b.respond(message, 200, "too late")
         b.nothing_came()
         a.nothing_came()
 
 
-def test_text_of_any_script_arrives_unharmed(site, alice, bob):
+def test_text_of_any_script_is_relayed_unchanged(site, alice, bob):
     text = 'Grüße, 你好, مرحبا, 🧣, "quotes", \\ and \u0000\u2028'
     with site.connect(alice) as a, site.connect(bob) as b:
         a.start("message", f"/users/{bob}", {"text": text})
@@ -93,7 +93,7 @@ def test_a_message_to_a_user_goes_to_every_device(site, alice, bob):
         assert b2.expect("message")["data"] == {"text": "hi"}
 
 
-def test_a_message_to_a_device_goes_to_no_other(site, alice, bob):
+def test_a_message_to_a_device_goes_only_to_that_device(site, alice, bob):
     with site.connect(alice) as a, site.connect(bob, "b1") as b1, site.connect(bob, "b2") as b2:
         a.start("message", f"/users/{bob}/b2")
         b2.respond(b2.expect("message"), 200)
@@ -101,23 +101,23 @@ def test_a_message_to_a_device_goes_to_no_other(site, alice, bob):
         b1.nothing_came()
 
 
-def test_a_message_to_ones_own_name_skips_the_sending_device(site, alice):
+def test_a_message_to_the_senders_own_name_skips_the_sending_device(site, alice):
     with site.connect(alice, "a1") as a1, site.connect(alice, "a2") as a2:
         id = a1.start("message", f"/users/{alice}", {"text": "note"})
         a2.respond(a2.expect("message"), 202, "noted")
         assert a1.receive()["id"] == id
-        # To its own uuid it may.
+        # A message to its own uuid is allowed.
         a1.start("message", f"/users/{alice}/a1")
         assert a1.expect("message")["sender"] == {"username": alice, "uuid": "a1"}
 
 
-def test_a_message_to_ones_only_device_finds_nobody(site, alice):
+def test_a_message_to_the_senders_own_name_without_other_devices_is_a_404(site, alice):
     with site.connect(alice) as a:
         answer = a.request("message", f"/users/{alice}")
         assert (answer["status"], answer["reason"]) == (404, "peer not found")
 
 
-def test_notifications_are_passed_on_and_never_answered(site, alice, bob):
+def test_notifications_are_relayed_and_never_answered(site, alice, bob):
     with site.connect(alice, "a1") as a, site.connect(bob) as b:
         a.notify("message", f"/users/{bob}", {"typing": True})
         assert b.expect("message") == {
@@ -132,19 +132,19 @@ def test_notifications_are_passed_on_and_never_answered(site, alice, bob):
 
 
 @pytest.mark.parametrize("path", ["/users/nobody-at-all", "/users/nobody-at-all/n1"])
-def test_nobody_there_is_a_404(site, alice, path):
+def test_a_message_to_an_absent_peer_is_a_404(site, alice, path):
     with site.connect(alice) as a:
         answer = a.request("message", path)
         assert (answer["status"], answer["reason"]) == (404, "peer not found")
 
 
-def test_a_site_may_keep_the_message_of_a_user_who_is_away(site, alice):
+def test_a_site_may_store_a_message_to_an_offline_user(site, alice):
     with site.connect(alice) as a:
         answer = a.request("message", "/users/away-today")
         assert (answer["status"], answer["reason"]) == (202, "stored")
 
 
-def test_who_leaves_without_answering_has_answered_410(site, alice, bob):
+def test_a_peer_that_leaves_without_answering_counts_as_410(site, alice, bob):
     with site.connect(alice) as a, site.connect(bob) as b:
         a.start("message", f"/users/{bob}")
         b.expect("message")
@@ -166,7 +166,7 @@ def test_who_leaves_without_answering_has_answered_410(site, alice, bob):
         ("get", "/reject", 486, "busy here"),
     ],
 )
-def test_a_request_is_answered_whatever_happens(site, alice, method, path, status, reason):
+def test_every_request_is_answered(site, alice, method, path, status, reason):
     with site.connect(alice) as a:
         assert a.request(method, path) == {
             "status": status,
@@ -176,7 +176,7 @@ def test_a_request_is_answered_whatever_happens(site, alice, method, path, statu
         }
 
 
-def test_a_handler_that_fails_is_a_500_that_says_nothing_about_it(server, site, alice):
+def test_a_failing_handler_is_a_500_without_the_cause(server, site, alice):
     with site.connect(alice) as a:
         answer = a.request("get", "/crash")
         assert (answer["status"], answer["reason"]) == (500, "internal server error")
@@ -190,7 +190,7 @@ def test_a_handler_may_ask_another_peer_and_wait(site, alice, bob):
         question = b.expect("question")
         assert question["data"] == {"n": 1}
         assert "sender" not in question
-        # Who waits delays nobody else.
+        # A waiting handler does not delay other peers.
         b.nothing_came()
         b.respond(question, 100)
         b.respond(question, 603, "decline", n=2)
@@ -202,7 +202,7 @@ def test_a_handler_may_ask_another_peer_and_wait(site, alice, bob):
         }
 
 
-def test_a_handler_may_ask_the_very_peer_that_it_answers(site, alice):
+def test_a_handler_may_ask_the_same_peer_that_it_answers(site, alice):
     with site.connect(alice) as a:
         id = a.start("get", f"/ask/{alice}")
         a.respond(a.expect("question"), 200, "me")
@@ -219,7 +219,7 @@ def test_a_handler_sees_every_response(site, alice):
         assert a.receive()["data"] == {"statuses": [100, 180, 200]}
 
 
-def test_a_peer_that_does_not_answer_in_time_has_answered_408(site, alice):
+def test_a_peer_that_does_not_answer_in_time_counts_as_408(site, alice):
     with site.connect(alice) as a:
         a.start("get", f"/ask/{alice}", {"timeout": 0.05})
         a.expect("question")
@@ -227,7 +227,7 @@ def test_a_peer_that_does_not_answer_in_time_has_answered_408(site, alice):
         assert (answer["status"], answer["data"]) == (408, {"is_local": True})
 
 
-def test_requests_are_handled_in_order_though_the_first_one_blocks(site, alice):
+def test_requests_are_handled_in_order_even_if_the_first_one_blocks(site, alice):
     with site.connect(alice) as a:
         ids = [a.start("get", f"/ask/{alice}"), a.start("get", "/echo"), a.start("get", "/no")]
         question = a.expect("question")
@@ -243,7 +243,7 @@ def test_hundreds_of_requests_at_once_are_answered_in_order(site, alice):
         assert [answer["data"]["n"] for answer in answers] == list(range(300))
 
 
-def test_a_site_may_prefer_speed_to_order(site_at, alice):
+def test_a_site_may_handle_requests_of_a_peer_in_parallel(site_at, alice):
     with site_at("/parallel").connect(alice) as a:
         asking = a.start("get", f"/ask/{alice}")
         question = a.expect("question")
@@ -264,7 +264,7 @@ def test_a_blocking_call_of_the_standard_library_blocks_one_connection(site, ali
         assert (answer["id"], answer["status"]) == (id, 200)
 
 
-def test_an_id_may_be_used_again_once_it_has_been_answered(site, alice):
+def test_an_id_may_be_used_again_after_its_answer(site, alice):
     with site.connect(alice) as a:
         echo = {"method": "get", "path": "/echo", "id": 2**53 - 1}
         for _ in range(2):
@@ -272,7 +272,7 @@ def test_an_id_may_be_used_again_once_it_has_been_answered(site, alice):
             assert a.receive()["status"] == 200
 
 
-# What is not protoo -----------------------------------------------------------------
+# Invalid messages -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_an_id_may_be_used_again_once_it_has_been_answered(site, alice):
         (b"binary", 0, "binary messages have no meaning here"),
     ],
 )
-def test_bad_input_never_vanishes(site, alice, payload, id, reason):
+def test_bad_input_is_always_answered(site, alice, payload, id, reason):
     with site.connect(alice) as a:
         a.connection.send(payload)
         answer = a.receive()
@@ -320,7 +320,7 @@ def test_data_may_be_null(site, alice):
         assert a.receive()["data"] == {}
 
 
-def test_an_id_that_is_in_progress_may_not_be_used_again(site, alice):
+def test_an_id_in_progress_may_not_be_used_again(site, alice):
     with site.connect(alice) as a:
         asking = a.start("get", f"/ask/{alice}")
         question = a.expect("question")
@@ -332,7 +332,7 @@ def test_an_id_that_is_in_progress_may_not_be_used_again(site, alice):
         assert a.receive()["status"] == 200
 
 
-def test_responses_to_nothing_are_ignored(site, alice):
+def test_responses_without_a_request_are_ignored(site, alice):
     with site.connect(alice) as a:
         for n in range(30):
             a.send({"status": 200, "id": n + 1})
@@ -370,7 +370,7 @@ def test_a_message_over_the_limit_ends_the_connection(site_at, alice):
 
 
 @pytest.mark.parametrize("size", [1000, 1001])
-def test_the_limit_is_for_all_fragments_together(site_at, alice, size):
+def test_the_limit_applies_to_all_fragments_together(site_at, alice, size):
     message = padded(size)
     with site_at("/brisk").connect_raw(alice) as raw:
         raw.send_frame(TEXT, message[:400], first=0)
@@ -418,7 +418,7 @@ def test_a_broken_frame_ends_the_connection(site, alice, opcode, payload, first,
         assert raw.read_close()[0] == code
 
 
-def test_messages_are_compressed_where_both_sides_want_that(site, site_at, alice, bob):
+def test_messages_are_compressed_if_both_sides_support_it(site, site_at, alice, bob):
     text = 500 * "all work and no play "
     squeezed = site_at("/squeezed")
     cookie = squeezed.login(alice)
@@ -434,7 +434,7 @@ def test_messages_are_compressed_where_both_sides_want_that(site, site_at, alice
         assert "Sec-WebSocket-Extensions" not in a.connection.response.headers
 
 
-def test_replies_do_not_wait_for_more(site, alice):
-    # Nagle's algorithm would keep each reply back until the one before is acknowledged.
+def test_replies_are_not_delayed_by_the_socket(site, alice):
+    # Nagle's algorithm would hold back each reply until the previous one is acknowledged.
     with site.connect(alice) as a:
         assert a.request("get", "/no-delay")["data"] == {"no_delay": True}

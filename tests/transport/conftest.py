@@ -1,4 +1,4 @@
-"""A site in each of both worlds; a test that leaves anything behind fails."""
+"""A site in each of the worlds; a test that leaves anything behind fails."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
+from protoo_flask.transport.outbox import Outbox
+
+from .fake_channel import FakeChannel, make_outbox
 from .worlds import WORLDS, Site, count_fds
 
 
@@ -31,7 +34,7 @@ def make_site(world: Any) -> Iterator[Callable[..., Site]]:
         for site in sites:
             site.close()
     for site in sites:
-        assert site.application.registry.find() == []
+        assert site.application.directory.find() == []
         assert {client.connection.state for client in site.clients} <= {"closed"}
     if fds is not None:
         assert count_fds() == fds
@@ -40,3 +43,13 @@ def make_site(world: Any) -> Iterator[Callable[..., Site]]:
 @pytest.fixture
 def site(make_site: Callable[..., Site]) -> Site:
     return make_site()
+
+
+@pytest.fixture
+def channel() -> FakeChannel:
+    return FakeChannel()
+
+
+@pytest.fixture
+def outbox(channel: FakeChannel) -> Outbox:
+    return make_outbox(channel)

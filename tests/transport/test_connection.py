@@ -15,13 +15,13 @@ import gevent
 import gevent.socket
 import pytest
 
-from protoo_flask.core import backlog
+from protoo_flask.core import inbox
 from protoo_flask.core.inbox import Inbox
 from protoo_flask.core.peers.peer import Peer
 from protoo_flask.core.request import Request
 from protoo_flask.transport import connection as connection_module
 from protoo_flask.transport.connection import Connection
-from protoo_flask.transport.greenlets.write_batching import MAX_HELD
+from protoo_flask.transport.greenlets.fast_write_batching import MAX_CORKED
 
 from .wire import (
     BINARY,
@@ -109,7 +109,7 @@ def test_a_request_is_answered(site):
 
 
 def test_the_handshake_comes_first_even_if_the_site_sends_at_once(site):
-    site.host.on_event.append(
+    site.framework.on_event.append(
         lambda event: event.name == "peer_online" and event.subject.notify("welcome")
     )
     client = site.connect()
@@ -252,7 +252,7 @@ def test_two_requests_are_handled_at_once_when_the_site_says_so(make_site):
 
 
 def test_a_full_backlog_stops_reading_and_all_is_answered_in_the_end(site, gate, monkeypatch):
-    monkeypatch.setattr(backlog, "MAX_BACKLOG", 20_000)
+    monkeypatch.setattr(inbox, "MAX_BACKLOG", 20_000)
     client = site.connect()
     client.send_request("wait")
     gate.wait()
@@ -260,13 +260,13 @@ def test_a_full_backlog_stops_reading_and_all_is_answered_in_the_end(site, gate,
     client.send_bytes(frame(PING))
     client.hear_nothing(MOMENT)
     # One read may go beyond the limit.
-    assert 20_000 < client.connection._backlog.size < 20_000 + 2 * 16 * 1024
+    assert 20_000 < client.connection._inbox.waiting < 20_000 + 2 * 16 * 1024
     gate.open()
     received = [client.receive() for _ in range(100)]
     assert received.count(Frame(PONG, b"")) == 1
     answered = [json.loads(one.payload)["id"] for one in received if one.opcode == TEXT]
     assert answered == list(range(1, 100))
-    assert client.connection._backlog.size == 0
+    assert client.connection._inbox.waiting == 0
 
 
 @only_greenlets  # threads are not kept from reading by what others compute
@@ -309,16 +309,16 @@ def test_decrypted_bytes_wait_for_room_in_the_backlog_without_keeping_the_hub_bu
     make_site, monkeypatch
 ):
     site = make_site()
-    monkeypatch.setattr(backlog, "MAX_BACKLOG", 10)
+    monkeypatch.setattr(inbox, "MAX_BACKLOG", 10)
     gate = Gate(site)
     site.router.method("wait", gate)
     client = site.connect()
     # As if TLS had decrypted more than has been read.
     channel = client.connection._channel
-    channel.may_hold_more, channel.holds_more = True, lambda: True
+    channel.buffers_input, channel.has_buffered_input = True, lambda: True
     client.send(request(1, "wait"), request(2))
     gate.wait()
-    while not client.connection._paused:
+    while not client.connection._is_paused:
         gevent.sleep(0)
     spawned: list[Any] = []
     monkeypatch.setattr(site.world.loop, "spawn", lambda *args: spawned.append(args))
@@ -326,13 +326,13 @@ def test_decrypted_bytes_wait_for_room_in_the_backlog_without_keeping_the_hub_bu
         gevent.sleep(0)
     monkeypatch.undo()
     assert spawned == []
-    channel.may_hold_more = False
+    channel.buffers_input = False
     gate.open()
     assert [answer["id"] for answer in client.take_many(2)] == [1, 2]
 
 
 def test_a_client_slowed_down_by_a_full_backlog_is_not_timed_out(make_site, monkeypatch):
-    monkeypatch.setattr(backlog, "MAX_BACKLOG", 10)
+    monkeypatch.setattr(inbox, "MAX_BACKLOG", 10)
     site = make_site(ping_interval=0.1)
     gate = Gate(site)
     site.router.method("wait", gate)
@@ -382,13 +382,13 @@ def test_a_slow_reader_gets_an_intact_stream_and_delays_nobody(site):
     assert handled.wait(PATIENCE)
     bob = site.connect("bob")
     assert bob.request("put")["status"] == 404
-    assert alice.connection._outbox.size > 500_000
+    assert alice.connection.outbox.size > 500_000
     for n in range(30):
         message = alice.take()
         assert (message["data"]["n"], len(message["data"]["text"])) == (n, 30_000)
     assert alice.take()["status"] == 200
     assert alice.request("put")["status"] == 404
-    assert alice.connection._outbox.size == 0
+    assert alice.connection.outbox.size == 0
 
 
 def test_one_message_may_be_larger_than_the_outbox(site):
@@ -403,13 +403,13 @@ def test_overflow_closes_with_1008_after_an_intact_stream(site):
     site.router.get(send_many)
     client = site.connect(max_outbox=600_000, buffers=8192)
     offline = site.world.loop.event()
-    site.host.on_event.append(lambda event: event.name == "peer_offline" and offline.set())
+    site.framework.on_event.append(lambda event: event.name == "peer_offline" and offline.set())
     client.send_request("get", count=100, size=20_000)
     assert offline.wait(PATIENCE)
     assert site.peer() is None
     # What waits is forgotten, but for the rest of what was being written.
     with client.connection._lock:
-        assert client.connection._outbox.size < 300_000
+        assert client.connection.outbox.size < 300_000
     seen = []
     while True:
         received = client.receive()
@@ -792,7 +792,7 @@ def stall(site: Any, **settings: Any) -> Any:
     """Connect a client that does not read, and send it :data:`WAITING`."""
     client = site.connect(buffers=8192, **{"max_outbox": 4_000_000, **settings})
     for payload in WAITING:
-        assert client.connection.send(payload)
+        assert client.connection.outbox.send_text(payload)
     return client
 
 
@@ -851,12 +851,12 @@ def test_a_connection_that_drops_leaves_what_waits(site, how):
 def test_what_is_sent_when_the_client_has_vanished_is_left(site):
     client = site.connect()
     taken = []
-    assert client.connection.send(b'"first"')
+    assert client.connection.outbox.send_text(b'"first"')
     assert client.receive() == Frame(TEXT, b'"first"')
     client.reset()
     for payload in (b'"second"', b'"third"'):
         # A thread may see the end before; then the message is not taken.
-        if client.connection.send(payload):
+        if client.connection.outbox.send_text(payload):
             taken.append(payload)
     assert taken or site.world.name == "threads"
     assert take_departure(site) == (1006, taken)
@@ -865,7 +865,7 @@ def test_what_is_sent_when_the_client_has_vanished_is_left(site):
 def test_a_slow_consumer_leaves_what_waits_and_not_what_was_too_much(site):
     client = stall(site, max_outbox=3_000_100)
     too_much = b'"' + b"x" * 3_000_000 + b'"'
-    assert not client.connection.send(too_much)
+    assert not client.connection.outbox.send_text(too_much)
     assert take_departure(site) == (1008, WAITING)
     assert read_to_close(client) == (WAITING[:1], (1008, "slow consumer"))
 
@@ -935,13 +935,13 @@ def test_the_code_is_that_of_the_first_close(site):
 def retire(client):
     """Have another link take over; returns what is left for it."""
     client.connection.retire(3000, "online elsewhere")
-    return client.connection.take_unsent()
+    return [payload for payload, _ in client.connection.take_unsent()]
 
 
 def test_a_link_that_retires_gives_back_what_waits_and_closes(site):
     client = stall(site)
     left = retire(client)
-    assert not client.connection.send(b'"late"')
+    assert not client.connection.outbox.send_text(b'"late"')
     assert retire(client) == []
     # Under threads, whoever comes first has it; the registry sees to it that this is one.
     code, rest = take_departure(site)
@@ -969,7 +969,7 @@ def test_what_was_left_is_handed_over_once(site, monkeypatch, way_out):
     elif way_out == "1001":
         client.send_bytes(close_frame(1001))
     else:
-        assert not client.connection.send(b"x" * 3_000_000)
+        assert not client.connection.outbox.send_text(b"x" * 3_000_000)
     assert left.wait(PATIENCE)
     assert retire(client) == WAITING
     spawn(tell)
@@ -994,7 +994,7 @@ def test_a_link_may_retire_before_the_site_knows_of_it(site):
             told.set()
             assert go_on.wait(PATIENCE)
 
-    site.host.on_event.append(listen)
+    site.framework.on_event.append(listen)
     client = stall(site)
     assert told.wait(PATIENCE)
     left = retire(client)
@@ -1161,7 +1161,7 @@ def test_a_client_may_go_while_the_site_is_being_told_that_it_came(site):
             told.set()
             assert go_on.wait(PATIENCE)
 
-    site.host.on_event.append(listen)
+    site.framework.on_event.append(listen)
     client = site.connect()
     assert told.wait(PATIENCE)
     client.close()
@@ -1178,7 +1178,7 @@ def test_a_connection_closed_while_the_site_is_being_told_is_offline_at_once(sit
             told.set()
             assert go_on.wait(PATIENCE)
 
-    site.host.on_event.append(listen)
+    site.framework.on_event.append(listen)
     client = site.connect()
     assert told.wait(PATIENCE)
     client.connection.close(1000, "bye")
@@ -1188,7 +1188,7 @@ def test_a_connection_closed_while_the_site_is_being_told_is_offline_at_once(sit
     client.close()
     client.wait_for_end()
     site.world.settle()
-    assert [name for name, _ in site.host.told] == [
+    assert [name for name, _ in site.framework.told] == [
         "peer_online",
         "user_online",
         "peer_offline",
@@ -1287,7 +1287,8 @@ def test_after_a_fatal_error_what_waits_is_not_handled(make_site):
     assert str(site.world.errors.get(timeout=PATIENCE)) == "stop"
 
 
-def test_a_listener_may_wait_for_what_the_new_peer_answers_and_requests_wait_for_it(site):
+def test_a_listener_may_wait_for_responses_of_the_new_peer_and_requests_wait_for_it(make_site):
+    site = make_site(parallel_requests=3)
     answers, order = [], []
 
     def ask(event: Any) -> None:
@@ -1295,9 +1296,9 @@ def test_a_listener_may_wait_for_what_the_new_peer_answers_and_requests_wait_for
             answers.append(event.subject.request("hello", timeout=PATIENCE).status)
             order.append("told")
 
-    site.host.on_event.append(ask)
+    site.framework.on_event.append(ask)
     site.router.get(lambda req, next: (order.append(req.id), req.reply(200)))
-    client = site.connect(parallel_requests=3)
+    client = site.connect()
     hello = client.take()
     client.send(request(1), request(2), request(3))
     client.send({"status": 200, "id": hello["id"]})
@@ -1332,19 +1333,19 @@ def test_a_fatal_error_while_the_site_is_being_told_ends_the_connection(site):
         if event.name == "peer_online":
             raise Fatal("stop")
 
-    site.host.on_event.append(listen)
+    site.framework.on_event.append(listen)
     client = site.connect()
     assert client.take_close() == (1011, "internal error")
     client.close()
     client.wait_for_end()
     assert str(site.world.errors.get(timeout=PATIENCE)) == "stop"
     assert site.peer() is None
-    site.host.on_event.clear()
+    site.framework.on_event.clear()
     assert site.connect().request("get")["status"] == 404
 
 
 def test_a_fatal_error_while_the_backlog_is_full_leaves_nothing_behind(site, gate, monkeypatch):
-    monkeypatch.setattr(backlog, "MAX_BACKLOG", 100)
+    monkeypatch.setattr(inbox, "MAX_BACKLOG", 100)
 
     def fail(req, next):
         gate.block()
@@ -1389,13 +1390,13 @@ def test_what_many_are_told_in_one_round_reaches_each_of_them(make_site):
     site = make_site(max_peers_per_user=200)
 
     def tell(req, next):
-        for peer in site.application.registry.find("bob"):
+        for peer in site.application.directory.find("bob"):
             peer.notify("note", req.data)
         req.reply(200)
 
     site.router.get(tell)
     alice = site.connect()
-    bobs = [site.connect("bob", f"b{number}") for number in range(3 * MAX_HELD)]
+    bobs = [site.connect("bob", f"b{number}") for number in range(3 * MAX_CORKED)]
     alice.send_request("get", text="hello")
     assert alice.take()["status"] == 200
     assert [bob.take()["data"]["text"] for bob in bobs] == ["hello"] * len(bobs)

@@ -1,4 +1,4 @@
-"""The client's side of the wire, written without the code that is tested."""
+"""The client's side of the wire, written without the code under test."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Client:
         return id
 
     def request(self, method: str, path: str = "/", **data: Any) -> dict[str, Any]:
-        """Send a request and take what comes next, which must answer it."""
+        """Send a request and take the next message, which must answer it."""
         id = self.send_request(method, path, **data)
         response = self.take()
         assert response.get("id") == id, response

@@ -1,7 +1,7 @@
-"""Both worlds in which connections live, and a site in either, over real sockets.
+"""The worlds in which connections live, and a site in each of them, over real sockets.
 
-Nothing is patched: in the world of greenlets the test runs in a greenlet as well and
-its clients wait on gevent's hub; in the world of threads all that waits are threads.
+Nothing is patched. In the world of greenlets the test runs in a greenlet as well, and
+its clients wait on gevent's hub. In the world of threads everything waits in a thread.
 """
 
 from __future__ import annotations
@@ -22,16 +22,20 @@ import gevent.socket
 
 from protoo_flask.core.application import Application
 from protoo_flask.core.deadlines import Deadlines
-from protoo_flask.core.peers.peer import Identity
+from protoo_flask.core.peers.directory import Identity
 from protoo_flask.core.routing.layer import RoutingOptions
 from protoo_flask.core.routing.router import Router
+from protoo_flask.core.runtime import Limits, TimeLimits
 from protoo_flask.transport.connection import Connection, SharedConnection
 from protoo_flask.transport.greenlets.channel import GreenletChannel
+from protoo_flask.transport.greenlets.greenlet_pool import GreenletPool
 from protoo_flask.transport.greenlets.loop import GreenletLoop
+from protoo_flask.transport.greenlets.write_batching import WriteBatching
 from protoo_flask.transport.threads.channel import ThreadChannel
 from protoo_flask.transport.threads.loop import ThreadLoop
+from protoo_flask.transport.websocket.fast_frames import FastFrameCodec
 from protoo_flask.transport.websocket.frames import FrameCodec
-from tests.fakes import FakeContext, FakeHost
+from tests.fakes import FakeContext, FakeFramework
 
 from .wire import HANDSHAKE, PATIENCE, Client
 
@@ -52,8 +56,8 @@ def connect_tcp(buffers: int | None = None) -> tuple[socket.socket, socket.socke
 class WatchedGreenletChannel(GreenletChannel):
     """Says when it is closed."""
 
-    def __init__(self, sock: socket.socket, workers: Any) -> None:
-        super().__init__(sock, True, workers)
+    def __init__(self, sock: socket.socket, pool: Any) -> None:
+        super().__init__(sock, True, pool)
         self.closed = gevent.event.Event()
 
     def close(self) -> None:
@@ -74,7 +78,7 @@ class WatchedThreadChannel(ThreadChannel):
 
 
 class WatchedThreadLoop(ThreadLoop):
-    """Keeps what ends a thread."""
+    """Keeps the errors that end a thread."""
 
     def __init__(self, errors: Any) -> None:
         super().__init__()
@@ -93,15 +97,16 @@ class WatchedThreadLoop(ThreadLoop):
 class Greenlets:
     """Everything on gevent's hub; a connection leaves its server and owns its socket.
 
-    :ivar errors: a queue of what ended a greenlet; a test that expects some takes them.
+    :ivar errors: a queue of the errors that ended a greenlet; a test that expects some takes them.
     """
 
     name = "greenlets"
+    make_codec: Callable[[int], FrameCodec] = FastFrameCodec
 
     def __init__(self) -> None:
         self.loop = GreenletLoop()
         self.errors = self.make_queue()
-        gevent.sleep(0)  # the hub exists, and has opened what it needs
+        gevent.sleep(0)  # now the hub exists, and has opened its file descriptors
 
     def make_queue(self) -> Any:
         return gevent.queue.Queue()
@@ -110,13 +115,13 @@ class Greenlets:
         return gevent.socket.socket(fileno=sock.detach())
 
     def make_channel(self, sock: socket.socket) -> WatchedGreenletChannel:
-        return WatchedGreenletChannel(sock, self.loop.workers)
+        return WatchedGreenletChannel(sock, self.loop.pool)
 
     def start(self, connection: Connection, sock: socket.socket) -> None:
         gevent.spawn(connection.serve)
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> Callable[[], None]:
-        """Run a part of the test next to it; returns what waits for its end."""
+        """Run a part of the test beside it; returns a function that waits for its end."""
         outcome = gevent.event.AsyncResult()
         gevent.spawn(_run, outcome, function, *args)
         return lambda: outcome.get(timeout=PATIENCE)
@@ -124,8 +129,8 @@ class Greenlets:
     def settle(self) -> None:
         """Wait until everything that the test has started has ended."""
         with gevent.Timeout(PATIENCE):
-            gevent.sleep(0)  # what the hub has been asked for begins
-            while self._started() or self.loop.workers.busy:
+            gevent.sleep(0)  # the hub starts its callbacks
+            while self._started() or self.loop.pool.busy:
                 gevent.joinall(self._started())
                 gevent.sleep(0.001)
 
@@ -152,10 +157,11 @@ class Greenlets:
 class Threads:
     """A thread for everything that waits; the socket stays the server's.
 
-    :ivar errors: a queue of what ended a thread; a test that expects some takes them.
+    :ivar errors: a queue of the errors that ended a thread; a test that expects some takes them.
     """
 
     name = "threads"
+    make_codec = FastFrameCodec
 
     def __init__(self) -> None:
         self.errors = self.make_queue()
@@ -178,7 +184,7 @@ class Threads:
         self.loop.spawn(serve)
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> Callable[[], None]:
-        """Run a part of the test next to it; returns what waits for its end."""
+        """Run a part of the test beside it; returns a function that waits for its end."""
         outcome: Future[None] = Future()
         self.loop.spawn(_run, outcome, function, *args)
         return lambda: outcome.result(PATIENCE)
@@ -213,7 +219,18 @@ def _run(outcome: Any, function: Callable[..., Any], *args: Any) -> None:
         (outcome.set_result if isinstance(outcome, Future) else outcome.set)(result)
 
 
-WORLDS = [Greenlets, Threads]
+class PlainGreenlets(Greenlets):
+    """Greenlets without any of the fast ways: one by one, and each message sent now."""
+
+    name = "greenlets, one by one, sent now"
+    make_codec = FrameCodec
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = GreenletLoop(GreenletPool, WriteBatching)
+
+
+WORLDS = [Greenlets, PlainGreenlets, Threads]
 
 
 class Site:
@@ -222,13 +239,19 @@ class Site:
     :param settings: those of :class:`Connection`, and ``max_message_size``.
     """
 
-    def __init__(self, world: Any, max_peers_per_user: int = 2, **settings: Any) -> None:
+    def __init__(
+        self,
+        world: Any,
+        max_peers_per_user: int = 2,
+        parallel_requests: int = 1,
+        **settings: Any,
+    ) -> None:
         self.world = world
         self.router = Router()
-        self.host = FakeHost()
+        self.framework = FakeFramework()
         self.clients: list[Client] = []
         self._silences: list[Deadlines[Connection]] = []
-        #: For each connection that is no longer open: its code, and what it hands over.
+        #: For each connection that is no longer open: its code, and its unsent messages.
         self.departures: Any = world.make_queue()
         self._settings: dict[str, Any] = {
             "ping_interval": None,
@@ -239,12 +262,11 @@ class Site:
         self.application = Application(
             object(),
             self.router,
-            self.host,
+            self.framework,
             world.loop,
+            TimeLimits(request=PATIENCE),
+            Limits(max_peers_per_user, parallel_requests=parallel_requests),
             first_id=lambda: 100,
-            request_timeout=PATIENCE,
-            response_timeout=None,
-            max_peers_per_user=max_peers_per_user,
         )
 
     def connect(self, username: str = "alice", uuid: str = "a1", **options: Any) -> Client:
@@ -267,7 +289,7 @@ class Site:
         """Connect a client.
 
         :param buffers: bytes that the sockets keep for a client that does not read, about.
-        :param early: what the client has sent before the connection begins.
+        :param early: bytes that the client has sent before the connection begins.
         :param connect: instead of telling the application.
         """
         self.router.freeze(RoutingOptions())
@@ -281,12 +303,12 @@ class Site:
         connection = kind(
             channel,
             self.world.loop,
-            codec or FrameCodec(max_message_size),
+            codec or self.world.make_codec(max_message_size),
             HANDSHAKE,
             connect=connect
             or (
                 lambda link: self.application.connect(
-                    Identity(username, uuid), link, FakeContext(self.host), link.open
+                    Identity(username, uuid), link, FakeContext(self.framework), link.open
                 )
             ),
             disconnect=self._disconnect,
@@ -305,13 +327,14 @@ class Site:
         self._silences.append(silence)
         return silence
 
-    def _disconnect(self, inbox: Any, link: Any, code: int) -> None:
-        self.application.registry.disconnect(inbox.peer, link, code)
+    def _disconnect(self, inbox: Any, code: int) -> None:
+        link = inbox._link
+        inbox.closed(code)
         # Without a grace period, nobody else has asked for it.
-        self.departures.put((code, link.take_unsent()))
+        self.departures.put((code, [payload for payload, _ in link.take_unsent()]))
 
     def peer(self, username: str = "alice", uuid: str = "a1") -> Any:
-        return self.application.registry.get(username, uuid)
+        return self.application.directory.get(username, uuid)
 
     def close(self) -> None:
         for client in self.clients:

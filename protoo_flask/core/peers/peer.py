@@ -1,73 +1,41 @@
-"""Peers: connected clients.
+"""A peer: a connected client, as the site sees it.
 
 A peer is a user (``username``, the site's account) at a device (``uuid``). It talks
 through a link, one WebSocket connection, and outlives it: when the same device
-connects again, the new link takes over, and what is under way goes on through it.
-While there is no link and the registry still waits for the device to come back (its
-grace period), what is sent to the peer waits in a mailbox.
+connects again, the new link takes over, and everything under way goes on through it.
+While there is no link and the device may still come back (its grace period), messages to the
+peer wait in a mailbox.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Iterable, NamedTuple, Protocol
+from typing import Any, Callable, Iterable
 
 from ..close_codes import NORMAL_CLOSURE
 from ..errors import UsageError
 from ..functions import check_function
-from ..request import Request, relay_answer
-from ..transactions.client import (
-    ClientTransaction,
-    ClientTransactions,
-    OnResponse,
-    SharedClientTransactions,
-)
+from ..link import Context, Link
+from ..response import Response
+from ..runtime import Runtime
+from ..sendable import Sendable
+from ..transactions.client import ClientTransaction, OnResponse
 from ..transactions.mailbox import Mailbox
+from ..transactions.outbound import Outbound, SharedOutbound
 from ..transactions.server import ServerTransactions, SharedServerTransactions
-from ..wire.messages import serialize_request
+from ..wire.dialect import PROTOO, Dialect
+from .directory import Directory, Identity
 
-if TYPE_CHECKING:
-    from ..response import Response
-    from .registry import Registry
-
-
-class Identity(NamedTuple):
-    """Who connects: the site's account, the device, and what the authorizer knows of them."""
-
-    username: str
-    uuid: str
-    data: Any = None
-
-
-#: States of a peer; registry.py has the table.
+#: States of a peer; local_directory.py has the table.
 CONNECTED = "connected"
 DISCONNECTED = "disconnected"
 OFFLINE = "offline"
 
-
-class Link(Protocol):
-    """One connection to a peer."""
-
-    def send(self, payload: bytes) -> bool:
-        """Send a text message without blocking; ``False`` when the link is closing."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Start the closing handshake without blocking."""
-
-    def retire(self, code: int, reason: str) -> None:
-        """Close, leaving what waits to the next link, which takes it."""
-
-    def take_unsent(self) -> list[bytes]:
-        """Give back the messages that it took and has not sent, in order, once.
-
-        For a link that is retired, or that ended when nobody had taken leave.
-        """
-
-
-class Context(Protocol):
-    """What the host keeps of a link's handshake, to run code of the site in."""
-
-    def run(self, function: Callable[..., Any], *args: Any) -> None:
-        """Call ``function(*args)`` as code of the site expects to be called."""
+#: The names that ``peer.on()`` knows, and the signal that each stands for.
+PEER_EVENTS = {
+    "offline": "peer_offline",
+    "disconnect": "peer_disconnect",
+    "reconnect": "peer_reconnect",
+}
 
 
 class Peer:
@@ -75,38 +43,40 @@ class Peer:
 
     :ivar username: the site's account.
     :ivar uuid: the device.
-    :ivar data: what the authorizer returned as third value, at the last handshake or when it
+    :ivar data: the third value that the authorizer returned, at the last handshake or when it
         was asked again (``PROTOO_REAUTHORIZE_INTERVAL``).
     :ivar state: connected; disconnected: its connection has dropped, and it may come
         back within the grace period; offline: it has gone for good.
-    :ivar transactions: the requests sent to it that have not been answered.
-    :ivar requests: those that it sent.
-    :ivar registry: the peers among which it is.
+    :ivar runtime: clock, timers and limits of the app.
+    :ivar directory: the peers among which it is.
+    :ivar outbound: the messages on their way to it.
+    :ivar requests: its own requests that are not answered, or were a short time ago.
     """
 
-    def __init__(self, identity: Identity, registry: Registry) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        runtime: Runtime,
+        directory: Directory[Peer],
+        dialect: Dialect,
+    ) -> None:
         self.username = identity.username
         self.uuid = identity.uuid
         self.data = identity.data
         self.state = OFFLINE
-        self.link: Link | None = None
-        #: What waits for its next link.
-        self.mailbox: Mailbox | None = None
-        #: That of its latest link.
+        #: Of its latest link.
         self.context: Context
-        #: For what changes together: the link, the mailbox, and what is under way.
-        scheduler = registry.scheduler
-        self.lock = scheduler.lock()
-        self.transactions: ClientTransactions
+        self.runtime = runtime
+        self.directory = directory
+        self.outbound: Outbound
         self.requests: ServerTransactions
-        if scheduler.preempts:
-            self.transactions = SharedClientTransactions(self, registry.first_id())
-            self.requests = SharedServerTransactions(registry.answers, scheduler.lock())
+        if runtime.scheduler.preempts:
+            self.outbound = SharedOutbound(self, runtime, dialect)
+            self.requests = SharedServerTransactions(self.outbound)
         else:
-            self.transactions = ClientTransactions(self, registry.first_id())
-            self.requests = ServerTransactions(registry.answers)
-        self.registry = registry
-        self._listeners: dict[str, list[Callable[[Peer], Any]]] = {}
+            self.outbound = Outbound(self, runtime, dialect)
+            self.requests = ServerTransactions(self.outbound)
+        self._listeners: dict[str, list[Callable[[Peer], Any]]] | None = None
 
     @property
     def online(self) -> bool:
@@ -115,33 +85,45 @@ class Peer:
 
     @property
     def address(self) -> dict[str, str]:
-        """How it is written on the wire: ``{"username": ..., "uuid": ...}``."""
+        """Its name on the wire: ``{"username": ..., "uuid": ...}``."""
         return {"username": self.username, "uuid": self.uuid}
+
+    @property
+    def link(self) -> Link | None:
+        """The connection that it has now."""
+        return self.outbound.link
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether the directory still knows it: its "offline" is still to be told."""
+        return self.directory.get(self.username, self.uuid) is self
 
     def send(
         self,
-        request: Request,
+        request: Sendable,
         on_response: OnResponse | None = None,
         timeout: float | None = None,
     ) -> ClientTransaction:
         """Send a request; never blocks.
 
-        To a peer whose connection has dropped it is sent when that comes back within
-        the grace period; and what had not been answered is sent again then.
+        When the peer's connection has dropped, the request is sent as soon as the peer comes
+        back within the grace period. A request that was sent and not answered is sent again
+        then.
 
         Forwarding is ``peer.send(req, on_response=req.reply)``: method, data and
         sender go along, the id is a new one.
 
+        :param request: a :class:`~protoo_flask.Request`.
         :param on_response: called with each :class:`~protoo_flask.Response`, last the
             final one, which may be local: 408 timeout, 410 offline, 487 canceled,
             400 when the data is not JSON.
         :param timeout: seconds instead of ``PROTOO_REQUEST_TIMEOUT``.
         """
-        if not isinstance(request, Request):
+        if not isinstance(request, Sendable):
             raise UsageError(f"peer.send(request) takes a Request, not {request!r}")
         if timeout is None:
-            timeout = self.registry.request_timeout
-        return self.transactions.start(request, on_response, timeout)
+            timeout = self.runtime.time_limits.request
+        return self.outbound.start(request, on_response, timeout)
 
     def request(
         self, method: str, data: dict[str, Any] | None = None, timeout: float | None = None
@@ -150,7 +132,7 @@ class Peer:
 
         :param timeout: seconds instead of ``PROTOO_REQUEST_TIMEOUT``; then a local 408.
         """
-        return self.send(Request(method, data), timeout=timeout).wait()
+        return self.send(Sendable(method, data), timeout=timeout).wait()
 
     def notify(
         self,
@@ -165,11 +147,11 @@ class Peer:
             period), the notification waits for it.
         :raises Unsendable: when the data is not JSON.
         """
-        return self.transmit(_serialize_notification(method, data, sender))
+        return broadcast((self,), method, data, sender) > 0
 
-    def cancel(self, request: Request) -> bool:
+    def cancel(self, request: Sendable) -> bool:
         """End the transaction of ``request`` with a local 487; ``False`` if it has ended."""
-        transaction = self.transactions.find(request)
+        transaction = self.outbound.find(request)
         if transaction is None:
             return False
         transaction.cancel()
@@ -177,7 +159,7 @@ class Peer:
 
     def close(self, code: int = NORMAL_CLOSURE, reason: str = "normal closure") -> None:
         """Close its connection; it counts as offline at once."""
-        self.registry.remove(self, code, reason)
+        self.directory.remove(self, code, reason)
 
     def on(self, event: str, function: Callable[[Peer], Any] | None = None) -> Any:
         """Call ``function(peer)`` at its "offline", "disconnect" or "reconnect"."""
@@ -188,6 +170,8 @@ class Peer:
 
         def decorate(function: Callable[[Peer], Any]) -> Callable[[Peer], Any]:
             check_function(function, "fn(peer)")
+            if self._listeners is None:
+                self._listeners = {}
             self._listeners.setdefault(PEER_EVENTS[event], []).append(function)
             return function
 
@@ -195,66 +179,28 @@ class Peer:
 
     def listeners(self, event_name: str) -> list[Callable[[Peer], Any]]:
         """Return the functions given to :meth:`on` for a signal's name."""
-        return list(self._listeners.get(event_name, ()))
+        return list((self._listeners or {}).get(event_name, ()))
 
-    def transmit(self, payload: bytes, id: int | None = None) -> bool:
-        """Send a serialized message, or keep it for when the peer is back.
-
-        :param id: that of its client transaction, when it is a request.
-        :returns: ``False`` when the peer is not there.
-        """
-        # What the link takes now needs no lock: one that another is about to replace takes
-        # nothing, or hands it over, and the other is put here when it has what waited.
-        link = self.link
-        if link is not None and link.send(payload):
-            return True
-        with self.lock:
-            is_taken, full = self.place(payload, id)
-        if full is not None:
-            # Not while holding the peer's lock: the registry takes its own before that.
-            self.registry.give_up(self, full)
-        return is_taken
-
-    def place(self, payload: bytes, id: int | None = None) -> tuple[bool, Mailbox | None]:
-        """Put a message where it belongs, holding the lock: into the link or the mailbox.
-
-        :returns: whether it was taken; and, if there was no room for it, the full mailbox,
-            with which the registry is to give the peer up.
-        """
-        if self.link is not None and self.link.send(payload):
-            return True, None
-        # A link may be closing without the registry knowing yet.
-        if self.state is OFFLINE or not self.registry.grace_period:
-            return False, None
-        if self.mailbox is None:
-            self.mailbox = self.registry.make_mailbox()
-        is_taken = self.mailbox.put(payload, id)
-        return is_taken, None if is_taken else self.mailbox
+    def give_up(self, mailbox: Mailbox) -> None:
+        """Count it as offline, as too much waits for it; see :class:`.Endpoint`."""
+        self.directory.give_up(self, mailbox)
 
     def call_back(self, function: OnResponse, response: Response) -> None:
-        """Run a function of the application for a response from this peer."""
-        # Relaying needs nothing of the site, and is most of what a messenger does.
+        """Run a function of the site for a response of this peer."""
+        # A relay needs nothing of the site, and is most of the work of a messenger.
+        relay = getattr(function, "relays_to", None)
         request = getattr(function, "__self__", None)
-        is_relay = getattr(function, "__func__", None) is Request.reply
-        if is_relay and isinstance(request, Request) and request.is_received:
-            relay_answer(request, response)
+        if relay is not None and request is not None and request.is_received:
+            relay(request, response)
         elif response.is_local:
-            # Made wherever somebody gave up: in the middle of a handler that called
-            # cancel(), say, whose Flask contexts are not those of this peer.
-            self.registry.scheduler.spawn(self.registry.call_back, self, function, response)
+            # Made in the middle of other code: in a handler that called cancel(), say, whose
+            # Flask contexts are not those of this peer.
+            self.runtime.scheduler.spawn(self.runtime.call_back, self, function, response)
         else:
-            self.registry.call_back(self, function, response)
+            self.runtime.call_back(self, function, response)
 
     def __repr__(self) -> str:
         return f"<Peer {self.username}/{self.uuid} {'online' if self.online else self.state}>"
-
-
-#: What ``peer.on()`` knows, and the signal it stands for.
-PEER_EVENTS = {
-    "offline": "peer_offline",
-    "disconnect": "peer_disconnect",
-    "reconnect": "peer_reconnect",
-}
 
 
 def broadcast(
@@ -272,12 +218,19 @@ def broadcast(
         raise UsageError(
             f'broadcast(peers, ...) takes peers, like protoo.peers("bob"), not {peers!r}'
         )
-    payload = _serialize_notification(method, data, sender)
-    return sum(peer.transmit(payload) for peer in peers)
-
-
-def _serialize_notification(
-    method: str, data: dict[str, Any] | None, sender: dict[str, str] | None
-) -> bytes:
-    request = Request(method, data)
-    return serialize_request(request.method, None, request.data, sender)
+    notification = Sendable(method, data)
+    # {dialect: the text}. Written also when there are no peers: data that is not JSON is an
+    # error of the caller.
+    payloads: dict[Dialect, bytes] = {
+        PROTOO: PROTOO.serialize_notification(method, notification.data, sender)
+    }
+    count = 0
+    for peer in peers:
+        outbound = peer.outbound
+        payload = payloads.get(outbound.dialect)
+        if payload is None:
+            payload = payloads[outbound.dialect] = outbound.dialect.serialize_notification(
+                notification.method, notification.data, sender
+            )
+        count += outbound.transmit(payload)
+    return count

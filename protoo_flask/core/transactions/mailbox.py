@@ -1,21 +1,21 @@
-"""What waits for a peer that is away, in order.
+"""A mailbox: the messages that wait for a peer that is away, in order.
 
-Requests wait under the id of their transaction, so that one which ends meanwhile
-(timeout, cancel) is not delivered any more. Notifications and responses end only with
-the peer.
+Requests wait under the id of their transaction, so that a request whose transaction ends
+meanwhile (timeout, cancel) is not delivered. Notifications and responses have no such id.
 """
 
 from __future__ import annotations
 
 #: Bytes that a waiting message takes besides its payload. Without them, a mailbox of tiny
-#: messages would be many times as large as it says.
+#: messages would take many times its limit.
 MESSAGE_SIZE = 100
 
 
 class Mailbox:
     """Messages that wait for a peer to come back.
 
-    :param limit: bytes; as for what waits for a slow reader, ``PROTOO_MAX_OUTBOX``.
+    :param limit: bytes, as for the messages that wait for a slow reader:
+        ``PROTOO_MAX_OUTBOX``.
     """
 
     __slots__ = ("_limit", "_payloads", "_unnamed", "size")
@@ -28,8 +28,8 @@ class Mailbox:
         self.size = 0
 
     def put(self, payload: bytes, id: int | None = None) -> bool:
-        """Keep a message; ``False`` when the limit is exceeded (it is not kept then)."""
-        # A single message may be larger: what a message may measure is not ours to say.
+        """Keep a message; ``False`` when it would exceed the limit (it is not kept then)."""
+        # A single message may be larger: its size is limited elsewhere.
         if self._payloads and self.size + len(payload) + MESSAGE_SIZE > self._limit:
             return False
         self.add(payload, id)
@@ -45,7 +45,7 @@ class Mailbox:
 
     @property
     def is_too_full(self) -> bool:
-        """Whether more waits than may."""
+        """Whether the messages exceed the limit."""
         return len(self._payloads) > 1 and self.size > self._limit
 
     def discard(self, id: int) -> None:
@@ -54,6 +54,6 @@ class Mailbox:
         if payload is not None:
             self.size -= len(payload) + MESSAGE_SIZE
 
-    def items(self) -> list[tuple[int | None, bytes]]:
-        """Return the messages, in order, with the ids of those that are requests."""
-        return [(id if id > 0 else None, payload) for id, payload in self._payloads.items()]
+    def items(self) -> list[tuple[bytes, int | None]]:
+        """Return the messages in order; with each request the id of its transaction."""
+        return [(payload, id if id > 0 else None) for id, payload in self._payloads.items()]

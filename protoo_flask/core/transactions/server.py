@@ -1,11 +1,11 @@
 """Server transactions: a peer's requests, until they are answered and a while longer.
 
-The term is SIP's (RFC 3261 section 17.2), and so is what they are for: a client that
-lost its connection cannot know whether a request arrived. So it sends it again, with
-the same id, and must be answered without anything being done twice.
+The term is SIP's (RFC 3261 section 17.2), and so is the purpose: a client that lost its
+connection cannot know whether a request arrived. So it sends the request again, with the
+same id, and must get the same answer without anything being done twice.
 
 ===========  =====================================  ===========  ======================
-state        event                                  next state   what is done
+state        event                                  next state   action
 ===========  =====================================  ===========  ======================
 (unknown)    a request                              proceeding   it is handled
 proceeding   one with its id, same connection       proceeding   a violation
@@ -21,9 +21,9 @@ completed    another with its id, newer connection  proceeding   handled
 completed    time                                   (unknown)    forgotten
 ===========  =====================================  ===========  ======================
 
-The same is what has the same id and the same text. A client that starts anew, a page
-that was reloaded, may count its ids from 1 again; those are other requests, and an
-answer to one that they have replaced would be taken for theirs.
+Two requests are the same when they have the same id and the same text. A client that starts
+anew (a page that was reloaded) may count its ids from 1 again. Those are other requests, and
+the client would take an answer to an earlier request for the answer to the new one.
 
 Answers are remembered only if there is a grace period, within which a client counts
 as the same one that left.
@@ -32,42 +32,61 @@ as the same one that left.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, ContextManager
+from typing import Any, Protocol
+from zlib import crc32
 
+from ..deadlines import Deadlines
 from ..scheduling import one_step
-from ..wire.messages import serialize_response
+from .outbound import Outbound
 
-if TYPE_CHECKING:
-    from ..deadlines import Deadlines
-    from ..request import Request
-    from ..scheduling import Scheduler
-
-#: What a request turns out to be.
+#: The kinds of requests that arrive.
 NEW = "new"
 DUPLICATE = "duplicate"
 REPEATED = "repeated"
 
-#: Bytes of answers remembered for one peer. Of more, the oldest lose their text: that they
-#: were given is remembered longer, so that nothing is done twice.
+#: Bytes of answers remembered for one peer. Beyond it, the oldest answers lose their text. The
+#: fact that they were given is remembered longer, so that nothing is done twice.
 MAX_REMEMBERED = 256 * 1024
 
-#: And how many. Each takes some 300 bytes besides its text, also without it. What has been
-#: forgotten altogether would be done again: no client leaves so many unanswered by far.
+#: Answers remembered for one peer. Each takes some 300 bytes besides its text. A request whose
+#: answer has been forgotten altogether would be done again; no client leaves nearly as many
+#: requests unanswered.
 MAX_ANSWERS = 4000
 
-#: The reason of the 409 that a repetition gets when what was answered is forgotten.
+#: The reason of the 409 that a repetition gets when the text of its answer is forgotten.
 FORGOTTEN = "answered before; the answer is not kept any more"
 
 
+class Inquiry(Protocol):
+    """A request of a peer, as its transaction sees it.
+
+    :ivar id: ``None`` for a notification.
+    :ivar origin: tells the connection that it came by from others of the peer.
+    :ivar fingerprint: see :data:`fingerprint`.
+    :ivar repetition: the responses, written, that a repetition of it gets.
+    """
+
+    id: int | None
+    origin: object
+    fingerprint: int
+    repetition: tuple[bytes, ...]
+
+
+#: ``fingerprint(payload)`` returns a number that tells a message from others with the same id.
+#: It is the same in every process, unlike ``hash()``: a client may repeat its request to another
+#: worker. A client that forges equal numbers harms only itself.
+fingerprint = crc32
+
+
 class Answer:
-    """The final response to a request, serialized, and what it was the answer to.
+    """The final response to a request, serialized, and which request it answers.
 
     :ivar payload: empty when the text is forgotten.
     """
 
     __slots__ = ("fingerprint", "id", "origin", "owner", "payload")
 
-    def __init__(self, owner: ServerTransactions, request: Request, payload: bytes) -> None:
+    def __init__(self, owner: ServerTransactions, request: Inquiry, payload: bytes) -> None:
         assert request.id is not None
         self.owner = owner
         self.id = request.id
@@ -76,31 +95,34 @@ class Answer:
         self.payload = payload
 
     def expire(self) -> None:
-        """Be forgotten: whoever might have asked again would have done so by now."""
+        """Be forgotten: a client that has not repeated its request by now will not do so."""
         self.owner.forget_answer(self)
 
 
 class ServerTransactions:
-    """The requests of one peer.
+    """The requests of one peer, and the way back of their responses.
 
-    :param memory: forgets answers when their time has come; ``None``: none is remembered.
+    :param outbound: the peer's, by which responses are sent.
     """
 
     __slots__ = (
         "_completed",
         "_memory",
+        "_outbound",
         "_proceeding",
         "_repeat_until",
         "_size",
         "_with_text",
     )
 
-    def __init__(self, memory: Deadlines[Answer] | None) -> None:
-        self._memory = memory
-        self._proceeding: dict[int, Request] = {}
+    def __init__(self, outbound: Outbound) -> None:
+        self._outbound = outbound
+        #: Forgets answers when their time has come; ``None``: no answer is remembered.
+        self._memory: Deadlines[Answer] | None = outbound.runtime.answers
+        self._proceeding: dict[int, Inquiry] = {}
         #: {id: Answer}, oldest first.
         self._completed: dict[int, Answer] = {}
-        #: Those that have not lost their text, oldest first; some may be forgotten altogether.
+        #: The answers that have not lost their text, oldest first, and some that are forgotten.
         self._with_text: deque[Answer] | None = None
         self._size = 0
         self._repeat_until = 0.0
@@ -108,15 +130,17 @@ class ServerTransactions:
     def __len__(self) -> int:
         return len(self._proceeding)
 
-    def begin(self, request: Request, scheduler: Scheduler) -> str:
-        """Take a request; says whether it is ``NEW`` and to be handled.
+    # The requests ----------------------------------------------------------------------
+
+    def begin(self, request: Inquiry) -> str:
+        """Take a request; tells whether it is ``NEW`` and to be handled.
 
         ``DUPLICATE``: its id is that of one in progress on the same connection.
-        ``REPEATED``: it is known, and its ``repetition`` is what to say again.
+        ``REPEATED``: it is known, and the client is to be sent its ``repetition``.
         """
         assert request.id is not None
         if self._memory is None and self._proceeding.setdefault(request.id, request) is request:
-            return NEW  # if its id is, as no answer is remembered
+            return NEW  # whenever its id is not in use, as no answer is remembered
         other = self._proceeding.get(request.id)
         if other is not None:
             if other.origin is request.origin:
@@ -127,22 +151,51 @@ class ServerTransactions:
         elif self._completed:
             answer = self._completed.get(request.id)
             if answer is not None:
-                if self._is_repeated(request, answer, scheduler.now()):
-                    request.repetition = (answer.payload or _say_forgotten(answer.id),)
+                if self._is_repeated(request, answer):
+                    request.repetition = (answer.payload or self._say_forgotten(answer.id),)
                     return REPEATED
                 self.forget_answer(answer)
         self._proceeding[request.id] = request
         return NEW
 
-    def proceed(self, request: Request, payload: bytes) -> bool:
+    def respond(self, request: Inquiry, status: int, reason: str, data: dict[str, Any]) -> None:
+        """Send a response; for :meth:`Request.reply`.
+
+        :raises Unsendable: when the data is not JSON; the request stays open.
+        """
+        id = request.id
+        if id is None:
+            return
+        outbound = self._outbound
+        payload = outbound.dialect.serialize_response(status, reason, id, data)
+        if status >= 200:
+            outbound.runtime.unanswered.remove(request)
+            is_awaited = self.complete(request, payload)
+        else:
+            is_awaited = self.proceed(request, payload)
+        if not is_awaited:
+            return
+        observer = outbound.runtime.observer
+        link = outbound.link
+        # transmit() tells an observer of the message; without one, most messages need no call.
+        if observer is not None or link is None or not link.outbox.send_text(payload):
+            outbound.transmit(payload)
+        if observer is not None:
+            observer.answered(request, status)
+
+    def wait_longer(self, request: Inquiry) -> None:
+        """Set no time limit to the handlers; for :meth:`Request.keep_open`."""
+        self._outbound.runtime.unanswered.remove(request)
+
+    def proceed(self, request: Inquiry, payload: bytes) -> bool:
         """Take note of a provisional response; ``False`` when nobody waits for it any more."""
         assert request.id is not None
-        # The latest says how far it is (RFC 3261 section 17.2.1); the first may have said
-        # something once and for all: where a call is.
+        # The latest one tells the progress (RFC 3261 section 17.2.1). The first one may have
+        # told something once and for all: the path of a call.
         request.repetition = (*request.repetition[:1], payload)
         return self._proceeding.get(request.id) is request
 
-    def complete(self, request: Request, payload: bytes) -> bool:
+    def complete(self, request: Inquiry, payload: bytes) -> bool:
         """Take note of the final response; ``False`` when nobody waits for it any more."""
         assert request.id is not None
         if self._proceeding.get(request.id) is not request:
@@ -152,14 +205,16 @@ class ServerTransactions:
             self._remember(self._memory, Answer(self, request, payload))
         return True
 
-    def forget(self, request: Request) -> None:
+    def forget(self, request: Inquiry) -> None:
         """Forget a request that was dropped before it was handled."""
         if request.id is not None and self._proceeding.get(request.id) is request:
             del self._proceeding[request.id]
 
-    def let_repeat(self, until: float) -> None:
-        """Let a client that has come back repeat what it asked before, for a while."""
-        self._repeat_until = until
+    # Repetitions -------------------------------------------------------------------------
+
+    def let_repeat(self, seconds: float) -> None:
+        """Let a client that has come back repeat its earlier requests for this time."""
+        self._repeat_until = self._outbound.runtime.scheduler.now() + seconds
 
     def forget_answer(self, answer: Answer) -> None:
         """Forget an answer; harmless when it is forgotten already."""
@@ -172,7 +227,7 @@ class ServerTransactions:
                 self._with_text.popleft()
 
     def forget_answers(self) -> None:
-        """Forget all answers, and remember none that are still to come: the peer has gone."""
+        """Forget all answers, and remember no more: the peer has gone."""
         for answer in list(self._completed.values()):
             self.forget_answer(answer)
         self._with_text = None
@@ -181,12 +236,15 @@ class ServerTransactions:
     def _is_remembered(self, answer: Answer) -> bool:
         return self._completed.get(answer.id) is answer
 
-    def _is_repeated(self, request: Request, answer: Answer, now: float) -> bool:
+    def _is_repeated(self, request: Inquiry, answer: Answer) -> bool:
         return (
             answer.origin is not request.origin
             and answer.fingerprint == request.fingerprint
-            and now <= self._repeat_until
+            and self._outbound.runtime.scheduler.now() <= self._repeat_until
         )
+
+    def _say_forgotten(self, id: int) -> bytes:
+        return self._outbound.dialect.serialize_response(409, FORGOTTEN, id, {})
 
     def _remember(self, memory: Deadlines[Answer], answer: Answer) -> None:
         self._completed[answer.id] = answer
@@ -204,22 +262,18 @@ class ServerTransactions:
             self.forget_answer(next(iter(self._completed.values())))
 
 
-def _say_forgotten(id: int) -> bytes:
-    return serialize_response(409, FORGOTTEN, id, {})
-
-
 class SharedServerTransactions(ServerTransactions):
-    """Those of a peer whose requests are handled in threads.
+    """The requests of a peer that are handled in threads.
 
-    :param lock: one of its own, inside of which nobody else's is taken: a connection that
-        drops its backlog holds its lock, and whoever sends to the peer holds the peer's.
+    Its lock is its own, and inside of it no other lock is taken: a connection that drops
+    its backlog holds the lock of the inbox, and a sender holds that of the outbound messages.
     """
 
     __slots__ = ("_lock",)
 
-    def __init__(self, memory: Deadlines[Answer] | None, lock: ContextManager[Any]) -> None:
-        super().__init__(memory)
-        self._lock = lock
+    def __init__(self, outbound: Outbound) -> None:
+        super().__init__(outbound)
+        self._lock = outbound.runtime.scheduler.lock()
 
     begin = one_step(ServerTransactions.begin)
     complete = one_step(ServerTransactions.complete)

@@ -1,13 +1,14 @@
 """The wire format, declared; parsing and serializing.
 
 One JSON object per WebSocket text message. The structs below *are* the format:
-msgspec validates while it decodes, and the sentence a peer gets in a 400 is the
-``description`` of the field that failed.
+msgspec validates while it decodes. A peer that breaks the format gets a 400 whose reason is
+the ``description`` of the field that failed.
 
-Reading goes through :class:`Incoming`, request and response in one struct, because
-which of the two a message is shows only once it has been read. What fails there is
-read again as what it claims to be, to find the reason - and because a field of the
-other kind is merely unknown there, and unknown fields are ignored.
+Reading goes through :class:`Incoming`, request and response in one struct, because only
+the decoded message shows which of the two it is. A message that fails there is read again
+as the kind that it claims to be. That second reading finds the reason. It also accepts a
+message whose only fault is in a field of the other kind: such a field is unknown there, and
+unknown fields are ignored.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class Incoming(msgspec.Struct):
     """A message from a peer, untrusted but valid: a request when it has a method."""
 
     method: Union[Method, UnsetType] = UNSET
-    # Its first character is left to parse(): the regular expression would be more than half
-    # of what reading the message costs.
+    # parse() checks the first character: a regular expression would be more than half of the
+    # cost of reading a message.
     path: Union[str, UnsetType] = UNSET
     status: Union[Status, UnsetType] = UNSET
     reason: Reason = ""
@@ -97,7 +98,7 @@ def _encode_subclass(value: Any) -> Any:
 
 
 class _Claims(msgspec.Struct):
-    """What a broken message claims to be: its fields, not yet looked at."""
+    """The fields of a broken message, not yet decoded: they tell its kind."""
 
     method: Raw = Raw()
     status: Raw = Raw()
@@ -109,8 +110,8 @@ _decode_claims = msgspec.json.Decoder(_Claims).decode
 _decode_id = msgspec.json.Decoder(Id).decode
 _encode = msgspec.json.Encoder(enc_hook=_encode_subclass).encode
 
-#: What writing raises. OverflowError: an integer beyond 64 bits; RecursionError: data that
-#: contains itself.
+#: The errors of an encoder. OverflowError: an integer beyond 64 bits; RecursionError: data
+#: that contains itself.
 _UNWRITABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 _FIELD = re.compile(r"at `\$\.(\w+)`")
@@ -137,8 +138,8 @@ def parse(payload: bytes) -> Incoming:
         elif message.status is not UNSET and message.id is not UNSET:
             return message
         return _parse_as_claimed(payload)
-    # Here for both readings: the first stops at the first field that is wrong, and it
-    # is the second that finds what is behind it.
+    # Here for both readings: the first one stops at the first wrong field, and only the second
+    # one sees whether the rest is JSON.
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadMessage(f"message is not JSON: {error}") from error
     except RecursionError:
@@ -146,7 +147,7 @@ def parse(payload: bytes) -> Incoming:
 
 
 def _parse_as_claimed(payload: bytes) -> Incoming:
-    """Read what failed as the kind of message it claims to be, or say why not."""
+    """Read a message as the kind that it claims to be, or explain why that fails."""
     try:
         claims = _decode_claims(payload)
     except msgspec.ValidationError:

@@ -1,4 +1,4 @@
-"""Waiting on gevent's hub: under gunicorn's gevent worker and gevent's pywsgi."""
+"""A socket on gevent's hub, under gunicorn's gevent worker and gevent's pywsgi."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import gevent.event
 from gevent import monkey
 
 from ..channel import READ_SIZE, send_without_delay
-from .greenlet_pool import Workers
+from .greenlet_pool import GreenletPool
 
-#: The socket class of the standard library, also in a process that gevent has patched:
-#: it is a third of the size of gevent's, whose waiting is not needed here.
+#: The socket class of the standard library, also in a process that gevent has patched.
+#: gevent's is three times as large, for the sake of waiting, which a channel does itself.
 PlainSocket = monkey.get_original("socket", "socket")
 
 _READ, _WRITE = 1, 2
@@ -26,40 +26,40 @@ class GreenletChannel:
     """A socket on gevent's hub.
 
     :param sock: a plain socket of our own, or one of gevent's (TLS) that stays the server's.
-    :param owned: whether :meth:`close` closes it.
-    :param workers: where what :meth:`watch` is given runs.
+    :param owned: whether :meth:`close` closes the socket.
+    :param pool: its greenlets call the function that :meth:`watch` is given.
     """
 
     __slots__ = (
         "_owned",
+        "_pool",
         "_read_watcher",
         "_sock",
-        "_workers",
         "_write_watcher",
-        "hold_back",
-        "may_hold_more",
+        "batch_writes",
+        "buffers_input",
     )
 
-    def __init__(self, sock: Any, owned: bool, workers: Workers) -> None:
+    def __init__(self, sock: Any, owned: bool, pool: GreenletPool) -> None:
         sock.settimeout(0.0)
         send_without_delay(sock)
         self._sock = sock
         self._owned = owned
-        self._workers = workers
-        self.hold_back = workers.round.hold_back
+        self._pool = pool
+        self.batch_writes = pool.writes.add
         self._read_watcher: Any = None
         self._write_watcher: Any = None
-        self.may_hold_more = hasattr(sock, "pending")
+        self.buffers_input = hasattr(sock, "pending")
 
     def watch(self, function: Callable[[], None]) -> None:
-        # Started once, not for each read: it goes on as long as there is something to read,
-        # and the hub lets the others have their turn in between.
+        # Started once, not for each read: the watcher fires in each iteration of the hub as
+        # long as there is something to read, and other sockets have their turn in between.
         if self._read_watcher is None:
             self._read_watcher = gevent.get_hub().loop.io(self._sock.fileno(), _READ)
-            self._workers.watch()
-        self._read_watcher.start(self._workers.add, function)
-        if self.may_hold_more and self.holds_more():
-            self._workers.run_soon(function)
+            self._pool.attach()
+        self._read_watcher.start(self._pool.run_readable, function)
+        if self.buffers_input and self.has_buffered_input():
+            self._pool.spawn(function)
 
     def unwatch(self) -> None:
         if self._read_watcher is not None:
@@ -74,7 +74,7 @@ class GreenletChannel:
             return b""
         return data
 
-    def holds_more(self) -> bool:
+    def has_buffered_input(self) -> bool:
         with contextlib.suppress(OSError, ValueError):  # closed meanwhile
             return bool(self._sock.pending())
         return False
@@ -103,7 +103,7 @@ class GreenletChannel:
 
     def close(self) -> None:
         if self._read_watcher is not None:
-            self._workers.unwatch()
+            self._pool.detach()
         for watcher in (self._read_watcher, self._write_watcher):
             if watcher is not None:
                 watcher.stop()
@@ -115,6 +115,6 @@ class GreenletChannel:
 
 
 def _shut_down(sock: Any, how: int) -> None:
-    # What is not connected any more is shut down already.
+    # An error says that the socket is not connected any more, so there is nothing to do.
     with contextlib.suppress(OSError):
         sock.shutdown(how)

@@ -1,17 +1,13 @@
-"""Greenlets that wait for something to do.
+"""A pool of greenlets.
 
-A connection that nobody uses needs no greenlet. From CPython 3.11 on, each has a chunk of
-memory of its own for Python's frames, of which it never gives back what it has once
-touched: 8 KiB at the least, 20 after one call of a database library, for as long as it
-lives. So a connection is a watcher on its socket, and whatever there is to do for it is
-done by one of these, which are few: as many as handlers are blocked at a time, and a few
-that wait.
+An idle connection needs no greenlet. From CPython 3.11 on, each greenlet has a chunk of
+memory of its own for Python's frames, and never gives back a page that it has touched:
+at least 8 KiB, and 20 KiB after one call of a database library, for as long as it lives.
+So a connection is a watcher on its socket, and the greenlets of this pool do the work.
+There are as many as there are handlers that block at a time, and a few idle ones.
 
-Who has nothing to do waits on top of a stack, so that the one that has worked last is
-the next to work, while what it needs is in the caches of the processor. And it works on
-for as long as there is something to do: with many connections, the sockets that have
-something to read come by the dozen, and switching to a worker and back for each would
-cost as much as reading and decoding it. When a worker blocks, the next goes on.
+Idle greenlets are a stack: the greenlet that worked last is the next to work, while its
+frames are in the caches of the processor.
 """
 
 from __future__ import annotations
@@ -22,99 +18,85 @@ from typing import Any, Callable
 import gevent
 from gevent import getcurrent
 
-from .write_batching import Round
+from .write_batching import WriteBatching
 
-#: How many may wait. Beyond a moment in which many handlers block at once, more would be
-#: memory that nobody uses.
+#: The number of greenlets that may be idle. More are needed only at moments in which many
+#: handlers block at once, and would waste their memory afterwards.
 MAX_IDLE = 64
 
 
-class Workers:
-    """Runs functions in greenlets, on the hub of the thread that makes this.
+class GreenletPool:
+    """Runs functions in greenlets, on the hub of the thread that makes the pool.
 
-    :ivar size: how many greenlets there are, idle or not.
-    :ivar round: what they send leaves at its end.
+    This is the plain pool: a function runs at once, and a greenlet runs one function.
+
+    :param writes: batches the messages that the functions send.
+    :ivar size: how many greenlets there are, idle ones included.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, writes: WriteBatching) -> None:
         self.size = 0
-        self.round = Round()
-        self._idle: list[Any] = []
-        #: What there is to do, the next one last.
-        self._ready: list[Callable[[], None]] = []
+        self.writes = writes
         self._hub: Any = gevent.get_hub()
-        #: ``add(function)``, for the watcher of a socket to call: the function is called when
-        #: the hub has found all that have something to read, in this round of its loop.
-        self.add = self._ready.append
-        self._watched = 0
-        self._end_of_round: Any = None
+        self._idle: list[Any] = []
+        #: The functions to call, the next one last. In the plain pool there is at most one.
+        self._ready: list[Callable[[], None]] = []
 
     @property
     def busy(self) -> int:
-        """How many are doing something, or are blocked in it."""
+        """How many greenlets run a function, or are blocked in one."""
         return self.size - len(self._idle)
 
-    def watch(self) -> None:
-        """Look at the end of each round whether a watcher has added something."""
-        self._watched += 1
-        if self._end_of_round is None:
-            self._end_of_round = check = self._hub.loop.check(ref=False)
-            # Behind the watchers of sockets, which have a middle one.
-            check.priority = self._hub.loop.MINPRI
-            check.start(self._go_on)
-
-    def unwatch(self) -> None:
-        """Take one of the watchers off: without any, there is nothing to look for."""
-        self._watched -= 1
-        if not self._watched:
-            if self._ready:
-                # What came in this round is still to be done.
-                self._hub.loop.run_callback(self._go_on)
-            self._end_of_round.stop()
-            self._end_of_round.close()
-            self._end_of_round = None
-
     def run(self, function: Callable[..., None], *args: Any) -> None:
-        """Call ``function(*args)`` in a greenlet, now; only the hub may ask for that.
+        """Call ``function(*args)`` in a greenlet, now; only the hub may call this method.
 
-        Returns when it has, or has blocked.
+        Returns when the function has returned or blocked.
         """
         self._ready.append(partial(function, *args) if args else function)
-        self._go_on()
+        self._run_ready()
 
-    def run_soon(self, function: Callable[..., None], *args: Any) -> None:
-        """Call ``function(*args)`` in a greenlet, as soon as the current one blocks."""
+    def attach(self) -> None:
+        """Take note that the watcher of a socket will call :attr:`run_readable`."""
+
+    #: Call a function because its socket is readable; for the watcher of the socket to call.
+    run_readable: Callable[..., None] = run
+
+    def detach(self) -> None:
+        """Take note that the watcher of a socket has been closed."""
+
+    def spawn(self, function: Callable[..., None], *args: Any) -> None:
+        """Call ``function(*args)`` in a greenlet, as soon as the current greenlet blocks."""
         self._hub.loop.run_callback(self.run, function, *args)
 
-    def _go_on(self) -> None:
-        """Have what is ready done; called in the hub."""
+    def _run_ready(self) -> None:
+        """Have one greenlet call the functions that are ready; when it blocks, the next one."""
         if not self._ready:
             return
-        self.round.begin()
+        self.writes.begin()
         try:
             while self._ready:
                 if self._idle:
                     self._idle.pop().switch()
                 else:
-                    # By hand instead of start(), which would wait for the hub to come round.
+                    # Not start(): that would wait for the next iteration of the hub.
                     gevent.Greenlet(self._work).switch()
         finally:
-            self.round.end()
+            self.writes.end()
 
     def _work(self) -> None:
-        worker, wait, ready = getcurrent(), self._hub.switch, self._ready
+        greenlet, ready = getcurrent(), self._ready
         self.size += 1
         try:
             while True:
                 while ready:
-                    # What code of a site left in its context variables is not for the next.
-                    worker.gr_context = None
+                    # Context variables that a site's code has set must not reach the next.
+                    greenlet.gr_context = None
                     ready.pop()()
                 if len(self._idle) >= MAX_IDLE:
                     return
-                self._idle.append(worker)
-                wait()
+                self._idle.append(greenlet)
+                self._hub.switch()
         finally:
             self.size -= 1
-            if worker in self._idle:  # killed there, by who knows whom
-                self._idle.remove(worker)
+            if greenlet in self._idle:  # the site has killed it while it was idle
+                self._idle.remove(greenlet)

@@ -1,4 +1,4 @@
-"""Waiting in threads: under the development server of ``flask run``."""
+"""A socket that threads wait for, under the development server of ``flask run``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import Any, Callable
 
-from ..channel import READ_SIZE, Holder, send_without_delay
+from ..channel import READ_SIZE, Corked, send_without_delay
 
 # Not the default selector: epoll would cost a file descriptor for each wait.
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
@@ -18,37 +18,34 @@ _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class ThreadChannel:
-    """A socket that stays the server's, waited for in a thread."""
+    """A socket that stays the server's, and a thread that waits for it."""
 
-    may_hold_more = False
+    buffers_input = False
 
     def __init__(self, sock: Any) -> None:
         sock.settimeout(0.0)
         send_without_delay(sock)
         self._sock = sock
-        # A TLS connection is one state machine for both directions: two threads must not
-        # be inside it at once. Nothing in it blocks, so nobody waits for long.
+        # A TLS connection is one state machine for both directions, which two threads must
+        # not use at once. Nothing in it blocks, so no thread waits for long.
         self._busy = threading.Lock()
         self._pending: Callable[[], int] | None = getattr(sock, "pending", None)
-        #: Whose turn it is to watch; who finds that it is another's, or nobody's, ends.
+        #: Identifies the thread that watches; any other thread that has watched ends.
         self._watcher: object = None
-
-    def hold_back(self, holder: Holder) -> bool:
-        return False  # there is no moment in which all others have had their turn
 
     def watch(self, function: Callable[[], None]) -> None:
         self._watcher = watcher = object()
 
         def wait_and_call() -> None:
             while self._watcher is watcher:
-                if not self.holds_more():
+                if not self.has_buffered_input():
                     self._wait(selectors.EVENT_READ)
                 if self._watcher is watcher:
                     try:
                         function()
                     except BaseException:  # noqa: BLE001
-                        # It ends a turn, not the watch, as on gevent's hub: the end of the
-                        # connection is still to be seen.
+                        # An error ends one turn, not the watch, as on gevent's hub: the end
+                        # of the connection must still be noticed.
                         _report_error()
 
         threading.Thread(target=wait_and_call, name="protoo-reader", daemon=True).start()
@@ -65,10 +62,13 @@ class ThreadChannel:
         except OSError:
             return b""
 
-    def holds_more(self) -> bool:
+    def has_buffered_input(self) -> bool:
         with self._busy, contextlib.suppress(OSError, ValueError):
             return self._pending is not None and self._pending() > 0
         return False
+
+    def batch_writes(self, corked: Corked) -> bool:
+        return False  # threads have no common moment at which a batch could end
 
     def send(self, data: bytes | memoryview) -> int:
         try:
@@ -92,11 +92,11 @@ class ThreadChannel:
 
     def close(self) -> None:
         self.unwatch()
-        # The server closes its socket; what it may still write meets a closed end.
+        # The server closes its socket; its later writes fail.
         self.abort()
 
     def _shut_down(self, how: int) -> None:
-        # What is not connected any more is shut down already.
+        # An error says that the socket is not connected any more, so nothing is left to do.
         with contextlib.suppress(OSError), self._busy:
             self._sock.shutdown(how)
 
@@ -105,11 +105,11 @@ class ThreadChannel:
             try:
                 selector.register(self._sock, event)
             except (ValueError, KeyError):
-                return  # closed meanwhile: the next recv or send will say so
+                return  # closed meanwhile: the next recv or send reports it
             selector.select()
 
 
 def _report_error() -> None:
-    """Report the current error as that of a thread which it has ended."""
+    """Report the current error like an error that has ended its thread."""
     details = (*sys.exc_info(), threading.current_thread())
     threading.excepthook(threading.ExceptHookArgs(details))

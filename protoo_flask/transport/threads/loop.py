@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any, Callable, ContextManager
 
-#: Seconds until a timer is tried again for which there was no thread.
+#: Seconds until a timer is tried again when no thread could be started for it.
 RETRY = 1.0
 
 
@@ -74,7 +74,8 @@ class ThreadLoop:
         try:
             self.spawn(timer.function, *timer.args)
         except RuntimeError:
-            # No more threads just now; a timer must not be lost for that, nor its thread.
+            # No more threads just now: neither this timer nor the thread of all timers may
+            # be lost for that.
             heapq.heappush(self._timers, (self.now() + RETRY, next(self._order), timer))
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> None:

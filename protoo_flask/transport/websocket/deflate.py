@@ -1,7 +1,7 @@
 """Frames with permessage-deflate (RFC 7692), for sites that set ``PROTOO_COMPRESSION``.
 
-It is off unless asked for: the zlib state of a connection is some 300 KiB, and small
-JSON gains nothing.
+It is off by default: the zlib state of a connection is some 300 KiB, and small JSON
+gains nothing.
 """
 
 from __future__ import annotations
@@ -10,35 +10,28 @@ import zlib
 from typing import Any, NamedTuple
 
 from ...core.close_codes import INVALID_DATA, TOO_BIG
-from .frames import (
-    BINARY,
-    TEXT,
-    FrameCodec,
-    Item,
-    encode_frame,
-    is_utf8,
-)
+from .fast_frames import FastFrameCodec
+from .frames import BINARY, TEXT, Item, encode_frame, is_utf8
 
 EXTENSION = "permessage-deflate"
 
-#: The first reserved bit of a frame: its message is compressed (section 6).
+#: The first reserved bit of a frame says that its message is compressed (section 6).
 RSV1 = 0x40
 
-#: What ends each compressed message, and is not sent (section 7.2.1).
+#: The last bytes of each compressed message; they are not sent (section 7.2.1).
 TAIL = b"\x00\x00\xff\xff"
-
 
 #: How a parameter may name the size of a window (section 7.1.2).
 WINDOW_BITS = tuple(str(bits) for bits in range(8, 16))
 
 
 class Agreement(NamedTuple):
-    """What was agreed on with a client.
+    """The parameters of the extension for one client.
 
     :ivar header: for ``Sec-WebSocket-Extensions``.
     :ivar keep_outgoing: whether messages to the client may refer to earlier ones.
-    :ivar keep_incoming: whether those from the client do.
-    :ivar window_bits: how far back those to the client may refer: 2**window_bits bytes.
+    :ivar keep_incoming: whether messages from the client may.
+    :ivar window_bits: messages to the client may refer back 2**window_bits bytes.
     """
 
     header: str
@@ -61,7 +54,7 @@ def negotiate(offers: str, max_message_size: int) -> tuple[str, DeflateCodec] | 
 
 
 def _accept(offer: str) -> Agreement | None:
-    """Accept an offer, or decline: for a parameter that section 7.1 does not know."""
+    """Accept an offer, or decline it if a parameter is not in section 7.1."""
     name, *rest = [part.strip() for part in offer.split(";")]
     if name != EXTENSION:
         return None
@@ -89,14 +82,14 @@ def _is_parameter(key: str, value: str) -> bool:
     if key == "server_max_window_bits":
         # zlib cannot write for a window of 8 bits.
         return value in WINDOW_BITS and value != "8"
-    # A hint that needs no answer: whatever window the client uses can be read.
+    # A hint that needs no answer: every window that a client may use can be read.
     return key == "client_max_window_bits" and value in ("", *WINDOW_BITS)
 
 
-class DeflateCodec(FrameCodec):
-    """As :class:`~.frames.FrameCodec`, with compression.
+class DeflateCodec(FastFrameCodec):
+    """As :class:`~.fast_frames.FastFrameCodec`, with compression.
 
-    :param max_message_size: bytes, inclusive, of what a message is when inflated.
+    :param max_message_size: bytes of an inflated message, inclusive.
     """
 
     __slots__ = ("_agreement", "_compressed", "_deflater", "_inflater")
@@ -126,7 +119,7 @@ class DeflateCodec(FrameCodec):
     def _decode_frame(self, buffer: bytearray, start: int, end: int) -> Item | None:
         if buffer[start] & RSV1:
             self._compressed = buffer[start] & 0x0F
-            # Until it is inflated, what it is made of is not text.
+            # Its payload is not text before it is inflated.
             buffer[start] = buffer[start] & 0x80 | BINARY
         item = super()._decode_frame(buffer, start, end)
         if item is None or not self._compressed or item[0] != BINARY:
@@ -143,7 +136,7 @@ class DeflateCodec(FrameCodec):
     def _inflate(self, data: bytes) -> bytes | None:
         inflater = self._inflater or zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            # Never more than one byte too many: a few bytes may stand for gigabytes.
+            # At most one byte too many: a few compressed bytes may stand for gigabytes.
             payload: bytes = inflater.decompress(data + TAIL, self._max + 1)
         except zlib.error:
             self._fail(INVALID_DATA, "the message cannot be inflated")

@@ -1,9 +1,11 @@
 """WebSocket frames (RFC 6455 section 5): bytes to messages and back.
 
-Sans I/O: :meth:`FrameCodec.receive` is given whatever the socket gave and returns
-what is complete. A violation does not raise, because messages that came before it in
-the same bytes still count: it is kept in :attr:`FrameCodec.error`, and nothing is
-decoded after it.
+Sans I/O: :meth:`FrameCodec.receive` takes the bytes of one read from the socket, and
+returns the messages that are complete. A violation does not raise, because the messages
+before it in the same bytes still count. It is kept in :attr:`FrameCodec.error`, and
+nothing is decoded after it.
+
+``fast_frames`` has the codec that connections use.
 """
 
 from __future__ import annotations
@@ -25,15 +27,11 @@ CLOSE, PING, PONG = 0x8, 0x9, 0xA
 #: A complete message or control frame: its opcode and its unmasked payload.
 Item = Tuple[int, bytes]
 
-#: More bytes than will ever be there: nothing is decoded any more.
+#: More bytes than there will ever be: nothing is decoded any more.
 _NEVER = 1 << 62
 
-#: The headers of short text messages, by length: writing one takes three times as long.
+#: The headers of short text messages, by length.
 _TEXT_HEADERS = [bytes((0x80 | TEXT, length)) for length in range(126)]
-
-#: The same of those that a client masks, and what writes those of longer ones.
-_MASKED_TEXT_HEADERS = [bytes((0x80 | TEXT, 0x80 | length)) for length in range(126)]
-_MASKED_HEADER = struct.Struct("!BBH")
 
 _utf8_decoder = codecs.getincrementaldecoder("utf-8")
 
@@ -84,10 +82,10 @@ def decode_close(payload: bytes) -> tuple[int, str]:
         raise ValueError(FrameError(INVALID_DATA, "the close reason is not UTF-8")) from None
 
 
-def unmask_slowly(payload: bytes | bytearray, mask: bytes | bytearray) -> bytes:
+def unmask(payload: bytes | bytearray, mask: bytes | bytearray) -> bytes:
     """Apply the mask of a client's frame (RFC 6455 section 5.3).
 
-    As one XOR of two big integers: the fastest that Python without compiled code can do.
+    As one XOR of two big integers, which is the fastest way without compiled code.
     """
     length = len(payload)
     key = (mask * (length // 4 + 1))[:length]
@@ -95,73 +93,29 @@ def unmask_slowly(payload: bytes | bytearray, mask: bytes | bytearray) -> bytes:
     return value.to_bytes(length, "little")
 
 
-#: ``unmask(payload, mask)``. Of a chat message it takes a sixth of the time, of the
-#: description of a call (10 KB) a fiftieth.
-unmask: Callable[[bytes | bytearray, bytes | bytearray], bytes]
-try:
-    from websockets.speedups import apply_mask as unmask
-except ImportError:
-    # It is compiled where that can be done, and left out elsewhere.
-    unmask = unmask_slowly
-
-
 class FrameCodec:
-    """Decodes what a client sends, encodes what it is sent.
+    """Decodes the bytes of a client, and encodes messages for the client.
 
     :param max_message_size: bytes, inclusive; the fragments of a message are summed.
     :ivar error: the first violation, after which nothing is decoded.
     """
 
-    __slots__ = (
-        "_buffer",
-        "_fragments",
-        "_is_between_messages",
-        "_kind",
-        "_max",
-        "_needed",
-        "_utf8",
-        "error",
-    )
+    __slots__ = ("_buffer", "_fragments", "_kind", "_max", "_needed", "_utf8", "error")
+
+    #: ``unmask(payload, mask)`` for the frames of this codec.
+    unmask: Callable[[bytes | bytearray, bytes | bytearray], bytes] = staticmethod(unmask)
 
     def __init__(self, max_message_size: int) -> None:
         self.error: FrameError | None = None
         self._max = max_message_size
         self._buffer = bytearray()
         self._needed = 2  # no frame is complete with fewer bytes in the buffer
-        self._kind = 0  # the opcode of the message whose fragments are coming, or 0
+        self._kind = 0  # the opcode of the fragmented message that is arriving, or 0
         self._fragments: bytearray | None = None
-        self._is_between_messages = True
         self._utf8: codecs.IncrementalDecoder | None = None
 
     def receive(self, data: bytes) -> list[Item]:
-        """Take bytes from the socket, untrusted; return what is complete, in order."""
-        items = self._receive(data)
-        self._is_between_messages = not (self._buffer or self._kind or self._needed == _NEVER)
-        return items
-
-    def read_text(self, data: bytes) -> bytes | None:
-        """Read, untrusted, what nearly every read from a socket gives: one whole short text.
-
-        Much of what a frame may be is none of its business, but it tells at a glance that this
-        one is not; then :meth:`receive` takes it apart, three times as slowly.
-
-        :returns: ``None`` for anything else: fragments, control frames, several messages or
-            part of one, what is not ASCII, too long, or wrong.
-        """
-        size = len(data) - 6
-        start = 6
-        if size > 125:
-            start, size = 8, size - 2
-            if size < 126 or size > 65535 or data[:4] != _MASKED_HEADER.pack(0x81, 0xFE, size):
-                return None
-        elif size < 0 or not data.startswith(_MASKED_TEXT_HEADERS[size]):
-            return None
-        if size > self._max or not self._is_between_messages:
-            return None
-        text = unmask(data[start:], data[start - 4 : start])
-        return text if text.isascii() else None
-
-    def _receive(self, data: bytes) -> list[Item]:
+        """Take the bytes of a read, untrusted; return the complete messages, in order."""
         items: list[Item] = []
         if self._needed == _NEVER:
             return items
@@ -185,7 +139,15 @@ class FrameCodec:
             del buffer[:start]
         return items
 
-    #: ``encode(opcode, payload)``; text is given as UTF-8. Nothing of the codec is needed.
+    def is_between_messages(self) -> bool:
+        """Whether nothing of a message has arrived, and more will be decoded."""
+        return not (self._buffer or self._kind or self._needed == _NEVER)
+
+    def read_text(self, data: bytes) -> bytes | None:
+        """Read a text message without :meth:`receive`, if there is a faster way; else ``None``."""
+        return None
+
+    #: ``encode(opcode, payload)``; text is given as UTF-8. It needs no state of the codec.
     encode = staticmethod(encode_frame)
 
     def _find_end(self, buffer: bytearray, start: int) -> int:
@@ -195,7 +157,7 @@ class FrameCodec:
         header = 6 if length < 126 else 8 if length == 126 else 14
         self._needed = header
         if have < header:
-            # What is wrong with the first two bytes is said without waiting for more.
+            # A violation in the first two bytes is reported without waiting for more.
             self._check_start(buffer[start], buffer[start + 1])
             return 0
         if length == 126:
@@ -244,7 +206,7 @@ class FrameCodec:
         first = buffer[start]
         short = buffer[start + 1] & 0x7F
         body = start + (6 if short < 126 else 8 if short == 126 else 14)
-        payload = unmask(buffer[body:end], buffer[body - 4 : body])
+        payload = self.unmask(buffer[body:end], buffer[body - 4 : body])
         opcode = first & 0x0F
         if opcode & 0x8:
             return opcode, payload

@@ -60,7 +60,7 @@ def test_a_missing_optional_parameter_is_not_handled():
     core.router.param("uuid", lambda req, next, value: trace.append(value))
     core.router.get("/:name/:uuid?", reply("OK"))
     assert ask(core, "/bob") == ok
-    assert trace == core.host.errors == []
+    assert trace == core.framework.errors == []
 
 
 def test_a_param_handler_does_not_run_for_a_route_of_another_method():
@@ -82,7 +82,7 @@ def test_each_layer_runs_once_beside_param_handlers():
     alice = core.connect()
     alice.start_request("get", "/7")
     assert trace == ["without", "7", "with", "again", "kept", "/again", "/with", "/without"]
-    assert alice.take_all() == core.host.errors == []
+    assert alice.take_all() == core.framework.errors == []
 
 
 def test_a_param_handler_may_reply():

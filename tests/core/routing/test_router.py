@@ -156,7 +156,7 @@ def test_a_parameter_that_does_not_decode_is_answered_400():
     status, reason = ask(core, "/%zz")
     assert status == 400
     assert "bad escape" in reason
-    assert isinstance(core.host.errors[0], BadPath)
+    assert isinstance(core.framework.errors[0], BadPath)
 
 
 def test_a_bad_escape_can_be_handled_like_any_error():

@@ -45,7 +45,7 @@ def test_an_error_skips_to_the_first_error_handler_below(how, where):
     core.router.errorhandler(lambda error, req, next: trace.append("second"))
     assert ask(core, "/x") == (400, "first")
     assert trace == [error]
-    assert core.host.errors == []
+    assert core.framework.errors == []
 
 
 def test_an_error_handler_may_pass_the_error_on_or_another_one():
@@ -155,7 +155,7 @@ def test_next_never_raises(where):
     core.router.use(fail)
     assert ask(core, "/x") == failed
     assert trace == ["next() has returned"]
-    assert len(core.host.errors) == 1
+    assert len(core.framework.errors) == 1
 
 
 def test_an_error_raised_after_next_goes_to_the_error_handlers_not_reached_yet():
@@ -187,7 +187,7 @@ def test_an_error_after_the_final_reply_reaches_the_log_from_any_depth(depth):
         outer.errorhandler(lambda error, req, next: trace.append("not for this"))
     router.get("/", reply_and_fail)
     assert ask(core, "/") == ok
-    assert core.host.errors == [error]
+    assert core.framework.errors == [error]
     assert trace == []
 
 
@@ -271,4 +271,4 @@ def test_a_second_final_reply_raises_in_the_handler():
 
     alice = core.connect()
     assert alice.request("get", "/")["reason"] == "first"
-    assert alice.take_all() == core.host.errors == []
+    assert alice.take_all() == core.framework.errors == []

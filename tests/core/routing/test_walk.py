@@ -58,7 +58,7 @@ def test_next_after_the_final_reply_does_nothing():
     core.router.use(note(trace, "below"))
     core.router.errorhandler(lambda error, req, next: trace.append(error))
     assert ask(core, "/") == ok
-    assert trace == core.host.errors == []
+    assert trace == core.framework.errors == []
 
 
 def test_a_provisional_reply_does_not_end_the_chain():
@@ -125,7 +125,7 @@ def test_deeper_nesting_ends_in_a_500_and_the_connection_lives():
     assert answer["status"] == 500
     assert "too many nested calls of next()" in answer["reason"]
     assert alice.take_all() == trace == []
-    (error,) = core.host.errors
+    (error,) = core.framework.errors
     assert isinstance(error, RecursionError)
     assert alice.request("get", "/fine")["status"] == 200
     assert alice.link.closed is None

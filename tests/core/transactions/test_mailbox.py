@@ -9,7 +9,7 @@ def test_messages_wait_in_order_with_the_ids_of_those_that_are_requests():
     mailbox = Mailbox(10_000)
     for payload, id in [(b"a", None), (b"b", 7), (b"c", None), (b"d", 3)]:
         assert mailbox.put(payload, id)
-    assert mailbox.items() == [(None, b"a"), (7, b"b"), (None, b"c"), (3, b"d")]
+    assert mailbox.items() == [(b"a", None), (b"b", 7), (b"c", None), (b"d", 3)]
 
 
 def test_what_waits_is_bounded_and_what_is_discarded_makes_room():
@@ -23,7 +23,7 @@ def test_what_waits_is_bounded_and_what_is_discarded_makes_room():
     mailbox.discard(99)
     assert mailbox.size == MESSAGE_SIZE + 10
     assert mailbox.put(b"y" * 10, 2)
-    assert mailbox.items() == [(None, b"x" * 10), (2, b"y" * 10)]
+    assert mailbox.items() == [(b"x" * 10, None), (b"y" * 10, 2)]
 
 
 def test_a_single_message_may_be_larger_than_the_limit():

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import weakref
 
 import pytest
 
-from protoo_flask.core.transactions.server import MAX_ANSWERS, MAX_REMEMBERED
+from protoo_flask.core.transactions.server import MAX_ANSWERS, MAX_REMEMBERED, fingerprint
 from tests.fakes import Core
 
 GRACE = 10
 DETECTION = 50
+
+MESSAGE = b'{"method":"put","path":"/orders","id":7,"data":{"n":1}}'
 
 
 class Server:
@@ -221,8 +226,9 @@ def test_without_a_grace_period_nothing_is_remembered_but_what_is_in_progress():
 def test_a_request_that_was_dropped_before_it_was_handled_is_handled_when_it_is_repeated():
     server = Server()
     inbox = server.client.inbox
-    request = inbox.receive(b'{"method":"get","path":"/","id":7,"data":{"n":1}}')
-    inbox.forget(request)
+    inbox._active = 1  # another request is being handled, so this one waits
+    inbox.receive(b'{"method":"get","path":"/","id":7,"data":{"n":1}}')
+    inbox.drop()
     server.come_back()
     server.client.send_raw(b'{"method":"get","path":"/","id":7,"data":{"n":1}}')
     assert len(server.handled) == 1
@@ -230,11 +236,12 @@ def test_a_request_that_was_dropped_before_it_was_handled_is_handled_when_it_is_
 
 def test_a_request_discarded_after_another_took_its_id_takes_nothing_with_it():
     server = Server()
-    dropped = server.client.inbox.receive(b'{"method":"get","path":"/","id":7}')
     old_inbox = server.client.inbox
+    old_inbox._active = 1  # another request is being handled, so this one waits
+    old_inbox.receive(b'{"method":"get","path":"/","id":7}')
     server.come_back()
     server.ask(7)
-    old_inbox.forget(dropped)
+    old_inbox.drop()
     server.handled[0].reply(200, "second")
     assert server.answers == [(200, "second")]
 
@@ -252,7 +259,7 @@ def test_a_notification_is_not_remembered():
 
 def test_answers_are_forgotten_in_time_and_all_at_once_when_the_peer_goes():
     server = Server()
-    memory = server.core.application.registry.answers
+    memory = server.core.application.runtime.answers
     server.ask(1)
     server.handled[0].reply(200)
     server.core.scheduler.advance(30)
@@ -320,7 +327,7 @@ def test_a_peer_that_has_gone_remembers_no_answers():
     server.ask()
     server.client.leave()
     server.handled[0].reply(200, "too late")
-    assert len(server.core.application.registry.answers) == 0
+    assert len(server.core.application.runtime.answers) == 0
 
 
 def test_the_last_answer_is_remembered_however_large_it_is():
@@ -353,3 +360,30 @@ def test_an_answer_keeps_no_connection_alive():
     server.come_back()
     gc.collect()
     assert link() is None
+
+
+# Fingerprints
+
+
+def fingerprint_in_another_process(hash_seed):
+    script = (
+        "from protoo_flask.core.transactions.server import fingerprint;"
+        f"print(fingerprint({MESSAGE!r}), hash({MESSAGE!r}))"
+    )
+    environ = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+    output = subprocess.run(
+        [sys.executable, "-c", script], env=environ, check=True, capture_output=True, text=True
+    ).stdout
+    return [int(number) for number in output.split()]
+
+
+def test_a_message_has_the_same_fingerprint_in_every_process():
+    first, first_hash = fingerprint_in_another_process("1")
+    second, second_hash = fingerprint_in_another_process("2")
+    assert first == second == fingerprint(MESSAGE)
+    assert first_hash != second_hash, "the processes do not differ"
+
+
+def test_messages_that_differ_in_a_byte_have_other_fingerprints():
+    found = {fingerprint(MESSAGE + bytes([number])) for number in range(256)}
+    assert len(found | {fingerprint(MESSAGE)}) == 257

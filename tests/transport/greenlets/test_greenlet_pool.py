@@ -1,4 +1,4 @@
-"""Greenlets that wait for something to do."""
+"""The pool of greenlets, plain and fast."""
 
 from __future__ import annotations
 
@@ -10,60 +10,63 @@ import gevent
 import gevent.event
 import pytest
 
-from protoo_flask.transport.greenlets import greenlet_pool as workers_module
-from protoo_flask.transport.greenlets.greenlet_pool import Workers
+from protoo_flask.transport.greenlets import greenlet_pool
+from protoo_flask.transport.greenlets.fast_greenlet_pool import FastGreenletPool
+from protoo_flask.transport.greenlets.greenlet_pool import GreenletPool
+from protoo_flask.transport.greenlets.write_batching import WriteBatching
 
 from ..wire import PATIENCE
 
 
-@pytest.fixture
-def workers() -> Workers:
-    return Workers()
+@pytest.fixture(params=[GreenletPool, FastGreenletPool])
+def pool(request: Any) -> GreenletPool:
+    pool: GreenletPool = request.param(WriteBatching())
+    return pool
 
 
-def run(workers: Workers, function: Callable[..., Any], *args: Any) -> None:
-    """Run a function in a worker; returns when it has, or has blocked."""
-    workers.run_soon(function, *args)
+def run(pool: GreenletPool, function: Callable[..., Any], *args: Any) -> None:
+    """Run a function in a greenlet of the pool; returns when it has returned or blocked."""
+    pool.spawn(function, *args)
     gevent.sleep(0)
 
 
-def test_what_does_not_block_is_done_by_one_greenlet_that_is_used_again(workers):
+def test_functions_that_do_not_block_use_one_greenlet(pool):
     seen = []
     for number in range(3):
-        run(workers, lambda number: seen.append((number, gevent.getcurrent())), number)
+        run(pool, lambda number: seen.append((number, gevent.getcurrent())), number)
 
     assert [number for number, _ in seen] == [0, 1, 2]
     assert len({greenlet for _, greenlet in seen}) == 1
-    assert (workers.size, workers.busy) == (1, 0)
+    assert (pool.size, pool.busy) == (1, 0)
 
 
-def test_who_is_blocked_keeps_nobody_waiting(workers):
+def test_a_blocked_function_does_not_delay_others(pool):
     event = gevent.event.Event()
     done = []
 
-    run(workers, lambda: (event.wait(PATIENCE), done.append("first")))
-    assert (workers.size, workers.busy) == (1, 1)
-    run(workers, done.append, "second")
-    assert (workers.size, workers.busy) == (2, 1)
+    run(pool, lambda: (event.wait(PATIENCE), done.append("first")))
+    assert (pool.size, pool.busy) == (1, 1)
+    run(pool, done.append, "second")
+    assert (pool.size, pool.busy) == (2, 1)
     event.set()
     gevent.sleep(0)
 
     assert done == ["second", "first"]
-    assert (workers.size, workers.busy) == (2, 0)
+    assert (pool.size, pool.busy) == (2, 0)
 
 
-def test_only_so_many_wait(workers, monkeypatch):
-    monkeypatch.setattr(workers_module, "MAX_IDLE", 3)
+def test_the_number_of_idle_greenlets_is_limited(pool, monkeypatch):
+    monkeypatch.setattr(greenlet_pool, "MAX_IDLE", 3)
     event = gevent.event.Event()
     for _ in range(10):
-        run(workers, event.wait, PATIENCE)
-    assert (workers.size, workers.busy) == (10, 10)
+        run(pool, event.wait, PATIENCE)
+    assert (pool.size, pool.busy) == (10, 10)
     event.set()
     gevent.sleep(0)
-    assert (workers.size, workers.busy) == (3, 0)
+    assert (pool.size, pool.busy) == (3, 0)
 
 
-def test_a_worker_is_a_greenlet_of_gevents_like_any_other(workers):
+def test_the_greenlets_are_ordinary_ones_of_gevent(pool):
     seen = []
 
     def look() -> None:
@@ -72,13 +75,15 @@ def test_a_worker_is_a_greenlet_of_gevents_like_any_other(workers):
         with gevent.Timeout(0.001, False):
             gevent.sleep(PATIENCE)
         seen.append("timed out")
+        done.set()
 
-    run(workers, look)
-    gevent.sleep(0.01)
+    done = gevent.event.Event()
+    run(pool, look)
+    assert done.wait(PATIENCE)
     assert seen == [True, "spawned", "timed out"]
 
 
-def test_context_variables_are_not_left_to_the_next(workers):
+def test_context_variables_do_not_reach_the_next_function(pool):
     variable = contextvars.ContextVar("variable", default="nothing")
     seen = []
 
@@ -89,27 +94,27 @@ def test_context_variables_are_not_left_to_the_next(workers):
         seen.append(variable.get())
 
     for _ in range(2):
-        run(workers, look)
+        run(pool, look)
         gevent.sleep(0.001)
     assert seen == ["nothing", "left behind"] * 2
-    assert workers.size == 1
+    assert pool.size == 1
 
 
-def test_what_is_done_is_kept_by_nobody(workers):
+def test_the_pool_keeps_no_function_that_has_returned(pool):
     class Job:
         def __call__(self) -> None:
             pass
 
     for _ in range(2):
         job = Job()
-        run(workers, job)
+        run(pool, job)
         weak = weakref.ref(job)
         del job
         assert weak() is None
 
 
 @pytest.mark.parametrize("fatal", [ValueError("no"), gevent.Timeout(), SystemExit(1)])
-def test_an_error_ends_one_worker_and_is_reported(workers, fatal, monkeypatch):
+def test_an_error_ends_one_greenlet_and_is_reported(pool, fatal, monkeypatch):
     errors = []
     monkeypatch.setattr(
         gevent.get_hub(), "handle_error", lambda context, kind, value, tb: errors.append(value)
@@ -118,18 +123,18 @@ def test_an_error_ends_one_worker_and_is_reported(workers, fatal, monkeypatch):
     def fail() -> None:
         raise fatal
 
-    run(workers, fail)
-    assert workers.size == 0
+    run(pool, fail)
+    assert pool.size == 0
     assert errors == [fatal]
     seen = []
-    run(workers, seen.append, 1)
+    run(pool, seen.append, 1)
     assert seen == [1]
 
 
-def test_one_that_was_killed_while_it_waited_is_not_asked(workers):
+def test_a_greenlet_that_was_killed_while_idle_is_not_used(pool):
     seen = []
-    run(workers, lambda: seen.append(gevent.getcurrent()))
+    run(pool, lambda: seen.append(gevent.getcurrent()))
     seen.pop().kill()
-    assert workers.size == 0
-    run(workers, seen.append, 1)
+    assert pool.size == 0
+    run(pool, seen.append, 1)
     assert seen == [1]

@@ -176,7 +176,7 @@ def test_a_compressed_message_in_fragments_with_control_frames_between_them(size
 
 
 def test_the_examples_of_rfc_7692():
-    # Section 7.2.3: "Hello", again with what is remembered, without compression inside,
+    # Section 7.2.3: "Hello", again with the window kept, without compression inside,
     # in a final block, and in two blocks.
     for body in ("f248cdc9c90700", "000500faff48656c6c6f00", "f348cdc9c9070000"):
         assert decode(frame(TEXT, bytes.fromhex(body), rsv=RSV1)) == ([(TEXT, b"Hello")], None)

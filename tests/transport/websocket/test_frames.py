@@ -1,19 +1,15 @@
-"""Frames: a table of cases, and wsproto as an independent opinion on everything else."""
+"""Frames: a table of cases, and close frames. ``test_frames_against_wsproto`` has the rest."""
 
 from __future__ import annotations
 
 import struct
-import subprocess
-import sys
 import time
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from wsproto.connection import Connection, ConnectionState, ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
+from wsproto.connection import Connection, ConnectionType
 
 from protoo_flask.transport.websocket import frames
 from protoo_flask.transport.websocket.frames import (
@@ -23,18 +19,9 @@ from protoo_flask.transport.websocket.frames import (
     decode_close,
 )
 
-from ..wire import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    PING,
-    PONG,
-    TEXT,
-    close_frame,
-    frame,
-)
+from ..wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, close_frame, frame
+from .streams import LIMIT, decode_in_pieces, masks
 
-LIMIT = 70_000
 EURO = "€".encode()
 
 
@@ -42,17 +29,6 @@ def decode(data: bytes, limit: int = LIMIT) -> tuple[list[Any], int | None]:
     """Return the items in ``data``, and the code of the violation that follows them."""
     codec = FrameCodec(limit)
     items = codec.receive(data)
-    return items, codec.error.code if codec.error else None
-
-
-def decode_in_pieces(data: bytes, sizes: Any) -> tuple[list[Any], int | None]:
-    codec = FrameCodec(LIMIT)
-    items = []
-    start = 0
-    for size in sizes:
-        items += codec.receive(data[start : start + size])
-        start += size
-    items += codec.receive(data[start:])
     return items, codec.error.code if codec.error else None
 
 
@@ -158,11 +134,11 @@ def test_a_violation_is_found_and_nothing_is_decoded_after_it(data, code, size):
 
 
 @pytest.mark.parametrize("first", [b"\xc1\x80", b"\x83\x80", b"\x81\x00", b"\x09\x80", b"\x80\x80"])
-def test_two_bytes_are_enough_to_find_what_is_wrong_with_them(first):
+def test_two_bytes_are_enough_to_find_a_violation_in_them(first):
     assert decode(first) == ([], 1002)
 
 
-def test_a_message_that_is_too_big_is_refused_before_it_is_there():
+def test_a_message_that_is_too_big_is_refused_before_it_arrives():
     header = struct.pack("!BBQ", 0x81, 0xFF, 1 << 40) + b"mask"
     assert decode(header) == ([], 1009)
     assert decode(frame(TEXT, b"x" * 60, fin=False) + b"\x80\xa8mask", limit=100) == ([], None)
@@ -190,7 +166,7 @@ def test_a_control_frame_does_not_count_towards_the_limit():
     assert decode(data, limit=10) == ([(PING, b"y" * 125), (TEXT, b"x" * 10)], None)
 
 
-def test_a_violation_says_what_is_wrong():
+def test_a_violation_gives_its_reason():
     codec = FrameCodec(100)
     codec.receive(frame(3))
     assert codec.error == FrameError(1002, "3 is not an opcode")
@@ -217,167 +193,11 @@ def test_buffers_do_not_stay_large_after_a_large_message():
     assert codec._fragments is None
 
 
-# Against wsproto -----------------------------------------------------------------------------
-
-
-class Reference:
-    """What wsproto makes of a client's bytes, in our words."""
-
-    def __init__(self) -> None:
-        self._connection = Connection(ConnectionType.SERVER)
-        self._message = bytearray()
-        self.items: list[Any] = []
-        self.code: int | None = None
-
-    def receive(self, data: bytes) -> None:
-        if self.code is not None or self._connection.state is not ConnectionState.OPEN:
-            return
-        self._connection.receive_data(data)
-        for event in self._connection.events():
-            if isinstance(event, (Ping, Pong)):
-                self.items.append((PING if isinstance(event, Ping) else PONG, bytes(event.payload)))
-            elif isinstance(event, (TextMessage, BytesMessage)):
-                is_text = isinstance(event, TextMessage)
-                self._message += event.data.encode() if is_text else event.data
-                if event.message_finished:
-                    self.items.append((TEXT if is_text else BINARY, bytes(self._message)))
-                    self._message.clear()
-            else:
-                assert isinstance(event, CloseConnection)
-                if self._connection.state is ConnectionState.OPEN:
-                    self.code = int(event.code)
-                else:
-                    self.items.append((CLOSE, int(event.code), event.reason or ""))
-                return
-
-
-def look_into_close(items: list[Any], code: int | None) -> tuple[list[Any], int | None]:
-    """Judge a Close frame as a connection does: wsproto does it where it decodes."""
-    if not items or items[-1][0] != CLOSE:
-        return items, code
-    try:
-        closed = decode_close(items[-1][1])
-    except ValueError as error:
-        return items[:-1], error.args[0].code
-    return [*items[:-1], (CLOSE, *closed)], code
-
-
-masks = st.binary(min_size=4, max_size=4)
-payloads = st.one_of(
-    st.text(max_size=40).map(str.encode),
-    st.binary(max_size=40),
-    st.integers(120, 130).map(lambda size: b"x" * size),
-    st.sampled_from([b"x" * 65535, b"y" * 65536]),
-)
-controls = st.builds(
-    frame,
-    st.sampled_from([PING, PONG]),
-    st.binary(max_size=125),
-    mask=masks,
-)
-closes = st.one_of(
-    st.builds(close_frame),
-    st.builds(close_frame, st.sampled_from([1000, 1001, 1011, 3000, 4999]), st.text(max_size=30)),
-    st.builds(close_frame, st.integers(0, 6000)),
-    st.builds(lambda payload: frame(CLOSE, payload), st.binary(max_size=10)),
-)
-strange = st.builds(
-    frame,
-    st.integers(0, 15),
-    payloads,
-    fin=st.booleans(),
-    rsv=st.sampled_from([0, 0, 0, 1, 2, 4]),
-    mask=st.one_of(masks, masks, masks, st.none()),
-)
-long_lengths = st.builds(
-    lambda opcode, payload, size: frame(opcode, payload, size=size),
-    st.integers(0, 15),
-    payloads.filter(lambda payload: len(payload) < 65536),
-    st.sampled_from([2, 8]),
-)
-
-
-@st.composite
-def messages(draw: Any) -> bytes:
-    """Draw a message in fragments, with control frames between them."""
-    payload = draw(payloads)
-    cuts = sorted(draw(st.lists(st.integers(0, len(payload)), max_size=4)))
-    opcode = draw(st.sampled_from([TEXT, BINARY]))
-    data = b""
-    for start, end in zip([0, *cuts], [*cuts, len(payload)]):
-        data += frame(opcode, payload[start:end], fin=False, mask=draw(masks))
-        data += b"".join(draw(st.lists(controls, max_size=1)))
-        opcode = CONTINUATION
-    return data + frame(CONTINUATION)
-
-
-@st.composite
-def streams(draw: Any) -> bytes:
-    """Draw what a client sends: mostly what it may, sometimes not."""
-    kinds = [messages(), messages(), messages(), controls, closes, strange, long_lengths]
-    data = bytearray(b"".join(draw(st.lists(st.one_of(*kinds), min_size=1, max_size=6))))
-    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
-        place = draw(st.integers(0, min(len(data) - 1, 200)))
-        data[place] ^= draw(st.integers(1, 255))
-    return bytes(data[: draw(st.sampled_from([len(data), len(data), len(data) // 2]))])
-
-
-@settings(max_examples=200, deadline=None, database=None)
-@given(streams(), st.lists(st.integers(0, 50), max_size=30))
-@example(frame(TEXT, b"\xff" * 10)[:12], [])
-@example(b"\x81\xfe\x00\x00", [])
-@example(close_frame(1000) + frame(TEXT, b"late"), [8])
-def test_wsproto_is_of_the_same_opinion(data, sizes):
-    codec = FrameCodec(LIMIT)
-    reference = Reference()
-    items = codec.receive(data)
-    assert decode_in_pieces(data, sizes) == (items, codec.error and codec.error.code)
-    reference.receive(data)
-    # Each finds some violations before the frame is complete in which they are; then the
-    # other gets more of it.
-    if codec.error is not None and reference.code is None:
-        reference.receive(bytes(64))
-    elif reference.code is not None and codec.error is None:
-        items += codec.receive(bytes(LIMIT + 14))
-    ours = look_into_close(items, codec.error and codec.error.code)
-    if ours[1] != 1009:  # wsproto knows no limit
-        assert ours == (reference.items, reference.code)
-    else:
-        assert ours[0] == reference.items
-
-
-simple = st.builds(
-    lambda payload, mask: frame(TEXT, payload, mask=mask),
-    st.integers(0, 140).map(lambda size: (b'{"method":"get","path":"/"}' * 6)[:size]),
-    masks,
-)
-
-
-@settings(max_examples=300, deadline=None, database=None)
-@given(st.lists(st.one_of(simple, simple, streams()), max_size=8), st.sampled_from([100, LIMIT]))
-def test_a_simple_text_is_read_at_a_glance_as_it_is_when_taken_apart(reads, limit):
-    quick, slow = FrameCodec(limit), FrameCodec(limit)
-    for data in reads:
-        text = quick.read_text(data)
-        items = quick.receive(data) if text is None else [(TEXT, text)]
-        assert items == slow.receive(data)
-        assert quick.error == slow.error
-
-
-@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 200, 65535])
-def test_a_whole_message_is_simple_whatever_its_size(size):
-    payload = b"x" * size
-    assert FrameCodec(LIMIT).read_text(frame(TEXT, payload)) == payload
-    assert FrameCodec(size - 1).read_text(frame(TEXT, payload)) is None
-    assert FrameCodec(LIMIT).read_text(frame(TEXT, payload)[:-1]) is None
-    assert FrameCodec(LIMIT).read_text(frame(TEXT, payload) + b"\x81") is None
-
-
-# What the server sends -----------------------------------------------------------------------
+# Encoding -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 100_000])
-def test_wsproto_reads_what_is_encoded(size):
+def test_wsproto_reads_encoded_frames(size):
     client = Connection(ConnectionType.CLIENT)
     client.receive_data(FrameCodec(100).encode(TEXT, b"x" * size))
     received = "".join(event.data for event in client.events())
@@ -390,29 +210,17 @@ def test_the_length_is_written_in_its_shortest_form(size):
     assert overhead == (2 if size < 126 else 4 if size < 65536 else 10)
 
 
-@pytest.mark.parametrize("unmask", [frames.unmask, frames.unmask_slowly])
 @given(payload=st.binary(max_size=300), mask=masks)
 @settings(database=None)
-def test_unmasking_is_masking(unmask, payload, mask):
+def test_unmasking_is_masking(payload, mask):
     sent = frame(BINARY, payload, mask=mask)
     masked = sent[len(sent) - len(payload) :]
-    assert unmask(masked, mask) == payload
-    assert unmask(bytearray(masked), bytearray(mask)) == payload
+    assert frames.unmask(masked, mask) == payload
+    assert frames.unmask(bytearray(masked), bytearray(mask)) == payload
 
 
-def test_unmasking_needs_no_compiled_code():
-    script = """if True:
-        import sys
-        sys.modules["websockets.speedups"] = None
-        from protoo_flask.transport.websocket import frames
-        assert frames.unmask is frames.unmask_slowly
-    """
-    subprocess.run([sys.executable, "-c", script], check=True)
-
-
-def test_unmasking_is_compiled_where_that_can_be_had():
-    is_compiled = find_spec("websockets.speedups") is not None
-    assert (frames.unmask is not frames.unmask_slowly) is is_compiled
+def test_the_plain_codec_has_no_shortcut():
+    assert FrameCodec(LIMIT).read_text(frame(TEXT, b"{}")) is None
 
 
 # Close frames --------------------------------------------------------------------------------

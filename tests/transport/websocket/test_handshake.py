@@ -1,24 +1,16 @@
-"""The opening handshake (RFC 6455 section 4.2), and finding the socket that it is about."""
+"""The opening handshake (RFC 6455 section 4.2)."""
 
 from __future__ import annotations
 
-import socket
-import ssl
-from types import SimpleNamespace
 from typing import Any
 
-import gevent.socket
-import gevent.ssl
 import pytest
 
 from protoo_flask.transport.websocket.deflate import DeflateCodec
-from protoo_flask.transport.websocket.frames import FrameCodec
+from protoo_flask.transport.websocket.fast_frames import FastFrameCodec
 from protoo_flask.transport.websocket.handshake import (
     Handshake,
     HandshakeError,
-    find_socket,
-    is_greenlet_socket,
-    is_tls,
     negotiate_handshake,
     serialize_handshake,
 )
@@ -66,7 +58,7 @@ def test_the_example_of_the_rfc_is_answered_as_there():
 
 def test_the_codec_has_the_sites_limit():
     codec = negotiate().codec
-    assert type(codec) is FrameCodec
+    assert type(codec) is FastFrameCodec
     codec.receive(b"\x81\xe5mask")
     assert codec.error.code == 1009
 
@@ -113,7 +105,7 @@ def test_only_a_get_of_http_1_1_is_a_handshake(line):
 
 def test_compression_is_agreed_on_only_when_the_site_asks_for_it():
     offer = "permessage-deflate; client_max_window_bits"
-    assert type(negotiate(EXTENSIONS=offer).codec) is FrameCodec
+    assert type(negotiate(EXTENSIONS=offer).codec) is FastFrameCodec
     agreed = negotiate(compression=True, EXTENSIONS=offer)
     assert agreed.headers[-1] == ("Sec-WebSocket-Extensions", "permessage-deflate")
     assert type(agreed.codec) is DeflateCodec
@@ -123,57 +115,10 @@ def test_compression_is_agreed_on_only_when_the_site_asks_for_it():
 def test_without_an_offer_that_is_understood_there_is_no_compression(offer):
     agreed = negotiate(compression=True, EXTENSIONS=offer)
     assert "Sec-WebSocket-Extensions" not in dict(agreed.headers)
-    assert type(agreed.codec) is FrameCodec
+    assert type(agreed.codec) is FastFrameCodec
 
 
 def test_the_response_is_written_with_its_cookies():
     assert serialize_handshake([("Upgrade", "websocket"), ("Set-Cookie", "a=1")]) == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nSet-Cookie: a=1\r\n\r\n"
     )
-
-
-# Sockets -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("key", ["gunicorn.socket", "werkzeug.socket"])
-def test_the_socket_is_where_the_server_puts_it(key):
-    sock = object()
-    assert find_socket({key: sock}) is sock
-
-
-@pytest.mark.parametrize("inside", [False, True], ids=["upgrading", "other"])
-def test_pywsgi_has_the_socket_under_its_input(inside):
-    sock = object()
-    body = SimpleNamespace(raw=SimpleNamespace(_sock=sock))
-    environ = {
-        "SERVER_SOFTWARE": "gevent/24.2 Python/3.12",
-        "wsgi.input": SimpleNamespace(rfile=body) if inside else body,
-    }
-    assert find_socket(environ) is sock
-
-
-@pytest.mark.parametrize("server", ["waitress", ""])
-def test_a_server_without_a_place_for_it_is_refused(server):
-    with pytest.raises(HandshakeError, match=server or "an unknown server") as caught:
-        find_socket({"SERVER_SOFTWARE": server})
-    assert caught.value.status == 500
-
-
-def test_the_world_of_a_socket_is_seen_from_its_class():
-    with socket.socket() as plain, gevent.socket.socket() as greenlet:
-        assert not is_greenlet_socket(plain)
-        assert is_greenlet_socket(greenlet)
-        assert not is_tls(plain)
-        assert not is_tls(greenlet)
-
-
-def test_tls_is_seen_in_both_worlds_whether_patched_or_not():
-    with ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(
-        socket.socket(), server_hostname="localhost"
-    ) as plain:
-        assert is_tls(plain)
-    with gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(
-        gevent.socket.socket(), server_hostname="localhost"
-    ) as greenlet:
-        assert is_tls(greenlet)
-        assert is_greenlet_socket(greenlet)

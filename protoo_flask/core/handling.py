@@ -1,0 +1,134 @@
+"""The handling of a request: through the router, to a final handler that always answers.
+
+A request that no handler has answered gets a 404, an error its status, and a request that the
+handlers forget a 504.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Callable, Protocol
+
+from .errors import ProtocolError, Reject
+from .events import SiteEvent
+from .functions import describe, locate
+from .peers.peer import Peer
+from .request import Request
+
+
+class Framework(Protocol):
+    """The framework that the site is built with: for us, Flask."""
+
+    @property
+    def logger(self) -> logging.Logger:
+        """Where errors of the site's code are logged."""
+
+    def tell(self, event: SiteEvent) -> None:
+        """Tell the site of an event of a peer or user; must not raise."""
+
+    def tell_error(self, error: Any, request: Request) -> None:
+        """Tell the site of an error that no error handler took; must not raise."""
+
+    def describe_error(self, error: Any) -> tuple[int, str] | None:
+        """Return the status and reason of an error of the framework's own kind."""
+
+
+class Handling:
+    """Handles the requests of one app.
+
+    :param route: ``route(request, next)``, as the app's router is called.
+    """
+
+    def __init__(self, route: Callable[[Request, Callable[..., None]], None], framework: Framework):
+        self._route = route
+        self._framework = framework
+
+    def handle(self, request: Request) -> None:
+        """Route a request from a peer; returns when its chain has run.
+
+        Never raises an Exception.
+        """
+
+        def final_handler(error: Any = None) -> None:
+            """The last ``next`` of the chain: nobody has answered, or there was an error."""
+            if error is not None:
+                self._fail(request, error)
+            elif not request.ended:
+                request.reply(404, "not found")
+
+        peer = request.peer
+        assert peer is not None
+        if request.id is not None:
+            # Only now: the time in the backlog is not its handlers'.
+            peer.runtime.unanswered.add(request)
+        try:
+            peer.context.run(self._route, request, final_handler)
+        except BaseException as error:
+            # A teardown function of the site failed, or something that is no Exception
+            # (a gevent.Timeout, say) came through the chain. Or the chain was too deep: error
+            # handlers called at that depth would fail the same way, so that error comes all the
+            # way up.
+            self._fail(request, error)
+            if not isinstance(error, Exception):
+                raise
+
+    def give_up(self, request: Request) -> None:
+        """Answer a request that nobody has answered in time."""
+        handler = request.last_handler
+        self._framework.logger.warning(
+            "nobody has answered %s %s from %s; it stopped in %s %s",
+            request.method,
+            request.original_path,
+            request.peer,
+            describe(handler),
+            locate(handler),
+        )
+        if not request.ended:
+            request.reply(504, "no answer")
+
+    def call_back(self, peer: Peer, function: Callable[[Any], Any], subject: Any) -> None:
+        """Run a function of the site in the contexts of a peer; its errors are logged."""
+        try:
+            peer.context.run(function, subject)
+        except Exception:
+            self._framework.logger.exception(
+                "error in %s, called with %r for %r", describe(function), subject, peer
+            )
+
+    def _fail(self, request: Request, error: Any) -> None:
+        status, reason = self._describe(error)
+        if status >= 500 or request.ended:
+            # The traceback of a chain that was too deep is a thousand times the same frame.
+            told = isinstance(error, BaseException) and not isinstance(error, RecursionError)
+            exc_info = error if told else None
+            self._framework.logger.error(
+                "error in %s %s from %s: %r",
+                request.method,
+                request.original_path,
+                request.peer,
+                error,
+                exc_info=exc_info,
+            )
+        if not request.ended:
+            # A site's reason may be a lazy string, which is translated when it is read.
+            request.reply(status, str(reason))
+        self._framework.tell_error(error, request)
+
+    def _describe(self, error: Any) -> tuple[int, str]:
+        """Return the status and reason of the response to an error.
+
+        Only an error with a status of its own shows its text: the text of any other one may
+        hold secrets.
+        """
+        if isinstance(error, RecursionError):
+            return 500, "too many nested calls of next(), or of something else"
+        if isinstance(error, Reject):
+            return error.code, error.reason
+        described = self._framework.describe_error(error)
+        if described is not None:
+            return described
+        status = getattr(error, "status", None)
+        if isinstance(status, int) and 300 <= status <= 699:
+            reason = error.reason if isinstance(error, ProtocolError) else str(error)
+            return status, reason
+        return 500, "internal server error"

@@ -1,0 +1,258 @@
+"""The directory of one process: which peers are there, and how long each is waited for.
+
+============  =====================  ============  ===================================
+state         event                  next state    action, and event told to the site
+============  =====================  ============  ===================================
+offline       connect                connected     listed; peer_online
+connected     connect                connected     the newer link takes over, the older
+                                                   one is closed with 3000; no event
+connected     drop                   disconnected  the timer starts; peer_disconnect
+connected     leave, remove          offline       not listed any more; peer_offline
+disconnected  connect                connected     the timer is stopped; peer_reconnect
+disconnected  expire, remove         offline       as above
+============  =====================  ============  ===================================
+
+*Drop* is the loss of the link that the peer has now; the end of a link that another one has
+replaced means nothing. A drop includes Close 1001: a browser that leaves the page sends it,
+and a reload is back within a second. *Leave* is a Close with 1000, or without a code,
+by the client; or any drop when there is no grace period. *Remove* is done by the site:
+``disconnect()``, ``peer.close()``. *Expire* is the timer of this absence. A timer that fires
+after the peer has come back and gone again belongs to another absence.
+
+A device that connects after its peer went offline is a new Peer, without pending
+transactions.
+"""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from ..close_codes import LEAVING, ONLINE_ELSEWHERE, POLICY_VIOLATION
+from ..events import EventQueues, SiteEvent
+from ..link import Context, Link
+from ..runtime import Runtime
+from ..scheduling import Timer
+from ..transactions.mailbox import Mailbox
+from ..wire.dialect import Dialect
+from .directory import Identity, TooManyPeers
+from .peer import CONNECTED, DISCONNECTED, OFFLINE, Peer
+
+#: (state, event) -> state; the table above. A pair that is not here is ignored.
+TRANSITIONS = {
+    (OFFLINE, "connect"): CONNECTED,
+    (CONNECTED, "connect"): CONNECTED,
+    (CONNECTED, "drop"): DISCONNECTED,
+    (CONNECTED, "leave"): OFFLINE,
+    (CONNECTED, "remove"): OFFLINE,
+    (DISCONNECTED, "connect"): CONNECTED,
+    (DISCONNECTED, "expire"): OFFLINE,
+    (DISCONNECTED, "remove"): OFFLINE,
+}
+
+#: (state, next state) -> the event that the site is told.
+SIGNALS = {
+    (OFFLINE, CONNECTED): "peer_online",
+    (CONNECTED, DISCONNECTED): "peer_disconnect",
+    (DISCONNECTED, CONNECTED): "peer_reconnect",
+    (CONNECTED, OFFLINE): "peer_offline",
+    (DISCONNECTED, OFFLINE): "peer_offline",
+}
+
+
+class LocalDirectory:
+    """The peers of one process: ``{username: {uuid: Peer}}``; a :class:`~.directory.Directory`.
+
+    :param events: where arrivals and departures are told.
+    """
+
+    def __init__(self, runtime: Runtime, events: EventQueues) -> None:
+        self._runtime = runtime
+        self._events = events
+        self._lock = runtime.scheduler.lock()
+        self._users: dict[str, dict[str, Peer]] = {}
+        #: The peers that are away, the longest absence first.
+        self._timers: dict[Peer, Timer] = {}
+
+    # Finding -------------------------------------------------------------------------
+
+    def find(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
+        if username is None:
+            devices = [dict(devices) for devices in list(self._users.values())]
+            if uuid is None:
+                return [peer for peers in devices for peer in peers.values()]
+            return [peers[uuid] for peers in devices if uuid in peers]
+        peers = self._users.get(username)
+        if peers is None:
+            return []
+        if uuid is None:
+            return list(peers.values())
+        peer = peers.get(uuid)
+        return [] if peer is None else [peer]
+
+    def get(self, username: str, uuid: str) -> Peer | None:
+        return self._users.get(username, {}).get(uuid)
+
+    # Coming --------------------------------------------------------------------------
+
+    def check_space(self, identity: Identity) -> None:
+        """Check that this device may join the others of its user.
+
+        :raises TooManyPeers: when it may not. A device that is there already always may,
+            and one that is away gives way to one that is here.
+        """
+        devices = self._users.get(identity.username, {})
+        limit = self._runtime.limits.peers_per_user
+        if identity.uuid in devices or len(devices) < limit:
+            return
+        if all(peer.online for peer in list(devices.values())):
+            raise TooManyPeers(identity.username, limit)
+
+    def claim(
+        self,
+        identity: Identity,
+        link: Link,
+        context: Context,
+        dialect: Dialect,
+        when_reachable: Callable[[], None] | None = None,
+    ) -> Peer:
+        with self._lock:
+            peer = self.get(identity.username, identity.uuid)
+            if peer is None:
+                self.check_space(identity)
+                peer = Peer(identity, self._runtime, self, dialect)
+            with peer.outbound.lock:
+                # The context comes first: another thread may be telling the events that are
+                # posted below, and code that has seen the new link sees its context.
+                peer.context = context
+                if peer.state is OFFLINE:
+                    self._list(peer)
+                else:
+                    self._resume(peer, identity)
+                    if peer.link is not None:
+                        peer.link.retire(ONLINE_ELSEWHERE, "online elsewhere")
+                peer.outbound.attach(link, dialect, when_reachable)
+            self._make_space(peer.username)
+        return peer
+
+    # Going ---------------------------------------------------------------------------
+
+    def release(self, peer: Peer, link: Link, code: int) -> None:
+        with self._lock:
+            if peer.link is not link:
+                return
+            may_come_back = self._runtime.time_limits.grace_period and code not in LEAVING
+            if not (may_come_back and self._wait_for(peer)):
+                self._take_off(peer, "leave")
+        self.tell(peer)
+
+    def remove(self, peer: Peer, code: int, reason: str, only: Link | None = None) -> bool:
+        with self._lock:
+            link = peer.link
+            if only is not None and link is not only:
+                return False
+            if not self._take_off(peer, "remove"):
+                return False
+        # The link is closed first: listeners of a departure may block, and a peer that has been
+        # disconnected must not be served meanwhile.
+        if link is not None:
+            link.close(code, reason)
+        # In a greenlet of its own: this one may be in the middle of a view, and the view's
+        # Flask contexts and database session are not for listeners.
+        self._runtime.scheduler.spawn(self.tell, peer)
+        return True
+
+    def give_up(self, peer: Peer, mailbox: Mailbox) -> None:
+        """Wait no longer for a peer with a full mailbox, unless it is back just now.
+
+        Such a peer is like a client that reads too slowly.
+        """
+        with self._lock:
+            if peer.outbound.mailbox is mailbox:
+                self.remove(peer, POLICY_VIOLATION, "slow consumer")
+
+    # Telling -------------------------------------------------------------------------
+
+    def tell(self, peer: Peer) -> None:
+        """Tell the site the events of a peer's user; first, end the transactions of a peer
+        that has gone.
+        """
+        if peer.state is OFFLINE:
+            peer.outbound.finish_all(410, "peer offline")
+            if not self._users:
+                self._runtime.transactions.rest()
+        self._events.drain(peer.username)
+
+    # The table ------------------------------------------------------------------------
+
+    def _list(self, peer: Peer) -> None:
+        devices = self._users.setdefault(peer.username, {})
+        devices[peer.uuid] = peer
+        self._enter(peer, "connect")
+        peer.outbound.may_wait = bool(self._runtime.time_limits.grace_period)
+        if len(devices) == 1:
+            self._events.post(peer.username, SiteEvent("user_online", peer.username))
+
+    def _resume(self, peer: Peer, identity: Identity) -> None:
+        self._stop_timer(peer)
+        peer.data = identity.data
+        self._enter(peer, "connect")
+        peer.requests.let_repeat(self._runtime.time_limits.grace_period)
+
+    def _make_space(self, username: str) -> None:
+        """Give up the device that has been away longest, if there are too many now."""
+        if len(self._users[username]) <= self._runtime.limits.peers_per_user:
+            return
+        for peer in self._timers:
+            if peer.username == username:
+                self.remove(peer, POLICY_VIOLATION, "gave way to another device")
+                return
+
+    def _wait_for(self, peer: Peer) -> bool:
+        """Begin a grace period; ``False`` when too much would have to be kept for it."""
+        mailbox = peer.outbound.detach()
+        if mailbox is None:
+            return False
+        self._enter(peer, "drop")
+        self._timers[peer] = self._runtime.scheduler.call_later(
+            self._runtime.time_limits.grace_period, self._expire, peer, mailbox
+        )
+        return True
+
+    def _expire(self, peer: Peer, mailbox: Mailbox) -> None:
+        """Wait no longer. The mailbox tells which absence of the peer the timer was for."""
+        with self._lock:
+            if peer.outbound.mailbox is not mailbox or not self._take_off(peer, "expire"):
+                return
+        self.tell(peer)
+
+    def _take_off(self, peer: Peer, event: str) -> bool:
+        if (peer.state, event) not in TRANSITIONS:
+            return False
+        self._stop_timer(peer)
+        peer.outbound.close()
+        peer.requests.forget_answers()
+        # Taken off before the event is posted: another thread may be telling events already.
+        devices = self._users[peer.username]
+        del devices[peer.uuid]
+        if not devices:
+            del self._users[peer.username]
+        self._enter(peer, event)
+        if not devices:
+            self._events.post(peer.username, SiteEvent("user_offline", peer.username))
+        return True
+
+    def _stop_timer(self, peer: Peer) -> None:
+        timer = self._timers.pop(peer, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _enter(self, peer: Peer, event: str) -> bool:
+        """Follow the table; ``False`` when the event means nothing now."""
+        state = TRANSITIONS.get((peer.state, event))
+        if state is None:
+            return False
+        signal = SIGNALS.get((peer.state, state))
+        peer.state = state
+        if signal is not None:
+            self._events.post(peer.username, SiteEvent(signal, peer))
+        return True

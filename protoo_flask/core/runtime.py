@@ -1,0 +1,111 @@
+"""The runtime: clock, timers, time limits, ids and limits of one app.
+
+Everything in the core that needs the time, a lock or a limit gets it from here. A runtime
+knows no peer: ``peer.runtime`` is the same object for all peers of an app.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, NamedTuple, TypeVar
+
+from .deadlines import Deadlines
+from .observer import Observer
+from .scheduling import Scheduler
+
+S = TypeVar("S")
+
+
+class TimeLimits(NamedTuple):
+    """Time limits in seconds.
+
+    :ivar request: a peer has this time for its final response.
+    :ivar session: a call may ring for this time.
+    :ivar response: handlers have this time to answer a request; ``None``: for ever.
+    :ivar grace_period: a peer has this time to come back after its link has dropped; 0: none.
+    :ivar detection: a dead link is noticed within this time.
+    """
+
+    request: float
+    session: float = 120
+    response: float | None = None
+    grace_period: float = 0
+    detection: float = 0
+
+    @property
+    def delivery(self) -> float:
+        """The time for a request that must arrive: after it, its peer is known to be offline."""
+        return self.request + self.detection + self.grace_period
+
+
+class Limits(NamedTuple):
+    """Limits on sizes and numbers.
+
+    :ivar peers_per_user: devices of one user that may be connected.
+    :ivar waiting: bytes that may wait for a peer that is away.
+    :ivar parallel_requests: requests of one link that are handled at a time.
+    """
+
+    peers_per_user: int
+    waiting: int = 1024 * 1024
+    parallel_requests: int = 1
+
+
+class Runtime:
+    """What everything in the core needs, and no peer.
+
+    :param call_back: ``call_back(peer, function, subject)`` runs a function of the site in
+        the contexts of a peer, and logs its errors.
+    :param give_up: called with a request that handlers have not answered in time.
+    :param first_id: gives the first id of the requests to a new peer.
+    :ivar observer: told of everything, for metrics; ``None``: nobody is.
+    :ivar transactions: expires client transactions that have the usual time.
+    :ivar unanswered: expires requests of peers that no handler answers.
+    :ivar answers: forgets the answers that were given to peers. ``None`` without a grace
+        period: then no answer is remembered.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        time_limits: TimeLimits,
+        limits: Limits,
+        *,
+        call_back: Callable[[Any, Callable[[Any], Any], Any], None],
+        give_up: Callable[[Any], None],
+        first_id: Callable[[], int],
+        observer: Observer | None = None,
+    ) -> None:
+        self.scheduler = scheduler
+        self.time_limits = time_limits
+        self.limits = limits
+        self.call_back = call_back
+        self.first_id = first_id
+        self.observer = observer
+        self.transactions: Deadlines[Any] = Deadlines(
+            scheduler, time_limits.request, lambda transaction: transaction.time_out()
+        )
+        self.unanswered: Deadlines[Any] = Deadlines(scheduler, time_limits.response, give_up)
+        self.answers: Deadlines[Any] | None = None
+        if time_limits.grace_period:
+            # Counted from the answer: it may have been lost long before anybody noticed that
+            # the link was.
+            self.answers = Deadlines(
+                scheduler,
+                time_limits.detection + time_limits.grace_period,
+                lambda answer: answer.expire(),
+            )
+        self._services: dict[object, Any] = {}
+
+    def service(self, key: object, make: Callable[[Runtime], S]) -> S:
+        """Return the service of this app that belongs to ``key``, made when it is first needed.
+
+        Several apps may share one router with a ``session_handler``, say; each app has
+        calls of its own.
+
+        :param key: of the middleware, such as its handler object.
+        :param make: called with this runtime. Of several threads, the first wins.
+        """
+        service: S | None = self._services.get(key)
+        if service is None:
+            service = self._services.setdefault(key, make(self))
+        return service

@@ -1,0 +1,395 @@
+"""Outbound: the messages of the server on their way to one device.
+
+Here are the owner's halves of the client transactions (:mod:`.client`): the id that each has
+on the wire, and its text, which is sent again when another link takes over. Here are also
+the link that the device has now, and the mailbox, in which messages wait while it has none.
+
+With every new link, messages are sent in this order, which is that of sending: requests that
+were sent and not answered; messages that the old link took and could not send; messages that
+came since. A request of the latter two groups is not answered either, but has its place there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from typing import Any, Callable, Protocol
+
+from ..errors import Unsendable
+from ..link import Link, Unsent
+from ..response import Response
+from ..runtime import Runtime
+from ..scheduling import one_step
+from ..sendable import Sendable
+from ..wire.dialect import Dialect, translate
+from ..wire.messages import MAX_ID
+from .client import (
+    CALLING,
+    OF_SITE,
+    TERMINATED,
+    TRANSITIONS,
+    URGENT,
+    ClientTransaction,
+    OnResponse,
+    Owner,
+)
+from .mailbox import Mailbox
+
+#: Bytes of requests that one peer may leave unanswered. The server keeps each until it is
+#: answered or its time is up, so a peer that reads and never answers could make the server
+#: keep everything that another peer sends.
+MAX_UNANSWERED = 8 * 1024 * 1024
+
+
+class Endpoint(Protocol):
+    """The peer, as its outbound messages see it."""
+
+    def call_back(self, function: OnResponse, response: Response) -> None:
+        """Run a function of the site for a response of this peer."""
+
+    def give_up(self, mailbox: Mailbox) -> None:
+        """Wait no longer for the device: this mailbox of it is full."""
+
+
+class OwnersHalf(Protocol):
+    """A request that was sent and is not answered, wherever its asker is.
+
+    :ivar id: the id on the wire.
+    :ivar payload: its text.
+    """
+
+    id: int
+    payload: bytes
+
+    def receive(self, response: Response) -> None:
+        """Take a response of the peer."""
+
+    def finish(self, status: int, reason: str) -> None:
+        """End it with a response made here."""
+
+
+class LocalTransaction(ClientTransaction):
+    """Both halves in one: the asker is in the process that holds the link."""
+
+    __slots__ = ("payload",)
+
+    #: The text of the request, set by :meth:`Outbound.start`.
+    payload: bytes
+
+
+class CoreTransaction(LocalTransaction):
+    """A transaction of the core, which neither waits for responses nor iterates over them.
+
+    So it keeps none: a peer may send provisional responses for as long as a call rings. It
+    calls ``on_response`` itself, as that needs no contexts of the site. Most are relays, and
+    this makes 3 % of one.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        request: Sendable,
+        peer: Any,
+        owner: Owner,
+        id: int,
+        on_response: OnResponse | None,
+    ) -> None:
+        self.request = request
+        self.peer = peer
+        self.id = id
+        self.state = CALLING
+        self.response = None
+        self._owner = owner
+        self._on_response = on_response
+        self._timer = None
+
+    def receive(self, response: Response) -> None:
+        event = "final" if response.status >= 200 else "provisional"
+        state = TRANSITIONS.get((self.state, event))
+        if state is None:
+            return
+        self.state = state
+        if state is TERMINATED:
+            self.response = response
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            observer = self._owner.runtime.observer
+            if observer is not None:
+                observer.concluded(self)
+        if self._on_response is not None:
+            self._on_response(response)
+
+
+class Outbound:
+    """The messages to one device, and the way that they take.
+
+    :param peer: the peer that the device belongs to.
+    :ivar link: the connection that it has now.
+    :ivar mailbox: keeps messages for its next link.
+    :ivar may_wait: whether messages may wait for a link: there is a grace period, and the
+        peer is not offline.
+    :ivar lock: for changes that belong together: link, mailbox, pending requests.
+    :ivar late: how many responses came for no transaction: late, or made up.
+    """
+
+    __slots__ = (
+        "_ids",
+        "_peer",
+        "_pending",
+        "_size",
+        "dialect",
+        "late",
+        "link",
+        "lock",
+        "mailbox",
+        "may_wait",
+        "runtime",
+    )
+
+    def __init__(self, peer: Endpoint, runtime: Runtime, dialect: Dialect) -> None:
+        # The peer refers to this. A strong reference back would leave both to the garbage
+        # collector when the peer has gone.
+        self._peer = weakref.ref(peer)
+        self.runtime = runtime
+        self.dialect = dialect
+        self.lock = runtime.scheduler.lock()
+        self.link: Link | None = None
+        self.mailbox: Mailbox | None = None
+        self.may_wait = False
+        self.late = 0
+        # The first id is random, so that a client which remembers the ids that it has seen is
+        # not confused by a server that was restarted. next() is one step, also for threads.
+        self._ids = itertools.count(runtime.first_id() - 1)
+        self._pending: dict[int, OwnersHalf] = {}
+        self._size = 0
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    # Requests ------------------------------------------------------------------------
+
+    def start(
+        self,
+        request: Sendable,
+        on_response: OnResponse | None,
+        timeout: float | None,
+        kind: str = OF_SITE,
+    ) -> ClientTransaction:
+        """Send ``request``; never blocks. Failures come as local responses.
+
+        :param timeout: seconds until it ends with a local 408; ``None``: never by itself.
+        :param kind: ``OF_SITE``, ``OF_CORE`` or ``URGENT``.
+        """
+        peer = self._peer()
+        assert peer is not None
+        id = next(self._ids) % MAX_ID + 1
+        kind_of = LocalTransaction if kind is OF_SITE else CoreTransaction
+        transaction = kind_of(request, peer, self, id, on_response)
+        try:
+            transaction.payload = self.dialect.serialize_request(
+                request.method, id, request.data, request.sender
+            )
+        except Unsendable as error:
+            transaction.fail(400, str(error))
+            return transaction
+        if kind is not URGENT and self._size + len(transaction.payload) > MAX_UNANSWERED:
+            transaction.fail(503, "too much is unanswered")
+            return transaction
+        is_taken, full = self._take(transaction, timeout)
+        # These run code of others, which may take locks of their own.
+        if full is not None:
+            peer.give_up(full)
+        if not is_taken:
+            transaction.finish(410, "peer offline")
+        return transaction
+
+    def _take(
+        self, transaction: LocalTransaction, timeout: float | None
+    ) -> tuple[bool, Mailbox | None]:
+        """Take a transaction, and send its request; see :meth:`_place`.
+
+        In one step. Otherwise a peer that goes offline just now would leave the timer behind,
+        and a link that takes over just now would send the request twice: as unanswered, and as
+        new.
+        """
+        self._pending[transaction.id] = transaction
+        self._size += len(transaction.payload)
+        # A timer of its own costs more than all the rest; most transactions have the same time.
+        usual = self.runtime.transactions
+        if timeout == usual.seconds:
+            usual.add(transaction)
+        elif timeout is not None:
+            transaction.start_timer(timeout)
+        return self._place(transaction.payload, transaction.id)
+
+    def receive(self, id: int, response: Response) -> bool:
+        """Hand a response to its transaction; ``False`` when it is late or unknown."""
+        transaction = self._pending.get(id)
+        if transaction is None or (response.status >= 200 and not self.release(transaction)):
+            self.late += 1
+            return False
+        transaction.receive(response)
+        return True
+
+    def release(self, transaction: OwnersHalf) -> bool:
+        """Forget a request, as its transaction ends; ``False`` when it has ended already.
+
+        Of a response, a timeout and a departure that come at the same moment, the first one
+        to be here ends the transaction.
+        """
+        if self._pending.pop(transaction.id, None) is None:
+            return False
+        self._size -= len(transaction.payload)
+        self.runtime.transactions.remove(transaction)
+        if self.mailbox is not None:
+            self.mailbox.discard(transaction.id)
+        return True
+
+    def find(self, request: Sendable) -> ClientTransaction | None:
+        """Return the transaction of a request in flight."""
+        for transaction in list(self._pending.values()):
+            if isinstance(transaction, ClientTransaction) and transaction.request is request:
+                return transaction
+        return None
+
+    def finish_all(self, status: int, reason: str) -> None:
+        """End all transactions with a local response."""
+        for transaction in list(self._pending.values()):
+            transaction.finish(status, reason)
+
+    # Any message ---------------------------------------------------------------------
+
+    def transmit(self, payload: bytes) -> bool:
+        """Send a notification or response, or keep it until the peer is back.
+
+        :returns: ``False`` when the peer is not there.
+        """
+        # This needs no lock: a link that another one is about to replace takes nothing, or
+        # gives it back; and the other one is put here only after it has sent what waited.
+        link = self.link
+        if link is not None and link.outbox.send_text(payload):
+            if self.runtime.observer is not None:
+                self._observe(payload)
+            return True
+        with self.lock:
+            is_taken, full = self._place(payload, None)
+        if full is not None:
+            # Not while holding this lock: the directory takes its own one before it.
+            peer = self._peer()
+            if peer is not None:
+                peer.give_up(full)
+        return is_taken
+
+    def _place(self, payload: bytes, id: int | None) -> tuple[bool, Mailbox | None]:
+        """Give a message, holding the lock, to the link or else to the mailbox.
+
+        :returns: whether it was taken; and the mailbox, if that is full: then the peer is to
+            be given up.
+        """
+        if self.link is None or not self.link.outbox.send_text(payload, id):
+            # A link may be closing before the directory knows.
+            if not self.may_wait:
+                return False, None
+            if self.mailbox is None:
+                self.mailbox = self._make_mailbox()
+            if not self.mailbox.put(payload, id):
+                return False, self.mailbox
+        if self.runtime.observer is not None:
+            self._observe(payload)
+        return True, None
+
+    def _observe(self, payload: bytes) -> None:
+        observer = self.runtime.observer
+        if observer is not None:
+            observer.sent(self._peer(), len(payload))
+
+    def _make_mailbox(self) -> Mailbox:
+        return Mailbox(self.runtime.limits.waiting)
+
+    # Links, one after the other ----------------------------------------------------------
+
+    def attach(
+        self, link: Link, dialect: Dialect, when_reachable: Callable[[], None] | None = None
+    ) -> None:
+        """Make a link the way to the device; it first sends the undelivered messages.
+
+        Holding the lock, or a message that is sent now would overtake those that have waited.
+
+        :param when_reachable: called before anything is sent; must not block.
+        """
+        undelivered = self._undelivered()
+        if dialect is not self.dialect:
+            undelivered = self._translate(undelivered, dialect)
+            self.dialect = dialect
+        self.mailbox = None
+        if when_reachable is not None:
+            when_reachable()
+        for index, (payload, id) in enumerate(undelivered):
+            if not link.outbox.send_text(payload, id):
+                # Too slow even for this. Its end comes next, and finds the rest.
+                self.mailbox = self._keep(undelivered[index:])
+                break
+        # Last: transmit() uses the link without the lock.
+        self.link = link
+
+    def detach(self) -> Mailbox | None:
+        """Put the undelivered messages into a mailbox; ``None`` if they are too many for one."""
+        with self.lock:
+            mailbox = self._keep(self._undelivered())
+            if mailbox.is_too_full:
+                return None
+            self.link, self.mailbox = None, mailbox
+            return mailbox
+
+    def close(self) -> None:
+        """Take no more messages: the peer is offline."""
+        with self.lock:
+            self.may_wait = False
+            self.link = self.mailbox = None
+
+    def _undelivered(self) -> Unsent:
+        """Return the messages that the next link has to send, in order."""
+        later = [] if self.link is None else self.link.take_unsent()
+        if self.mailbox is not None:
+            later += self.mailbox.items()
+        # Without requests of transactions that have ended meanwhile.
+        later = [(payload, id) for payload, id in later if id is None or id in self._pending]
+        have_a_place = {id for _, id in later}
+        sent = [
+            (transaction.payload, id)
+            for id, transaction in self._pending.items()
+            if id not in have_a_place
+        ]
+        return [*sent, *later]
+
+    def _translate(self, messages: Unsent, dialect: Dialect) -> Unsent:
+        translated: Unsent = []
+        for payload, id in messages:
+            payload = translate(payload, self.dialect, dialect)
+            translated.append((payload, id))
+            if id is not None:
+                transaction = self._pending[id]
+                self._size += len(payload) - len(transaction.payload)
+                transaction.payload = payload
+        return translated
+
+    def _keep(self, messages: Unsent) -> Mailbox:
+        mailbox = self._make_mailbox()
+        for payload, id in messages:
+            mailbox.add(payload, id)
+        return mailbox
+
+
+class SharedOutbound(Outbound):
+    """The messages to a device among threads: several may send, and read its answers."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, peer: Endpoint, runtime: Runtime, dialect: Dialect) -> None:
+        super().__init__(peer, runtime, dialect)
+        self._lock = self.lock
+
+    _take = one_step(Outbound._take)
+    release = one_step(Outbound.release)

@@ -1,0 +1,111 @@
+"""The views of the WebSocket route: they let a client in, or answer with an HTTP status."""
+
+from __future__ import annotations
+
+from flask import Response, after_this_request, request, session
+
+from ..core.errors import Reject
+from ..core.peers.directory import Identity, TooManyPeers
+from ..transport.websocket.handshake import HandshakeError, negotiate_handshake
+from .authorization import check_origin, identify, is_allowed_origin
+from .contexts import HandshakeContext
+from .site import Site
+from .upgrade import UpgradeResponse, make_loop
+
+#: The answer to a browser that opens the WebSocket's URL as a page, and to a client behind a
+#: proxy that has not passed the upgrade on.
+UPGRADE_HINT = (
+    "This is a WebSocket endpoint; a client connects with "
+    'new WebSocket(url, "protoo").\n'
+    "If a WebSocket client got this answer, a proxy in between has dropped the Upgrade "
+    "and Connection headers (nginx needs proxy_http_version 1.1 and both headers set).\n"
+)
+
+
+class Views:
+    """The views of one site."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def handshake(self) -> Response:
+        """Let a client in, or answer with a status."""
+        site = self._site
+        try:
+            site.check_open()
+            agreed = negotiate_handshake(
+                request.environ,
+                compression=site.settings.compression,
+                max_message_size=site.settings.max_message_size,
+            )
+            identity = self._identify()
+            loop = site.loop or make_loop(request.environ)
+            site.open(loop).directory.check_space(identity)
+        except TooManyPeers as error:
+            return _refuse(403, str(error))
+        except Reject as error:
+            return _refuse(error.code, error.reason)
+        except HandshakeError as error:
+            if error.status >= 500:
+                site.app.logger.error("cannot upgrade: %s", error.reason)
+            response = _refuse(error.status, error.reason)
+            response.headers.update(error.headers)
+            return response
+        # The objects themselves: the proxies mean nothing outside of this request.
+        context = HandshakeContext(
+            site.app,
+            request._get_current_object(),  # type: ignore[attr-defined]
+            session._get_current_object(),  # type: ignore[attr-defined]
+        )
+        return UpgradeResponse(
+            agreed.headers, loop, site.connector(identity, context, agreed.codec)
+        )
+
+    def plain_http(self) -> Response:
+        """Answer the same path without an upgrade, with the status that a handshake would get.
+
+        A browser hides the status of a refused handshake from scripts; here they can
+        read it. 426 means that a handshake would be welcome.
+        """
+        if _asks_for_upgrade():
+            # Werkzeug 2.0.0 routes Firefox, with its "keep-alive, Upgrade", to this view.
+            return self.handshake()
+        after_this_request(self._let_allowed_pages_read)
+        try:
+            self._site.check_open()
+            self._site.check_space(self._identify())
+        except TooManyPeers as error:
+            return _refuse(403, str(error))
+        except Reject as error:
+            return _refuse(error.code, error.reason)
+        response = _refuse(426, UPGRADE_HINT)
+        response.headers["Upgrade"] = "websocket"
+        return response
+
+    def _let_allowed_pages_read(self, response: Response) -> Response:
+        """Show a plain answer to pages of the allowed origins, also one made by abort()."""
+        settings = self._site.settings
+        origin = request.headers.get("Origin")
+        if origin and settings.allowed_origins:
+            response.headers.add("Vary", "Origin")
+            if is_allowed_origin(request, settings):
+                response.headers["Access-Control-Allow-Origin"] = origin
+                response.headers["Access-Control-Allow-Credentials"] = "true"
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    def _identify(self) -> Identity:
+        check_origin(request, self._site.settings)
+        return identify(self._site.protoo.authorizer, self._site.settings)
+
+
+def _asks_for_upgrade() -> bool:
+    tokens = request.headers.get("Connection", "").lower().split(",")
+    wanted = request.headers.get("Upgrade", "").lower()
+    return "upgrade" in (token.strip() for token in tokens) and wanted == "websocket"
+
+
+def _refuse(status: int, reason: str) -> Response:
+    if not 400 <= status <= 599:
+        status = 403  # a status for requests; in HTTP it would mean something else
+    return Response(reason or "refused", status, mimetype="text/plain")
