@@ -5,6 +5,7 @@
     python3 dev.py test [pytest args]      run pytest, then the tests of the browser client
     python3 dev.py js                      run only the tests of the browser client
     python3 dev.py lint                    check style and types
+    python3 dev.py figures [--check]       draw the figures of docs/architecture.md
     python3 dev.py bench [--short] [...]   compare this project with others (see bench --help)
 
 The first run makes a virtual environment, .venv, with the Python that runs this file, and
@@ -81,12 +82,18 @@ def bench(args: Sequence[str]) -> int:
     return run(python_of(BENCH_VENV), "-m", "benchmarks", *args)
 
 
+def figures(args: Sequence[str]) -> int:
+    ensure_installed("test")
+    return run(PYTHON, "-m", "benchmarks", "figures", *args)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "sample": sample,
     "test": test,
     "js": js,
     "lint": lint,
     "bench": bench,
+    "figures": figures,
 }
 
 

@@ -4,6 +4,7 @@
     python dev.py bench --write-docs
     python dev.py bench instructions [--count N]
     python dev.py bench trips [--show TRIP]
+    python -m benchmarks figures [--check]
 
 Ends with status 1 if a target is missed, or if something has failed.
 """
@@ -21,6 +22,7 @@ from typing import Iterable, Sequence
 from . import instructions, machine, trips
 from .catalogue import CATALOGUE, FLASK_SOCK, FLOOR, OURS, PROTOO_SERVER, add_checkout
 from .docs_page import write_docs
+from .figures import command as figures
 from .kinds import KINDS, SHORT_KINDS
 from .node_packages import ensure_node_packages
 from .process import ServerFailed
@@ -57,6 +59,8 @@ def main(args: Sequence[str]) -> int:
         return instructions.main(args[1:])
     if args and args[0] == "trips":
         return trips.main(args[1:])
+    if args and args[0] == "figures":
+        return figures.main(args[1:])
     options = parse(args)
     is_part = bool(options.short or options.only or options.servers)
     path = RESULTS / ("part.json" if is_part else "full.json")

@@ -1,0 +1,1 @@
+"""The figures of docs/architecture.md, drawn from the code."""
