@@ -34,7 +34,7 @@ from protoo_flask.core.routing.matching import fast_layer_index
 SIZES = (10, 100, 1000)
 TARGET = 3.0
 ROUNDS = 15
-#: Requests in one measurement; divided by the size, each route gets as many.
+#: Requests in one measurement. A multiple of all sizes, so that each route gets equally many.
 REQUESTS = 1000
 ROUTES_OF_A_ROUTER = 10
 
@@ -44,8 +44,8 @@ Walk = Callable[[Request], None]
 class Kind(NamedTuple):
     """One way to have many routes.
 
-    :ivar build: returns a function that routes a request, and a path for each of its routes.
-    :ivar has_target: whether the target is for this kind.
+    :ivar build: returns a function that routes a request, and a path for each route.
+    :ivar has_target: whether the target applies to this kind.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Kind(NamedTuple):
 
 
 def handle(req: Request, next: Any) -> None:
-    """Do nothing: no reply, so that a request can be used again."""
+    """Do nothing. Without a reply the request can be used again."""
 
 
 def walk_router(router: Router) -> Walk:
@@ -139,11 +139,11 @@ WAYS = (
 
 
 class Subject:
-    """One kind in one size, and the times that were measured."""
+    """One kind in one size, and its measurements."""
 
     def __init__(self, kind: Kind, size: int) -> None:
         self._walk, paths = kind.build(size)
-        # Without an order that a cache or a branch predictor could learn.
+        # A random order, which caches and branch predictors cannot learn.
         random.Random(size).shuffle(paths)
         self._requests = []
         for index in range(REQUESTS):

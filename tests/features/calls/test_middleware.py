@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from protoo_flask.core.errors import UsageError
-from protoo_flask.core.routing.router import Router
 from protoo_flask.core.transactions.outbound import MAX_UNANSWERED
 from protoo_flask.features.calls.calls import MAX_RINGING
 from protoo_flask.middleware import session_handler
+from tests.fakes import Core
 from tests.features.sites import Deaf, status_line
 
 from .switchboards import (
@@ -117,12 +117,10 @@ def test_a_call_may_ring_longer_than_the_request_timeout():
 
 
 def test_the_id_of_a_call_cannot_be_guessed():
-    board = Switchboard("alice/a1", "bob/b1")
+    core = Core()
+    core.router.use("/real", session_handler(Deaf()))
+    board = Switchboard("alice/a1", "bob/b1", core=core)
     paths = set()
-    other = Router()
-    other.use("/real", session_handler(Deaf()))
-    board.core.router._frozen = False
-    board.core.router.use(other)
     for _ in range(MAX_RINGING):
         answer = board["alice/a1"].request("session", "/real/bob")
         paths.add(answer["data"]["sessionPath"])

@@ -318,7 +318,6 @@ def test_an_answer_that_cannot_be_written_ends_the_call():
 
 def test_an_end_that_cannot_be_written_is_replaced_by_one_from_the_server():
     board = make_board("alice/a1", "bob/b1")
-    board.core.router._frozen = False
     path = board.open_call()
     (call,) = board.all_calls()._calls.values()
     with board.all_calls().lock:
