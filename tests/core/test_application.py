@@ -22,7 +22,7 @@ def test_disconnect_closes_the_devices_of_a_user_and_says_how_many(uuid, gone):
     assert all(not client.peer.online for client in closed)
 
 
-def test_disconnecting_a_user_who_is_not_there_is_no_error():
+def test_disconnecting_a_user_without_devices_is_no_error():
     assert Core().application.disconnect("nobody", None, 3001, "banned") == 0
 
 
