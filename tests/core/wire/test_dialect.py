@@ -294,3 +294,16 @@ def test_a_message_that_is_written_during_a_takeover_has_the_dialect_of_its_link
     old.dialect.interrupt = lambda: new.append(core.connect("bob", "b1"))
     send(old.peer, requests[0])
     assert key in new[0].take()
+
+
+def test_a_takeover_during_a_broadcast_does_not_change_the_text_for_other_peers():
+    core = Core()
+
+    class InterruptedClient(ToyClient):
+        dialect = Interrupted()
+
+    bob = core.connect("bob", "b1", kind=InterruptedClient)
+    alice = core.connect("alice", "a1")
+    InterruptedClient.dialect.interrupt = lambda: core.connect("bob", "b1")
+    broadcast([bob.peer, alice.peer], "news")
+    assert alice.take() == {"method": "news", "data": {}}
