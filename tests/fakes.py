@@ -84,7 +84,7 @@ class FakeScheduler:
         return FakeEvent(self)
 
     def lock(self) -> Any:
-        # One for all: a test has one thread. Made in C, it costs what a site's lock costs.
+        # One for all: a test has one thread. Made in C, it costs as much as a site's lock.
         return self._lock
 
     @property

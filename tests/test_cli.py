@@ -1,4 +1,4 @@
-"""``python -m protoo_flask MODULE:NAME``: what it finds, and what it says when it does not."""
+"""``python -m protoo_flask MODULE:NAME``: how an app is found, and the errors otherwise."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_protoo_is_found(target):
         ("../shop:site", "'../shop:site' is not MODULE:NAME"),
     ],
 )
-def test_what_cannot_be_found_is_said(target, text, capsys):
+def test_an_app_that_cannot_be_found_is_named(target, text, capsys):
     with pytest.raises(CannotLoad) as caught:
         load(target)
     assert str(caught.value).startswith(text)
@@ -144,7 +144,7 @@ def test_a_protoo_is_run(monkeypatch):
     assert ran == [("127.0.0.1", 5000)]
 
 
-def test_an_address_that_is_taken_is_said(monkeypatch, capsys):
+def test_an_address_that_is_taken_is_named(monkeypatch, capsys):
     def serve(app, host, port):
         raise OSError(98, "Address already in use")
 

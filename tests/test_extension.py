@@ -1,4 +1,4 @@
-"""Protoo, the extension: apps, registration, and what it knows of who is there."""
+"""Protoo, the extension: its apps, the registration of handlers, and its peers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_path_is_a_setting():
         assert url_for("protoo.static", filename="protoo.mjs") == "/chat/ws/protoo.mjs"
 
 
-def test_under_a_server_without_sockets_a_handshake_says_what_is_needed(caplog):
+def test_under_a_server_without_sockets_a_handshake_names_servers_that_have_them(caplog):
     app = make_app()
     protoo = Protoo(app)
     protoo.authorize(lambda: ("alice", "a1"))
@@ -96,7 +96,7 @@ def test_there_is_one_authorizer():
 
     @protoo.authorize
     def authorize():
-        """It stays what it was."""
+        """Not changed by the decorator."""
 
     assert protoo.authorizer is authorize
     with pytest.raises(UsageError, match=r"@protoo.authorize was given .*authorize.* already"):
@@ -112,7 +112,7 @@ def test_an_authorizer_is_a_plain_function():
             Protoo().authorize(function)
 
 
-def test_what_is_registered_goes_to_the_router():
+def test_registrations_go_to_the_router():
     protoo = Protoo()
     ran = []
 
@@ -145,7 +145,7 @@ def test_every_verb_is_there():
     protoo = Protoo()
 
     def handle(req, next):
-        """It stays what it was."""
+        """Not changed by the decorator."""
 
     for verb in verbs:
         assert hasattr(MethodDecorators, verb)
@@ -208,10 +208,10 @@ def test_the_first_two_clients_may_come_at_once(monkeypatch):
     assert opened[0] is opened[1]
 
 
-# Who is there -----------------------------------------------------------------------
+# Peers ------------------------------------------------------------------------------
 
 
-def test_before_the_first_connection_nobody_is_there():
+def test_before_the_first_connection_there_are_no_peers():
     protoo = Protoo(make_app())
 
     assert protoo.peers() == []
@@ -308,6 +308,6 @@ def test_a_refusal_may_have_no_reason():
 
 
 @pytest.mark.parametrize("app", [__name__, "site", 5])
-def test_what_is_no_flask_app_is_refused(app):
+def test_anything_but_a_flask_app_is_refused(app):
     with pytest.raises(UsageError, match="take a Flask app, not"):
         Protoo(app)

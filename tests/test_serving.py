@@ -70,7 +70,7 @@ def test_a_script_that_runs_it_is_told_that_blocking_calls_block(chat):
     assert "monkey.patch_all()" in server.output()
 
 
-def test_a_port_that_is_taken_is_said(chat):
+def test_a_port_that_is_taken_is_reported(chat):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -84,7 +84,7 @@ def test_a_port_that_is_taken_is_said(chat):
     assert "Traceback" not in server.output()
 
 
-def test_a_module_that_is_missing_is_said(chat):
+def test_a_module_that_is_missing_is_reported(chat):
     server = run("chat", ["-m", "protoo_flask", "chatt:app"], cwd=chat)
     assert server.process.wait(DEADLINE) == 2
     server.stop()

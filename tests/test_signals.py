@@ -1,4 +1,4 @@
-"""Signals and on(): who is told what, where, and what a failing receiver does."""
+"""Signals and on(): the arguments and contexts of receivers, and receivers that fail."""
 
 from __future__ import annotations
 
@@ -160,10 +160,10 @@ def test_on_is_a_call_or_a_decorator():
 
     @protoo.on("online")
     def first(peer):
-        """It stays what it was."""
+        """Not changed by the decorator."""
 
     def second(peer):
-        """So does this one."""
+        """Nor is this one."""
 
     assert protoo.on("online", second) is second
     assert protoo.listeners == {"peer_online": [first, second]}
@@ -188,7 +188,7 @@ def test_an_unknown_event_is_rejected_with_those_that_there_are(event, hint):
     )
 
 
-def test_what_cannot_be_called_cannot_listen():
+def test_a_listener_must_be_a_plain_function():
     async def listen(peer):
         """Nobody would await it."""
 

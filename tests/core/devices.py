@@ -10,7 +10,7 @@ OFF = ["peer_offline", "user_offline"]
 
 
 class Device:
-    """Alice's only device, brought into a state, and what may happen to it."""
+    """Alice's only device, in a state of the table, with a method for each event."""
 
     def __init__(self, grace_period=GRACE, **options):
         self.core = Core(grace_period=grace_period, **options)

@@ -1,11 +1,14 @@
-"""The application: it disconnects peers, and closes every link."""
+"""The application: it connects and disconnects peers, and closes every link."""
 
 from __future__ import annotations
 
 import pytest
 
 from protoo_flask.core.errors import UsageError
+from protoo_flask.core.inbox import Inbox, SharedInbox
 from protoo_flask.core.request import Request
+from protoo_flask.core.transactions.outbound import Outbound, SharedOutbound
+from protoo_flask.core.transactions.server import ServerTransactions, SharedServerTransactions
 from tests.fakes import Core
 
 
@@ -22,7 +25,7 @@ def test_disconnect_closes_the_devices_of_a_user_and_says_how_many(uuid, gone):
     assert all(not client.peer.online for client in closed)
 
 
-def test_disconnecting_a_user_who_is_not_there_is_no_error():
+def test_disconnecting_a_user_without_devices_is_no_error():
     assert Core().application.disconnect("nobody", None, 3001, "banned") == 0
 
 
@@ -58,3 +61,26 @@ def test_close_closes_every_link_with_1001():
     assert core.application.directory.find() == []
     assert [response.status for response in told] == [410]
     assert core.scheduler.pending_timers == 0
+
+
+# Among greenlets and among threads
+
+
+@pytest.mark.parametrize(
+    ("preempts", "kinds"),
+    [
+        (True, [SharedInbox, SharedOutbound, SharedServerTransactions]),
+        (False, [Inbox, Outbound, ServerTransactions]),
+    ],
+    ids=["threads", "greenlets"],
+)
+def test_only_among_threads_have_the_parts_of_a_peer_locks(preempts, kinds):
+    core = Core()
+    core.scheduler.preempts = preempts
+    core.router.get("/", lambda req, next: req.reply(200))
+    alice = core.connect()
+    assert [type(part) for part in (alice.inbox, alice.peer.outbound, alice.peer.requests)] == kinds
+    assert alice.request("get", "/")["status"] == 200
+    transaction = alice.peer.send(Request("get"))
+    alice.respond(alice.take(), 200)
+    assert transaction.response.status == 200

@@ -9,7 +9,7 @@ from protoo_flask.core.deadlines import Deadlines
 from tests.fakes import FakeScheduler
 
 
-def test_what_is_added_again_waits_from_the_beginning_and_delays_nobody():
+def test_an_item_that_is_added_again_starts_anew_and_delays_no_other():
     scheduler, expired = FakeScheduler(), []
     deadlines = Deadlines(scheduler, 10, lambda item: expired.append((item, scheduler.now())))
     start = scheduler.now()
@@ -42,7 +42,7 @@ class Restless:
         return default if item == "unknown" else 1.0
 
 
-def test_what_another_thread_changes_meanwhile_neither_breaks_nor_doubles_anything():
+def test_changes_by_another_thread_during_the_search_neither_break_nor_double_anything():
     scheduler, expired = FakeScheduler(), []
     deadlines = Deadlines(scheduler, 10, expired.append)
     for item in ("a", "b", "c"):
@@ -78,7 +78,7 @@ def test_threads_that_add_and_remove_at_once_lose_nothing():
     assert kept <= set(expired)
 
 
-def test_what_has_expired_may_be_added_again_at_once():
+def test_an_expired_item_may_be_added_again_at_once():
     scheduler, expired = FakeScheduler(), []
 
     def expire(item):
@@ -106,7 +106,7 @@ def test_cleared_deadlines_wait_for_nothing_and_can_be_used_again():
     assert expired == ["c"]
 
 
-def test_there_is_one_timer_though_something_comes_while_the_last_is_put_to_rest():
+def test_an_item_that_comes_while_the_timer_is_stopped_expires_all_the_same():
     scheduler = FakeScheduler()
     expired: list[int] = []
     deadlines: Deadlines[int] = Deadlines(scheduler, 10, expired.append)

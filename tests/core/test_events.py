@@ -1,4 +1,4 @@
-"""Events are told in order, one user at a time, whoever notices them and however slowly."""
+"""Event queues: the events of a user are told in order, however slow the listeners are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def event(name):
 
 
 def happen(events, username, *names):
-    """Post and drain, as everyone does to whom something happens."""
+    """Post events and drain the queue, as the directory does."""
     events.post(username, *map(event, names))
     events.drain(username)
 
@@ -39,7 +39,7 @@ def test_an_event_that_comes_while_a_listener_blocks_waits_until_it_has_finished
     def tell(event):
         told.append(f"{event.name} begins")
         if event.name == "online":
-            # What another greenlet does while this listener waits for the database.
+            # Another greenlet does this while the listener waits for the database.
             happen(events, "alice", "offline")
             happen(events, "alice", "online again")
         told.append(f"{event.name} ends")
@@ -69,7 +69,7 @@ def test_a_listener_that_blocks_does_not_delay_the_events_of_other_users():
     assert told == ["bob online", "alice online"]
 
 
-def test_draining_a_user_of_whom_nothing_is_to_be_told_does_nothing():
+def test_draining_a_user_without_events_does_nothing():
     events = queues(lambda event: pytest.fail("there is nothing to tell"))
     events.drain("alice")
 
@@ -82,9 +82,9 @@ def test_nothing_is_kept_of_a_user_whose_events_have_been_told():
     assert len(events) == 0
 
 
-def test_a_teller_that_is_stopped_keeps_no_other_event_from_being_told():
+def test_a_listener_that_ends_its_greenlet_keeps_no_other_event_from_being_told():
     class Timeout(BaseException):
-        """What gevent.Timeout is: no Exception, so that listeners do not catch it."""
+        """Like gevent.Timeout: no Exception, so listeners do not catch it."""
 
     told = []
 

@@ -147,7 +147,7 @@ def test_requests_expire_each_in_its_time_in_order():
 
 
 @pytest.mark.parametrize("how", ["reply", "next", "error", "bad path"])
-def test_what_is_answered_is_not_waited_for(how, caplog):
+def test_an_answered_request_does_not_expire(how, caplog):
     core = Core(response_timeout=30)
     core.router.get("/reply", lambda req, next: req.reply(200))
     core.router.get("/error", lambda req, next: next(ValueError()))

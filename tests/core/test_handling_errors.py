@@ -76,7 +76,7 @@ def test_an_error_given_to_next_is_answered_like_one_that_is_raised():
     assert answer_to(lambda req, next: next("oops")) == (500, "internal server error")
 
 
-def test_the_host_may_know_better_what_an_error_says():
+def test_the_framework_may_describe_an_error():
     core = Core()
     core.framework.describe_error = lambda error: (
         (418, "teapot") if isinstance(error, KeyError) else None
@@ -113,7 +113,7 @@ def test_data_that_cannot_be_sent_is_answered_500():
 
 def test_an_exception_that_is_false_is_an_error_all_the_same():
     class Errors(Exception):
-        """Some libraries raise a collection of what is wrong."""
+        """Some libraries raise a collection of errors."""
 
         def __len__(self):
             return 0
@@ -125,7 +125,7 @@ def test_an_exception_that_is_false_is_an_error_all_the_same():
     assert len(core.framework.errors) == 1
 
 
-def test_what_is_no_exception_is_answered_500_and_goes_on():
+def test_an_error_that_ends_the_greenlet_is_answered_500_and_raised_again():
     class Timeout(BaseException): ...
 
     core = Core()
@@ -160,7 +160,7 @@ def test_a_chain_that_is_far_too_long_is_answered_500(caplog):
     ],
     ids=["exception", "status 500", "status 404", "reject"],
 )
-def test_what_is_the_fault_of_the_server_is_logged_with_its_traceback(error, logged, caplog):
+def test_an_error_of_the_server_is_logged_with_its_traceback(error, logged, caplog):
     answer_to(raising(error))
     assert len(caplog.records) == logged
     for record in caplog.records:
@@ -203,7 +203,7 @@ def test_a_second_final_reply_is_an_error_in_the_log(caplog):
     assert len(core.framework.errors) == 1
 
 
-def test_an_error_that_the_host_raises_after_the_chain_is_answered_unless_that_was_done():
+def test_an_error_of_a_teardown_function_is_answered_unless_the_request_was():
     class Teardown(Exception): ...
 
     core = Core()

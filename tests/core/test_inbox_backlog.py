@@ -15,7 +15,7 @@ from tests.fakes import Core
 
 
 class Busy:
-    """A client whose first request is being handled for as long as ``meanwhile()`` runs."""
+    """A client with a first request that is being handled while ``meanwhile()`` runs."""
 
     def __init__(self, **options) -> None:
         core = Core(**options)
@@ -30,7 +30,7 @@ class Busy:
         self.send("first")
 
     def send(self, method: str, size: int | None = None) -> None:
-        """Send a request, whose message has so many bytes."""
+        """Send a request in a message of so many bytes."""
         message = {"method": method, "path": "/", "id": 1 + len(self.handled), "data": {}}
         message["id"] = next(self.client._ids)
         text = json.dumps(message)

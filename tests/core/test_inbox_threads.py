@@ -46,7 +46,7 @@ class ThreadCore(Core):
 
 
 class PausableLink(FakeLink):
-    """A link whose reader waits while reading is paused; others may wait for a pause."""
+    """A link for a reader that waits while reading is paused; handlers may wait for a pause."""
 
     def __init__(self):
         super().__init__()

@@ -66,7 +66,7 @@ def connect(core, calls, name="link"):
 # One link after the other
 
 
-def test_a_link_that_is_taken_over_is_retired_then_gives_back_what_the_new_one_sends(calls):
+def test_a_link_that_is_taken_over_is_retired_and_its_unsent_messages_go_to_the_new_one(calls):
     core = Core()
     old = connect(core, calls, "old")
     old.link.is_stuck = True

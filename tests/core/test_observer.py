@@ -266,6 +266,22 @@ def test_a_message_that_waits_for_its_peer_is_told_once():
     assert observed.observer.take("sent") == []
 
 
+@pytest.mark.parametrize("kind", ["refusal", "repetition"])
+def test_a_response_that_the_inbox_sends_by_itself_is_told_with_its_size(kind):
+    observed = Observed(grace_period=10)
+    alice = observed.connect()
+    if kind == "repetition":
+        alice.send({"method": "get", "path": "/", "id": 7})
+        observed.requests[0].reply(200)
+        alice.drop()
+        alice = observed.connect()
+        alice.send({"method": "get", "path": "/", "id": 7})
+    else:
+        alice.send_raw(b"hello")
+    (text,) = alice.link.payloads
+    assert observed.observer.take("sent") == [("sent", alice.peer, len(text))]
+
+
 def test_a_message_that_nobody_takes_is_not_told():
     observed = Observed()
     alice = observed.connect()

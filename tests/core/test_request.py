@@ -30,7 +30,7 @@ def keep(requests):
 # Fields
 
 
-def test_a_request_is_what_its_peer_has_sent():
+def test_a_received_request_has_the_fields_that_its_peer_sent():
     core = Core()
     requests = []
     core.router.use(keep(requests))
@@ -69,7 +69,7 @@ def test_a_request_can_be_made_from_a_method_and_data():
     assert Request("get").data is not Request("get").data
 
 
-def test_what_is_set_on_a_request_can_be_got_again_and_the_rest_is_none():
+def test_a_value_set_on_a_request_can_be_read_again_and_others_are_none():
     request = Request("get")
     assert request.get("user") is None
     request.set("user", "alice")

@@ -20,7 +20,7 @@ from tests.fakes import Core
         (699, ["final", "reject"]),
     ],
 )
-def test_the_class_of_a_status_says_what_kind_of_response_it_is(status, kinds):
+def test_the_class_of_a_status_gives_the_kind_of_response(status, kinds):
     response = Response(status)
     all_kinds = ("provisional", "final", "accept", "reject")
     assert [kind for kind in all_kinds if getattr(response, f"is_{kind}")] == kinds

@@ -1,4 +1,4 @@
-"""A site whose authorizer is asked again while its peers are connected."""
+"""Fixtures: a site with an authorizer that is asked again while its peers are connected."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class MemoryConnection(FakeLink):
 
 
 class Site:
-    """A Flask app whose authorizer is asked every ten seconds; the clock stands still."""
+    """A Flask app with an authorizer that is asked every ten seconds; the clock stands still."""
 
     def __init__(self, scheduler, **options):
         self.app = make_app()
         self.protoo = Protoo(self.app, **options)
         self.scheduler = scheduler
-        #: Who was asked about, and after how many seconds.
+        #: ``(username, seconds)`` for each time that the authorizer was asked.
         self.asked = []
-        #: What the authorizer does about somebody, if not let them stay: {username: function}.
+        #: ``{username: function}``: how the authorizer answers; users not here may stay.
         self.answers = {}
         self._start = scheduler.now()
         self.protoo.authorize(self._authorize)

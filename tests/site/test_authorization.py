@@ -1,4 +1,4 @@
-"""What an authorizer may say, and what becomes of it."""
+"""Authorizers: the answers that they may give, and the peer or refusal that follows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def identify_in(app, authorizer=None, url="/protoo", logged_in=None, **options):
         ((0, 0), ("0", "0", None)),
     ],
 )
-def test_an_authorizer_says_who_it_is(app, answer, identity):
+def test_an_authorizer_returns_the_names_of_the_peer(app, answer, identity):
     assert tuple(identify_in(app, lambda: answer)) == identity
 
 
@@ -49,7 +49,7 @@ def test_a_device_without_a_uuid_is_given_one_that_is_unique(app, uuid):
 @pytest.mark.parametrize(
     "answer", ["alice", "al", ["alice", "a1"], ("alice",), (), ("a", "b", "c", "d"), True, 0]
 )
-def test_anything_else_is_a_mistake_that_is_explained(app, answer):
+def test_an_answer_of_another_form_is_explained(app, answer):
     with pytest.raises(UsageError) as caught:
         identify_in(app, lambda: answer)
 
@@ -60,24 +60,24 @@ def test_anything_else_is_a_mistake_that_is_explained(app, answer):
 
 
 @pytest.mark.parametrize("username", [None, ""])
-def test_nobody_is_a_mistake_too(app, username):
+def test_an_authorizer_that_returns_no_username_is_explained_too(app, username):
     with pytest.raises(UsageError, match="no username; return None to refuse"):
         identify_in(app, lambda: (username, "a1"))
 
 
-def test_to_return_nothing_is_to_refuse(app):
+def test_an_authorizer_that_returns_none_refuses(app):
     with pytest.raises(Reject) as caught:
         identify_in(app, lambda: None)
 
     assert (caught.value.code, caught.value.reason) == (403, "not authorized")
 
 
-def test_what_an_authorizer_raises_is_its_own_business(app):
+def test_an_error_of_an_authorizer_is_passed_on(app):
     with pytest.raises(Unauthorized):
         identify_in(app, lambda: abort(401))
 
 
-def test_a_uuid_is_bounded_whoever_gave_it(app):
+def test_the_length_of_a_uuid_is_limited(app):
     longest = MAX_UUID_LENGTH * "x"
     assert identify_in(app, lambda: ("alice", longest)).uuid == longest
     for refuse in (
@@ -91,7 +91,7 @@ def test_a_uuid_is_bounded_whoever_gave_it(app):
 @pytest.mark.parametrize(
     ("logged_in", "username"), [({"username": "alice"}, "alice"), ({"username": 7}, "7")]
 )
-def test_by_default_the_session_says_who_it_is(app, logged_in, username):
+def test_by_default_the_username_comes_from_the_session(app, logged_in, username):
     identity = identify_in(app, url="/protoo?uuid=a1", logged_in=logged_in)
 
     assert tuple(identity) == (username, "a1", None)
@@ -104,7 +104,7 @@ def test_the_key_of_the_session_is_a_setting(app):
 
 
 @pytest.mark.parametrize("logged_in", [{}, {"username": ""}, {"username": None}, {"user": "a"}])
-def test_by_default_who_has_not_logged_in_is_refused(app, logged_in):
+def test_by_default_a_client_without_a_login_is_refused(app, logged_in):
     with pytest.raises(Reject, match="403 not logged in"):
         identify_in(app, logged_in=logged_in)
 

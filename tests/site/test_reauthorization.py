@@ -55,7 +55,7 @@ def test_a_new_connection_of_the_same_device_begins_anew(site):
     assert new.closed is None
 
 
-def test_who_is_away_is_not_asked_about_until_they_are_back(make_site):
+def test_the_authorizer_is_not_asked_about_a_device_while_it_is_away(make_site):
     site = make_site(disconnect_grace_period=60)
     site.connect().drop()
     site.scheduler.advance(25)
@@ -65,7 +65,7 @@ def test_who_is_away_is_not_asked_about_until_they_are_back(make_site):
     assert site.asked == [("alice", 0), ("alice", 25), ("alice", 35)]
 
 
-def test_who_has_gone_is_neither_asked_about_nor_kept(site):
+def test_a_peer_that_has_gone_is_neither_asked_about_nor_kept(site):
     gone = site.connect()
     gone.drop()
     peer = weakref.ref(gone.peer)
@@ -77,7 +77,7 @@ def test_who_has_gone_is_neither_asked_about_nor_kept(site):
     assert site.scheduler.pending_timers == 0
 
 
-def test_who_was_disconnected_is_not_asked_about(site):
+def test_a_peer_that_was_disconnected_is_not_asked_about(site):
     site.connect()
     site.protoo.disconnect("alice")
     site.scheduler.advance(100)
@@ -88,7 +88,7 @@ def test_who_was_disconnected_is_not_asked_about(site):
 def test_a_closed_app_asks_no_more(site):
     site.connect("alice")
     site.protoo.close()
-    # Whose handshake was accepted just before.
+    # His handshake was accepted just before.
     site.connect("bob")
     site.scheduler.advance(100)
     assert site.asked == [("alice", 0), ("bob", 0)]
@@ -97,7 +97,7 @@ def test_a_closed_app_asks_no_more(site):
 
 def test_an_authorizer_that_is_slow_for_one_delays_nobody_else(make_site):
     class SpawningScheduler(FakeScheduler):
-        """Keeps what is to run in greenlets of their own."""
+        """Keeps the functions that it should run in greenlets."""
 
         def __init__(self):
             super().__init__()
@@ -135,7 +135,7 @@ def test_an_authorizer_that_is_slow_for_one_delays_nobody_else(make_site):
         lambda: ("alice", 200 * "x"),
     ],
 )
-def test_who_is_refused_is_disconnected_and_nobody_else(site, answer):
+def test_a_refused_peer_is_disconnected_and_no_other(site, answer):
     alice, phone = site.connect("alice", "a1"), site.connect("bob", "a1")
     site.answers["alice"] = answer
     site.scheduler.advance(10)
@@ -186,7 +186,7 @@ def test_an_error_is_logged_and_no_refusal(site, caplog, answer):
     assert alice.closed == REVOKED
 
 
-def test_what_ends_the_greenlet_of_one_check_does_not_end_the_checks(site):
+def test_an_error_that_ends_the_greenlet_of_one_check_does_not_end_the_checks(site):
     class Timeout(BaseException):
         """Like that of gevent."""
 
@@ -201,7 +201,7 @@ def test_what_ends_the_greenlet_of_one_check_does_not_end_the_checks(site):
     assert alice.closed == REVOKED
 
 
-def test_data_is_what_the_authorizer_says_now(site):
+def test_the_data_of_a_peer_follow_the_authorizer(site):
     seen = []
     site.answers["alice"] = lambda: ("alice", "a1", {"role": "admin"})
     peer = site.connect().peer
@@ -220,7 +220,7 @@ def test_a_uuid_that_was_made_up_stays(site):
     assert len(site.asked) == 4
 
 
-def test_the_log_says_what_is_wrong_with_an_authorizer_that_makes_uuids_up(site, caplog):
+def test_the_log_explains_the_fault_of_an_authorizer_that_makes_uuids_up(site, caplog):
     site.answers["alice"] = lambda: ("alice", f"{len(site.asked)}")
     site.connect()
     site.scheduler.advance(10)
@@ -229,7 +229,7 @@ def test_the_log_says_what_is_wrong_with_an_authorizer_that_makes_uuids_up(site,
     assert "must return the same one for the same handshake, or None" in record.getMessage()
 
 
-def test_the_log_tells_who_was_disconnected(site, caplog):
+def test_the_log_names_the_peer_that_was_disconnected(site, caplog):
     site.app.logger.setLevel(logging.INFO)
     site.connect()
     site.answers["alice"] = lambda: None

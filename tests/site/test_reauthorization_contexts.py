@@ -43,7 +43,7 @@ def test_handlers_go_on_finding_the_session_of_the_handshake(site):
     assert seen == ["alice"]
 
 
-def test_what_the_site_does_before_a_request_is_done_before(site):
+def test_functions_before_a_request_run_before_the_authorizer(site):
     banned = set()
 
     @site.app.before_request
@@ -69,7 +69,7 @@ def test_what_the_site_does_before_a_request_is_done_before(site):
         (lambda: abort(429), None),
     ],
 )
-def test_what_the_site_does_before_a_request_may_refuse(site, answer, closed):
+def test_functions_before_a_request_may_refuse(site, answer, closed):
     alice = site.connect()
     # Flask 2.2 and 2.3 refuse @app.before_request once requests have come in.
     site.app.before_request_funcs[None] = [answer]
@@ -78,7 +78,7 @@ def test_what_the_site_does_before_a_request_may_refuse(site, answer, closed):
     assert site.asked == [("alice", 0)]
 
 
-def test_what_the_site_puts_away_after_a_request_is_put_away(site):
+def test_teardown_functions_run_after_the_authorizer(site):
     torn_down = []
     site.connect()
 
@@ -90,7 +90,7 @@ def test_what_the_site_puts_away_after_a_request_is_put_away(site):
     assert torn_down == [None, None]
 
 
-def test_a_refusal_counts_though_putting_away_fails(site, caplog):
+def test_a_refusal_counts_though_a_teardown_function_fails(site, caplog):
     alice = site.connect()
     site.answers["alice"] = lambda: None
     site.app.teardown_request_funcs[None] = [lambda _: raising(OSError("in the teardown"))()]

@@ -53,7 +53,7 @@ def test_a_refusal_that_comes_when_the_device_is_away_leaves_it_to_its_next_hand
 
 
 @pytest.mark.parametrize("answer", [None, ("alice", "a1")])
-def test_who_goes_meanwhile_goes_once(site, answer):
+def test_a_peer_that_leaves_while_it_is_asked_about_leaves_once(site, answer):
     offline = []
     site.protoo.on("offline", offline.append)
     alice = site.connect()
@@ -71,7 +71,7 @@ def test_who_goes_meanwhile_goes_once(site, answer):
     assert site.asked == [("alice", 0), ("alice", 10)]
 
 
-def test_the_site_is_told_that_who_is_refused_is_offline(site):
+def test_the_site_is_told_that_a_refused_peer_is_offline(site):
     offline = []
     site.protoo.on("offline", lambda peer: offline.append((peer.username, session["username"])))
     site.connect()

@@ -13,7 +13,7 @@ from protoo_flask.transport.greenlets.loop import GreenletLoop
 
 
 class Connection:
-    """Says what it was started with, and leaves."""
+    """Sends the handshake that it was started with, and leaves."""
 
     def __init__(self, channel, handshake):
         self.channel = channel
@@ -89,7 +89,7 @@ def test_without_a_descriptor_left_the_server_keeps_its_socket_to_say_so(sockets
     assert read_all(client).startswith(b"HTTP/1.1 500")
 
 
-def test_a_server_that_closes_or_shuts_down_what_it_is_left_with_harms_no_other(sockets):
+def test_a_server_that_closes_or_shuts_down_its_socket_harms_no_other_connection(sockets):
     for _ in range(3):
         served, client = sockets()
         answer(served)

@@ -227,9 +227,10 @@ def broadcast(
     count = 0
     for peer in peers:
         outbound = peer.outbound
-        payload = payloads.get(outbound.dialect)
+        dialect = outbound.dialect  # read once: another link may take over meanwhile
+        payload = payloads.get(dialect)
         if payload is None:
-            payload = payloads[outbound.dialect] = outbound.dialect.serialize_notification(
+            payload = payloads[dialect] = dialect.serialize_notification(
                 notification.method, notification.data, sender
             )
         count += outbound.transmit(payload)

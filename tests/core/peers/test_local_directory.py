@@ -49,7 +49,7 @@ def test_one_peer_is_found_by_user_and_device_or_is_none():
     assert core.application.directory.get("bob", "a1") is None
 
 
-def test_what_was_found_is_a_list_of_its_own():
+def test_a_list_of_peers_does_not_change_later():
     core = Core()
     core.connect("alice", "a1")
     found = core.application.directory.find()
@@ -66,7 +66,7 @@ def test_a_peer_that_has_gone_is_not_listed_and_not_online():
     assert repr(alice.peer) == "<Peer alice/a1 offline>"
 
 
-def test_nothing_is_kept_of_users_who_have_gone():
+def test_nothing_is_kept_of_users_without_devices():
     core = Core()
     for number in range(3):
         core.connect(f"user{number}", "x").drop()
@@ -83,7 +83,6 @@ def test_the_same_uuid_of_another_user_is_another_device():
 # The table: state, event -> next state, events told
 
 
-# state, event -> next state, what is told
 TABLE = [
     ("here", "connect", CONNECTED, []),
     ("here", "drop", DISCONNECTED, ["peer_disconnect"]),
@@ -129,7 +128,7 @@ TABLE = [
 @pytest.mark.parametrize(
     ("state", "event", "next_state", "told"), TABLE, ids=[f"{row[0]}-{row[1]}" for row in TABLE]
 )
-def test_what_happens_in_each_state(state, event, next_state, told):
+def test_each_event_leads_to_the_next_state_and_its_signals(state, event, next_state, told):
     device = Device() if state == "here" else Device().enter(state)
     device.told  # noqa: B018 - forget how it came there
     getattr(device, event)()
@@ -152,7 +151,7 @@ def test_the_table_names_every_signal_and_every_state():
 @pytest.mark.parametrize(
     "events", list(itertools.product(["connect", "drop", "expire"], repeat=5)), ids="-".join
 )
-def test_in_whatever_order_things_happen_the_signals_alternate_and_nothing_is_left(events):
+def test_after_any_order_of_events_signals_alternate_and_nothing_is_left(events):
     device = Device()
     for event in events:
         getattr(device, event)()
@@ -196,7 +195,7 @@ def test_the_grace_period_is_counted_from_each_drop():
     assert device.peer.state == OFFLINE
 
 
-def test_who_comes_back_is_the_same_peer_with_the_data_of_the_new_authorization():
+def test_a_device_that_comes_back_is_the_same_peer_with_data_of_the_new_authorization():
     core = Core(grace_period=GRACE)
     first = core.connect("alice", "a1", "first")
     first.drop()
@@ -206,7 +205,7 @@ def test_who_comes_back_is_the_same_peer_with_the_data_of_the_new_authorization(
     assert second.peer.data == "second"
 
 
-def test_who_comes_back_after_having_gone_is_a_new_peer():
+def test_a_device_that_connects_after_its_offline_is_a_new_peer():
     core = Core()
     first = core.connect("alice", "a1")
     first.drop()

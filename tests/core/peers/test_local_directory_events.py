@@ -45,15 +45,15 @@ def test_a_peer_is_listed_when_it_is_told_to_be_online_and_not_when_told_to_be_o
 
 def test_a_link_is_told_when_others_find_its_peer_and_before_the_site_is():
     core = Core()
-    registry, seen = core.application.directory, []
+    directory, seen = core.application.directory, []
 
     def reachable():
-        seen.append((names(registry.find()), list(core.framework.told)))
+        seen.append((names(directory.find()), list(core.framework.told)))
 
-    peer = registry.claim(Identity("alice", "a1"), FakeLink(), None, PROTOO, reachable)
+    peer = directory.claim(Identity("alice", "a1"), FakeLink(), None, PROTOO, reachable)
     assert seen == [(["alice/a1"], [])]
     assert core.framework.told == []
-    registry.tell(peer)
+    directory.tell(peer)
     assert core.framework.told
 
 
@@ -98,7 +98,7 @@ def test_a_listener_may_disconnect_the_peer_that_has_just_come_online():
     ]
 
 
-def test_nobody_is_served_while_a_listener_takes_its_time_over_the_departure():
+def test_a_link_is_closed_before_slow_listeners_of_the_departure_run():
     core = Core()
     alice = core.connect("alice", "a1")
     closed = []
@@ -108,7 +108,7 @@ def test_nobody_is_served_while_a_listener_takes_its_time_over_the_departure():
     assert closed == [(3001, "banned")] * 3
 
 
-def test_who_goes_leaves_unanswered_requests_ended_before_the_offline_is_told():
+def test_unanswered_requests_end_before_the_offline_is_told():
     core = Core()
     bob = core.connect("bob", "b1")
     order = []
@@ -120,7 +120,7 @@ def test_who_goes_leaves_unanswered_requests_ended_before_the_offline_is_told():
     assert core.scheduler.pending_timers == 0
 
 
-def test_who_waits_is_told_before_the_offline_is():
+def test_waiting_requests_end_before_the_offline_is_told():
     device = Device()
     device.drop()
     order = []

@@ -81,7 +81,7 @@ def notify_large(peer, size=100):
     return peer.notify("x", {"t": "x" * (size - empty)})
 
 
-def test_as_much_waits_as_a_slow_reader_may_leave_unread_and_who_exceeds_it_is_offline():
+def test_a_peer_whose_waiting_messages_exceed_the_limit_goes_offline():
     device = Device(max_waiting=LIMIT)
     device.drop()
     transaction = device.peer.send(Request("get"))
@@ -94,7 +94,7 @@ def test_as_much_waits_as_a_slow_reader_may_leave_unread_and_who_exceeds_it_is_o
     assert device.core.scheduler.pending_timers == 0
 
 
-def test_a_request_that_exceeds_it_is_answered_410_like_the_others():
+def test_a_request_that_exceeds_the_limit_ends_with_410_like_the_others():
     device = Device(max_waiting=LIMIT)
     device.drop()
     told = []
@@ -105,7 +105,7 @@ def test_a_request_that_exceeds_it_is_answered_410_like_the_others():
     assert len(device.peer.outbound) == 0
 
 
-def test_who_leaves_more_behind_than_may_wait_is_offline_at_once():
+def test_a_peer_that_leaves_more_than_may_wait_is_offline_at_once():
     device = Device(max_waiting=LIMIT)
     transactions = [device.peer.send(Request("get", {"t": "x" * 100})) for _ in range(20)]
     device.drop()
@@ -113,7 +113,7 @@ def test_who_leaves_more_behind_than_may_wait_is_offline_at_once():
     assert {transaction.response.status for transaction in transactions} == {410}
 
 
-def test_a_slow_reader_who_is_cut_off_may_come_back_if_what_waits_is_not_too_much():
+def test_a_slow_reader_that_is_cut_off_may_come_back_if_little_waits():
     device = Device(max_waiting=LIMIT)
     device.client.link.is_stuck = True
     notify_large(device.peer)
@@ -122,7 +122,7 @@ def test_a_slow_reader_who_is_cut_off_may_come_back_if_what_waits_is_not_too_muc
     assert len(device.client.take_all()) == 1
 
 
-def test_who_is_back_when_their_mailbox_overflows_is_not_closed_for_it():
+def test_a_peer_that_is_back_when_its_mailbox_overflows_is_not_closed():
     device = Device(max_waiting=LIMIT)
     device.drop()
     while device.peer.outbound.mailbox.put(b"x" * 100):

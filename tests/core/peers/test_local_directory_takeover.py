@@ -36,9 +36,9 @@ def test_a_takeover_is_neither_an_online_nor_an_offline():
 
 def test_a_link_that_takes_over_brings_its_own_context():
     core = Core()
-    registry = core.application.directory
-    registry.claim(Identity("alice", "a1"), FakeLink(), "first handshake", PROTOO)
-    peer = registry.claim(Identity("alice", "a1"), FakeLink(), "second handshake", PROTOO)
+    directory = core.application.directory
+    directory.claim(Identity("alice", "a1"), FakeLink(), "first handshake", PROTOO)
+    peer = directory.claim(Identity("alice", "a1"), FakeLink(), "second handshake", PROTOO)
     assert peer.context == "second handshake"
 
 
@@ -63,7 +63,7 @@ def test_new_requests_go_to_the_link_that_took_over():
     assert second.take()["method"] == "get"
 
 
-def test_a_link_that_takes_over_sends_what_the_older_one_could_not():
+def test_a_link_that_takes_over_sends_the_unsent_messages_of_the_older_one():
     device = Device()
     device.client.link.is_stuck = True
     device.peer.notify("a")
@@ -74,7 +74,7 @@ def test_a_link_that_takes_over_sends_what_the_older_one_could_not():
 
 
 @pytest.mark.parametrize("is_away", [True, False], ids=["come back", "take over"])
-def test_a_link_is_the_peers_only_when_it_has_what_waited_lest_others_overtake_that(is_away):
+def test_a_new_link_gets_the_waiting_messages_before_others_can_use_it(is_away):
     core = Core(grace_period=10)
     bob = core.connect("bob", "b1")
     bob.link.is_stuck = True
@@ -97,7 +97,7 @@ def test_a_link_is_the_peers_only_when_it_has_what_waited_lest_others_overtake_t
     assert links[1:] == [link]
 
 
-def test_who_comes_while_the_end_of_the_old_link_is_about_to_be_noticed_loses_nothing():
+def test_a_device_that_returns_before_the_end_of_its_old_link_is_noticed_loses_nothing():
     device = Device()
     old = device.client.link
     old.is_stuck = True

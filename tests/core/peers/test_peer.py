@@ -9,7 +9,7 @@ from protoo_flask.core.peers.peer import broadcast
 from tests.fakes import Core
 
 
-def test_a_peer_is_who_the_authorizer_says_it_is():
+def test_a_peer_has_the_names_and_data_that_the_authorizer_gave():
     core = Core()
     peer = core.connect("alice", "a1", {"admin": True}).peer
     assert (peer.username, peer.uuid, peer.data) == ("alice", "a1", {"admin": True})
@@ -68,7 +68,7 @@ def test_notifying_with_data_that_is_not_json_raises():
     assert bob.take_all() == []
 
 
-def test_a_broadcast_is_written_once_and_counts_who_is_there():
+def test_a_broadcast_is_written_once_and_counts_the_peers_that_are_there():
     core = Core()
     clients = [core.connect("bob", "b1"), core.connect("bob", "b2"), core.connect("carol", "c1")]
     clients[2].drop()
@@ -83,7 +83,7 @@ def test_a_broadcast_is_written_once_and_counts_who_is_there():
     }
 
 
-def test_a_broadcast_to_what_is_no_list_of_peers_is_refused():
+def test_a_broadcast_to_anything_but_several_peers_is_refused():
     bob = Core().connect("bob", "b1")
     for peers in ("bob", bob.peer):
         with pytest.raises(UsageError, match="takes peers"):

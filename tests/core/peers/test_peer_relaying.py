@@ -32,7 +32,7 @@ def test_a_request_is_forwarded_with_its_method_data_and_sender_and_an_id_of_its
     ]
 
 
-def test_what_comes_back_after_the_request_was_answered_otherwise_goes_nowhere(caplog):
+def test_a_response_for_a_request_that_was_answered_otherwise_is_ignored(caplog):
     core = Core()
 
     @core.router.message("/bob")
@@ -48,7 +48,7 @@ def test_what_comes_back_after_the_request_was_answered_otherwise_goes_nowhere(c
     assert core.framework.errors == caplog.records == []
 
 
-def test_on_response_may_be_any_function_and_runs_in_the_contexts_of_who_responds():
+def test_on_response_may_be_any_function_and_runs_in_the_contexts_of_the_responding_peer():
     core = Core()
     ran = []
     alice, bob = core.connect("alice", "a1"), core.connect("bob", "b1")
@@ -78,7 +78,7 @@ def test_a_response_that_cannot_be_relayed_is_answered_with_500_and_harms_nobody
     assert core.scheduler.pending_timers == 0
 
 
-def test_a_relay_that_cannot_be_leaves_the_others_and_is_logged(caplog):
+def test_a_relay_to_a_request_made_here_is_logged_and_harms_no_other(caplog):
     core = Core()
     bob = core.connect("bob", "b1")
     to_be_sent = Request("made here, so nobody waits for an answer to it")
@@ -90,7 +90,7 @@ def test_a_relay_that_cannot_be_leaves_the_others_and_is_logged(caplog):
     assert "was made here to be sent" in caplog.text
 
 
-def test_a_relay_to_somebody_who_is_answered_by_another_just_then_harms_nobody():
+def test_a_relay_to_a_request_that_another_thread_answers_just_then_is_ignored():
     core = Core()
     requests = []
     core.router.get("/", lambda req, next: requests.append(req))
@@ -114,7 +114,10 @@ def test_a_relay_to_somebody_who_is_answered_by_another_just_then_harms_nobody()
 
 
 def keep_request(core):
-    """Connect Alice, who asks, and Bob, whose contexts cannot be entered; returns the request."""
+    """Connect Alice, with a request, and Bob, with contexts that note each use.
+
+    :returns: both clients, the request, and the functions that ran in Bob's contexts.
+    """
     requests = []
     core.router.message("/bob", lambda req, next: requests.append(req))
     alice, bob = core.connect("alice", "a1"), core.connect("bob", "b1")

@@ -18,7 +18,7 @@ def describe(response):
 
 
 class Call:
-    """A request to a client, in a state of the table; collects what is told."""
+    """A request to a client, in a state of the table; collects the responses."""
 
     def __init__(self, state=CALLING, **options):
         self.core = Core(**options)

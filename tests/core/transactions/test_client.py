@@ -87,7 +87,7 @@ def test_every_status_below_200_is_provisional(status):
 # Responses
 
 
-def test_a_response_carries_what_the_client_sent():
+def test_a_response_carries_the_fields_that_the_client_sent():
     call = Call()
     call.client.respond(call.sent, 200, "fine", {"answer": 42})
     response = call.transaction.response

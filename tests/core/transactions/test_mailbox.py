@@ -1,4 +1,4 @@
-"""The mailbox: what waits for a peer that is away."""
+"""The mailbox: messages wait for a peer that is away, in order and up to a limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def test_messages_wait_in_order_with_the_ids_of_those_that_are_requests():
     assert mailbox.items() == [(b"a", None), (b"b", 7), (b"c", None), (b"d", 3)]
 
 
-def test_what_waits_is_bounded_and_what_is_discarded_makes_room():
+def test_the_size_of_a_mailbox_is_bounded_and_a_discarded_message_makes_room():
     mailbox = Mailbox(2 * (MESSAGE_SIZE + 10))
     assert mailbox.put(b"x" * 10, 1)
     assert mailbox.put(b"x" * 10)

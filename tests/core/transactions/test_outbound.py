@@ -39,7 +39,7 @@ def test_data_that_cannot_be_sent_ends_it_with_a_local_400():
     assert core.scheduler.pending_timers == 0
 
 
-def test_a_request_to_a_peer_that_is_gone_ends_at_once_with_a_local_410():
+def test_a_request_to_a_peer_that_has_gone_ends_at_once_with_a_local_410():
     core = Core()
     bob = core.connect("bob", "b1")
     bob.drop()
@@ -56,7 +56,7 @@ def test_a_request_to_a_link_that_is_closing_ends_at_once_with_a_local_410():
     assert len(bob.peer.outbound) == core.scheduler.pending_timers == 0
 
 
-def test_what_a_peer_leaves_unanswered_is_bounded():
+def test_the_size_of_unanswered_requests_is_bounded():
     core = Core()
     bob = core.connect("bob", "b1")
     told = []
@@ -104,7 +104,7 @@ def test_late_responses_are_counted_and_not_answered():
     assert call.client.take_all() == []
 
 
-def test_thousands_in_flight_that_nobody_remembers_leave_nothing():
+def test_thousands_of_requests_in_flight_leave_nothing_behind():
     core = Core()
     bob = core.connect("bob", "b1")
 

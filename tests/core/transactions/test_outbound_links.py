@@ -173,7 +173,7 @@ def test_after_closing_no_message_is_taken_or_kept(endpoint):
     assert (outbound.link, outbound.mailbox, link.payloads) == (None, None, [])
 
 
-# Requests whose transaction has ended
+# Requests that have ended
 
 
 @pytest.mark.parametrize("end", ["cancel", "timeout", "answer"])

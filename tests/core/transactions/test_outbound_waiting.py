@@ -11,7 +11,7 @@ from tests.fakes import FakeLink
 # Order
 
 
-def test_what_was_sent_and_not_answered_comes_again_with_the_same_ids_then_what_waited():
+def test_unanswered_requests_are_sent_again_with_their_ids_before_waiting_messages():
     device = Device()
     answered, unanswered = device.peer.send(Request("a")), device.peer.send(Request("b"))
     device.client.respond(device.client.take(), 200)
@@ -32,7 +32,7 @@ def test_what_was_sent_and_not_answered_comes_again_with_the_same_ids_then_what_
     ]
 
 
-def test_what_the_lost_link_took_and_could_not_send_keeps_its_place():
+def test_messages_that_the_lost_link_could_not_send_keep_their_place():
     device = Device()
     sent = device.peer.send(Request("a"))
     device.client.take()
@@ -48,9 +48,9 @@ def test_what_the_lost_link_took_and_could_not_send_keeps_its_place():
     assert [messages[0]["id"], messages[2]["id"]] == [sent.id, stuck.id]
 
 
-def test_so_does_what_was_sent_between_the_end_of_the_link_and_its_notice():
+def test_messages_sent_between_the_end_of_a_link_and_its_notice_keep_their_place():
     device = Device()
-    device.client.link.closed = (1006, "")  # the registry has not been told yet
+    device.client.link.closed = (1006, "")  # the directory has not been told yet
     assert device.peer.notify("a")
     transaction = device.peer.send(Request("b"))
     device.drop()
@@ -60,7 +60,7 @@ def test_so_does_what_was_sent_between_the_end_of_the_link_and_its_notice():
     assert transaction.response is None
 
 
-def test_what_has_waited_comes_before_what_listeners_of_the_return_send():
+def test_waiting_messages_are_sent_before_those_of_listeners_of_the_return():
     device = Device()
     device.core.framework.on_event.append(
         lambda event: event.name == "peer_reconnect" and event.subject.notify("welcome")
@@ -71,7 +71,7 @@ def test_what_has_waited_comes_before_what_listeners_of_the_return_send():
     assert [message["method"] for message in device.client.take_all()] == ["waited", "welcome"]
 
 
-def test_every_return_sends_again_what_is_not_answered():
+def test_every_return_sends_unanswered_requests_again():
     device = Device(request_timeout=1000)
     transaction = device.peer.send(Request("a"))
     for _ in range(3):
@@ -97,7 +97,7 @@ def test_thousands_of_requests_in_flight_survive_a_drop():
     assert device.core.scheduler.pending_timers == 0
 
 
-def test_a_link_is_reachable_before_it_gets_what_has_waited():
+def test_a_link_is_reachable_before_it_gets_the_waiting_messages():
     device = Device()
     device.drop()
     device.peer.notify("a")
@@ -111,7 +111,7 @@ def test_a_link_is_reachable_before_it_gets_what_has_waited():
     device.peer.close()
 
 
-def test_what_a_link_is_too_slow_to_take_at_the_return_waits_for_the_next():
+def test_messages_that_a_new_link_is_too_slow_to_take_wait_for_the_next():
     device = Device()
     device.drop()
     for n in range(5):
@@ -146,7 +146,7 @@ def test_a_request_that_ends_meanwhile_is_not_delivered_any_more():
     assert device.client.take_all() == []
 
 
-def test_what_waits_ends_with_the_peer():
+def test_waiting_messages_end_with_the_peer():
     device = Device()
     device.drop()
     transaction = device.peer.send(Request("a"))
@@ -159,7 +159,7 @@ def test_what_waits_ends_with_the_peer():
     assert device.client.take_all() == []
 
 
-def test_a_request_to_somebody_away_times_out_like_any_other():
+def test_a_request_to_a_device_that_is_away_times_out_like_any_other():
     device = Device(request_timeout=3)
     device.drop()
     assert device.peer.request("get").status == 408

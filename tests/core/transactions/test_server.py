@@ -20,7 +20,7 @@ MESSAGE = b'{"method":"put","path":"/orders","id":7,"data":{"n":1}}'
 
 
 class Server:
-    """A core whose handler keeps the requests, and Alice's device."""
+    """A core with a handler that keeps the requests, and Alice's device."""
 
     def __init__(self, grace_period=GRACE, **options):
         self.core = Core(
@@ -209,7 +209,7 @@ def test_a_peer_that_has_gone_offline_asks_anew():
     assert len(server.handled) == 2
 
 
-def test_without_a_grace_period_nothing_is_remembered_but_what_is_in_progress():
+def test_without_a_grace_period_only_requests_in_progress_are_remembered():
     server = Server(grace_period=0)
     server.ask(7)
     server.ask(8)
@@ -254,7 +254,7 @@ def test_a_notification_is_not_remembered():
     assert len(server.handled) == 2
 
 
-# What is kept
+# Memory
 
 
 def test_answers_are_forgotten_in_time_and_all_at_once_when_the_peer_goes():
@@ -281,7 +281,7 @@ def answer_many(server, numbers, size):
         assert server.client.peer.requests._size <= MAX_REMEMBERED
 
 
-def test_what_is_remembered_of_one_peer_is_bounded_and_the_oldest_lose_their_text_first():
+def test_the_size_of_answers_is_bounded_and_the_oldest_lose_their_text_first():
     server = Server()
     answer_many(server, range(1, 100), 10_000)
     server.come_back()

@@ -10,8 +10,8 @@ from protoo_flask.core.errors import Unsendable
 from protoo_flask.core.peers.peer import broadcast
 from protoo_flask.core.request import Request
 from protoo_flask.core.wire.dialect import PROTOO, translate
-from tests.core.wire.toy import TOY, ToyClient
-from tests.fakes import Core
+from tests.core.wire.toy import TOY, ToyClient, ToyDialect
+from tests.fakes import Core, FakeClient
 
 SENDER = {"username": "al", "uuid": "a1"}
 
@@ -218,3 +218,92 @@ def test_new_messages_are_written_in_the_new_dialect_from_the_takeover_on():
     new = core.connect("bob", "b1", kind=ToyClient)
     old.peer.notify("news")
     assert (old.take_all(), new.take_all()) == ([], [{"method": "news", "data": {}}])
+
+
+# Responses and new messages at a change of the dialect
+
+
+class ToyAnswers(ToyDialect):
+    """Reads requests as protoo does, and writes like the toy: a later version, say."""
+
+    def parse(self, payload):
+        return PROTOO.parse(payload)
+
+
+class ToyAnswersClient(ToyClient):
+    dialect = ToyAnswers()
+    encode = FakeClient.encode
+
+
+@pytest.mark.parametrize("is_final", [True, False], ids=["final", "provisional"])
+def test_a_repeated_request_gets_its_response_in_the_dialect_of_the_new_link(is_final):
+    core, requests = Core(grace_period=10), []
+    core.router.get("/", lambda req, next: requests.append(req))
+    old = core.connect("bob", "b1")
+    old.send({"method": "get", "path": "/", "id": 7})
+    requests[0].reply(200 if is_final else 180, "yes")
+    old.drop()
+    new = core.connect("bob", "b1", kind=ToyAnswersClient)
+    new.link.payloads.clear()
+    new.send({"method": "get", "path": "/", "id": 7})
+    assert len(requests) == 1
+    assert new.link.take() == {"s": 200 if is_final else 180, "r": "yes", "i": 7, "d": {}}
+
+
+class Interrupted(ToyDialect):
+    """While it writes a message, another thread connects the device."""
+
+    def __init__(self):
+        super().__init__()
+        self.interrupt = None
+
+    def _go_on(self, payload):
+        interrupt, self.interrupt = self.interrupt, None
+        if interrupt is not None:
+            interrupt()
+        return payload
+
+    def serialize_request(self, *args):
+        return self._go_on(super().serialize_request(*args))
+
+    def serialize_notification(self, *args):
+        return self._go_on(super().serialize_notification(*args))
+
+    def serialize_response(self, *args):
+        return self._go_on(super().serialize_response(*args))
+
+
+@pytest.mark.parametrize(
+    ("send", "key"),
+    [
+        (lambda peer, request: peer.send(Request("get")), "method"),
+        (lambda peer, request: peer.notify("news"), "method"),
+        (lambda peer, request: request.reply(200), "status"),
+    ],
+    ids=["request", "notification", "response"],
+)
+def test_a_message_that_is_written_during_a_takeover_has_the_dialect_of_its_link(send, key):
+    core, requests, new = Core(grace_period=10), [], []
+    core.router.get("/", lambda req, next: requests.append(req))
+
+    class InterruptedClient(ToyClient):
+        dialect = Interrupted()
+
+    old = core.connect("bob", "b1", kind=InterruptedClient)
+    old.start_request("get", "/")
+    old.dialect.interrupt = lambda: new.append(core.connect("bob", "b1"))
+    send(old.peer, requests[0])
+    assert key in new[0].take()
+
+
+def test_a_takeover_during_a_broadcast_does_not_change_the_text_for_other_peers():
+    core = Core()
+
+    class InterruptedClient(ToyClient):
+        dialect = Interrupted()
+
+    bob = core.connect("bob", "b1", kind=InterruptedClient)
+    alice = core.connect("alice", "a1")
+    InterruptedClient.dialect.interrupt = lambda: core.connect("bob", "b1")
+    broadcast([bob.peer, alice.peer], "news")
+    assert alice.take() == {"method": "news", "data": {}}

@@ -87,7 +87,7 @@ def test_fields_that_mean_nothing_are_ignored(message, extra):
     assert parse(encode(message, **extra)) == parse(encode(message))
 
 
-def test_what_has_a_method_is_a_request_even_with_a_status():
+def test_a_message_with_a_method_is_a_request_even_with_a_status():
     assert parse(encode({**RESPONSE, **REQUEST})).method == "message"
 
 
@@ -157,7 +157,7 @@ def test_data_that_is_not_json_is_unsendable(data):
         serialize_request("get", 1, data)
 
 
-def test_what_is_nearly_json_is_written_as_json():
+def test_values_that_are_nearly_json_are_written_as_json():
     @dataclasses.dataclass
     class Point:
         x: int
@@ -168,7 +168,7 @@ def test_what_is_nearly_json_is_written_as_json():
     )
 
 
-def test_subclasses_of_strings_and_numbers_are_written_as_what_they_are():
+def test_subclasses_of_strings_and_numbers_are_written_like_their_base_class():
     class Metres(float): ...
 
     data = {"html": escape("<b>"), Markup("key"): Metres(1.5), "status": HTTPStatus.OK}

@@ -56,7 +56,7 @@ def is_utf8(payload):
 
 
 def assert_read_or_refused(payload):
-    """Nothing but BadMessage is raised, and what is accepted can be passed on."""
+    """Check that only BadMessage is raised, and that an accepted message can be passed on."""
     message = read(payload)
     declared = read_as_declared(payload)
     if isinstance(message, BadMessage):

@@ -78,7 +78,7 @@ def test_the_reason_for_a_value_deep_in_the_data_does_not_blame_the_data():
     assert "out of range" in error.reason
 
 
-def test_a_bad_request_with_fields_of_a_response_is_blamed_for_what_is_wrong_in_the_request():
+def test_the_reason_for_a_bad_request_names_a_field_of_requests():
     error = refusal_of(encode(REQUEST, status=99, path="users"))
     assert (error.id, error.reason) == (7, PATH_REASON)
 
@@ -145,7 +145,7 @@ def test_json_that_is_no_object_is_refused(payload):
     ],
     ids=repr,
 )
-def test_what_is_not_json_is_refused(payload):
+def test_text_that_is_not_json_is_refused(payload):
     error = refusal_of(payload)
     assert error.id == 0
     assert error.reason.startswith("message is not JSON: ")

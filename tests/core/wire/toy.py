@@ -66,7 +66,7 @@ TOY = ToyDialect()
 
 
 class ToyClient(FakeClient):
-    """A client whose link speaks the toy dialect; the test uses the long names."""
+    """A client that speaks the toy dialect; the test uses the long names."""
 
     dialect = TOY
 
