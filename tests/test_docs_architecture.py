@@ -186,8 +186,11 @@ def test_the_figures_of_the_trips_are_up_to_date(trips):
 def test_the_steps_of_a_walk_happen_in_this_order(name, trips):
     found = [Reference(*pair) for pair in REFERENCE.findall(section(f"### A {name}"))]
     assert len(found) > 5
+    files = {call.file for call in trips[name]}
     calls = iter(trips[name])
     for step in found:
+        if step.file.endswith("contexts.py") and step.file not in files:
+            continue  # older releases of Flask have no fast way
         assert any(is_call_of(step, call) for call in calls), (
             f"{step} does not come at its place: python -m benchmarks trips --show {name}"
         )
