@@ -18,6 +18,7 @@ from benchmarks.trips import trace_trips
 from protoo_flask import Protoo, Request
 from protoo_flask.core.peers.directory import Identity
 from protoo_flask.core.routing.router import Router
+from protoo_flask.settings import PREFIX
 
 from .architecture_page import RECIPES, TEXT, code, rows, section
 from .fakes import Core, FakeContext, postpone
@@ -148,6 +149,8 @@ def test_a_name_is_defined_somewhere(name):
     paths = [*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "tests").glob("*.py")]
     sources = [path.read_text(encoding="utf-8") for path in paths]
     sources.append("".join(RECIPES.values()))
+    if name.startswith(PREFIX):
+        name = f"Settings.{name[len(PREFIX) :].lower()}"
     holder, _, member = name.partition(".")
     definition = re.compile(rf"^ *(?:class|def) {holder}\b|^[\w, ]*\b{holder}\b.*=", re.MULTILINE)
     found = [source for source in sources if definition.search(source)]
