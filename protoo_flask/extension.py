@@ -14,7 +14,7 @@ from .core.errors import UsageError
 from .core.functions import check_function
 from .core.peers.peer import Peer, broadcast
 from .core.routing.matching.patterns import PathPattern
-from .core.routing.methods import Verbs
+from .core.routing.methods import MethodDecorators
 from .core.routing.registration import Decorator, Registered
 from .core.routing.route import Route
 from .core.routing.router import Router
@@ -25,7 +25,7 @@ from .site.site import Site
 from .site.views import Views
 
 
-class Protoo(Verbs):
+class Protoo(MethodDecorators):
     """Chat, presence and calls for a Flask site.
 
     ::

@@ -7,7 +7,7 @@ import itertools
 import json
 import logging
 import threading
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
 from protoo_flask.core.application import Application
 from protoo_flask.core.close_codes import ABNORMAL_CLOSURE, NORMAL_CLOSURE
@@ -19,6 +19,7 @@ from protoo_flask.core.peers.directory import Identity
 from protoo_flask.core.routing.layer import RoutingOptions
 from protoo_flask.core.routing.router import Router
 from protoo_flask.core.runtime import Limits, TimeLimits
+from protoo_flask.core.wire.dialect import PROTOO, Dialect
 
 
 class FakeTimer:
@@ -31,7 +32,7 @@ class FakeTimer:
 
 
 class FakeEvent:
-    """Nothing else runs while a test waits: what would wake it happens in ``on_wait``."""
+    """Nothing else runs while a test waits: the functions in ``on_wait`` wake it."""
 
     def __init__(self, scheduler: FakeScheduler) -> None:
         self._scheduler = scheduler
@@ -56,7 +57,7 @@ class FakeEvent:
 
 
 class FakeScheduler:
-    """Time passes when a test says so; what is spawned runs at once."""
+    """Time passes when a test says so; a spawned function runs at once."""
 
     preempts = True  # some tests have threads
 
@@ -94,7 +95,7 @@ class FakeScheduler:
         return sum(not isinstance(owner, Deadlines) or len(owner) > 0 for owner in owners)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, and what is due happen in order."""
+        """Let time pass; timers that are due fire in order."""
         end = self.time + seconds
         while self._timers and self._timers[0][0] <= end:
             self.time, _, timer = heapq.heappop(self._timers)
@@ -124,7 +125,7 @@ def postpone(calls: list[Any]) -> Callable[..., None]:
 
 
 class FakeLink:
-    """Collects what is sent."""
+    """Collects the messages that are sent."""
 
     def __init__(self) -> None:
         self.payloads: list[bytes] = []
@@ -133,6 +134,14 @@ class FakeLink:
         self.unsent: Unsent = []
         self.is_stuck = False
         self.is_paused = False
+
+    @property
+    def outbox(self) -> FakeLink:
+        return self
+
+    def send_text(self, payload: bytes, id: int | None = None) -> bool:
+        # A test may put another function in the place of send().
+        return self.send(payload, id)
 
     def send(self, payload: bytes, id: int | None = None) -> bool:
         if self.closed is not None:
@@ -176,7 +185,7 @@ class FakeLink:
 
 
 class FakeFramework:
-    """Runs everything at once and keeps what it is told."""
+    """Runs everything at once and keeps the events and errors that it is told of."""
 
     def __init__(self) -> None:
         self.logger = logging.getLogger("tests.framework")
@@ -186,7 +195,7 @@ class FakeFramework:
         self.errors: list[Any] = []
 
     def run(self, function: Callable[..., Any], *args: Any) -> None:
-        """What the contexts of all peers do; a test may have them do something else."""
+        """Run code of the site, for the contexts of all peers; a test may replace it."""
         function(*args)
 
     def tell(self, event: SiteEvent) -> None:
@@ -213,12 +222,25 @@ class FakeContext:
 
 
 class FakeClient:
-    """A client joined to the core in memory: what it sends is handled before ``send`` returns."""
+    """A client joined to the core in memory: its messages are handled before ``send`` returns."""
 
-    def __init__(self, core: Core, username: str, uuid: str, data: Any = None) -> None:
-        self.link = FakeLink()
+    #: A subclass with another one writes and reads the messages of its :attr:`link`.
+    dialect: Dialect = PROTOO
+
+    def __init__(
+        self,
+        core: Core,
+        username: str,
+        uuid: str,
+        data: Any = None,
+        link: FakeLink | None = None,
+    ) -> None:
+        self.link = FakeLink() if link is None else link
         self.inbox: Inbox = core.application.connect(
-            Identity(username, uuid, data), self.link, FakeContext(core.framework)
+            Identity(username, uuid, data),
+            self.link,
+            FakeContext(core.framework),
+            dialect=self.dialect,
         )
         self.peer = self.inbox.peer
         self.inbox.open()
@@ -228,7 +250,11 @@ class FakeClient:
         self.inbox.receive(payload)
 
     def send(self, message: dict[str, Any]) -> None:
-        self.send_raw(json.dumps(message).encode())
+        self.send_raw(self.encode(message))
+
+    def encode(self, message: dict[str, Any]) -> bytes:
+        """Write a message as this client does."""
+        return json.dumps(message).encode()
 
     def request(self, method: str, path: str, data: dict[str, Any] | None = None) -> dict[str, Any]:
         """Send a request and take the first thing that comes back."""
@@ -271,6 +297,9 @@ class FakeClient:
         return self.link.take_all()
 
 
+C = TypeVar("C", bound=FakeClient)
+
+
 class Core:
     """An application with a clock of its own; the first client closes the registration."""
 
@@ -308,6 +337,14 @@ class Core:
             **options,
         )
 
-    def connect(self, username: str = "alice", uuid: str = "a1", data: Any = None) -> FakeClient:
+    def connect(
+        self,
+        username: str = "alice",
+        uuid: str = "a1",
+        data: Any = None,
+        *,
+        link: FakeLink | None = None,
+        kind: type[C] = FakeClient,  # type: ignore[assignment]
+    ) -> C:
         self.router.freeze(self.routing_options)
-        return FakeClient(self, username, uuid, data)
+        return kind(self, username, uuid, data, link)

@@ -70,7 +70,7 @@ def test_routes_of_an_app_without_any_says_so():
     assert (code, output) == (0, "nothing is registered: every request is answered 404\n")
 
 
-def test_match_prints_what_a_request_would_run_through_with_its_params():
+def test_match_prints_the_functions_of_a_request_with_its_params():
     code, output = run(make_app(register), "match", "get", "/rooms/a%20b")
     assert code == 0
     *_, first, second, end = output.splitlines()
@@ -82,12 +82,12 @@ def test_match_prints_what_a_request_would_run_through_with_its_params():
     assert f"{__name__}.explain" not in output
 
 
-def test_match_leaves_out_what_is_for_other_methods_and_paths():
+def test_match_leaves_out_functions_for_other_methods_and_paths():
     _, output = run(make_app(register), "match", "put", "/users/bob")
     assert [line[0] for line in cells(output)] == ["method", "use", "then,"]
 
 
-def test_match_of_a_path_that_nothing_is_for():
+def test_match_of_an_unknown_path_prints_the_404():
     app = make_app(lambda protoo: protoo.get("/x", deliver))
     code, output = run(app, "match", "get", "/y")
     assert (code, output) == (0, "then, if nobody has replied: 404 not found\n")

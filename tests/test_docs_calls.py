@@ -9,13 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from protoo_flask.features.calls.call import ENDINGS
 from protoo_flask.features.calls.early_messages import MAX_MESSAGES, MAX_SIZE
+from protoo_flask.features.calls.endings import ENDINGS
 from protoo_flask.features.calls.middleware import ID_BYTES, MAX_SESSIONS
 from protoo_flask.features.calls.session import ANSWERED_ENDINGS, UNANSWERED_ENDINGS
 from protoo_flask.settings import Settings
 
-from .features.calls.switchboards import NOTHING, Switchboard, summary
+from .features.calls.switchboards import NOTHING, Switchboard
+from .features.sites import status_line
 
 PAGE = (Path(__file__).parent.parent / "docs" / "calls.md").read_text(encoding="utf-8")
 
@@ -25,13 +26,13 @@ def blocks(kind):
 
 
 def recipe(name, **names):
-    """Return a function that the page defines, which finds these names around it."""
+    """Return a function that the page defines, with these names as its globals."""
     (source,) = (source for source in blocks("python") if f"def {name}(" in source)
     exec(compile(source, "calls.md", "exec"), names)
     return names[name]
 
 
-def test_the_transcript_is_what_happens():
+def test_the_transcript_can_be_replayed():
     board = Switchboard(
         *("alice/a1", "bob/b1", "bob/b2"),
         ids=iter(["Vq3nTkLx"]),
@@ -49,7 +50,7 @@ def test_the_transcript_is_what_happens():
     assert (board.left_behind(), board.unfinished()) == (NOTHING, {})
 
 
-def test_what_the_server_says_for_an_end_is_on_the_page():
+def test_the_endings_of_a_ringing_call_are_on_the_page():
     for cause, ending in ENDINGS.items():
         if cause not in ("rejected", "gone", "unavailable"):  # nobody rings then
             assert f"`{ending.told}`" in PAGE
@@ -72,7 +73,7 @@ def test_the_causes_are_on_the_page(cause):
         f"random, {ID_BYTES * 8} bits",
     ],
 )
-def test_the_limits_of_the_page_are_those_of_the_code(limit):
+def test_the_page_has_the_limits_of_the_code(limit):
     assert limit in PAGE
 
 
@@ -82,7 +83,7 @@ def test_the_python_of_the_page_compiles(source):
 
 
 class Database:
-    """Stands for a site's: its user is Bob."""
+    """A stand-in for the database of a site, with the user Bob."""
 
     def __init__(self):
         self.kept = []
@@ -120,17 +121,18 @@ def test_missed_calls_are_kept(path, status, kept):
     assert board.left_behind() == NOTHING
 
 
-def test_who_is_in_a_call_is_busy_until_it_ends():
+def test_a_peer_in_a_call_is_busy_until_it_ends():
     board = Switchboard("alice/a1", "bob/b1", "carol/c1", on_session=recipe("refuse_if_busy"))
     path = board.open_call()
     for name in ("alice", "bob"):
-        assert summary(board["carol/c1"].request("session", f"/users/{name}")) == (486, "busy here")
+        answer = board["carol/c1"].request("session", f"/users/{name}")
+        assert status_line(answer) == (486, "busy here")
     board["bob/b1"].request("end", path)
     board["alice/a1"].take()
     board.call("carol/c1")
 
 
-def test_who_only_rings_is_not_busy():
+def test_a_ringing_device_is_not_busy():
     board = Switchboard("alice/a1", "bob/b1", "carol/c1", on_session=recipe("refuse_if_busy"))
     _, rung = board.call()
     board["bob/b1"].respond(rung["b1"], 486)
@@ -142,4 +144,4 @@ def test_the_site_refuses_calls_at_night():
     names = {"night": lambda: True, "protoo": SimpleNamespace(use=lambda *args: None, on=print)}
     names["session_handler"] = lambda *args, **options: None
     board = Switchboard("alice/a1", "bob/b1", on_session=recipe("on_session", **names))
-    assert summary(board["alice/a1"].request("session", "/users/bob")) == (480, "not at night")
+    assert status_line(board["alice/a1"].request("session", "/users/bob")) == (480, "not at night")

@@ -11,7 +11,7 @@ import pytest
 from protoo_flask.features.presence.middleware import MAX_SUBSCRIPTIONS
 from protoo_flask.features.presence.states import MAX_LAST_SEEN, MAX_NOTE_LENGTH, MAX_STATUS_LENGTH
 
-from .features.presence.test_middleware import Site
+from .features.presence.presence_sites import PresenceSite
 
 PAGE = (Path(__file__).parent.parent / "docs" / "presence.md").read_text(encoding="utf-8")
 
@@ -20,8 +20,8 @@ def blocks(kind):
     return re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_the_transcript_is_what_happens():
-    site = Site(now=lambda: 1753430400.0)
+def test_the_transcript_can_be_replayed():
+    site = PresenceSite(now=lambda: 1753430400.0)
     clients = {"alice": site.connect("alice/a1"), "bob": site.connect("bob/b1")}
     lines = "".join(blocks("text")).splitlines()
     assert len(lines) == 9
@@ -48,5 +48,5 @@ def test_the_python_of_the_page_compiles(source):
         f"the last {MAX_LAST_SEEN:,}".replace(",", " "),
     ],
 )
-def test_the_limits_of_the_page_are_those_of_the_code(limit):
+def test_the_page_has_the_limits_of_the_code(limit):
     assert limit in PAGE

@@ -10,11 +10,13 @@ from types import SimpleNamespace
 import pytest
 
 from protoo_flask import Protoo, Reject
-from protoo_flask.features.rooms.middleware import MAX_PEERS, MAX_ROOMS_PER_PEER
+from protoo_flask.features.rooms.handlers import MAX_ROOMS_PER_PEER
+from protoo_flask.features.rooms.middleware import MAX_PEERS
 from protoo_flask.middleware import ice_servers
 
-from .features.rooms.room_sites import RoomSite, address
+from .features.rooms.room_sites import RoomSite
 from .features.rooms.room_sites import join as join_room
+from .features.sites import address
 from .joining import join, make_app
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -26,19 +28,19 @@ def blocks(page, kind):
 
 
 def transcript(page):
-    """Return the lines of all transcripts: (who, direction, message)."""
+    """Return the lines of all transcripts: (name, direction, message)."""
     lines = "".join(blocks(page, "text")).splitlines()
     return [(*line.split(" ", 2)[:2], json.loads(line.split(" ", 2)[2])) for line in lines]
 
 
 def load(source, **names):
-    """Run a block of the page; returns what it defines."""
+    """Run a block of the page; returns its names."""
     defined = {"Reject": Reject, **names}
     exec(source, defined)
     return defined
 
 
-def test_the_transcript_of_the_rooms_is_what_happens():
+def test_the_transcript_of_the_rooms_can_be_replayed():
     site = RoomSite("alice/a1", "bob/b1")
     clients = {"alice": site["alice/a1"], "bob": site["bob/b1"]}
     lines = transcript(ROOMS)
@@ -51,7 +53,7 @@ def test_the_transcript_of_the_rooms_is_what_happens():
     assert [client.take_all() for client in clients.values()] == [[], []]
 
 
-def test_the_transcript_of_the_ice_servers_is_what_happens():
+def test_the_transcript_of_the_ice_servers_can_be_replayed():
     app, protoo = make_app(), Protoo()
     app.config["PROTOO_TURN_SECRET"] = re.search("static-auth-secret=(.*)", ICE).group(1)
     source = blocks(ICE, "python")[0]
@@ -97,7 +99,7 @@ def test_the_recipe_for_consent_asks_the_host(status, is_in):
     assert site.room.has(bob.peer) is is_in
 
 
-def test_the_recipe_for_who_may_come_in_refuses_the_others():
+def test_the_recipe_for_enrolment_refuses_other_users():
     [source] = [block for block in blocks(ROOMS, "python") if "Enrolment" in block]
     lessons = {"latin": SimpleNamespace(id=7)}
     query = SimpleNamespace(filter_by=lambda slug: SimpleNamespace(first=lambda: lessons.get(slug)))
@@ -139,5 +141,5 @@ def test_the_recipe_for_moderation_puts_members_out():
     "limit",
     [f"{MAX_PEERS} members", f"you are in {MAX_ROOMS_PER_PEER} rooms already, which is the limit"],
 )
-def test_the_limits_of_the_page_are_those_of_the_code(limit):
+def test_the_page_has_the_limits_of_the_code(limit):
     assert limit in ROOMS

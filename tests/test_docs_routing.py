@@ -109,7 +109,7 @@ def same_params(cell: str) -> str:
 
 
 @pytest.mark.parametrize("options", ["", "strict", "case_sensitive"])
-def test_the_tables_of_whole_paths(options):
+def test_the_tables_of_whole_paths_are_right(options):
     rows = find_rows(f"route {options}".strip())
     keywords = dict.fromkeys(options.split(), True)
     for pattern, path, params in rows:
@@ -136,7 +136,7 @@ def test_the_tables_of_whole_paths_show_every_form():
         assert form in f"{text} "
 
 
-def test_the_table_of_prefixes_is_what_a_middleware_sees():
+def test_a_middleware_sees_the_rows_of_the_table_of_prefixes():
     for pattern, path, base_path, rest, params in find_rows("use"):
         router = Router()
         seen = []
@@ -150,20 +150,20 @@ def test_the_table_of_prefixes_is_what_a_middleware_sees():
         assert seen == expected, (pattern, path)
 
 
-def test_the_table_of_refused_patterns():
+def test_the_patterns_of_the_table_are_refused():
     for pattern, problem in find_rows("refused"):
         with pytest.raises(PatternError) as raised:
             Router().use(read_pattern(pattern))(print)
         assert raised.value.problem.startswith(problem), pattern
 
 
-def test_the_message_of_a_refused_pattern():
+def test_the_page_quotes_the_error_of_a_refused_pattern():
     with pytest.raises(PatternError) as raised:
         Router().message("/users/:", print)
     assert f"```text\n{raised.value}\n```" in PAGE
 
 
-def test_the_table_of_matchers():
+def test_each_pattern_is_matched_as_the_table_of_matchers_says():
     for pattern, matched_by in find_rows("matcher"):
         matcher = compile_pattern(read_pattern(pattern), end=True)
         (search, _), *_ = matcher._alternatives
@@ -171,7 +171,7 @@ def test_the_table_of_matchers():
         assert matched_by == ("the linear matcher" if is_linear else "re"), pattern
 
 
-def test_the_limits():
+def test_the_page_names_the_limits():
     assert f"has at most {MAX_PATH_LENGTH} characters" in PAGE
     assert f"`PROTOO_RESPONSE_TIMEOUT` seconds ({Settings.response_timeout};" in PAGE
 

@@ -9,7 +9,7 @@ from flask import url_for
 
 from protoo_flask import Protoo, Reject, Request
 from protoo_flask.core.errors import RegistrationClosed, UsageError
-from protoo_flask.core.routing.methods import Verbs
+from protoo_flask.core.routing.methods import MethodDecorators
 from protoo_flask.site import site as site_module
 
 from .fakes import FakeScheduler
@@ -148,7 +148,7 @@ def test_every_verb_is_there():
         """It stays what it was."""
 
     for verb in verbs:
-        assert hasattr(Verbs, verb)
+        assert hasattr(MethodDecorators, verb)
         assert getattr(protoo, verb)("/")(handle) is handle
 
 

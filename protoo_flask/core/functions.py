@@ -1,4 +1,4 @@
-"""The functions of a site: checked when they are registered, and named in logs."""
+"""The functions of a site: they are checked at registration, and named in logs."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 from .errors import UsageError
 
-#: How functions are called, in the words of the errors for those that cannot be.
+#: The forms of handlers, as the errors about other functions show them.
 MIDDLEWARE = "fn(req, next)"
 ERROR_HANDLER = "fn(error, req, next)"
 
 
 def check_function(function: Any, form: str = MIDDLEWARE) -> Any:
-    """Return ``function`` when it can be called, with so many arguments and no ``await``.
+    """Return ``function``, if it can be called in this form and without ``await``.
 
     :param form: the call that will be made, such as ``fn(peer)``.
-    :raises UsageError: it tells the value that was given instead.
+    :raises UsageError: if not, with the expected form and the value that came.
     """
     if not callable(function):
         expected = f"a function {form}"
@@ -37,7 +37,7 @@ def _check_signature(function: Any, form: str) -> None:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return  # written in C, and does not say
+        return  # a function written in C may have no signature
     if form == MIDDLEWARE and str(signature.return_annotation).endswith("Router"):
         name = getattr(function, "__name__", "it")
         raise UsageError(f"{name} makes a Router: call it, as in use(path, {name}(protoo))")
@@ -46,7 +46,7 @@ def _check_signature(function: Any, form: str) -> None:
         signature.bind(*names.split(", ") if names else ())
     except TypeError:
         raise UsageError(
-            f"{describe(function)}{signature} cannot be called as {form}, which is what is "
+            f"{describe(function)}{signature} cannot be called as {form}, the form that is "
             f"expected here{_locate_in_words(function)}"
         ) from None
 
@@ -61,7 +61,7 @@ def _is_async(function: Any) -> bool:
 
 
 def describe(function: Any) -> str:
-    """Return the name of a function as one would search for it: ``chat.store``."""
+    """Return the name of a function with its module: ``chat.store``."""
     target = _unwrap(function)
     name = getattr(target, "__qualname__", None)
     if name is None:
@@ -70,7 +70,7 @@ def describe(function: Any) -> str:
 
 
 def locate(function: Any) -> str:
-    """Return where a function is defined, ``/app/chat.py:81``; "" when that is unknown."""
+    """Return the place of a function's definition, ``/app/chat.py:81``; "" if it is unknown."""
     code = getattr(_unwrap(function), "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else ""
 

@@ -214,7 +214,7 @@ class Inbox:
         runtime = self.peer.runtime
         if runtime.observer is not None:
             runtime.observer.refused(self.peer, reason)
-        self._link.send(self._dialect.serialize_response(400, reason, id, {}))
+        self._link.outbox.send_text(self._dialect.serialize_response(400, reason, id, {}))
         now = runtime.scheduler.now()
         if self._violations is None:
             self._violations = deque(maxlen=MAX_VIOLATIONS)
@@ -236,7 +236,7 @@ class Inbox:
             self.refuse(f"id {id} is that of a request still in progress", id)
             return
         for payload in request.repetition:
-            self._link.send(payload)
+            self._link.outbox.send_text(payload)
 
     # Requests, in order ------------------------------------------------------------------
 

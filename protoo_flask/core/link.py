@@ -13,17 +13,25 @@ from typing import Any, Callable, List, Optional, Protocol, Tuple
 Unsent = List[Tuple[bytes, Optional[int]]]
 
 
-class Link(Protocol):
-    """One connection to a client. No method blocks."""
+class Outbox(Protocol):
+    """The writing end of a link."""
 
-    def send(self, payload: bytes, id: int | None = None) -> bool:
-        """Send a text message.
+    def send_text(self, payload: bytes, id: int | None = None) -> bool:
+        """Send a text message; never blocks.
 
         :param id: of the client transaction, if it is a request. The transport makes no
-            use of it, and gives it back with the message in :meth:`take_unsent`.
+            use of it, and gives it back with the message in :meth:`Link.take_unsent`.
         :returns: ``False`` when the message was not taken: the link is closing, or it has
             just been closed because the client reads too slowly.
         """
+
+
+class Link(Protocol):
+    """One connection to a client. No method blocks."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """The writing end, by which messages are sent."""
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake. Messages that wait are sent first.

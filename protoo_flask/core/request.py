@@ -23,6 +23,10 @@ class Responder(Protocol):
         """Wait for the answer without a time limit."""
 
 
+#: Stands for the sender of a request that nobody has asked for: most are never asked for.
+_NOT_MADE: Any = object()
+
+
 class Request(Sendable):
     """One request (or notification: a request whose ``id`` is ``None``).
 
@@ -47,6 +51,7 @@ class Request(Sendable):
         "_attributes",
         "_given",
         "_responder",
+        "_sender",
         "app",
         "base_path",
         "ended",
@@ -94,6 +99,21 @@ class Request(Sendable):
         #: The function that was called last, for the log when nobody answers.
         self.last_handler: Any = None
         self._responder = responder
+        self._sender: dict[str, str] | None = _NOT_MADE
+
+    @property
+    def sender(self) -> dict[str, str] | None:
+        """``{"username": str, "uuid": str}`` of the peer that sent it, or ``None``."""
+        sender = self._sender
+        if sender is _NOT_MADE:
+            peer = self.peer
+            sender = None if peer is None else {"username": peer.username, "uuid": peer.uuid}
+            self._sender = sender
+        return sender
+
+    @sender.setter
+    def sender(self, sender: dict[str, str] | None) -> None:
+        self._sender = sender
 
     @property
     def response(self) -> Response | None:
@@ -195,7 +215,6 @@ class ReceivedRequest(Request):
     ) -> None:
         self.method = method
         self.data = data
-        self.sender = {"username": peer.username, "uuid": peer.uuid}
         self._begin(path, id, peer, peer.requests, app, origin, fingerprint)
 
 

@@ -1,1 +1,1 @@
-"""The built-in middleware: each folder has a pure model and its middleware."""
+"""The built-in middleware; each folder has a pure model, and the middleware that mounts it."""

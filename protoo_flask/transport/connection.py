@@ -76,10 +76,9 @@ class Connection:
         "_items",
         "_lock",
         "_loop",
-        "_outbox",
         "_silence",
         "_unsent",
-        "send",
+        "outbox",
         "state",
     )
 
@@ -104,10 +103,9 @@ class Connection:
         self._disconnect: Callable[[Inbox, int], None] | None = disconnect
         self._silence = silence
         self._lock = loop.lock()
-        self._outbox = self._make_outbox(max_outbox)
-        #: The ``send`` of a link. It is the outbox's own method, as nothing is done here.
-        self.send = self._outbox.send_text
-        self._outbox.cork(handshake)
+        #: The writing end of the link.
+        self.outbox = self._make_outbox(max_outbox)
+        self.outbox.cork(handshake)
         self._inbox: Inbox | None = None
         #: Messages that were read and not handed over, the next one last.
         self._items: list[tuple[int, bytes]] = []
@@ -140,7 +138,7 @@ class Connection:
         """Start the closing handshake; messages that wait are left to the next link."""
         with self._lock:
             if self._enter("close", code):
-                self._unsent = self._outbox.take_unsent()
+                self._unsent = self.outbox.take_unsent()
                 self._send_close(code, reason)
 
     def fail(self, code: int, reason: str) -> bool:
@@ -185,7 +183,7 @@ class Connection:
         that it is not there. Not much later: the site is told next, and its listeners may block.
         """
         with self._lock:
-            self._outbox.uncork()
+            self.outbox.uncork()
 
     def serve(self) -> None:
         """Begin; returns when the site has been told "online". Reading has begun before."""
@@ -228,7 +226,7 @@ class Connection:
             if self.state is OPEN:
                 self.state = CLOSING
                 self._send_close(code, reason)
-                self._outbox.uncork()
+                self.outbox.uncork()
 
     def keep_alive(self) -> None:
         """Ping; or end the connection: the client has sent nothing since the last ping."""
@@ -314,18 +312,18 @@ class Connection:
             return
         blocked = self._loop.when_blocked(self._go_on)
         # The answers to these requests leave together: at the end, or when one of them blocks.
-        self._outbox.cork()
+        self.outbox.cork()
         try:
             while self._items and blocked.pending:
                 self._take_item(*self._items.pop())
         finally:
             if blocked.pending:
                 blocked.stop()
-                self._outbox.uncork()
+                self.outbox.uncork()
 
     def _go_on(self) -> None:
         """Hand over the remaining messages of a turn that has blocked."""
-        self._outbox.uncork()
+        self.outbox.uncork()
         self._take_turn()
 
     def _take_item(self, opcode: int, payload: bytes) -> None:
@@ -355,9 +353,9 @@ class Connection:
             if self._enter("received close", code):
                 if was_open:
                     if code not in LEAVING:
-                        self._unsent = self._outbox.take_unsent()
+                        self._unsent = self.outbox.take_unsent()
                     self._send_close(code)
-                self._outbox.finish(self._channel.shut_down_writing)
+                self.outbox.finish(self._channel.shut_down_writing)
 
     def _close_for(self, error: FrameError) -> bool:
         """Close for a reason of ours, after which nothing more is understood or sent.
@@ -368,15 +366,15 @@ class Connection:
             was_open = self.state is OPEN
             if self._enter("failed", error.code):
                 if was_open:
-                    self._unsent = self._outbox.take_unsent()
+                    self._unsent = self.outbox.take_unsent()
                     self._send_close(error.code, error.reason)
-                self._outbox.finish(self._channel.shut_down_writing)
+                self.outbox.finish(self._channel.shut_down_writing)
             return was_open
 
     def _send_control(self, opcode: int, payload: bytes) -> bool:
         if self.state is not OPEN:
             return False
-        if self._outbox.send(opcode, payload):
+        if self.outbox.send(opcode, payload):
             return True
         self._overflow()
         return False
@@ -386,11 +384,11 @@ class Connection:
         self._close_for(FrameError(POLICY_VIOLATION, "slow consumer"))
 
     def _send_close(self, code: int, reason: str = "") -> None:
-        self._outbox.send_close(close_payload(code, reason))
+        self.outbox.send_close(close_payload(code, reason))
 
     def _break(self) -> None:
         """Break the connection; the next turn reads its end."""
-        self._outbox.uncork()
+        self.outbox.uncork()
         self._is_broken = True
         self._channel.abort()
 
@@ -401,12 +399,12 @@ class Connection:
             if not self._enter("ended", ABNORMAL_CLOSURE):
                 return
             if was_open:
-                self._unsent = self._outbox.take_unsent()
+                self._unsent = self.outbox.take_unsent()
             if self._silence is not None:
                 self._silence.remove(self)
             if self._close_timer is not None:
                 self._close_timer.cancel()
-            self._outbox.close()
+            self.outbox.close()
             self._channel.close()
         self._let_go()
         if self._ended is not None:

@@ -141,7 +141,7 @@ class Outbox:
         return len(self._buffer) - self._sent + self._queued
 
     def send_text(self, payload: bytes, id: int | None = None) -> bool:
-        """Send a text message: the ``send`` of a :class:`~protoo_flask.core.link.Link`."""
+        """Send a text message; see :class:`~protoo_flask.core.link.Outbox`."""
         if self._is_ending:
             return False
         if self.send(TEXT, payload, id):

@@ -1,4 +1,4 @@
-"""Relay: what is made of the answers of several devices, also when they come at once."""
+"""Relay: one answer from the responses of several devices, also when they race."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from protoo_flask.core.request import Request, answer
 from protoo_flask.core.response import Response
 from protoo_flask.features.relay import Relay
 from tests.fakes import Core
-
-#: Seconds a thread may take before the test that waits for it fails.
-PATIENCE = 10
+from tests.features.contention import PATIENCE, ContendedLock
 
 
 class Forwarded:
-    """Alice's request, on its way to some devices of Bob's."""
+    """A request of Alice's that was sent on to several devices of Bob's."""
 
     def __init__(self, devices, lock=None):
         self.core = Core()
@@ -33,19 +31,19 @@ class Forwarded:
         return [message["status"] for message in self.alice.take_all()]
 
 
-def test_a_request_is_sent_to_each():
+def test_a_request_is_sent_to_each_device():
     forwarded = Forwarded(3)
     assert [bob.take()["method"] for bob in forwarded.bobs] == ["update"] * 3
 
 
-def test_nothing_is_told_after_the_first_that_accepts():
+def test_responses_after_the_first_2xx_are_dropped():
     forwarded = Forwarded(3)
     for status in (180, 500, 200, 180, 202):
         forwarded.relay.receive(Response(status))
     assert forwarded.told() == [180, 200]
 
 
-def test_the_lowest_failure_is_told_when_the_last_has_failed():
+def test_the_best_rejection_is_relayed_when_the_last_device_has_failed():
     forwarded = Forwarded(3)
     for status in (500, 404):
         forwarded.relay.receive(Response(status))
@@ -54,7 +52,7 @@ def test_the_lowest_failure_is_told_when_the_last_has_failed():
     assert forwarded.told() == [404]
 
 
-def test_devices_that_have_gone_when_it_is_sent_have_failed():
+def test_a_device_that_has_already_gone_counts_as_failed():
     forwarded = Forwarded(0)
     bobs = [forwarded.core.connect("bob", uuid) for uuid in ("b1", "b2")]
     for bob in bobs:
@@ -63,24 +61,8 @@ def test_devices_that_have_gone_when_it_is_sent_have_failed():
     assert forwarded.told() == [410]
 
 
-class TellingLock:
-    """A lock that says when somebody has to wait for it."""
-
-    def __init__(self):
-        self._lock = threading.RLock()
-        self.somebody_waits = threading.Event()
-
-    def __enter__(self):
-        if not self._lock.acquire(blocking=False):
-            self.somebody_waits.set()
-            self._lock.acquire()
-
-    def __exit__(self, *exc):
-        self._lock.release()
-
-
 class SlowResponse(Response):
-    """Something else happens when it is looked at for the first time."""
+    """A response that calls ``meanwhile`` when its class is read for the first time."""
 
     __slots__ = ("meanwhile",)
 
@@ -92,20 +74,20 @@ class SlowResponse(Response):
         return is_reject
 
 
-def test_of_two_devices_that_fail_at_the_same_moment_none_is_overlooked():
-    lock = TellingLock()
+def test_two_devices_that_fail_at_the_same_moment_both_count():
+    lock = ContendedLock()
     forwarded = Forwarded(2, lock)
     threads = []
 
     def meanwhile():
         def receive():
             forwarded.relay.receive(Response(503))
-            lock.somebody_waits.set()
+            lock.contended.set()
 
         threads.append(threading.Thread(target=receive))
         threads[0].start()
-        assert lock.somebody_waits.wait(PATIENCE)
-        # Not before this one is done with.
+        assert lock.contended.wait(PATIENCE)
+        # The second response waits until the first has been counted.
         assert forwarded.relay._missing == 2
 
     slow = SlowResponse(486)
@@ -118,7 +100,7 @@ def test_of_two_devices_that_fail_at_the_same_moment_none_is_overlooked():
 # answer()
 
 
-def test_an_answer_is_given_once():
+def test_a_request_gets_one_final_answer():
     req = Forwarded(0).req
     assert answer(req, Response(180)) is True
     assert answer(req, Response(200)) is True
@@ -126,7 +108,7 @@ def test_an_answer_is_given_once():
     assert req.response.status == 200
 
 
-def test_who_was_answered_by_another_thread_just_now_has_an_answer():
+def test_an_answer_that_loses_a_race_to_another_thread_is_dropped():
     req = Forwarded(0).req
     inbox = req._responder
 
@@ -134,7 +116,7 @@ def test_who_was_answered_by_another_thread_just_now_has_an_answer():
         def respond(self, request, status, reason, data):
             req._responder = inbox
             req.reply(504)
-            req.reply(200)  # what is left of the outer reply()
+            req.reply(200)  # the rest of the outer reply()
 
     req._responder = Quicker()
     assert answer(req, Response(486)) is False
@@ -142,7 +124,7 @@ def test_who_was_answered_by_another_thread_just_now_has_an_answer():
 
 
 @pytest.mark.parametrize(("status", "told"), [(180, []), (200, [500])])
-def test_what_cannot_be_written_is_told_only_if_it_is_final(status, told):
+def test_an_unwritable_response_is_replaced_by_500_only_if_it_is_final(status, told):
     forwarded = Forwarded(0)
     assert answer(forwarded.req, Response(status, "", {"value": object()})) is False
     assert forwarded.told() == told

@@ -1,109 +1,19 @@
-"""The authorizer, asked again while its peers are connected."""
+"""Reauthorization: when the authorizer is asked again, and how its answer counts."""
 
 from __future__ import annotations
 
-import datetime
 import gc
 import logging
 import weakref
 
 import pytest
-from flask import Response, abort, g, has_request_context, redirect, request, session
+from flask import Response, abort, has_request_context, redirect
 from werkzeug.exceptions import HTTPException
 
-from protoo_flask import Protoo, Reject
-from protoo_flask.site import site as site_module
-from protoo_flask.site.contexts import HandshakeContext
-from protoo_flask.site.views import Views
+from protoo_flask import Reject
+from tests.site.reauthorizing import REVOKED, raising
 
-from ..fakes import FakeLink, FakeScheduler
-from ..joining import make_app
-
-REVOKED = (3001, "authorization revoked")
-
-
-class MemoryConnection(FakeLink):
-    """A connection that begins when it is made, and ends when a test says so."""
-
-    def __init__(self, channel, loop, codec, handshake, *, connect, disconnect, **options):
-        super().__init__()
-        self._disconnect = disconnect
-        self.inbox = connect(self)
-        self.peer = self.inbox.peer
-
-    def open(self):
-        """Nothing was held back."""
-
-    def drop(self):
-        self._disconnect(self.inbox, 1006)
-
-
-class Site:
-    """A Flask app whose authorizer is asked every ten seconds; the clock stands still."""
-
-    def __init__(self, scheduler, **options):
-        self.app = make_app()
-        self.protoo = Protoo(self.app, **options)
-        self.scheduler = scheduler
-        #: Who was asked about, and after how many seconds.
-        self.asked = []
-        #: What the authorizer does about somebody, if not let them stay: {username: function}.
-        self.answers = {}
-        self._start = scheduler.now()
-        self.protoo.authorize(self._authorize)
-
-    def _authorize(self):
-        if "username" not in session:
-            raise Reject(403, "not logged in")
-        username, uuid = session["username"], request.args.get("uuid")
-        self.asked.append((username, self.scheduler.now() - self._start))
-        answer = self.answers.get(username)
-        return (username, uuid) if answer is None else answer()
-
-    def connect(self, username="alice", uuid="a1"):
-        """Let somebody in, past the transport."""
-        app, door = self.app, self.app.extensions["protoo"]
-        cookie = app.session_interface.get_signing_serializer(app).dumps({"username": username})
-        url = f"/protoo?uuid={uuid}" if uuid else "/protoo"
-        headers = {"Cookie": f"session={cookie}"}
-        with app.test_request_context(url, headers=headers) as context:
-            app.preprocess_request()
-            identity = Views(door)._identify()
-            kept = HandshakeContext(app, context.request, context.session)
-        door.open(self.scheduler)
-        return door.connector(identity, kept, None)(None, b"")
-
-    def names(self):
-        return sorted(peer.username for peer in self.protoo.peers())
-
-
-@pytest.fixture
-def make_site(monkeypatch):
-    monkeypatch.setattr(site_module, "SharedConnection", MemoryConnection)
-    sites = []
-
-    def make_site(scheduler=None, reauthorize_interval=10, **options):
-        options["reauthorize_interval"] = reauthorize_interval
-        sites.append(Site(scheduler or FakeScheduler(), **options))
-        return sites[-1]
-
-    yield make_site
-    for site in sites:
-        site.protoo.close()
-        assert site.scheduler.pending_timers == 0
-
-
-@pytest.fixture
-def site(make_site):
-    return make_site()
-
-
-def raising(error):
-    def answer():
-        raise error
-
-    return answer
-
+from ..fakes import FakeScheduler
 
 # When -------------------------------------------------------------------------------
 
@@ -207,7 +117,7 @@ def test_an_authorizer_that_is_slow_for_one_delays_nobody_else(make_site):
     assert alice.closed is None
 
 
-# Who may stay -----------------------------------------------------------------------
+# The answer -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -327,172 +237,3 @@ def test_the_log_tells_who_was_disconnected(site, caplog):
         site.scheduler.advance(10)
     (record,) = caplog.records
     assert record.getMessage() == "<Peer alice/a1 offline> is not authorized any more"
-
-
-# What the authorizer finds ----------------------------------------------------------
-
-
-def test_a_session_that_has_expired_is_empty(site):
-    alice = site.connect()
-    site.scheduler.advance(10)
-    assert alice.closed is None
-    site.app.permanent_session_lifetime = datetime.timedelta(seconds=-1)
-    site.scheduler.advance(10)
-    assert alice.closed == REVOKED
-
-
-def test_the_default_authorizer_is_asked_too(site):
-    site.protoo.authorizer = None
-    alice = site.connect()
-    site.scheduler.advance(10)
-    assert alice.closed is None
-    site.app.secret_key = "another one, so that nothing is signed"
-    site.scheduler.advance(10)
-    assert alice.closed == REVOKED
-
-
-def test_handlers_go_on_finding_the_session_of_the_handshake(site):
-    alice = site.connect()
-    seen = []
-
-    def change_session():
-        session["username"] = "changed while asked again"
-        return "alice", "a1"
-
-    site.answers["alice"] = change_session
-    site.scheduler.advance(10)
-    alice.peer.context.run(lambda: seen.append(session["username"]))
-    assert seen == ["alice"]
-
-
-def test_what_the_site_does_before_a_request_is_done_before(site):
-    banned = set()
-
-    @site.app.before_request
-    def load_user():
-        g.user = None if session["username"] in banned else session["username"]
-
-    site.answers["alice"] = lambda: g.user and (g.user, "a1")
-    alice = site.connect()
-    site.scheduler.advance(10)
-    assert alice.closed is None
-    banned.add("alice")
-    site.scheduler.advance(10)
-    assert alice.closed == REVOKED
-
-
-@pytest.mark.parametrize(
-    ("answer", "closed"),
-    [
-        (lambda: ("log in first", 401), REVOKED),
-        (lambda: redirect("/login"), REVOKED),
-        (lambda: abort(403), REVOKED),
-        (lambda: ("we are busy", 503), None),
-        (lambda: abort(429), None),
-    ],
-)
-def test_what_the_site_does_before_a_request_may_refuse(site, answer, closed):
-    alice = site.connect()
-    # Flask 2.2 and 2.3 refuse @app.before_request once requests have come in.
-    site.app.before_request_funcs[None] = [answer]
-    site.scheduler.advance(10)
-    assert alice.closed == closed
-    assert site.asked == [("alice", 0)]
-
-
-def test_what_the_site_puts_away_after_a_request_is_put_away(site):
-    torn_down = []
-    site.connect()
-
-    site.app.teardown_request_funcs[None] = [torn_down.append]
-    site.scheduler.advance(10)
-    site.answers["alice"] = lambda: None
-    site.scheduler.advance(10)
-    # A refusal is an answer, not an error.
-    assert torn_down == [None, None]
-
-
-def test_a_refusal_counts_though_putting_away_fails(site, caplog):
-    alice = site.connect()
-    site.answers["alice"] = lambda: None
-    site.app.teardown_request_funcs[None] = [lambda _: raising(OSError("in the teardown"))()]
-    site.scheduler.advance(10)
-    assert alice.closed == REVOKED
-    assert "in the teardown" in caplog.text
-
-
-# While the authorizer takes its time ------------------------------------------------
-
-
-def test_a_refusal_of_an_older_connection_does_not_close_a_newer_one(site):
-    old = site.connect()
-    newer = []
-
-    def refuse_late():
-        site.answers["alice"] = None
-        newer.append(site.connect())
-
-    site.answers["alice"] = refuse_late
-    site.scheduler.advance(10)
-    (new,) = newer
-    assert old.closed == (3000, "online elsewhere")
-    assert new.closed is None
-    # Which is asked about when its own time comes, and once.
-    site.scheduler.advance(10)
-    assert site.asked == [("alice", 0), ("alice", 10), ("alice", 10), ("alice", 20)]
-
-
-def test_an_answer_for_an_older_connection_leaves_the_data_of_a_newer_one(site):
-    site.connect()
-
-    def allow_late():
-        site.answers["alice"] = lambda: ("alice", "a1", "new")
-        site.connect()
-        return "alice", "a1", "old"
-
-    site.answers["alice"] = allow_late
-    site.scheduler.advance(10)
-    assert [peer.data for peer in site.protoo.peers()] == ["new"]
-
-
-def test_a_refusal_that_comes_when_the_device_is_away_leaves_it_to_its_next_handshake(make_site):
-    site = make_site(disconnect_grace_period=60)
-    alice = site.connect()
-
-    def refuse_late():
-        alice.drop()
-
-    site.answers["alice"] = refuse_late
-    site.scheduler.advance(10)
-    assert alice.peer.state == "disconnected"
-    del site.answers["alice"]
-    assert site.connect().peer is alice.peer
-    assert alice.peer.online
-
-
-@pytest.mark.parametrize("answer", [None, ("alice", "a1")])
-def test_who_goes_meanwhile_goes_once(site, answer):
-    offline = []
-    site.protoo.on("offline", offline.append)
-    alice = site.connect()
-
-    def leave():
-        alice.drop()
-        return answer
-
-    site.answers["alice"] = leave
-    site.scheduler.advance(10)
-    assert offline == [alice.peer]
-    assert alice.closed is None
-    assert site.scheduler.pending_timers == 0
-    site.scheduler.advance(100)
-    assert site.asked == [("alice", 0), ("alice", 10)]
-
-
-def test_the_site_is_told_that_who_is_refused_is_offline(site):
-    offline = []
-    site.protoo.on("offline", lambda peer: offline.append((peer.username, session["username"])))
-    site.connect()
-    site.answers["alice"] = lambda: None
-    site.scheduler.advance(10)
-    assert offline == [("alice", "alice")]

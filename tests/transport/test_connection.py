@@ -382,13 +382,13 @@ def test_a_slow_reader_gets_an_intact_stream_and_delays_nobody(site):
     assert handled.wait(PATIENCE)
     bob = site.connect("bob")
     assert bob.request("put")["status"] == 404
-    assert alice.connection._outbox.size > 500_000
+    assert alice.connection.outbox.size > 500_000
     for n in range(30):
         message = alice.take()
         assert (message["data"]["n"], len(message["data"]["text"])) == (n, 30_000)
     assert alice.take()["status"] == 200
     assert alice.request("put")["status"] == 404
-    assert alice.connection._outbox.size == 0
+    assert alice.connection.outbox.size == 0
 
 
 def test_one_message_may_be_larger_than_the_outbox(site):
@@ -409,7 +409,7 @@ def test_overflow_closes_with_1008_after_an_intact_stream(site):
     assert site.peer() is None
     # What waits is forgotten, but for the rest of what was being written.
     with client.connection._lock:
-        assert client.connection._outbox.size < 300_000
+        assert client.connection.outbox.size < 300_000
     seen = []
     while True:
         received = client.receive()
@@ -792,7 +792,7 @@ def stall(site: Any, **settings: Any) -> Any:
     """Connect a client that does not read, and send it :data:`WAITING`."""
     client = site.connect(buffers=8192, **{"max_outbox": 4_000_000, **settings})
     for payload in WAITING:
-        assert client.connection.send(payload)
+        assert client.connection.outbox.send_text(payload)
     return client
 
 
@@ -851,12 +851,12 @@ def test_a_connection_that_drops_leaves_what_waits(site, how):
 def test_what_is_sent_when_the_client_has_vanished_is_left(site):
     client = site.connect()
     taken = []
-    assert client.connection.send(b'"first"')
+    assert client.connection.outbox.send_text(b'"first"')
     assert client.receive() == Frame(TEXT, b'"first"')
     client.reset()
     for payload in (b'"second"', b'"third"'):
         # A thread may see the end before; then the message is not taken.
-        if client.connection.send(payload):
+        if client.connection.outbox.send_text(payload):
             taken.append(payload)
     assert taken or site.world.name == "threads"
     assert take_departure(site) == (1006, taken)
@@ -865,7 +865,7 @@ def test_what_is_sent_when_the_client_has_vanished_is_left(site):
 def test_a_slow_consumer_leaves_what_waits_and_not_what_was_too_much(site):
     client = stall(site, max_outbox=3_000_100)
     too_much = b'"' + b"x" * 3_000_000 + b'"'
-    assert not client.connection.send(too_much)
+    assert not client.connection.outbox.send_text(too_much)
     assert take_departure(site) == (1008, WAITING)
     assert read_to_close(client) == (WAITING[:1], (1008, "slow consumer"))
 
@@ -941,7 +941,7 @@ def retire(client):
 def test_a_link_that_retires_gives_back_what_waits_and_closes(site):
     client = stall(site)
     left = retire(client)
-    assert not client.connection.send(b'"late"')
+    assert not client.connection.outbox.send_text(b'"late"')
     assert retire(client) == []
     # Under threads, whoever comes first has it; the registry sees to it that this is one.
     code, rest = take_departure(site)
@@ -969,7 +969,7 @@ def test_what_was_left_is_handed_over_once(site, monkeypatch, way_out):
     elif way_out == "1001":
         client.send_bytes(close_frame(1001))
     else:
-        assert not client.connection.send(b"x" * 3_000_000)
+        assert not client.connection.outbox.send_text(b"x" * 3_000_000)
     assert left.wait(PATIENCE)
     assert retire(client) == WAITING
     spawn(tell)

@@ -1,4 +1,4 @@
-"""Looking at a router from outside: its tree, and what a request would run through."""
+"""Inspection of a router: its tree, and the functions that a request would run through."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..functions import describe, locate
 from ..request import Request
 from .layer import Layer
 from .matching.patterns import PathPattern
-from .position import View
+from .position import Position
 from .router import Router
 
 ANY_METHOD = "*"
@@ -18,11 +18,11 @@ ANY_METHOD = "*"
 class Row(NamedTuple):
     """One function of a router.
 
-    :ivar depth: how many routers it is inside of.
+    :ivar depth: the number of routers around its own.
     :ivar kind: the method, ``"use"``, ``"error"``, or ``"param"``.
-    :ivar path: its pattern as it was registered; "" for every path.
-    :ivar handler: the name of the function; of an error handler, also of what errors.
-    :ivar place: where it is defined, ``file:line``.
+    :ivar path: the pattern as it was registered; "" for every path.
+    :ivar handler: the name of the function; for an error handler, the error classes, too.
+    :ivar place: the place of its definition, ``file:line``.
     """
 
     depth: int
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
 
 def list_routes(router: Router, depth: int = 0) -> Iterator[Row]:
-    """Go through the tree of a router, in the order in which requests do."""
+    """Go through the tree of a router, in the order of the stack."""
     for name, function in router.param_handlers():
         yield _row(depth, "param", f":{name}", function)
     for layer in router.layers():
@@ -54,9 +54,9 @@ def list_routes(router: Router, depth: int = 0) -> Iterator[Row]:
 
 
 class Step(NamedTuple):
-    """One function that a request would be given to, if all before it call ``next()``.
+    """One function that a request would reach, if all functions before it call ``next()``.
 
-    :ivar base_path: what the routers above have matched.
+    :ivar base_path: the part of the path that the routers above have matched.
     :ivar params: ``req.params`` as the function sees them.
     """
 
@@ -66,9 +66,9 @@ class Step(NamedTuple):
 
 
 def match(router: Router, method: str, path: str) -> Iterator[Step]:
-    """Go through what a request would run through, in order.
+    """Go through the functions that a request would reach, in order.
 
-    :raises BadPath: where a parameter does not decode; error handlers come next then.
+    :raises BadPath: at a parameter that does not decode; the error handlers would come next.
     """
     request = Request(method)
     request.path = request.original_path = path
@@ -76,10 +76,10 @@ def match(router: Router, method: str, path: str) -> Iterator[Step]:
 
 
 def _match(router: Router, request: Request, depth: int) -> Iterator[Step]:
-    outside = View(request)
-    for layer in router.candidates(request):
+    outside = Position(request)
+    for layer in router.layers():
         outside.restore(request)
-        if layer.is_error_handler:
+        if not layer.takes(None):
             continue
         matched = layer.enter(request, router.merges_params)
         if matched is None:

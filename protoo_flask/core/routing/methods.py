@@ -1,4 +1,4 @@
-"""The methods of protoo as Python methods, written out so that they can be searched."""
+"""The methods of protoo, as Python methods of the same names, written out to be searchable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, overload
 from .matching.patterns import PathPattern
 from .registration import Decorator, Registered
 
-#: The methods that have a name here; any other works through ``method(name, ...)``.
+#: The methods with a decorator here; any other one works through ``method(name, ...)``.
 METHODS = (
     "message",
     "put",
@@ -21,10 +21,10 @@ METHODS = (
 )
 
 
-class Verbs:
-    """``message("/path", fn)`` for ``method("message", "/path", fn)``, and so on.
+class MethodDecorators:
+    """One method for each method of protoo: ``message(...)`` is ``method("message", ...)``.
 
-    Every one is a call with functions, or without functions a decorator::
+    Each works as a call with functions or, without functions, as a decorator::
 
         protoo.message("/users/:username", check, deliver)
 

@@ -1,22 +1,20 @@
-"""The param() handlers of a router: what runs before layers whose path has a parameter."""
+"""The param() handlers of a router: they run before the layers with a parameter."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import Any, Dict, List
 
+from ..request import Request
 from .layer import Layer
-from .position import View
+from .position import Position
 from .registration import Next, ParamHandler
-
-if TYPE_CHECKING:
-    from ..request import Request
 
 
 class SeenParam:
-    """A parameter that param() handlers have seen; they run once per value.
+    """A parameter that its handlers have seen already; they run once for each value.
 
-    :ivar result: what the handlers have put in the place of the value.
-    :ivar error: what they gave to ``next()``.
+    :ivar result: the value that the handlers have left in ``req.params``.
+    :ivar error: the error that they gave to ``next()``, or ``None``.
     """
 
     __slots__ = ("error", "result", "value")
@@ -26,7 +24,7 @@ class SeenParam:
         self.error: Any = None
 
 
-#: The parameters that one request has had in one router.
+#: The parameters of one request that handlers of one router have seen, by name.
 Seen = Dict[object, SeenParam]
 
 
@@ -48,10 +46,10 @@ class ParamHandlers(Dict[object, List[ParamHandler]]):
         if not waiting:
             layer.run(matched, None, req, next)
             return
-        view = View(req)
+        position = Position(req)
 
         def next_param(error: Any = None) -> None:
-            with view.shown(req):
+            with position.restored(req):
                 try:
                     if error is not None or req.ended:
                         next(error)
@@ -67,23 +65,23 @@ class ParamHandlers(Dict[object, List[ParamHandler]]):
         next_param()
 
     def _check(self, key: str | int, req: Request, seen: Seen, next: Next) -> None:
-        """Call the handlers of one parameter, or do again what they did with its value."""
+        """Call the handlers of one parameter, or repeat their result for the same value."""
         if key not in req.params:
             next()
             return
         value = req.params[key]
         known = seen.get(key)
         if known is not None and known.value == value:
-            # What was not let through above is not let through below either.
+            # A value refused in a layer above is refused in this one, too.
             req.params[key] = known.result
             next(known.error)
             return
         param = seen[key] = SeenParam(value)
         waiting = list(self[key])
-        view = View(req)
+        position = Position(req)
 
         def next_handler(error: Any = None) -> None:
-            with view.shown(req):
+            with position.restored(req):
                 param.error, param.result = error, req.params[key]
                 if error is not None or req.ended or not waiting:
                     next(error)

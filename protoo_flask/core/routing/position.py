@@ -1,16 +1,12 @@
-"""What a middleware sees of where in the routing it is: path, parameters, route."""
+"""The position of a request in the routing: its path, base path, parameters and route."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Iterator
-
-if TYPE_CHECKING:
-    from ..request import Request
+from ..request import Request
 
 
-class View:
-    """The part of a request that is different at each depth of the routing."""
+class Position:
+    """The attributes of a request that differ from layer to layer."""
 
     __slots__ = ("base_path", "params", "path", "route")
 
@@ -21,18 +17,29 @@ class View:
         self.route = req.route
 
     def restore(self, req: Request) -> None:
-        """Make ``req`` what it was when this view was taken."""
+        """Give ``req`` back the attributes that it had at this position."""
         req.path = self.path
         req.base_path = self.base_path
         req.params = self.params
         req.route = self.route
 
-    @contextmanager
-    def shown(self, req: Request) -> Iterator[None]:
-        """Restore this view for as long as a block runs."""
-        caller = View(req)
-        self.restore(req)
-        try:
-            yield
-        finally:
-            caller.restore(req)
+    def restored(self, req: Request) -> RestoredPosition:
+        """Restore this position for the length of a ``with`` block."""
+        return RestoredPosition(self, req)
+
+
+class RestoredPosition:
+    """A position that a request has inside a ``with`` block."""
+
+    __slots__ = ("_caller", "_position", "_req")
+
+    def __init__(self, position: Position, req: Request) -> None:
+        self._position = position
+        self._req = req
+        self._caller = Position(req)
+
+    def __enter__(self) -> None:
+        self._position.restore(self._req)
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._caller.restore(self._req)

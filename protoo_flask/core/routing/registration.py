@@ -1,39 +1,37 @@
-"""What may be registered on a router: paths and functions, checked at once."""
+"""Registration on a router: the forms of paths, methods and functions, checked at once."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Callable, Protocol, Sequence, TypeVar, Union
+from typing import Any, Callable, Protocol, Sequence, TypeVar, Union
 
-from ..errors import UsageError
+from ..errors import RegistrationClosed, UsageError
 from ..functions import MIDDLEWARE, check_function
+from ..request import Request
 from .matching.patterns import PathPattern
 
-if TYPE_CHECKING:
-    from ..request import Request
-
 Next = Callable[..., None]
-Handler = Callable[["Request", Next], Any]
-ErrorHandler = Callable[[Any, "Request", Next], Any]
-ParamHandler = Callable[["Request", Next, str], Any]
+Handler = Callable[[Request, Next], Any]
+ErrorHandler = Callable[[Any, Request, Next], Any]
+ParamHandler = Callable[[Request, Next, str], Any]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Decorator(Protocol):
-    """What a registration without functions returns: it gives back what it is given."""
+    """The result of a registration without functions: it returns the decorated function."""
 
     def __call__(self, function: F, /) -> F: ...
 
 
-#: What a registration takes: a path first, maybe; functions, routers, lists of these.
+#: An argument of a registration: a path (first, optional), a function, a router, or a list.
 Registered = Union[PathPattern, Callable[..., Any], Sequence[Any]]
 
 
 def split_path(args: Sequence[Any], form: str = MIDDLEWARE) -> tuple[PathPattern | None, list[Any]]:
     """Split ``([path], *functions)``; nested lists of functions are flattened.
 
-    :raises UsageError: for anything that is neither.
+    :raises UsageError: for an argument that is neither a path nor a function.
     """
     rest = list(args)
     path = rest.pop(0) if rest and is_path(rest[0]) else None
@@ -62,7 +60,7 @@ def is_path(value: Any) -> bool:
 def flatten(functions: Sequence[Any], form: str = MIDDLEWARE) -> list[Any]:
     """Return the functions of a nested list of functions, each checked.
 
-    :raises UsageError: for an empty list in it, which would silently do nothing.
+    :raises UsageError: for an empty list in it, which would register nothing in silence.
     """
     flat: list[Any] = []
     for function in functions:
@@ -76,7 +74,22 @@ def flatten(functions: Sequence[Any], form: str = MIDDLEWARE) -> list[Any]:
 
 
 def check_method(name: Any) -> str:
-    """Return ``name`` when it can be the method of a request."""
+    """Return ``name``, if a request can have it as its method.
+
+    :raises UsageError: if it cannot.
+    """
     if not isinstance(name, str) or not name:
         raise UsageError(f'a method is a non-empty string, like "message", not {name!r}')
     return name
+
+
+def check_open(frozen: bool) -> None:
+    """Check that there was no connection yet.
+
+    :raises RegistrationClosed: with the right time to register.
+    """
+    if frozen:
+        raise RegistrationClosed(
+            "routes and handlers are registered before the first connection: "
+            "when the module is imported, or in the app factory"
+        )

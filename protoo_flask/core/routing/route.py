@@ -1,20 +1,16 @@
-"""A route: the functions of one path, by method."""
+"""A route: the functions for one path, by method."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import Any, Collection, Sequence
 
-from ..errors import RegistrationClosed
 from ..functions import check_function
+from ..request import Request
 from .matching.patterns import PathPattern
-from .methods import Verbs
-from .position import View
-from .registration import Handler, Next, check_method, flatten
+from .methods import MethodDecorators
+from .registration import Handler, Next, check_method, check_open, flatten
 
-if TYPE_CHECKING:
-    from ..request import Request
-
-#: What ``next("route")`` is given to leave the current route.
+#: The argument of ``next("route")``, which leaves the current route.
 LEAVE_ROUTE = "route"
 
 
@@ -23,20 +19,8 @@ def leaves_route(error: Any) -> bool:
     return isinstance(error, str) and error == LEAVE_ROUTE
 
 
-def check_open(frozen: bool) -> None:
-    """Check that nobody is being served yet.
-
-    :raises RegistrationClosed: saying when to register.
-    """
-    if frozen:
-        raise RegistrationClosed(
-            "routes and handlers are registered before the first connection: "
-            "when the module is imported, or in the app factory"
-        )
-
-
-class Route(Verbs):
-    """The functions of one path; chainable.
+class Route(MethodDecorators):
+    """The functions for one path; its methods can be chained.
 
     ::
 
@@ -46,18 +30,24 @@ class Route(Verbs):
     def __init__(self, path: PathPattern | None = None) -> None:
         self.path = path
         self._stack: list[tuple[str | None, Handler]] = []
-        #: The functions for each method that is named; and those for every other.
+        #: The functions for each named method, in order, with those for any method among them;
+        #: and the functions for every other method.
         self._by_method: dict[str, list[Handler]] = {}
         self._for_any_method: list[Handler] = []
         self._frozen = False
 
     @property
     def methods(self) -> set[str] | None:
-        """The methods that it has functions for; ``None`` for any."""
+        """The methods with functions here; ``None`` for all methods."""
         return None if self._for_any_method else set(self._by_method)
 
+    @property
+    def named_methods(self) -> Collection[str]:
+        """The methods that were named when functions were registered."""
+        return self._by_method.keys()
+
     def select(self, method: str) -> Sequence[Handler]:
-        """Return the functions for ``method``, in order; they may be none."""
+        """Return the functions for ``method``, in order; the list may be empty."""
         return self._by_method.get(method, self._for_any_method)
 
     def method(self, name: str, *args: Any) -> Any:
@@ -69,7 +59,7 @@ class Route(Verbs):
         return self._register(None, args)
 
     def add(self, method: str | None, functions: Sequence[Handler]) -> None:
-        """Append functions for a method, or for every method when it is ``None``."""
+        """Append functions for one method, or with ``None`` for all methods."""
         check_open(self._frozen)
         self._stack.extend((method, function) for function in functions)
         if method is not None:
@@ -80,12 +70,8 @@ class Route(Verbs):
             selection.extend(functions)
 
     def functions(self) -> Sequence[tuple[str | None, Handler]]:
-        """Return its functions in order, each with its method; ``None`` for any."""
+        """Return the functions in order, each with its method; ``None`` stands for any method."""
         return tuple(self._stack)
-
-    def single(self) -> dict[str, Handler]:
-        """Return the functions that are the only ones for a method that is named."""
-        return {method: found[0] for method, found in self._by_method.items() if len(found) == 1}
 
     def freeze(self) -> list[Handler]:
         """Close the registration; returns the functions."""
@@ -113,40 +99,37 @@ class Route(Verbs):
 
 
 class _RouteWalk:
-    """Where a request is among the functions of a route; an object like :class:`~.walk.Walk`."""
+    """The progress of one request through the functions of a route; see :class:`.Walk`."""
 
-    __slots__ = ("_functions", "_leave", "_req", "_view")
+    __slots__ = ("_functions", "_leave", "_position", "_req")
 
     def __init__(self, req: Request, leave: Next, functions: Sequence[Handler]) -> None:
         self._req = req
         self._leave = leave
         self._functions = iter(functions)
-        # next() may be called later, by an on_response() say: not in a chain that is
-        # still running, so that where this route was must be found again.
-        self._view = View(req)
+        # next() may be called later, for example by an on_response(). By then the request may
+        # be somewhere else, so the position of the route is kept.
+        self._position = req.path, req.base_path, req.params, req.route
 
     def next(self, error: Any = None) -> None:
-        """Run the next function, or leave."""
-        req, view = self._req, self._view
+        """Run the next function, or leave the route."""
+        req = self._req
         if req.ended or error is not None:
-            # Out of the route: with an error, or by next("route"). After a final
-            # reply the routers above only want to hear of errors.
+            # An error leaves the route, and so does next("route"). After a final reply, the
+            # routers above need to know about errors only.
             self._leave(None if leaves_route(error) else error)
             return
-        for function in self._functions:
-            caller = None
-            if req.route is not view.route:
-                caller = View(req)
-                view.restore(req)
-            req.last_handler = function
-            try:
+        caller = req.path, req.base_path, req.params, req.route
+        req.path, req.base_path, req.params, req.route = self._position
+        try:
+            for function in self._functions:
+                req.last_handler = function
                 function(req, self.next)
-            except RecursionError:
-                raise
-            except Exception as exc:
-                self.next(exc)
-            finally:
-                if caller is not None:
-                    caller.restore(req)
-            return
-        self._leave()
+                return
+            self._leave()
+        except RecursionError:
+            raise
+        except Exception as exc:
+            self.next(exc)
+        finally:
+            req.path, req.base_path, req.params, req.route = caller

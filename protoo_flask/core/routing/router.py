@@ -1,22 +1,27 @@
 """The router: a stack of layers, walked by ``next()`` with the semantics of Express 4.
 
 Each layer pairs a path with a middleware ``fn(req, next)``, an error handler
-``fn(error, req, next)``, or a route. How a request goes through them is in walk.py.
+``fn(error, req, next)``, or a route. A request takes this way: ``Router.__call__`` finds the
+layers that may apply, a :class:`.Walk` goes through them in order, and each layer is asked
+``takes()``, ``enter()`` and ``run()``.
 
-``next()`` is synchronous: it returns when the rest of the chain has run, and then
-``req.path``, ``req.params`` and the like are again what they were before.
+``next()`` is synchronous: it returns when the rest of the chain has run. ``req.path``,
+``req.params``, ``req.base_path`` and ``req.route`` then have their former values again.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Sequence, overload
+from typing import Any, Callable, Sequence, overload
 
 from ..errors import UsageError
 from ..functions import ERROR_HANDLER, MIDDLEWARE, check_function
+from ..request import Request
 from .layer import Layer, RoutingOptions
-from .matching.layer_index import LayerIndex
+from .matching import fast_layer_index
+from .matching.all_layers import AllLayers
+from .matching.fast_layer_index import LayerIndex
 from .matching.patterns import PathPattern
-from .methods import Verbs
+from .methods import MethodDecorators
 from .param_handlers import ParamHandlers
 from .registration import (
     Decorator,
@@ -24,23 +29,21 @@ from .registration import (
     ParamHandler,
     Registered,
     check_method,
+    check_open,
     is_path,
     split_error_classes,
     split_path,
 )
-from .route import Route, check_open
+from .route import Route
 from .walk import Walk
 
-if TYPE_CHECKING:
-    from ..request import Request
 
-
-class Router(Verbs):
+class Router(MethodDecorators):
     """A stack of layers, itself a middleware: ``protoo.use("/users", router)``.
 
-    Every method takes the path first, optionally; without one it applies to every
-    path. Each works as a call with functions (it returns the router) or as a
-    decorator (it returns the function)::
+    Every method takes an optional path first; without one it applies to every path. Each
+    method works as a call with functions (it returns the router) or as a decorator (it
+    returns the function)::
 
         router.use(logger)
         router.message("/:username", check, deliver)
@@ -49,8 +52,8 @@ class Router(Verbs):
         def get_time(req, next):
             req.reply(200, "OK", {"time": time.time()})
 
-    :param case_sensitive: whether "/Users" and "/users" differ (default: as the app says).
-    :param strict: whether a trailing slash makes a difference in routes.
+    :param case_sensitive: whether "/Users" and "/users" differ (default: the app's setting).
+    :param strict: whether a trailing slash makes a difference in routes (default: the same).
     :param merge_params: whether ``req.params`` includes those of the router above.
     """
 
@@ -66,8 +69,8 @@ class Router(Verbs):
         self._stack: list[Layer] = []
         self._param_handlers = ParamHandlers()
         self._frozen = False
-        self._case_sensitive = False
-        self._index: LayerIndex | None = None
+        #: Finds the layers for a request. An index takes this place when the stack is complete.
+        self._layers: AllLayers | LayerIndex = AllLayers(self._stack)
 
     # Registration ----------------------------------------------------------------
 
@@ -78,7 +81,7 @@ class Router(Verbs):
     def use(self, *args: Registered) -> Router: ...
 
     def use(self, *args: Any) -> Any:
-        """Run functions or routers for every request below a path, whatever its method."""
+        """Run functions or routers for every request at or below a path, of any method."""
         return self._register(args, lambda path, functions: [Layer(path, fn) for fn in functions])
 
     @overload
@@ -88,7 +91,7 @@ class Router(Verbs):
     def all(self, *args: Registered) -> Router: ...
 
     def all(self, *args: Any) -> Any:
-        """Handle requests of any method whose whole path matches."""
+        """Handle requests of any method, if the whole path matches."""
         return self._register(args, lambda path, functions: [_route(path, None, functions)])
 
     @overload
@@ -117,7 +120,7 @@ class Router(Verbs):
     def errorhandler(self, *args: Any) -> Any:
         """Handle the errors of the layers above it: ``fn(error, req, next)``.
 
-        Of a path, of some classes of exceptions, or of both::
+        Optionally only those of a path, of some classes of exceptions, or of both::
 
             @router.errorhandler("/files", FileNotFoundError, PermissionError)
             def no_file(error, req, next):
@@ -131,7 +134,7 @@ class Router(Verbs):
         )
 
     def route(self, path: PathPattern) -> Route:
-        """Return a :class:`Route`, to give one path functions for several methods."""
+        """Return a :class:`.Route`, which takes functions for several methods of one path."""
         if not is_path(path):
             raise UsageError(f'route(path) takes a path like "/rooms/:id", not {path!r}')
         route = Route(path)
@@ -139,9 +142,9 @@ class Router(Verbs):
         return route
 
     def param(self, names: str | Sequence[str], function: Any = None) -> Any:
-        """Run ``fn(req, next, value)`` before the layers whose path has such a parameter.
+        """Run ``fn(req, next, value)`` before the layers with such a parameter in their path.
 
-        Once for each request and value. A call or a decorator.
+        It runs once for each request and value. This is a call or a decorator.
         """
         wanted: list[Any] = list(names) if isinstance(names, (list, tuple)) else [names]
         for name in wanted:
@@ -187,50 +190,35 @@ class Router(Verbs):
     def freeze(self, parent: RoutingOptions) -> None:
         """Close the registration of this router and of those below it.
 
-        Paths are compiled once more, now that the settings of the app are known.
+        Paths are compiled once more, because the settings of the app are known only now.
         """
         if self._frozen:
             return
         self._frozen = True
-        self._index = None
         options = self._options.within(parent)
-        self._case_sensitive = bool(options.case_sensitive)
         for layer in self._stack:
-            for function in layer.freeze(options):
+            for function in layer.freeze(options, self._param_handlers):
                 if isinstance(function, Router):
                     function.freeze(options)
+        if fast_layer_index.ENABLED:
+            self._layers = LayerIndex(self._stack, bool(options.case_sensitive))
 
-    # Looking at it ---------------------------------------------------------------
+    # Inspection ------------------------------------------------------------------
 
     def layers(self) -> Sequence[Layer]:
         """Return its layers, in order."""
         return tuple(self._stack)
 
     def param_handlers(self) -> list[tuple[str, ParamHandler]]:
-        """Return what was given to :meth:`param`: names and functions."""
+        """Return the names and functions given to :meth:`param`."""
         return self._param_handlers.pairs()
-
-    def candidates(self, req: Request) -> Sequence[Layer]:
-        """Return the layers that may apply to ``req``, in order."""
-        return self._find_index().find(req.method, req.path)[0]
-
-    def _find_index(self) -> LayerIndex:
-        index = self._index
-        # A router that is still open has one for now.
-        if index is None or (not self._frozen and len(index) != len(self._stack)):
-            index = self._index = LayerIndex(self._stack, self._case_sensitive)
-        return index
 
     # Running ---------------------------------------------------------------------
 
     def __call__(self, req: Request, next: Next) -> None:
         """Run the layers that apply to ``req`` in order, then ``next``."""
-        # What is frozen and has been asked before has an index that fits.
-        index = self._index if self._frozen else None
-        if index is None:
-            index = self._find_index()
-        layers, parts = index.find(req.method, req.path)
-        Walk().begin(req, next, layers, parts, self._param_handlers, self.merges_params)
+        layers, parts = self._layers.find(req.method, req.path)
+        Walk(req, next, layers, parts, self._param_handlers, self.merges_params).next()
 
 
 def _route(path: PathPattern | None, method: str | None, functions: list[Any]) -> Layer:

@@ -269,7 +269,7 @@ class Outbound:
         # This needs no lock: a link that another one is about to replace takes nothing, or
         # gives it back; and the other one is put here only after it has sent what waited.
         link = self.link
-        if link is not None and link.send(payload):
+        if link is not None and link.outbox.send_text(payload):
             if self.runtime.observer is not None:
                 self._observe(payload)
             return True
@@ -288,7 +288,7 @@ class Outbound:
         :returns: whether it was taken; and the mailbox, if that is full: then the peer is to
             be given up.
         """
-        if self.link is None or not self.link.send(payload, id):
+        if self.link is None or not self.link.outbox.send_text(payload, id):
             # A link may be closing before the directory knows.
             if not self.may_wait:
                 return False, None
@@ -327,7 +327,7 @@ class Outbound:
         if when_reachable is not None:
             when_reachable()
         for index, (payload, id) in enumerate(undelivered):
-            if not link.send(payload, id):
+            if not link.outbox.send_text(payload, id):
                 # Too slow even for this. Its end comes next, and finds the rest.
                 self.mailbox = self._keep(undelivered[index:])
                 break

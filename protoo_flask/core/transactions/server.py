@@ -175,10 +175,11 @@ class ServerTransactions:
             is_awaited = self.proceed(request, payload)
         if not is_awaited:
             return
-        link = outbound.link
-        if link is None or not link.send(payload):
-            outbound.transmit(payload)
         observer = outbound.runtime.observer
+        link = outbound.link
+        # transmit() tells an observer of the message; without one, most messages need no call.
+        if observer is not None or link is None or not link.outbox.send_text(payload):
+            outbound.transmit(payload)
         if observer is not None:
             observer.answered(request, status)
 

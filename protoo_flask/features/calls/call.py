@@ -1,151 +1,103 @@
-"""A call: what is sent to whom while a session goes through its states.
+"""A call: the messages that it sends as its session goes through the states.
 
-session.py has the table of the states, leg.py that of each device that rings. What ends a
-call, and what those concerned are told:
+session.py has the table of these states, leg.py the states of each ringing device, and
+endings.py the texts at the end of a ringing call. After a call was answered, its end is an
+``end`` request to the other party: from the party that hung up, with its data and itself
+as the sender, or from the server, with the reason "offline".
 
-===========  =======================================  =============================
-cause        the caller's request is answered         each device that rings gets
-                                                      ``end`` with the reason
-===========  =======================================  =============================
-(accept)     what the device has answered, with       answered elsewhere
-             ``sessionPath``
-rejected     the rejection of the lowest status       (none rings any more)
-declined     that 6xx                                 declined elsewhere
-gone         410 peer offline                         (none rings any more)
-unavailable  404 peer not found                       (none has rung)
-canceled     487 canceled                             canceled
-offline      487 offline                              offline
-timeout      408 request timeout                      timeout
-glare        491 request pending                      glare
-failed       (it has an answer already)               failed
-refused      (it has an answer already)               (none has rung)
-===========  =======================================  =============================
-
-After the answer it is the other party that gets ``end``: from the one who hung up, with
-its data and itself as the sender, or from the server, for the reason "offline".
-
-A device that went offline does not count when others have rejected: a user who said "busy"
-at one device was there. 491 and 487 are what SIP has for the same (RFC 3261 section 14.1,
-21.4.25).
-
-Everything here happens while the lock of :class:`~.calls.Calls` is held. Sending never
-blocks, so it happens at once: the order in which a peer is told is that of the table.
+Everything here runs while the lock of :class:`~.calls.Calls` is held. Sending never blocks,
+so messages are sent at once, and each peer gets them in the order of the tables.
 """
 
 from __future__ import annotations
 
 import contextlib
 from functools import partial
-from typing import Any, ContextManager, NamedTuple, Protocol, Sequence
+from typing import Any, ContextManager, Protocol, Sequence
 
 from ...core.errors import Reject, Unsendable
 from ...core.peers.peer import Peer, broadcast
 from ...core.request import Request, answer
 from ...core.response import Response
 from ...core.scheduling import Timer
+from ...core.transactions.best_response import best_rejection
 from ...core.transactions.client import OF_CORE, URGENT
 from ..relay import Relay
+from ..sending_peer import sending_peer
 from .early_messages import EarlyMessages
-from .leg import (
-    ACCEPTED,
-    PROCEEDING,
-    REJECTED,
-    Leg,
-    event_of,
-)
+from .endings import ENDINGS
+from .leg import ACCEPTED, PROCEEDING, REJECTED, Leg, event_of
 from .session import CLOSED, OPEN, Address, Session
 
 
-class Switchboard(Protocol):
-    """The calls of an app, as one of them sees them; see :class:`.calls.Calls`.
+class CallOwner(Protocol):
+    """The calls of an app, as far as one call needs them; see :class:`.calls.Calls`.
 
-    :ivar lock: held while anything happens to a call.
+    :ivar lock: held during every change of a call.
     """
 
     lock: ContextManager[Any]
 
     def take_response(self, call: Call, leg: Leg, response: Response) -> None:
-        """Take the answer of a device that is rung."""
+        """Take a response of a ringing device."""
 
     def expire(self, call: Call) -> None:
-        """Let a call ring no longer."""
+        """End a call that has rung for too long."""
 
     def engage(self, peer: Peer, call: Call) -> None:
-        """Take note that a peer is in a call."""
+        """Count a peer as being in a call."""
 
     def disengage(self, peer: Peer, call: Call) -> None:
-        """Take note that a peer is not in a call any more."""
+        """No longer count a peer as being in a call."""
 
     def may_ring(self, peer: Peer) -> bool:
         """Whether one more call may ring at a device."""
 
     def stop_joining(self, call: Call) -> None:
-        """Let nobody join a call any more."""
+        """Let no more devices join a call."""
 
     def forget(self, call: Call) -> None:
         """Forget a call that has ended."""
 
     def post(self, call: Call, state: str) -> None:
-        """Take note that a session has entered a state, to be told when all is done."""
-
-
-class Ending(NamedTuple):
-    """How the caller's request is answered, and what devices that ring are told."""
-
-    status: int
-    reason: str
-    told: str
-
-
-#: cause -> Ending; the table above. The status is for when there is no other response.
-ENDINGS = {
-    "rejected": Ending(480, "temporarily unavailable", "rejected"),
-    "declined": Ending(603, "declined", "declined elsewhere"),
-    "gone": Ending(410, "peer offline", "gone"),
-    "unavailable": Ending(404, "peer not found", "unavailable"),
-    "canceled": Ending(487, "canceled", "canceled"),
-    "offline": Ending(487, "offline", "offline"),
-    "timeout": Ending(408, "request timeout", "timeout"),
-    "glare": Ending(491, "request pending", "glare"),
-    "failed": Ending(500, "internal server error", "failed"),
-}
+        """Post a new state of a session, for the listeners of the application."""
 
 
 class Call:
     """One call, from the request of its caller to its end.
 
-    :ivar caller: the peer that calls.
+    :ivar caller: the peer that has made the call.
     :ivar callee: the peer that has answered, ``None`` before.
-    :ivar legs: the devices that ring, ``{peer: leg}``.
+    :ivar legs: the ringing devices, ``{peer: leg}``.
     """
 
-    def __init__(self, calls: Switchboard, id: str, session: Session, req: Request) -> None:
-        assert req.peer is not None
+    def __init__(self, calls: CallOwner, id: str, session: Session, req: Request) -> None:
         self.id = id
         self.session = session
-        self.caller = req.peer
+        self.caller = sending_peer(req)
         self.callee: Peer | None = None
         self.username = session.callee["username"]
         self.legs: dict[Peer, Leg] = {}
         self._calls = calls
         self._req: Request | None = req
-        #: What the devices are rung with, also those that join.
+        #: The data of the ``session`` request to each device, also to those that join later.
         self._offer: dict[str, Any] = {}
         self._early = EarlyMessages()
-        #: The rejection of the lowest status so far, and the devices that have rejected.
+        #: The best rejection so far.
         self._rejection: Response | None = None
+        #: The uuids of the devices that have rejected.
         self._rejected: set[str] = set()
         self._timer: Timer | None = None
 
-    # Who it is for --------------------------------------------------------------------
+    # The called devices ---------------------------------------------------------------
 
     @property
     def is_for_all_devices(self) -> bool:
-        """Whether it was made to a user, so that every device of theirs may ring."""
+        """Whether the call is to a user, so that every device of the user may ring."""
         return "uuid" not in self.session.callee
 
     def find_peers(self) -> list[Peer]:
-        """Return the peers that it is for, and that are there now."""
+        """Return the called devices that are online now."""
         callee = self.session.callee
         peers = self.caller.directory.find(callee["username"], callee.get("uuid"))
         return [peer for peer in peers if peer is not self.caller]
@@ -153,13 +105,13 @@ class Call:
     # Ringing --------------------------------------------------------------------------
 
     def begin(self, peers: Sequence[Peer]) -> None:
-        """Tell the caller where its call is, and let it ring."""
+        """Tell the caller the path of the call, and ring the devices."""
         assert self._req is not None
-        # Only now, for the site may have added to it.
+        # The site may have added to the data in on_session, so it is read only now.
         self._offer = {**self._req.data, "sessionPath": self.session.path}
         if not answer(self._req, Response(100, "connecting", {"sessionPath": self.session.path})):
             self.close("failed")
-        # Sending may be what makes it known that the caller has gone.
+        # The send may have revealed that the caller has gone, which has ended the call.
         if not self.session.is_ringing:
             return
         runtime = self.caller.runtime
@@ -169,7 +121,7 @@ class Call:
         self._ring(peers)
 
     def join(self, peer: Peer) -> None:
-        """Let a device ring that has come online, unless it has rejected before."""
+        """Ring a device that has come online, unless it has rejected this call."""
         if (
             not self.session.is_ringing
             or peer is self.caller
@@ -186,8 +138,8 @@ class Call:
                 peer.send(message)
 
     def _ring(self, peers: Sequence[Peer]) -> None:
-        # All of them ring before the first can be found to have gone: or that would be
-        # the last one, and the call over.
+        # All legs are registered before the first send. A send may reveal that its device
+        # has gone. If that device were the only one registered, the call would end.
         legs = [Leg(peer) for peer in peers if self._calls.may_ring(peer)]
         if not legs and not self.legs:
             self.close("rejected", response=Response(486, "busy here"))
@@ -203,7 +155,7 @@ class Call:
             )
 
     def receive(self, leg: Leg, response: Response) -> None:
-        """Take what a device answers; ignored when it does not ring any more."""
+        """Take a response of a device; it is ignored when the device rings no more."""
         if not leg.enter(event_of(response)):
             return
         if leg.state is PROCEEDING:
@@ -223,8 +175,9 @@ class Call:
         del self.legs[leg.peer]
         answered = self._answer(self._with_our_path(response))
         if not answered or not self.session.is_ringing:
-            # Nobody waits for it, or it cannot be written; or the caller was found to have
-            # gone. The device, which takes itself to be in the call, has to know.
+            # The caller's request has another answer, or the response cannot be written, or
+            # the send has revealed that the caller has gone. The device believes to be in
+            # the call, so it needs an "end".
             self.close("failed")
             self._calls.disengage(leg.peer, self)
             assert self.session.cause is not None
@@ -236,10 +189,9 @@ class Call:
         self._stop_ringing("answered elsewhere")
 
     def _with_our_path(self, response: Response) -> Response:
-        """Return a response as it is, or with the path of the call in the place of another.
+        """Return a response; a ``sessionPath`` in it is replaced by the path of the call.
 
-        The caller knows it from the first response of all; a device must not be able to
-        say that the call is elsewhere.
+        The caller has the path from the 100. A device must not be able to name another.
         """
         if "sessionPath" not in response.data:
             return response
@@ -247,14 +199,13 @@ class Call:
         return Response(response.status, response.reason, data)
 
     def _drop(self, leg: Leg, response: Response) -> None:
-        """Go on without a device that has rejected, or has gone."""
+        """Go on without a device that has rejected the call or gone offline."""
         del self.legs[leg.peer]
         self._calls.disengage(leg.peer, self)
         if leg.state is REJECTED:
             if not response.is_local:
                 self._rejected.add(leg.peer.uuid)
-            if self._rejection is None or response.status < self._rejection.status:
-                self._rejection = response
+            self._rejection = best_rejection(self._rejection, response)
             if response.status >= 600:
                 self.close("declined", response=response)
                 return
@@ -263,7 +214,7 @@ class Call:
             self.close(cause, response=self._rejection)
 
     def _stop_ringing(self, reason: str) -> None:
-        """Release the devices that ring; from now on nobody joins them."""
+        """Release the ringing devices; no more devices join."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -276,19 +227,20 @@ class Call:
         for leg in legs.values():
             leg.enter("release")
             self._calls.disengage(leg.peer, self)
-            # First, or what waits for a device that is away would still ring there.
+            # The cancel comes before the "end": a request that waits for a device that is
+            # away would otherwise still ring there.
             if leg.transaction is not None:
                 leg.transaction.cancel()
-            # A device may be accepting just now. It is told last that it is not in the
-            # call, and what it has sent meanwhile finds no transaction.
+            # A device may be accepting at this moment. Its response will find no
+            # transaction, and the last message it gets says that it is not in the call.
             self._send_end(leg.peer, reason)
 
     # Inside ---------------------------------------------------------------------------
 
     def others(self, peer: Peer) -> list[Peer]:
-        """Return whom a request that a peer sends inside the call is for.
+        """Return the recipients of a request that a peer sends inside the call.
 
-        :raises Reject: when the peer has no part in it.
+        :raises Reject: 403 for a peer that is not in the call.
         """
         if peer is self.caller:
             return list(self.legs) if self.callee is None else [self.callee]
@@ -297,28 +249,27 @@ class Call:
         raise Reject(403, "this is not your session")
 
     def forward(self, req: Request) -> None:
-        """Pass a request, or notification, on to the other side."""
-        assert req.peer is not None
-        peers = self.others(req.peer)
+        """Send a request or notification on to the other side."""
+        sender = sending_peer(req)
+        peers = self.others(sender)
         message = Request(req.method, {**req.data, "sessionPath": self.session.path})
-        message.sender = req.peer.address
-        if req.peer is self.caller and self.session.is_ringing and self.is_for_all_devices:
+        message.sender = sender.address
+        if sender is self.caller and self.session.is_ringing and self.is_for_all_devices:
             self._early.add(message, req.is_notification)
         if not req.is_notification:
             Relay(req, self._calls.lock).send(message, peers)
             return
-        # Nobody can be told that a notification cannot be written.
+        # A notification that cannot be written is dropped: it has no response to say so.
         with contextlib.suppress(Unsendable):
             broadcast(peers, message.method, message.data, message.sender)
         answer(req, Response(200, "forwarded"))
 
     def hang_up(self, req: Request) -> None:
-        """Take an ``end``: of the caller, or after the answer of either party.
+        """Handle an ``end``: from the caller, and after the answer also from the callee.
 
-        :raises Reject: 403 for a stranger, 400 for a device that is being rung.
+        :raises Reject: 403 for a peer that is not in the call, 400 for a ringing device.
         """
-        peer = req.peer
-        assert peer is not None
+        peer = sending_peer(req)
         self.others(peer)
         if self.session.is_ringing:
             if peer is not self.caller:
@@ -330,7 +281,7 @@ class Call:
         self.close("ended", by=peer, data=req.data)
 
     def leave(self, peer: Peer) -> None:
-        """Take note that a peer has gone offline."""
+        """Handle that a peer of the call has gone offline."""
         if peer in self.legs:
             gone = Response(410, "peer offline", peer=peer, is_local=True)
             self.receive(self.legs[peer], gone)
@@ -347,12 +298,12 @@ class Call:
         response: Response | None = None,
         data: dict[str, Any] | None = None,
     ) -> None:
-        """End it; nothing happens when it has ended.
+        """End the call; a call that has ended stays as it is.
 
         :param cause: an event of the table of session.py.
-        :param by: who ended it.
-        :param response: the answer to the caller, instead of that of the table.
-        :param data: what ``by`` says to the other party.
+        :param by: the peer that ends the call, if one does.
+        :param response: the answer to the caller, instead of the one of endings.py.
+        :param data: the data of the ``end`` from ``by`` to the other party.
         """
         session = self.session
         if by is not None and session.state != CLOSED:
@@ -364,25 +315,26 @@ class Call:
             self._stop_ringing(ending.told)
         elif session.state == OPEN:
             self._enter(cause)
-            self._part(cause, by, data or {})
+            self._send_farewell(cause, by, data or {})
         self._calls.forget(self)
 
-    def _part(self, cause: str, by: Peer | None, data: dict[str, Any]) -> None:
-        """Tell the other party of a call that was answered that it is over."""
+    def _send_farewell(self, cause: str, by: Peer | None, data: dict[str, Any]) -> None:
+        """Send the other party of an answered call an ``end``."""
         other = self.callee if by is self.caller else self.caller
         assert other is not None
         if cause == "ended" and by is not None:
             request = Request("end", {**data, "sessionPath": self.session.path})
             request.sender = by.address
             response = other.send(request, timeout=other.runtime.time_limits.delivery).response
-            # What is nested so deeply that it cannot be written must not keep it from them,
-            # nor what is too much beside all that they have not answered.
             if response is None:
                 return
+            # The "end" failed at once: its data is nested too deeply to be written, or the
+            # party has too much unanswered. An "end" from the server is sent instead.
         self._send_end(other, cause)
 
     def _send_end(self, peer: Peer, reason: str) -> None:
-        # Who is away, and is not told, would take itself to be in the call for ever.
+        # URGENT, and with a timeout that is long enough for a peer that is away. Without the
+        # "end", that peer would believe to be in the call for ever.
         peer.outbound.start(
             Request("end", {"sessionPath": self.session.path, "reason": reason}),
             None,
@@ -396,7 +348,7 @@ class Call:
             self._calls.post(self, state)
 
     def _answer(self, response: Response) -> bool:
-        """Give the caller's request its final response; ``False`` if it has another."""
+        """Send the caller the final response; ``False`` if the request has another one."""
         req, self._req = self._req, None
         if req is None:
             return False

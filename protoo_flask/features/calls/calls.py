@@ -1,25 +1,25 @@
-"""The calls of one app: who is in which, and which ring at the devices of whom.
+"""The calls of one app, and the peers that are in them.
 
-Kept is what has not ended, and nothing of a peer that is in no call:
+The indexes have only calls that have not ended, and only peers that are in a call:
 
 =============  ====================================================================
 ``_calls``     ``{id: call}``
-``_engaged``   ``{peer: {id: call}}``: the caller, the devices that ring, and after
-               the answer the one that gave it
-``_joinable``  ``{username: {id: call}}``: those that ring at every device of a user
+``_engaged``   ``{peer: {id: call}}``: the caller and the ringing devices; after the
+               answer, the caller and the callee
+``_joinable``  ``{username: {id: call}}``: ringing calls to every device of a user
 =============  ====================================================================
 
-Under threads, requests, responses, timers and departures come from everywhere. There is
-one lock for all the calls, since two of them can depend on each other (glare); nothing
-that blocks happens inside of it. What the application is told (:meth:`~.session.Session.on`)
-is told outside, one thing at a time for each call, in a greenlet of its own: those who
-happen to have brought it about may be in the middle of a handler, whose Flask contexts
-and database session are nobody else's.
+Under threads, requests, responses, timers and departures arrive in any thread. All calls
+share one lock, because two calls can depend on each other (glare). Nothing blocks while the
+lock is held. Listeners of the application (:meth:`~.session.Session.on`) are called without
+it, in order and one at a time for each call, in a greenlet of their own. The current
+greenlet may be in a handler, and the Flask contexts and the database session there belong
+to that handler.
 
-A peer that goes offline is taken off the directory first, then its transactions end (410),
-and then "offline" is told. So whoever is put into a call and is still listed will be found
-by :meth:`Calls.leave`; that is checked for the caller. A device that is rung needs no check,
-for a request to a peer that has gone ends at once.
+A peer that goes offline is removed from the directory first, then its transactions end
+(410), then its "offline" is told. So :meth:`Calls.leave` will still be called for a peer
+that is listed at the time it is added to a call. This is checked for the caller. A called
+device needs no check, because a request to a peer that has gone ends at once.
 """
 
 from __future__ import annotations
@@ -32,24 +32,25 @@ from ...core.events import EventQueues, SiteEvent
 from ...core.peers.peer import Peer
 from ...core.request import Request, answer
 from ...core.response import Response
+from ..sending_peer import sending_peer
 from .call import Call
 from .leg import Leg
 from .session import EVENTS, Session
 
-#: Calls that may ring at a device at a time: more than anybody can choose between. Each has an
-#: offer that is kept until it is answered, of up to the size of a message; many of them would
-#: leave no room for what else the device is to be sent.
+#: Calls that may ring at a device at a time: more than a person can choose from. The offer of
+#: each call, up to the size of a message, is kept until the device answers. Many of them
+#: would leave no room for other messages to the device.
 MAX_RINGING = 8
 
 
 class Calls:
     """The calls of one app that have not ended.
 
-    :param lock: a re-entrant one. Those of peers and of the directory are taken inside of
-        it, never the other way around.
-    :param new_id: makes the ids of the calls, which nobody can guess.
-    :param now: the time in seconds since the epoch.
-    :param max_sessions: how many calls a peer may have made that have not ended.
+    :param lock: a re-entrant lock. The locks of peers and of the directory are taken while it
+        is held, never the other way around.
+    :param new_id: returns a new id for a call, which must be impossible to guess.
+    :param now: returns the time in seconds since the epoch.
+    :param max_sessions: how many unfinished calls one peer may have made.
     """
 
     def __init__(
@@ -69,17 +70,18 @@ class Calls:
         self._joinable: dict[str, dict[str, Call]] = {}
         self._events = EventQueues(self._tell, self.lock)
         self._depth = 0
-        self._to_tell: list[Call] = []
+        #: Calls with posted events; told when the outermost _changing() ends.
+        self._changed: list[Call] = []
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    # What peers ask for -----------------------------------------------------------------
+    # Requests of peers -------------------------------------------------------------------
 
     def admit(self, req: Request) -> bool:
-        """Answer 403 when the peer has too many calls; ``False`` then."""
+        """Whether the peer may make one more call; if not, it is answered 403."""
         with self.lock:
-            calls = self._engaged.get(_peer_of(req), {}).values()
+            calls = self._engaged.get(sending_peer(req), {}).values()
             number = sum(call.caller is req.peer for call in calls)
         if number < self._max_sessions:
             return True
@@ -88,16 +90,16 @@ class Calls:
         return False
 
     def make(self, req: Request, callee: dict[str, str]) -> Call:
-        """Make a call of a ``session`` request; nobody knows of it yet."""
+        """Make a call from a ``session`` request; it is in no index yet."""
         id = self._new_id()
         path = f"{req.base_path}/sessions/{id}"
-        session = Session(path, _peer_of(req).address, callee, self._now)
+        session = Session(path, sending_peer(req).address, callee, self._now)
         return Call(self, id, session, req)
 
     def start(self, call: Call, req: Request) -> None:
-        """Let a call ring, if there is anybody."""
+        """Ring the called devices, if any is online."""
         with self._changing():
-            # Again: the site may have been asked about several at the same time.
+            # Counted once more: on_session may have run for several calls at the same time.
             if not self.admit(req):
                 call.session.enter("refused")
                 return
@@ -106,8 +108,8 @@ class Calls:
                 call.close("unavailable")
                 return
             rivals = self._find_rivals(call, peers)
-            # The paths differ in the ids only, but for how their callers have written the
-            # mount, which must not be what decides.
+            # The path that sorts lower stays. The ids are compared, and not the paths, because
+            # the callers may have written the mount differently, which must not decide.
             if any(rival.id < call.id for rival in rivals):
                 call.close("glare")
                 return
@@ -120,59 +122,59 @@ class Calls:
             if call.caller.is_listed:
                 call.begin(peers)
             else:
-                # It went while the site was being asked; "offline" may have been told.
+                # The caller has gone while on_session ran; its "offline" may have been told.
                 call.leave(call.caller)
 
     def find(self, id: str) -> Call | None:
-        """Return the call with an id, if it has not ended."""
+        """Return the call with an id; ``None`` when there is none, or it has ended."""
         return self._calls.get(id)
 
     def describe_calls_of(self, peer: Peer) -> list[dict[str, Any]]:
-        """Return the calls that a peer is in, or that ring there, the oldest first."""
+        """Return the calls that a peer is in or that ring at it, the oldest first."""
         with self.lock:
             calls = list(self._engaged.get(peer, {}).values())
             return [call.session.describe() for call in calls]
 
     def forward(self, call: Call, req: Request) -> None:
-        """Pass a request inside a call on; a stranger's is answered 403."""
+        """Send a request on to the other side; a peer outside the call is answered 403."""
         with self._changing():
-            self._take(call, call.forward, req)
+            self._handle(call, call.forward, req)
 
     def hang_up(self, call: Call, req: Request) -> None:
-        """Take an ``end``; a stranger is answered 403, a device that rings 400."""
+        """Handle an ``end``; a peer outside the call is answered 403, a ringing device 400."""
         with self._changing():
-            self._take(call, call.hang_up, req)
+            self._handle(call, call.hang_up, req)
 
-    # What happens to them -----------------------------------------------------------------
+    # Responses, timers, arrivals and departures --------------------------------------------
 
     def take_response(self, call: Call, leg: Leg, response: Response) -> None:
-        """Take what a device that is rung answers."""
+        """Take a response of a ringing device."""
         with self._changing():
             call.receive(leg, response)
 
     def expire(self, call: Call) -> None:
-        """Let a call ring no longer."""
+        """End a call that has rung for too long."""
         with self._changing():
-            # The timer may have fired just when somebody answered.
+            # The timer may have fired at the moment of the answer.
             if call.session.is_ringing:
                 call.close("timeout")
 
     def join(self, peer: Peer) -> None:
-        """Let a peer that has come online ring, too."""
+        """Ring a device that has come online."""
         with self._changing():
             for call in list(self._joinable.get(peer.username, {}).values()):
                 call.join(peer)
 
     def leave(self, peer: Peer) -> None:
-        """Take a peer that has gone offline out of its calls."""
+        """Remove a peer that has gone offline from its calls."""
         with self._changing():
             for call in list(self._engaged.get(peer, {}).values()):
                 call.leave(peer)
 
-    # What calls tell ------------------------------------------------------------------------
+    # For the calls (see CallOwner) ----------------------------------------------------------
 
     def engage(self, peer: Peer, call: Call) -> None:
-        """Take note that a peer is in a call."""
+        """Count a peer as being in a call."""
         self._engaged.setdefault(peer, {})[call.id] = call
 
     def may_ring(self, peer: Peer) -> bool:
@@ -181,11 +183,11 @@ class Calls:
         return sum(peer in call.legs for call in calls) < MAX_RINGING
 
     def disengage(self, peer: Peer, call: Call) -> None:
-        """Take note that a peer is not in a call any more."""
+        """No longer count a peer as being in a call."""
         _discard(self._engaged, peer, call.id)
 
     def stop_joining(self, call: Call) -> None:
-        """Let nobody join a call any more."""
+        """Let no more devices join a call."""
         _discard(self._joinable, call.username, call.id)
 
     def forget(self, call: Call) -> None:
@@ -196,10 +198,10 @@ class Calls:
             self.disengage(call.callee, call)
 
     def post(self, call: Call, state: str) -> None:
-        """Take note that a session has entered a state, to be told when all is done."""
+        """Post a new state of a session; it is told when the lock is free again."""
         if call.session.is_listened_to:
             self._events.post(call.id, SiteEvent(EVENTS[state], call))
-            self._to_tell.append(call)
+            self._changed.append(call)
 
     def _tell(self, event: SiteEvent) -> None:
         call: Call = event.subject
@@ -208,8 +210,8 @@ class Calls:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Hold the lock; what has happened meanwhile is told when it is free again."""
-        told: list[Call] = []
+        """Hold the lock; the events posted meanwhile are told when it is free again."""
+        changed: list[Call] = []
         try:
             with self.lock:
                 self._depth += 1
@@ -218,26 +220,26 @@ class Calls:
                 finally:
                     self._depth -= 1
                     if not self._depth:
-                        told, self._to_tell = self._to_tell, []
+                        changed, self._changed = self._changed, []
         finally:
-            for call in dict.fromkeys(told):
+            for call in dict.fromkeys(changed):
                 call.caller.runtime.scheduler.spawn(self._events.drain, call.id)
 
-    def _take(self, call: Call, function: Callable[[Request], None], req: Request) -> None:
+    def _handle(self, call: Call, function: Callable[[Request], None], req: Request) -> None:
         try:
             if self._calls.get(call.id) is not call:
-                # It has ended since it was found.
+                # The call has ended since it was found.
                 raise Reject(404, "session not found")
             function(req)
         except Reject as refusal:
-            # Not left to the router, which would tell the site of an error: who hangs up
-            # when the other does so too has done nothing wrong.
+            # The router would report a Reject to the site as an error. It is answered here,
+            # because a party that hangs up just after the other has done nothing wrong.
             answer(req, Response(refusal.code, refusal.reason))
 
     def _find_rivals(self, call: Call, peers: list[Peer]) -> list[Call]:
-        """Return the calls from one of ``peers`` that ring at the caller of this one."""
-        around = self._engaged.get(call.caller, {}).values()
-        return [other for other in around if call.caller in other.legs and other.caller in peers]
+        """Return the calls from one of ``peers`` that ring at the caller of this call."""
+        engaged = self._engaged.get(call.caller, {}).values()
+        return [other for other in engaged if call.caller in other.legs and other.caller in peers]
 
 
 def _discard(table: dict[Any, dict[str, Call]], key: Any, id: str) -> None:
@@ -246,8 +248,3 @@ def _discard(table: dict[Any, dict[str, Call]], key: Any, id: str) -> None:
         calls.pop(id, None)
         if not calls:
             del table[key]
-
-
-def _peer_of(req: Request) -> Peer:
-    assert req.peer is not None
-    return req.peer

@@ -1,8 +1,8 @@
-"""Early messages: what a caller has sent inside a call before it was answered.
+"""Early messages: sent by the caller inside a call before the answer.
 
-A device that comes online while the call rings needs them, the ICE candidates above all,
-without which its media could not connect (RFC 8838 section 9). What is kept is bounded,
-as the caller is not trusted; the oldest go first.
+A device that comes online while the call rings needs these messages. The most important
+are the ICE candidates: without them its media could not connect (RFC 8838 section 9). The
+caller is not trusted, so number and size are bounded, and the oldest messages are dropped.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from ...core.errors import Unsendable
 from ...core.request import Request
 from ...core.wire.messages import serialize_request
 
-#: A device has a handful of candidates for each network interface; one that takes part in
-#: several networks, with IPv6 and a TURN server, some tens.
+#: A device has a handful of candidates for each network interface. With several networks,
+#: IPv6 and a TURN server it has some tens.
 MAX_MESSAGES = 200
 
-#: Bytes; a candidate takes some 250. One caller may have several calls ringing.
+#: Bytes. A candidate takes some 250. One caller may have several ringing calls.
 MAX_SIZE = 64 * 1024
 
 
 class EarlyMessage(NamedTuple):
-    """A request or notification, and the bytes that it takes."""
+    """A request or notification, and its size in bytes."""
 
     message: Request
     is_notification: bool
@@ -31,7 +31,7 @@ class EarlyMessage(NamedTuple):
 
 
 class EarlyMessages:
-    """What was sent, oldest first."""
+    """The early messages of one call, oldest first."""
 
     def __init__(self) -> None:
         self._messages: deque[EarlyMessage] = deque()
@@ -41,7 +41,7 @@ class EarlyMessages:
         return len(self._messages)
 
     def add(self, message: Request, is_notification: bool) -> None:
-        """Keep a message; what is not JSON is not kept."""
+        """Keep a message; one that cannot be written as JSON is dropped."""
         try:
             size = len(serialize_request(message.method, None, message.data, message.sender))
         except Unsendable:
@@ -52,10 +52,10 @@ class EarlyMessages:
             self._size -= self._messages.popleft().size
 
     def items(self) -> list[EarlyMessage]:
-        """Return what is kept, oldest first."""
+        """Return the kept messages, oldest first."""
         return list(self._messages)
 
     def clear(self) -> None:
-        """Keep nothing any more."""
+        """Drop all messages."""
         self._messages.clear()
         self._size = 0

@@ -1,7 +1,7 @@
-"""A leg of a call: one device of the callee's that is being rung.
+"""A leg of a call: one ringing device of the callee's.
 
 A call to a user forks (RFC 3261 section 16.7): each device gets a ``session`` request of
-its own and answers for itself. A leg is what has become of one of them.
+its own and answers for itself. A leg has the state of one such request.
 
 ===========  ================================  ===========
 state        event                             next state
@@ -11,14 +11,13 @@ proceeding   provisional: 1xx                  proceeding
 either       accept: 2xx                       accepted
 either       reject: 3xx to 6xx                rejected
 either       gone: it went offline             gone
-either       release: the call is not for it   released
-             any more
+either       release: the call was answered    released
+             elsewhere, or has ended
 the others   anything                          the same
 ===========  ================================  ===========
 
-In the last four nothing can happen any more. So of two devices that accept, the second
-finds its leg released, and of a device that accepts while it is being released only what
-came first counts: there is no way from one of them to another.
+The last four states are final. So when two devices accept, the second finds its leg
+released. When a device accepts while it is being released, only the first event counts.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ REJECTED = "rejected"
 GONE = "gone"
 RELEASED = "released"
 
-#: (state, event) -> state; the table above. What is not here is ignored.
+#: (state, event) -> state; the table above. A pair that is not here is ignored.
 TRANSITIONS = {
     (RINGING, "provisional"): PROCEEDING,
     (RINGING, "accept"): ACCEPTED,
@@ -50,9 +49,9 @@ TRANSITIONS = {
 
 
 class Leg:
-    """One device that is being rung.
+    """One ringing device.
 
-    :ivar transaction: that of the ``session`` request to it; ``None`` before it is sent.
+    :ivar transaction: of the ``session`` request to the device; ``None`` before it is sent.
     """
 
     __slots__ = ("peer", "state", "transaction")
@@ -63,7 +62,7 @@ class Leg:
         self.transaction: ClientTransaction | None = None
 
     def enter(self, event: str) -> bool:
-        """Follow the table; ``False`` when the event means nothing any more."""
+        """Follow the table; ``False`` when the event is not in it for this state."""
         state = TRANSITIONS.get((self.state, event))
         if state is None:
             return False
@@ -75,10 +74,10 @@ class Leg:
 
 
 def event_of(response: Response) -> str:
-    """Return the event that a response to the ``session`` request is."""
+    """Return the event of the table that a response to the ``session`` request causes."""
     if response.is_provisional:
         return "provisional"
     if response.is_accept:
         return "accept"
-    # A 410 of the device's own is its way to reject.
+    # A 410 that the device itself has sent is a rejection.
     return "gone" if response.is_local and response.status == 410 else "reject"

@@ -1,29 +1,28 @@
-"""A session: a call between two peers, as the application sees it.
+"""A session: a call between two peers, in the view of the application.
 
 ===========  ==========================================  ==========  ========================
-state        event                                       next state  told
+state        event                                       next state  listeners of
 ===========  ==========================================  ==========  ========================
 connecting   progress: a device rings (1xx above 100)    progress    "progress"
 progress     progress                                    progress    nothing
 either       accept: the first 2xx                       open        "open"
 either       rejected: every device has rejected         closed      "close"
-either       declined: one has, with a 6xx, for all      closed      "close"
+either       declined: one device, with a 6xx, for all   closed      "close"
 either       gone: every device went offline             closed      "close"
-either       unavailable: nobody was there at all        closed      "close"
+either       unavailable: no device was online           closed      "close"
 either       canceled: the caller hung up                closed      "close"
 either       offline: the caller went offline            closed      "close"
-either       timeout: nobody answered                    closed      "close"
+either       timeout: no device answered in time         closed      "close"
 either       glare: the callee is calling the caller     closed      "close"
-either       failed: the answer could not be passed on   closed      "close"
-either       refused: the application did not want it    closed      nothing: it never was
-open         ended: one of the two hung up               closed      "close"
-open         offline: one of the two went offline        closed      "close"
+either       failed: the answer could not be relayed     closed      "close"
+either       refused: by the application                 closed      nothing: it never rang
+open         ended: one party hung up                    closed      "close"
+open         offline: one party went offline             closed      "close"
 closed       anything                                    closed      nothing
 ===========  ==========================================  ==========  ========================
 
-The events that close it are what the application finds in ``session.cause``. 100 is the
-only provisional response that tells nothing: it says that a request has arrived, not that
-anything rings (RFC 3261 section 17.2.1).
+The event that closes a session is its ``session.cause``. A 100 causes no event: it says that
+a request has arrived, not that a device rings (RFC 3261 section 17.2.1).
 """
 
 from __future__ import annotations
@@ -39,14 +38,14 @@ PROGRESS = "progress"
 OPEN = "open"
 CLOSED = "closed"
 
-#: How a call can end before it is answered, and after.
+#: The events that end a call before the answer, and after it.
 UNANSWERED_ENDINGS = (
     *("rejected", "declined", "gone", "unavailable", "canceled", "offline", "timeout"),
     *("glare", "failed", "refused"),
 )
 ANSWERED_ENDINGS = ("ended", "offline")
 
-#: (state, event) -> state; the table above. What is not here is ignored.
+#: (state, event) -> state; the table above. A pair that is not here is ignored.
 TRANSITIONS = {
     (CONNECTING, "progress"): PROGRESS,
     (PROGRESS, "progress"): PROGRESS,
@@ -57,14 +56,14 @@ TRANSITIONS = {
     **{(OPEN, cause): CLOSED for cause in ANSWERED_ENDINGS},
 }
 
-#: What ``session.on()`` knows, by the state whose beginning it is.
+#: The names that ``session.on()`` accepts, by the state that is entered.
 EVENTS = {PROGRESS: "progress", OPEN: "open", CLOSED: "close"}
 
 Listener = Callable[["Session"], Any]
 
 
 class Address(Dict[str, str]):
-    """A party to a call, as it is written on the wire: ``{"username": ..., "uuid": ...}``.
+    """A party of a call, as on the wire: ``{"username": ..., "uuid": ...}``.
 
     >>> Address(username="bob", uuid="b1").username
     'bob'
@@ -77,29 +76,30 @@ class Address(Dict[str, str]):
 
     @property
     def uuid(self) -> str | None:
-        """The device; ``None`` while it is not known which will answer."""
+        """The device; ``None`` before one has answered a call to all devices of a user."""
         return self.get("uuid")
 
 
 class Session:
     """One call.
 
-    :ivar path: where requests inside it are sent to (``sessionPath`` on the wire).
-    :ivar caller: ``{"username": str, "uuid": str}`` of who calls, an :class:`Address`:
-        ``session.caller.username`` will do as well.
-    :ivar callee: the same of the device that has answered. Before, ``{"username": str}``,
-        with ``uuid`` if that device was called alone. Untrusted: nobody needs to have it.
+    :ivar path: the path for requests inside the call (``sessionPath`` on the wire).
+    :ivar caller: ``{"username": str, "uuid": str}``, an :class:`Address`, so
+        ``session.caller.username`` works as well.
+    :ivar callee: the same for the device that has answered. Before the answer it is
+        ``{"username": str}``, with ``uuid`` in a call to one device. Untrusted: there may be
+        no such user.
     :ivar state: connecting, progress, open or closed.
-    :ivar started: when the call began, in seconds since the epoch.
-    :ivar answered: when it was answered; ``None`` if it was not.
-    :ivar ended: when it ended; ``None`` before.
-    :ivar cause: why it ended, ``None`` before: one of rejected, declined, gone, unavailable,
-        canceled, offline, timeout, glare, failed, refused; ended or offline if it had been
-        answered.
-    :ivar ended_by: ``{"username": str, "uuid": str}`` of the peer that canceled it, hung up
-        or went offline; ``None`` when it ended otherwise.
-    :ivar status: what the caller's request was answered with finally; ``None`` before.
-    :ivar reason: of the same answer; "" before.
+    :ivar started: the time at which the call began, in seconds since the epoch.
+    :ivar answered: the time of the answer; ``None`` without one.
+    :ivar ended: the time of the end; ``None`` before.
+    :ivar cause: the event that ended the call, ``None`` before. For an unanswered call it is
+        rejected, declined, gone, unavailable, canceled, offline, timeout, glare, failed or
+        refused; for an answered one, ended or offline.
+    :ivar ended_by: ``{"username": str, "uuid": str}`` of the peer that canceled the call,
+        hung up or went offline; ``None`` when it ended otherwise.
+    :ivar status: of the final response to the caller's request; ``None`` before.
+    :ivar reason: of the same response; "" before.
     """
 
     def __init__(
@@ -126,10 +126,10 @@ class Session:
     def on(self, event: str, function: Listener | None = None) -> Any:
         """Call ``function(session)`` at "progress", "open" or "close"; also a decorator.
 
-        It runs in Flask contexts of the caller's, in a greenlet of its own; the functions
-        of one call run one at a time, in order.
+        It runs in Flask contexts of the caller, in a greenlet of its own. The functions of
+        one call run one at a time, in order.
 
-        :raises UsageError: for another event, or what is no function.
+        :raises UsageError: for another event, or a function with other parameters.
         """
         known = list(EVENTS.values())
         if event not in known:
@@ -144,23 +144,23 @@ class Session:
         return decorate if function is None else decorate(function)
 
     def listeners(self, event: str) -> list[Listener]:
-        """Return the functions given to :meth:`on` for an event."""
+        """Return the functions that :meth:`on` has registered for an event."""
         return list(self._listeners.get(event, ()))
 
     @property
     def is_listened_to(self) -> bool:
-        """Whether :meth:`on` was given anything."""
+        """Whether any event has a listener."""
         return bool(self._listeners)
 
     @property
     def is_ringing(self) -> bool:
-        """Whether it may still be answered."""
+        """Whether the call may still be answered."""
         return self.state in (CONNECTING, PROGRESS)
 
     def enter(self, event: str) -> str | None:
         """Follow the table.
 
-        :returns: the state, if it is a new one; ``None`` when the event changes nothing.
+        :returns: the new state; ``None`` when the event changes nothing.
         """
         state = TRANSITIONS.get((self.state, event))
         if state is None or state == self.state:
@@ -174,7 +174,7 @@ class Session:
         return state
 
     def describe(self) -> dict[str, Any]:
-        """Return it as the list of calls has it: ``{path, state, caller, callee}``."""
+        """Return the entry for the list of calls: ``{path, state, caller, callee}``."""
         return {
             "path": self.path,
             "state": self.state,

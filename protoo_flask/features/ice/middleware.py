@@ -1,4 +1,4 @@
-"""ICE servers: tells clients of STUN and TURN, with credentials of their own."""
+"""ICE servers: gives clients the STUN and TURN servers, with credentials of their own."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Any, Callable
 
 from flask import current_app
 
-from ...core.errors import UsageError
 from ...core.request import Request
 from ...core.routing.registration import Next
 from ...core.routing.router import Router
 from ...extension import Protoo
+from ..limits import check_limit
+from ..sending_peer import sending_peer
 from .servers import make_credentials, needs_credentials
 
-#: Seconds: longer than a call lasts, and short enough for what leaks out of a page.
+#: Seconds. It is longer than a call, and short enough for credentials that may leak from a
+#: page.
 TTL = 86400
 
 
@@ -31,30 +33,28 @@ def ice_servers(protoo: Protoo, ttl: int = TTL, *, now: Callable[[], float] = ti
         protoo.use("/ice", ice_servers(protoo))
 
     The answer is 200 with ``iceServers``, a list of RTCIceServer dictionaries, and ``ttl``:
-    seconds after which what was made for this peer expires, ``null`` when nothing does.
-    TURN servers that have no credential in the settings get one made of the secret; see
-    :func:`~protoo_flask.features.ice.servers.make_credentials`.
+    the seconds until the credentials made for this peer expire, ``null`` without such
+    credentials. A TURN server without a credential in the settings gets one that is made
+    from the secret; see :func:`~protoo_flask.features.ice.servers.make_credentials`.
 
-    :param ttl: seconds within which the TURN server can be asked for a relay.
-    :param now: the time in seconds since the epoch.
-    :raises UsageError: for a time that cannot be.
+    :param ttl: seconds for which the TURN server accepts the credentials.
+    :param now: returns the time in seconds since the epoch.
+    :raises UsageError: for a ``ttl`` that is not an integer of at least 1.
     """
-    if isinstance(ttl, bool) or not (isinstance(ttl, int) and ttl > 0):
-        raise UsageError(
-            "ice_servers(ttl=...) takes for how many seconds credentials shall be good, "
-            f"an integer of at least 1, not {ttl!r}"
-        )
+    check_limit(
+        ttl, "ice_servers(ttl=...) takes the number of seconds for which credentials are valid"
+    )
 
     def get(req: Request, next: Next) -> None:
-        assert req.peer is not None
-        # Of the app whose peer this is: several may share what is registered.
+        username = sending_peer(req).username
+        # Several apps may share this router; the settings are those of the peer's app.
         secret = current_app.config["PROTOO_TURN_SECRET"]
         servers: list[dict[str, Any]] = []
         expires = False
         for server in current_app.config["PROTOO_ICE_SERVERS"]:
             if needs_credentials(server):
                 expires = True
-                made = make_credentials(secret, req.peer.username, int(now()) + ttl)
+                made = make_credentials(secret, username, int(now()) + ttl)
                 server = {**server, **made._asdict()}
             servers.append(dict(server))
         req.reply(200, "OK", {"iceServers": servers, "ttl": ttl if expires else None})

@@ -1,13 +1,13 @@
-"""ICE servers: what a browser needs to know of STUN and TURN before it can call.
+"""ICE servers: the list of STUN and TURN servers that a browser needs for a call.
 
 Entries are RTCIceServer dictionaries (W3C WebRTC section 4.2.4): ``urls``, a "stun:",
 "stuns:", "turn:" or "turns:" URL (RFC 7064, RFC 7065) or a list of these, and for TURN
 ``username`` and ``credential``.
 
-A TURN server must not be open to everybody, and what a page knows everybody knows. So
-its credentials are made for one user and a limited time, of a secret that the site
-shares with the TURN server (draft-uberti-behave-turn-rest-00, coturn's
-``use-auth-secret``): the username says when they expire, the password is its HMAC.
+A TURN server must not be open to everybody, and a page cannot keep a password secret. So
+the credentials are made for one user and a limited time, from a secret that the site shares
+with the TURN server (draft-uberti-behave-turn-rest-00, coturn's ``use-auth-secret``). The
+username has the time at which they expire, and the password is the HMAC of the username.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ _EXAMPLE = (
 
 
 class Credentials(NamedTuple):
-    """What a TURN server lets in."""
+    """A username and a password for a TURN server."""
 
     username: str
     credential: str
 
 
 def make_credentials(secret: str, username: str, expires: int) -> Credentials:
-    """Return the credentials of a user that a TURN server with this secret lets in.
+    """Return the credentials of a user, for a TURN server that has the same secret.
 
     >>> make_credentials("secret", "bob", 1433895918).username
     '1433895918:bob'
 
-    :param username: any text. What is not a letter, a digit or one of ``-._~@+`` is
-        percent-encoded: a TURN server splits at the colon, writes names into its logs, and
-        may prepare what is not ASCII in another way than the browser (RFC 8265). One that
-        is too long for STUN then is replaced by its SHA-256.
+    :param username: any text. Characters other than letters, digits and ``-._~@+`` are
+        percent-encoded: a TURN server splits the text at the colon, writes it into its logs,
+        and may prepare other characters than ASCII differently from the browser (RFC 8265).
+        A username that is then too long for STUN is replaced by its SHA-256.
     :param expires: seconds since the epoch.
     """
     name = quote(username, safe="@+")
@@ -61,18 +61,18 @@ def make_credentials(secret: str, username: str, expires: int) -> Credentials:
 
 
 def needs_credentials(server: Mapping[str, Any]) -> bool:
-    """Whether an entry has a TURN server and no credential of its own."""
+    """Whether an entry has a TURN server, but no credential of its own."""
     return "credential" not in server and any(url.startswith(_TURN) for url in _urls(server))
 
 
 def check_ice_servers(servers: Any, turn_secret: Any = None) -> None:
     """Check the value of ``PROTOO_ICE_SERVERS``.
 
-    A browser refuses to make a connection at all for one entry that is wrong, so it is
-    the site that has to hear of it.
+    Because of one wrong entry, a browser refuses to make any connection. So the site has to
+    hear of a wrong entry when it starts.
 
-    :raises UsageError: saying which entry is wrong, and what it should be. It does not
-        show credentials.
+    :raises UsageError: names the wrong entry and the legal forms. It does not show
+        credentials.
     """
     if not isinstance(servers, (list, tuple)):
         raise UsageError(
@@ -115,7 +115,7 @@ def _find_problem(server: Any) -> str | None:
 
 def _is_url(url: str) -> bool:
     scheme, colon, host = url.partition(":")
-    # "turn://host" is what one writes by habit, and what browsers refuse.
+    # "turn://host" is written by habit, and browsers refuse it.
     return scheme + colon in SCHEMES and bool(host) and not host.startswith("/")
 
 

@@ -1,18 +1,19 @@
-"""A delivery report: what became of one message at the devices it went to.
+"""A delivery report: the one answer to a message that went to several devices.
 
-A message to a user forks the way a SIP request does: every device answers for itself,
-and the sender is told once (RFC 3261 section 16.7). What it is told depends on the mode.
+A message to a user forks like a SIP request: every device answers for itself, and the
+sender gets one answer (RFC 3261 section 16.7). The mode decides which:
 
 ==========  ==============================  ===========================================
-mode        answered                        with
+mode        the answer is given when        and consists of
 ==========  ==============================  ===========================================
-"first"     when one device has accepted    what that device answered
-"all"       when each has answered          200 "message delivered to N of M peers"
-either      when each has failed            the failure of the lowest status
+"first"     one device has accepted         the response of that device
+"all"       each device has answered        200 "message delivered to N of M peers"
+either      each device has failed          the best rejection
 ==========  ==============================  ===========================================
 
-A local final response (timeout, offline, canceled, unsendable) is a failure like any
-other, so every device comes to an end and every sender to an answer.
+A local final response (timeout, offline, canceled, unsendable) counts as a failure. So
+every device comes to an end, and every sender gets an answer. The rule for the best
+rejection is in :mod:`protoo_flask.core.transactions.best_response`.
 """
 
 from __future__ import annotations
@@ -22,20 +23,21 @@ from typing import Any, Callable, Sequence
 from ...core.peers.peer import Peer
 from ...core.request import Request
 from ...core.response import Response
+from ...core.transactions.best_response import best_rejection
 
-#: What ``report=`` may be, besides ``None``.
+#: The legal values of ``report=``, besides ``None``.
 MODES = ("first", "all")
 
 
 class DeliveryReport:
-    """The answer to a message, made of what its recipients answer.
+    """The answer to a message, built from the responses of its recipients.
 
-    Only their transactions refer to it, so it is gone when the last of them has ended.
+    Only their transactions refer to it, so it is freed when the last of them ends.
 
-    :param req: the message; its provisional responses are passed on as they come.
-    :param peers: to whom it goes; the devices of one user, at least one.
-    :param mode: one of :data:`MODES`. With a single peer they are the same.
-    :param on_gone: called with the answer, instead of giving it, when all of them went
+    :param req: the message; provisional responses to it are relayed as they arrive.
+    :param peers: the recipients: devices of one user, at least one.
+    :param mode: one of :data:`MODES`. With a single peer both modes do the same.
+    :param on_gone: called with the answer, instead of sending it, when all recipients went
         offline before they answered.
     """
 
@@ -55,18 +57,18 @@ class DeliveryReport:
         self._lock = peers[0].runtime.scheduler.lock()
 
     def send(self) -> None:
-        """Send the message to all of them; never blocks."""
+        """Send the message to all recipients; never blocks."""
         for peer in self._peers:
             peer.send(self._req, on_response=self.receive)
 
     def receive(self, response: Response) -> None:
-        """Take a response of one of them; ignored when the answer has been given."""
+        """Take a response of one recipient; it is ignored once the answer has been given."""
         peer = response.peer
         assert peer is not None
-        # Each device has a thread of its own where there are threads. Of two that answer
-        # at the same moment, both could find that theirs is the one that was missing, and
-        # answer the sender twice; so finding it and taking note of it are one step.
-        # Provisional responses are relayed inside of it, lest one come after the answer.
+        # Under threads, each device has a thread of its own. Two devices may answer at the
+        # same moment, each find its response to be the last one, and the sender would get
+        # two answers. The lock makes counting a response and deciding one step. Provisional
+        # responses are relayed under the lock too, so that none can follow the answer.
         with self._lock:
             if self._concluded:
                 return
@@ -78,16 +80,16 @@ class DeliveryReport:
             if answer is None:
                 return
             self._concluded = True
-        # Outside: on_gone may block.
+        # The lock is free here, because on_gone may block.
         if self._on_gone is not None and all(map(is_gone, self._finals.values())):
             self._on_gone(answer)
         else:
             peer.call_back(self._req.reply, answer)
 
-    def _conclude(self, latest: Response) -> Response | None:
-        """Return the answer; ``None`` while it depends on devices still to come."""
-        if latest.is_accept and self._one_is_enough:
-            return self._report(latest)
+    def _conclude(self, newest: Response) -> Response | None:
+        """Return the answer, or ``None`` while it depends on devices that have not answered."""
+        if newest.is_accept and self._one_is_enough:
+            return self._report(newest)
         if len(self._finals) < len(self._peers):
             return None
         finals = [self._finals[peer] for peer in self._peers]
@@ -95,10 +97,10 @@ class DeliveryReport:
         if accepted:
             reason = f"message delivered to {accepted} of {len(finals)} peers"
             return self._report(Response(200, reason))
-        return self._report(min(finals, key=lambda final: final.status))
+        return self._report(best_rejection(*finals))
 
     def _report(self, response: Response) -> Response:
-        """Return ``response`` with who has accepted and who has failed so far."""
+        """Return ``response`` with the uuids of the devices that have accepted and failed."""
         finals = [self._finals[peer] for peer in self._peers if peer in self._finals]
         data = {
             **response.data,
@@ -109,8 +111,8 @@ class DeliveryReport:
 
 
 def is_gone(response: Response) -> bool:
-    """Whether it says that the peer went offline before it answered."""
-    # A 410 of the peer's own means whatever the application takes it for.
+    """Whether a response says that the peer went offline before it answered."""
+    # Only a local 410 says so. A device may send a 410 of its own, with its own meaning.
     return response.is_local and response.status == 410
 
 

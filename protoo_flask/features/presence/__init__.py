@@ -1,1 +1,1 @@
-"""Presence: which users are online, for the peers that may know."""
+"""Presence: the users that are online, for the peers that may watch them."""

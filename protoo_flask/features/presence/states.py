@@ -1,4 +1,7 @@
-"""Presence: what is known of users, the union over their devices (RFC 3856's presentities)."""
+"""Presence states: one for each user, the union over the user's devices.
+
+RFC 3856 calls such a user a presentity.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +10,29 @@ from typing import Any, Mapping, NamedTuple
 
 from ...core.errors import ProtocolError
 
-#: Characters. A status is a word that clients switch on ("away"), with room for a phrase;
-#: what is longer belongs into the note.
+#: Characters. A status is a word that clients switch on ("away"), with room for a phrase.
+#: A longer text belongs into the note.
 MAX_STATUS_LENGTH = 64
 
-#: Characters. A note is one line below a name, and every watcher gets a copy of it at
-#: every change: what an untrusted user may multiply so has to be short.
+#: Characters. A note is one line below a name. It has to be short, because every watcher
+#: gets a copy at every change, so that an untrusted user can multiply it.
 MAX_NOTE_LENGTH = 256
 
-#: Users that are offline of whom it is known since when: about 2 MiB of names and times.
+#: Offline users that keep their ``since``: about 2 MiB of names and times.
 MAX_LAST_SEEN = 10_000
 
 _MAX_LENGTHS = {"status": MAX_STATUS_LENGTH, "note": MAX_NOTE_LENGTH}
 
 
 class State(NamedTuple):
-    """What a watcher is told of a user.
+    """The state of one user, as its watchers get it.
 
-    :ivar online: whether one device is there, or may still come back (grace period).
-    :ivar devices: how many of them.
-    :ivar status: what the user has published, ``None`` while there is nothing.
-    :ivar since: when ``online`` or ``status`` changed last, in seconds since the epoch;
-        ``None`` when the user has not been seen.
+    :ivar online: whether a device is connected, or within its grace period.
+    :ivar devices: the number of these devices.
+    :ivar status: the published status; ``None`` when there is none.
+    :ivar note: the published note; ``None`` when there is none.
+    :ivar since: the time of the last change of ``online`` or ``status``, in seconds since
+        the epoch; ``None`` for a user that has never been online.
 
     >>> bob = State("bob").with_devices(1, now=5.0).with_published({"status": "away"}, now=7.0)
     >>> bob.online, bob.status, bob.since
@@ -45,13 +49,13 @@ class State(NamedTuple):
     since: float | None = None
 
     def with_devices(self, devices: int, now: float) -> State:
-        """Return the state with so many devices; what was published goes with the last."""
+        """Return the state with so many devices; without any, nothing stays published."""
         if devices == 0:
             return self._change(now, online=False, devices=0, status=None, note=None)
         return self._change(now, online=True, devices=devices)
 
     def with_published(self, published: Mapping[str, str | None], now: float) -> State:
-        """Return the state with what :func:`check_published` let through."""
+        """Return the state with these fields; they come from :func:`check_published`."""
         return self._change(now, **published)
 
     def _change(self, now: float, **fields: Any) -> State:
@@ -62,9 +66,9 @@ class State(NamedTuple):
 
 
 class States:
-    """The states of the users who are online, and of those seen last when they left.
+    """The states of online users, and the ``since`` of users that went offline.
 
-    :param max_last_seen: how many of the latter; the oldest are forgotten.
+    :param max_last_seen: how many offline users are remembered; the oldest are forgotten.
     """
 
     def __init__(self, max_last_seen: int = MAX_LAST_SEEN) -> None:
@@ -76,13 +80,13 @@ class States:
         return len(self._online) + len(self._last_seen)
 
     def get(self, username: str) -> State:
-        """Return what is known of a user, who need not exist."""
+        """Return the state of a user; the user need not exist."""
         if username in self._online:
             return self._online[username]
         return State(username, since=self._last_seen.get(username))
 
     def put(self, state: State) -> None:
-        """Replace what is known of a user."""
+        """Replace the state of a user."""
         username = state.username
         self._online.pop(username, None)
         self._last_seen.pop(username, None)
@@ -97,7 +101,7 @@ class States:
 def check_published(data: Mapping[str, Any]) -> dict[str, str | None]:
     """Return the fields of untrusted ``data`` that may be published; others are ignored.
 
-    :raises ProtocolError: for one that is no string, or too long.
+    :raises ProtocolError: for a field that is neither ``None`` nor a string, or is too long.
     """
     published = {name: data[name] for name in _MAX_LENGTHS if name in data}
     for name, value in published.items():
@@ -112,7 +116,7 @@ def check_published(data: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def _describe(value: Any) -> str:
-    """Return what JSON calls the type of a value."""
+    """Return the type of a value in the words of JSON."""
     if isinstance(value, bool):
         return "a boolean"
     if isinstance(value, (int, float)):

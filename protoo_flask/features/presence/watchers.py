@@ -1,4 +1,4 @@
-"""Watchers: which peers want to know of which users (RFC 3856's subscriptions)."""
+"""Watchers: the peers that have subscribed to users (the subscriptions of RFC 3856)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ V = TypeVar("V")
 
 
 class Watchers:
-    """``{username: peers}`` and ``{peer: usernames}``, which always say the same.
+    """Two indexes of the same subscriptions: ``{username: peers}`` and ``{peer: usernames}``.
 
-    The second is there to forget a peer without looking at everybody; neither keeps
-    anything of a peer, or of a username, that is in no subscription.
+    The second index finds the subscriptions of a peer without a search through all users.
+    Neither index has an entry for a peer or a username without a subscription.
     """
 
     def __init__(self) -> None:
@@ -33,17 +33,17 @@ class Watchers:
         return frozenset(self._usernames.get(peer, ()))
 
     def add(self, peer: Peer, username: str) -> None:
-        """Let a peer watch a user; nothing happens when it does already."""
+        """Let a peer watch a user; a second time changes nothing."""
         self._peers.setdefault(username, set()).add(peer)
         self._usernames.setdefault(peer, set()).add(username)
 
     def remove(self, peer: Peer, username: str) -> None:
-        """Let a peer watch a user no longer; nothing happens when it does not."""
+        """Let a peer no longer watch a user; it need not be a watcher."""
         _discard(self._peers, username, peer)
         _discard(self._usernames, peer, username)
 
     def forget(self, peer: Peer) -> None:
-        """Let a peer watch nobody any longer."""
+        """Remove all subscriptions of a peer."""
         for username in self._usernames.pop(peer, ()):
             _discard(self._peers, username, peer)
 

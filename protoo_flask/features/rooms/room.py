@@ -1,23 +1,27 @@
 """A room: a session with many members.
 
-========  ==================================  ========  ================================
-state     event                               next      what is done, and told
-========  ==================================  ========  ================================
-opening   open: the application has it        open      those who wait for it may join
-opening   refuse: the application does not    closed    those who wait begin anew
-opening   close                               closed    the same
-open      empty: the last one is out          closing   "close"
-open      close                               closing   every member is sent ``end``;
-                                                        "leave" for each, "close"
-closing   told                                closed    those who wait begin anew
-========  ==================================  ========  ================================
+========  ====================================  ========  ==================================
+state     event                                 next      actions and notifications
+========  ====================================  ========  ==================================
+opening   open: the application accepts it      open      waiting joins continue
+opening   refuse: the application refuses it    closed    waiting joins start again
+opening   close                                 closed    waiting joins start again
+open      empty: the last member has left       closing   "close" is told
+open      close                                 closing   each member is sent ``end``; "leave"
+                                                          is told for each, then "close"
+closing   told: all listeners have been called  closed    waiting joins start again
+========  ====================================  ========  ==================================
 
-*Opening* is as long as ``on_room`` runs, which may block; who wants to join meanwhile
-waits, so that the application is asked once for each room. *Closing* is as long as its
-listeners have not been told everything: the next room of that path is made afterwards,
-or an application that keeps books of rooms would be told of the end of the one after the
-beginning of the other. Without listeners it takes no time. Nobody who is in the room is
-in it twice, and nobody is in one that is not open. What is not in the table is ignored.
+A room is *opening* while ``on_room`` runs, which may block. Other joins wait meanwhile, so
+that the application is asked once for each room.
+
+A room is *closing* until its listeners have been told everything. Only then the next room
+of the same path is made. Otherwise an application that keeps a record of its rooms could
+hear of the end of the old room after the beginning of the new one. A room without listeners
+is closed at once.
+
+Members are in a room once at most, and only in an open room. An event that is not in the
+table for a state is ignored.
 """
 
 from __future__ import annotations
@@ -45,19 +49,19 @@ TRANSITIONS = {
     (CLOSING, "told"): CLOSED,
 }
 
-#: What ``room.on()`` knows: questions that are answered at once, and what is told afterwards.
+#: The names that ``room.on()`` accepts. Listeners of questions run within the request, and
+#: may answer it; listeners of events run afterwards.
 QUESTIONS = ("join_request", "request")
 EVENTS = ("join", "leave", "close")
 
-
-#: How what is given to ``on()`` is called, where not as ``fn(room, req)``.
+#: How the listeners of events are called; those of questions are ``fn(room, req)``.
 FORMS = {"join": "fn(room, peer)", "leave": "fn(room, peer)", "close": "fn(room)"}
 
 
-class Building(Protocol):
-    """The rooms of an app, as one of them sees them; see :class:`.rooms.Rooms`.
+class RoomOwner(Protocol):
+    """The rooms of an app, as far as one room needs them; see :class:`.rooms.Rooms`.
 
-    :ivar lock: held while anything changes in a room.
+    :ivar lock: held during every change of a room.
     """
 
     lock: ContextManager[Any]
@@ -70,49 +74,52 @@ class Building(Protocol):
 
 
 class Room:
-    """One room, made by the first who joins it, and released when the last has left.
+    """One room: made for the first peer that joins, and released when the last has left.
 
     :ivar id: the parameter ``room_id`` of its path, decoded; untrusted.
-    :ivar path: where its members send requests to, with the mount; it tells it from every
-        other room of the app.
-    :ivar state: see the table at the top of this module.
+    :ivar path: the path to which members send requests, mount included; unique in the app.
+    :ivar state: opening, open, closing or closed; see the table at the top of this module.
     """
 
-    def __init__(self, id: str, path: str, rooms: Building, maker: Peer) -> None:
+    def __init__(self, id: str, path: str, rooms: RoomOwner, maker: Peer) -> None:
         self.id = id
         self.path = path
         self.state = OPENING
-        #: Set when it is opening no longer; replaced by one that is set when it is closed.
-        self.settled = maker.runtime.scheduler.event()
-        #: How many joins are under way: it is not released before they are through.
-        self.joining = 0
-        #: In whose contexts "close" is told: who has come to the door last.
-        self.latest = maker
-        #: ``{(username, uuid): peer}``, in the order in which they have joined.
+        #: Joins wait for this event while the room is opening or closing. It is set at the
+        #: end of opening; closing replaces it by a new event, set when the room is closed.
+        self.join_gate = maker.runtime.scheduler.event()
+        #: The number of joins in progress; the room is not released before they have ended.
+        self.joins_in_progress = 0
+        #: The peer that asked to join last; listeners of "close" run in its contexts.
+        self.last_joiner = maker
+        #: ``{(username, uuid): peer}``, in the order of joining.
         self.members: dict[tuple[str, str], Peer] = {}
         self._rooms = rooms
         self._listeners: dict[str, list[Callable[..., Any]]] = {}
 
     @property
     def peers(self) -> list[Peer]:
-        """Who is in, in the order in which they have joined."""
+        """The members, in the order of joining."""
         return list(self.members.values())
 
     def on(self, event: str, function: Callable[..., Any] | None = None) -> Any:
         """Call a function when something happens in the room; a call or a decorator.
 
         ==================  ================================================================
-        ``"join_request"``  ``fn(room, req)``: somebody wants to join. To refuse, it replies,
-                            or raises; who is not refused is in
-        ``"request"``       ``fn(room, req)``: a member has sent what the room itself does
-                            not know. It is for the function to reply
-        ``"join"``          ``fn(room, peer)``: the peer is in
-        ``"leave"``         ``fn(room, peer)``: it is out, in whichever way
-        ``"close"``         ``fn(room)``: nobody is in any more, and nobody will be
+        ``"join_request"``  ``fn(room, req)``: a peer asks to join. The function refuses by
+                            a reply or an exception; otherwise the peer joins
+        ``"request"``       ``fn(room, req)``: a member has sent a method that the room
+                            does not handle. The function has to reply
+        ``"join"``          ``fn(room, peer)``: the peer has joined
+        ``"leave"``         ``fn(room, peer)``: the peer has left, was removed, or has gone
+                            offline
+        ``"close"``         ``fn(room)``: the room has closed, and has no members any more
         ==================  ================================================================
 
-        The last three are told in order and one at a time, in a greenlet of their own and
-        in the Flask contexts of the peer.
+        Listeners of the last three are called in order and one at a time, in a greenlet of
+        their own and in the Flask contexts of the peer.
+
+        :raises UsageError: for another event, or a function with other parameters.
         """
         if event not in QUESTIONS + EVENTS:
             known = ", ".join(QUESTIONS + EVENTS)
@@ -126,12 +133,21 @@ class Room:
         return decorate if function is None else decorate(function)
 
     def listeners(self, event: str) -> list[Callable[..., Any]]:
-        """Return the functions given to :meth:`on`."""
+        """Return the functions that :meth:`on` has registered for an event."""
         return list(self._listeners.get(event, ()))
+
+    def ask(self, question: str, req: Request) -> bool:
+        """Call the listeners of a question until one has replied; ``False`` without any."""
+        functions = self.listeners(question)
+        for function in functions:
+            function(self, req)
+            if req.ended:
+                break
+        return bool(functions)
 
     @property
     def is_observed(self) -> bool:
-        """Whether the application wants to be told of anything that has happened."""
+        """Whether any event has a listener."""
         return any(event in self._listeners for event in EVENTS)
 
     def send(
@@ -142,10 +158,10 @@ class Room:
         on_response: OnResponse | None = None,
         timeout: float | None = None,
     ) -> ClientTransaction:
-        """Send a request of the room's, with its ``sessionPath``; never blocks.
+        """Send a request from the room, with its ``sessionPath``; never blocks.
 
-        ``room.send(peer, "mute").wait()`` is the final response. The peer need not be a
-        member: one that wants to join may be asked for a password.
+        ``room.send(peer, "mute").wait()`` returns the final response. The peer need not be
+        a member: the application may ask a joining peer for a password.
 
         :param timeout: seconds instead of ``PROTOO_REQUEST_TIMEOUT``.
         """
@@ -158,12 +174,12 @@ class Room:
         skip: Peer | None = None,
         sender: dict[str, str] | None = None,
     ) -> int:
-        """Send every member the same notification, written once, with ``sessionPath``.
+        """Send every member the same notification, with ``sessionPath``; serialized once.
 
-        :param skip: the member that does not get it.
-        :param sender: the ``address`` of the peer it comes from, if it does.
-        :returns: how many are there to receive it.
-        :raises Unsendable: when the data is not JSON; nobody has got anything then.
+        :param skip: a member that does not get the notification.
+        :param sender: the ``address`` of the peer that has sent it, if any.
+        :returns: the number of recipients.
+        :raises Unsendable: when the data is not JSON; nothing has been sent then.
         """
         data = self.add_path(data)
         with self._rooms.lock:
@@ -171,22 +187,25 @@ class Room:
             return broadcast(others, method, data, sender)
 
     def remove(self, peer: Peer, reason: str = "removed") -> bool:
-        """Put a member out: it is sent an ``end`` request, the others a ``leave``.
+        """Remove a member: it gets an ``end`` request, the others a ``leave``.
 
-        :returns: ``False`` when it was not in.
+        :returns: ``False`` when the peer was not a member.
         """
         return self._rooms.remove(self, peer, reason)
 
     def close(self, reason: str = "room closed") -> int:
-        """Send everybody an ``end`` request, and release the room; returns how many were in."""
+        """Send every member an ``end`` request, and release the room.
+
+        :returns: the number of members that were in the room.
+        """
         return self._rooms.close(self, reason)
 
     def has(self, peer: Peer | None) -> bool:
-        """Whether a peer is in."""
+        """Whether a peer is a member."""
         return peer is not None and self.members.get((peer.username, peer.uuid)) is peer
 
     def enter_state(self, event: str) -> bool:
-        """Follow the table; ``False`` when the event means nothing now."""
+        """Follow the table; ``False`` when the event is not in it for this state."""
         state = TRANSITIONS.get((self.state, event))
         if state is None:
             return False
@@ -194,7 +213,7 @@ class Room:
         return True
 
     def add_path(self, data: dict[str, Any] | None) -> dict[str, Any]:
-        """Return ``data`` with ``sessionPath``: a client may be in several rooms."""
+        """Return ``data`` with ``sessionPath``, by which a client tells its rooms apart."""
         if data is not None and not isinstance(data, dict):
             raise UsageError(f"a room sends a dict as data, not {data!r}")
         return {**(data or {}), "sessionPath": self.path}

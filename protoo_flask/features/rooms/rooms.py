@@ -1,9 +1,9 @@
-"""The rooms of an app: which there are, and who is in which.
+"""The rooms of one app, and their members.
 
-Whatever changes who is in a room happens while holding one lock, with the sending that
-belongs to it, which never blocks: so members are told of joins, leaves and messages in
-the order in which they happened, and nobody hears of a room before the answer to its
-join or after the answer to its leave. Code of the application never runs inside.
+Every change of the members of a room happens under one lock, together with the messages
+about it; sending never blocks. So members get joins, leaves and messages in the order in
+which they happened. A peer hears nothing of a room before the answer to its join, and
+nothing after the answer to its leave. Code of the application never runs under the lock.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from ...core.events import EventQueues, SiteEvent
 from ...core.peers.peer import Peer
 from ...core.request import Request
 from ...core.scheduling import Scheduler
+from ..sending_peer import sending_peer
 from .room import CLOSING, OPEN, Room
 
 
-class _Happening(NamedTuple):
-    """The subject of an event: what happened to whom, and where."""
+class _EventSubject(NamedTuple):
+    """The subject of a room event: the room, and the peer that lends its contexts."""
 
     room: Room
     peer: Peer
 
 
 class Rooms:
-    """``{path: room}`` and ``{peer: its rooms}``, which always say the same.
+    """Two indexes of the same memberships: ``{path: room}`` and ``{peer: its rooms}``.
 
     :param max_peers: members of one room.
     :param max_rooms: rooms that one peer may be in.
@@ -44,64 +45,65 @@ class Rooms:
         return len(self._rooms)
 
     def find(self, path: str) -> Room | None:
-        """Return the room of a path when it is open."""
+        """Return the open room of a path, or ``None``."""
         room = self._rooms.get(path)
         return room if room is not None and room.state is OPEN else None
 
     # Joining -------------------------------------------------------------------------
 
-    def come_in(self, path: str, id: str, peer: Peer) -> tuple[Room, bool]:
-        """Return the room of a path, made if there is none, and whether it was made now.
+    def begin_join(self, path: str, id: str, peer: Peer) -> tuple[Room, bool]:
+        """Return the room of a path, and whether it was made by this call.
 
-        Whoever made it asks the application and calls :meth:`settle`; then, or when
-        somebody else has made it, :meth:`admit`. In the end each calls :meth:`go_on`.
+        The maker of a room asks the application about it and calls :meth:`finish_opening`.
+        Every join then goes on with :meth:`admit`, and ends with :meth:`end_join`.
 
-        :raises Reject: when the peer is in too many rooms, or this one is full.
+        :raises Reject: when the peer is in too many rooms, or the room is full.
         """
         with self.lock:
             room = self._rooms.get(path)
-            self._check_space(room, peer)
+            self._check_limits(room, peer)
             is_new = room is None
             if room is None:
                 room = self._rooms[path] = Room(id, path, self, peer)
-            room.joining += 1
-            room.latest = peer
+            room.joins_in_progress += 1
+            room.last_joiner = peer
             return room, is_new
 
-    def settle(self, room: Room, accepted: bool) -> None:
-        """Take note that the application has been asked about a new room."""
+    def finish_opening(self, room: Room, accepted: bool) -> None:
+        """Open a new room, or close it when the application has refused it."""
         with self.lock:
             if not accepted and room.enter_state("refuse"):
-                self._conclude(room)
+                self._release(room)
             elif room.enter_state("open"):
-                room.settled.set()
+                room.join_gate.set()
 
     def admit(self, room: Room, req: Request) -> None:
-        """Let a peer in that the application does not refuse, answer it and tell the others.
+        """Add the sender of a join to the members, answer it and notify the others.
 
-        :raises Reject: when there is no room for it any more.
+        :raises Reject: when the room has closed or is full, or the peer has gone offline.
         """
-        peer = _peer_of(req)
+        peer = sending_peer(req)
         with self.lock:
-            if req.ended:  # by the time limit, while the application looked things up
+            # The time limit may have answered while the application was being asked.
+            if req.ended:
                 return
             if room.state is not OPEN:
                 raise Reject(410, "room closed")
             # The peer may be leaving in another thread, or may have left while the
-            # application was asked. It is taken off the directory first, and "offline" is
-            # told next. If it is still listed now, that event is still to come, and
-            # forget() will find it here, for which it needs the lock; if not, forget()
-            # may have been here already, and nobody else would ever let it out.
+            # application was asked. A leaving peer is removed from the directory first, and
+            # its "offline" is told next. If the peer is still listed here, that event is
+            # still to come, and forget(), which needs the lock, will remove the member. If
+            # it is not, forget() may have run already, and nothing else would remove it.
             if not peer.is_listed:
                 raise Reject(410, "peer offline")
-            self._check_space(room, peer)
+            self._check_limits(room, peer)
             address = (peer.username, peer.uuid)
             former = room.members.get(address)
             if former is not None and former is not peer:
-                # The same device has come back before its going was told (a listener of
-                # the site may block). Told later, to clients that go by the address, it
-                # would be the one who is in now that has left.
-                self._let_out(room, former)
+                # The same device is back before its "offline" was told, as a listener of the
+                # site may block. The former peer leaves now. Clients tell members apart by
+                # their address, so a "leave" after the "join" would look like the new one's.
+                self._remove_member(room, former)
             others = [other.address for other in room.peers if other is not peer]
             req.reply(200, "joined", room.add_path({"peers": others}))
             if former is peer:
@@ -112,15 +114,15 @@ class Rooms:
             self._post("join", room, peer)
         self._tell(room, peer)
 
-    def go_on(self, room: Room, peer: Peer) -> None:
-        """Take note that a join is through, in whichever way."""
+    def end_join(self, room: Room, peer: Peer) -> None:
+        """Count a join as ended, whether it was admitted or not."""
         with self.lock:
-            room.joining -= 1
-            is_over = self._release_if_empty(room)
-        if is_over:
+            room.joins_in_progress -= 1
+            was_released = self._close_if_empty(room)
+        if was_released:
             self._tell(room, peer)
 
-    def _check_space(self, room: Room | None, peer: Peer) -> None:
+    def _check_limits(self, room: Room | None, peer: Peer) -> None:
         if room is not None and (peer.username, peer.uuid) in room.members:
             return
         count = len(self._rooms_of.get(peer, ()))
@@ -132,14 +134,14 @@ class Rooms:
     # Leaving -------------------------------------------------------------------------
 
     def leave(self, room: Room, req: Request) -> None:
-        """Let a member out that wants to go, and answer it.
+        """Remove the sender of an ``end`` from the members, and answer it.
 
-        :raises Reject: when it is not in.
+        :raises Reject: when the sender is not a member.
         """
-        peer = _peer_of(req)
+        peer = sending_peer(req)
         with self.lock:
             self.check_member(room, peer)
-            self._let_out(room, peer)
+            self._remove_member(room, peer)
             req.reply(200, "left")
         self._tell(room, peer)
 
@@ -148,7 +150,7 @@ class Rooms:
         with self.lock:
             if not room.has(peer):
                 return False
-            self._let_out(room, peer)
+            self._remove_member(room, peer)
             _send_end(room, peer, reason)
         self._tell(room, peer)
         return True
@@ -164,31 +166,31 @@ class Rooms:
                 self._forget_membership(room, peer)
                 _send_end(room, peer, reason)
                 self._post("leave", room, peer)
-            self._wind_up(room)
-        self._tell(room, room.latest)
+            self._begin_closing(room)
+        self._tell(room, room.last_joiner)
         return len(peers)
 
     def forget(self, peer: Peer) -> None:
-        """Let a peer that has gone out of all its rooms."""
+        """Remove a peer that has gone offline from all its rooms."""
         with self.lock:
             rooms = list(self._rooms_of.get(peer, ()))
             for room in rooms:
-                self._let_out(room, peer)
+                self._remove_member(room, peer)
         for room in rooms:
             self._tell(room, peer)
 
     def check_member(self, room: Room, peer: Peer) -> None:
-        """:raises Reject: when a peer is not in a room."""
+        """:raises Reject: when a peer is not a member of a room."""
         if not room.has(peer):
             raise Reject(403, "you are not in this room")
 
-    def _let_out(self, room: Room, peer: Peer) -> None:
-        """Let a member out and tell the others."""
+    def _remove_member(self, room: Room, peer: Peer) -> None:
+        """Remove a member, and notify the others."""
         del room.members[(peer.username, peer.uuid)]
         self._forget_membership(room, peer)
         room.broadcast("leave", {"peer": peer.address})
         self._post("leave", room, peer)
-        self._release_if_empty(room)
+        self._close_if_empty(room)
 
     def _forget_membership(self, room: Room, peer: Peer) -> None:
         rooms = self._rooms_of[peer]
@@ -198,39 +200,39 @@ class Rooms:
 
     # The end of a room ---------------------------------------------------------------
 
-    def _release_if_empty(self, room: Room) -> bool:
-        if room.members or room.joining or not room.enter_state("empty"):
+    def _close_if_empty(self, room: Room) -> bool:
+        if room.members or room.joins_in_progress or not room.enter_state("empty"):
             return False
-        self._wind_up(room)
+        self._begin_closing(room)
         return True
 
-    def _wind_up(self, room: Room) -> None:
-        """Let the application be told that a room is closing, if it listens."""
+    def _begin_closing(self, room: Room) -> None:
+        """Post "close" for the listeners of a room; without listeners, release it at once."""
         if room.state is CLOSING and room.is_observed:
-            room.settled = room.latest.runtime.scheduler.event()
-            self._post("close", room, room.latest)
+            room.join_gate = room.last_joiner.runtime.scheduler.event()
+            self._post("close", room, room.last_joiner)
         else:
-            self._conclude(room)
+            self._release(room)
 
-    def _conclude(self, room: Room) -> None:
-        """Make place for the next room of that path: everything has been told of this one."""
+    def _release(self, room: Room) -> None:
+        """Make place for the next room of the same path; all events of this one are told."""
         room.enter_state("told")
         if self._rooms.get(room.path) is room:
             del self._rooms[room.path]
-        room.settled.set()
+        room.join_gate.set()
 
-    # What the application is told ----------------------------------------------------
+    # Telling the application ---------------------------------------------------------
 
     def _post(self, name: str, room: Room, peer: Peer) -> None:
         if room.is_observed:
-            # By its path: what is told of the next room there comes after it.
-            self._events.post(room.path, SiteEvent(name, _Happening(room, peer)))
+            # The queue belongs to the path, so the events of the next room there follow.
+            self._events.post(room.path, SiteEvent(name, _EventSubject(room, peer)))
 
     def _tell(self, room: Room, peer: Peer) -> None:
-        """Tell what has been posted of a room; not while holding the lock."""
+        """Tell the posted events of a room; the lock must be free."""
         if room.is_observed:
-            # In a greenlet of its own: this one may be in the middle of a handler or view,
-            # whose Flask contexts are those of somebody else.
+            # The current greenlet may be in a handler or view, in the Flask contexts of
+            # another peer. So the events are told in a greenlet of their own.
             peer.runtime.scheduler.spawn(self._events.drain, room.path)
 
     def _tell_event(self, event: SiteEvent) -> None:
@@ -238,23 +240,19 @@ class Rooms:
         arguments = (room,) if event.name == "close" else (room, peer)
         try:
             for function in room.listeners(event.name):
-                # Each by itself: one that fails must not keep the others from being told.
+                # One call for each listener: if one fails, the others are still called.
                 peer.runtime.call_back(peer, _call_with(function, *arguments), event)
         finally:
             if event.name == "close":
                 with self.lock:
-                    self._conclude(room)
+                    self._release(room)
 
 
 def _call_with(function: Any, *arguments: Any) -> Any:
     return lambda event: function(*arguments)
 
 
-def _peer_of(req: Request) -> Peer:
-    assert req.peer is not None  # only a request to be sent has none
-    return req.peer
-
-
 def _send_end(room: Room, peer: Peer, reason: str) -> None:
-    # Who is away, and is not told, would take itself to be in the room for ever.
+    # The timeout is long enough for a peer that is away. Without the "end", that peer would
+    # believe to be in the room for ever.
     room.send(peer, "end", {"reason": reason}, timeout=peer.runtime.time_limits.delivery)

@@ -1,7 +1,6 @@
-"""The path language, as a table: what each form matches, and with which parameters.
+"""The path language, as a table: the paths that each form matches, and the parameters.
 
-What is expected here is what Express 4 does (path-to-regexp 0.1.13), except in the
-second table.
+The expected results are those of Express 4 (path-to-regexp 0.1.13), except in the second table.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ import pytest
 
 from protoo_flask.core.routing.matching.patterns import compile_pattern
 
-#: (pattern, how it is registered, path, parameters or ``None``); where only a part of
-#: the path matches, as with ``use``, that part and the parameters.
+#: (pattern, manner of registration, path, parameters or ``None``). Where only a part of the
+#: path matches, as with ``use``: that part and the parameters.
 PATHS = [
     # Literals.
     ("/", "route", "/", {}),
@@ -74,7 +73,7 @@ PATHS = [
     ("/a/:b?/c", "route", "/a/x/y/c", None),
     ("/:a?/:b?", "route", "/x", {"a": "x"}),
     ("/:a?/:b?", "route", "/x/y", {"a": "x", "b": "y"}),
-    # With a star, what follows the segment is a parameter of its own, slash included.
+    # With a star, the rest after the segment is a parameter of its own, slash included.
     ("/dir/:first*", "route", "/dir/a", {0: "", "first": "a"}),
     ("/dir/:first*", "route", "/dir/a/b/c", {0: "/b/c", "first": "a"}),
     ("/dir/:first*", "route", "/dir", None),
@@ -194,14 +193,14 @@ PATHS = [
     ("/dir/:last+", "use", "/dir/a/b", ("/dir/a/b", {"last": "b"})),
 ]
 
-#: Where we do better: (pattern, how it is registered, path, the same of Express, ours).
+#: Better results than in Express: (pattern, manner of registration, path, of Express, ours).
 DIFFERENT = [
     # A group before a parameter in the same segment is an error in Express, or breaks it.
     ("/(a|b)-:x", "route", "/a-1", "refused", {"x": "1"}),
     ("*(b)?:x", "route", "/ab", None, {0: "/a", "x": "b"}),
-    # A repeat with nothing to repeat, made by what is between two parameters.
+    # A repeat with nothing to repeat, made by the text between two parameters.
     ("/:x+-:z", "route", "/a/b-c", "refused", {"x": "b", "z": "c"}),
-    # What names a parameter may have: \w of Python, so that names are not cut off.
+    # The names of parameters: \w of Python, so that names are not cut off.
     ("/:größe", "route", "/7", None, {"größe": "7"}),
 ]
 
@@ -213,7 +212,7 @@ def register(pattern, how):
 
 
 def match(pattern, how, path):
-    """Return what the tables have for a match: the parameters, and a part of the path."""
+    """Return a match as the tables have it: the parameters, and a part of the path."""
     found = register(pattern, how).match(path)
     if found is None:
         return None
@@ -227,12 +226,12 @@ def test_paths_are_those_of_express(pattern, how, path, expected):
 
 
 @pytest.mark.parametrize(("pattern", "how", "path", "express", "ours"), DIFFERENT)
-def test_what_express_gets_wrong_works(pattern, how, path, express, ours):
+def test_patterns_that_break_in_express_work(pattern, how, path, express, ours):
     assert express != ours
     assert match(pattern, how, path) == ours
 
 
-def test_a_parameter_that_took_no_part_is_absent_also_when_it_comes_twice():
+def test_a_parameter_without_a_value_is_absent_even_when_its_name_comes_twice():
     assert match("/:x/a/:x?", "route", "/1/a") == {"x": "1"}
 
 

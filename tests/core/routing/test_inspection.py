@@ -1,4 +1,4 @@
-"""Looking at a router: the tree, and what a request would run through."""
+"""Inspection of a router: the tree, and the functions that a request would reach."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_router_in_a_route_is_part_of_the_tree():
     ],
     ids=["function", "wrapped", "partial", "method", "object"],
 )
-def test_a_handler_has_the_name_and_the_place_where_one_finds_it(function, name, code):
+def test_a_handler_is_listed_with_its_name_and_place(function, name, code):
     (row,) = list_routes(Router().use(function))
     assert row.handler in (f"{__name__}.{name}", name)
     place = f"{__file__}:{code.__code__.co_firstlineno}" if code else ""
@@ -142,7 +142,7 @@ def test_a_match_goes_through_nested_routers_with_their_params():
     ]
 
 
-def test_a_match_says_where_a_parameter_does_not_decode():
+def test_a_match_raises_where_a_parameter_does_not_decode():
     router = Router().use(check).get("/:name", deliver)
     going = match(router, "get", "/%zz")
     assert next(going).row.handler == f"{__name__}.check"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import weakref
 
 import pytest
 
-from protoo_flask.core.transactions.server import MAX_ANSWERS, MAX_REMEMBERED
+from protoo_flask.core.transactions.server import MAX_ANSWERS, MAX_REMEMBERED, fingerprint
 from tests.fakes import Core
 
 GRACE = 10
 DETECTION = 50
+
+MESSAGE = b'{"method":"put","path":"/orders","id":7,"data":{"n":1}}'
 
 
 class Server:
@@ -355,3 +360,30 @@ def test_an_answer_keeps_no_connection_alive():
     server.come_back()
     gc.collect()
     assert link() is None
+
+
+# Fingerprints
+
+
+def fingerprint_in_another_process(hash_seed):
+    script = (
+        "from protoo_flask.core.transactions.server import fingerprint;"
+        f"print(fingerprint({MESSAGE!r}), hash({MESSAGE!r}))"
+    )
+    environ = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+    output = subprocess.run(
+        [sys.executable, "-c", script], env=environ, check=True, capture_output=True, text=True
+    ).stdout
+    return [int(number) for number in output.split()]
+
+
+def test_a_message_has_the_same_fingerprint_in_every_process():
+    first, first_hash = fingerprint_in_another_process("1")
+    second, second_hash = fingerprint_in_another_process("2")
+    assert first == second == fingerprint(MESSAGE)
+    assert first_hash != second_hash, "the processes do not differ"
+
+
+def test_messages_that_differ_in_a_byte_have_other_fingerprints():
+    found = {fingerprint(MESSAGE + bytes([number])) for number in range(256)}
+    assert len(found | {fingerprint(MESSAGE)}) == 257

@@ -1,56 +1,37 @@
-"""Calls between peers that are joined in memory."""
+"""A site with calls, and helpers that make them and read their messages."""
 
 from __future__ import annotations
 
 import itertools
 
+from protoo_flask.features.calls.calls import Calls
 from protoo_flask.middleware import session_handler
-from protoo_flask.site.flask_framework import EVENTS
-from tests.fakes import Core
+from tests.features.sites import Site
 
 ALICE = {"username": "alice", "uuid": "a1"}
 
-#: Where the first call is, and the second.
+#: The paths of the first two calls.
 S1 = "/users/sessions/s1"
 S2 = "/users/sessions/s2"
 
+#: ``left_behind()`` of a site without calls.
+NOTHING = [0, 0, 0, 0, 0]
 
-class Switchboard:
-    """A core whose calls are mounted at /users, with peers named "username/uuid".
 
-    The ids of calls are s1, s2, ...; the time is the scheduler's.
+class Switchboard(Site):
+    """A site with calls at ``mount``.
+
+    The ids of calls are s1, s2, ...; the time is that of the scheduler.
     """
 
-    def __init__(self, *names, core=None, mount="/users", ids=None, **options):
-        self.core = core or Core(**options.pop("core_options", {}))
-        self.listeners = []
-        self.core.framework.on_event.append(self._tell)
+    def mount(self, router, *, mount="/users", ids=None, **options):
         ids = ids or (f"s{number}" for number in itertools.count(1))
         options.setdefault("now", self.core.scheduler.now)
         options.setdefault("new_id", lambda: next(ids))
-        self.core.router.use(mount, session_handler(self, **options))
-        self.clients = {}
-        for name in names:
-            self.connect(name)
-
-    def on(self, event, function):
-        """Stand for the Protoo, of which calls ask nothing else."""
-        self.listeners.append((EVENTS[event], function))
-
-    def _tell(self, event):
-        for name, function in self.listeners:
-            if name == event.name:
-                function(event.subject)
-
-    def __getitem__(self, name):
-        return self.clients[name]
-
-    def connect(self, name):
-        self.clients[name] = self.core.connect(*name.split("/"))
-        return self.clients[name]
+        router.use(mount, session_handler(self, **options))
 
     def call(self, caller="alice/a1", path="/users/bob", **data):
-        """Call; returns the id of the request and the requests that ring, ``{uuid: request}``."""
+        """Make a call; returns the request's id, and the ringing requests ``{uuid: request}``."""
         client = self[caller]
         id = client.start_request("session", path, data)
         answer = client.take()
@@ -64,7 +45,7 @@ class Switchboard:
         return id, rung
 
     def open_call(self, caller="alice/a1", callee="bob/b1"):
-        """Call one device, which answers; returns the path."""
+        """Call one device, which answers; returns the path of the call."""
         id, rung = self.call(caller, f"/users/{callee}")
         (request,) = rung.values()
         self[callee].respond(request, 200, "OK")
@@ -74,7 +55,7 @@ class Switchboard:
         return path
 
     def sessions(self, name):
-        """Return the calls that a peer is told it is in."""
+        """Return the list of calls that a client gets."""
         answer = self[name].request("get", "/users/sessions")
         assert answer["status"] == 200
         return answer["data"]["sessions"]
@@ -83,38 +64,20 @@ class Switchboard:
         return {session["path"]: session["state"] for session in self.sessions(name)}
 
     def all_calls(self):
-        """Return what session_handler() keeps for this app."""
-        (_, leave) = (function for name, function in self.listeners)
-        (calls_of,) = (cell.cell_contents for cell in leave.__closure__)
-        return calls_of(next(iter(self.clients.values())).peer)
+        """Return the calls of the app; ``None`` before a client has connected."""
+        found = [service for service in self.services().values() if isinstance(service, Calls)]
+        assert len(found) <= 1
+        return found[0] if found else None
 
     def left_behind(self):
-        """Return what is kept of calls, of how many kinds; what happens next has happened."""
+        """Return the sizes of the indexes and queues of the calls."""
         calls = self.all_calls()
-        tables = [calls._calls, calls._engaged, calls._joinable, calls._events, calls._to_tell]
+        tables = [calls._calls, calls._engaged, calls._joinable, calls._events, calls._changed]
         return [len(table) for table in tables]
-
-    def unfinished(self):
-        """Return how many requests, in either direction, wait for an answer: by peer."""
-        return {
-            name: (len(client.peer.outbound), len(client.peer.requests))
-            for name, client in self.clients.items()
-            if len(client.peer.outbound) or len(client.peer.requests)
-        }
-
-
-#: What is kept when there is no call.
-NOTHING = [0, 0, 0, 0, 0]
-
-
-class Deaf:
-    """Stands for a Protoo that tells nothing."""
-
-    def on(self, event, function): ...
 
 
 def end(path=S1, **data):
-    """Return an ``end`` of the server's, without its id."""
+    """Return an ``end`` from the server, without its id."""
     return {"method": "end", "data": {"sessionPath": path, **data}}
 
 
@@ -123,13 +86,16 @@ def without_id(message):
 
 
 def take_end(client):
-    """Take the ``end`` that must have come, without its id, and accept it."""
+    """Take the next message, which must be an ``end``, accept it, and return it without its id."""
     message = client.take()
     assert message["method"] == "end", message
     client.respond(message, 200)
     return without_id(message)
 
 
-def summary(message):
-    """Return the status and reason of a response."""
-    return message["status"], message["reason"]
+def got(client):
+    """Take all messages; returns the status of each, or its method and the reason."""
+    return [
+        message.get("status") or (message["method"], message["data"].get("reason"))
+        for message in client.take_all()
+    ]

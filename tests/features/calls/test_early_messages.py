@@ -1,4 +1,4 @@
-"""EarlyMessages: what is kept for those who join a call, and how much."""
+"""EarlyMessages: the messages that are kept for joining devices, and their limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def numbers(kept):
     return [item.message.data["n"] for item in kept.items()]
 
 
-def test_messages_are_kept_in_order_as_what_they_were():
+def test_requests_and_notifications_are_kept_in_order():
     kept = EarlyMessages()
     kept.add(candidate(1), is_notification=True)
     kept.add(candidate(2), is_notification=False)
@@ -24,7 +24,7 @@ def test_messages_are_kept_in_order_as_what_they_were():
     ]
 
 
-def test_of_too_many_the_oldest_go():
+def test_beyond_the_number_limit_the_oldest_messages_are_dropped():
     kept = EarlyMessages()
     for number in range(MAX_MESSAGES + 3):
         kept.add(candidate(number), is_notification=True)
@@ -32,14 +32,14 @@ def test_of_too_many_the_oldest_go():
     assert numbers(kept) == list(range(3, MAX_MESSAGES + 3))
 
 
-def test_of_too_large_ones_the_oldest_go():
+def test_beyond_the_size_limit_the_oldest_messages_are_dropped():
     kept = EarlyMessages()
     for number in range(20):
         kept.add(candidate(number, "x" * (MAX_SIZE // 4)), is_notification=True)
     assert numbers(kept) == [17, 18, 19]
 
 
-def test_one_that_is_larger_than_all_may_be_is_not_kept():
+def test_a_message_larger_than_the_limit_is_not_kept():
     kept = EarlyMessages()
     kept.add(candidate(1, "x" * MAX_SIZE), is_notification=True)
     assert len(kept) == 0
@@ -47,7 +47,7 @@ def test_one_that_is_larger_than_all_may_be_is_not_kept():
     assert numbers(kept) == [2]
 
 
-def test_what_is_cleared_makes_room():
+def test_clearing_makes_room_for_new_messages():
     kept = EarlyMessages()
     kept.add(candidate(1, "x" * (MAX_SIZE - 1000)), is_notification=True)
     kept.clear()
@@ -56,7 +56,7 @@ def test_what_is_cleared_makes_room():
     assert numbers(kept) == [2, 3]
 
 
-def test_what_cannot_be_sent_is_not_kept():
+def test_a_message_that_cannot_be_sent_is_not_kept():
     kept = EarlyMessages()
     kept.add(Request("icecandidate", {"n": object()}), is_notification=True)
     assert len(kept) == 0

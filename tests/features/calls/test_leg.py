@@ -1,4 +1,4 @@
-"""Leg: each cell of its table, and what each response is in it."""
+"""Leg: each cell of its table, and the event of each response."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_every_cell_of_the_table(state, event):
     assert leg.state == (NEXT[event] if is_alive else state)
 
 
-def test_the_states_and_events_of_these_tests_are_all_there_are():
+def test_these_tests_cover_all_states_and_events():
     assert {event for _, event in module.TRANSITIONS} == set(EVENTS)
     assert {state for state, _ in module.TRANSITIONS} | set(module.TRANSITIONS.values()) == set(
         STATES
@@ -54,5 +54,5 @@ def test_the_states_and_events_of_these_tests_are_all_there_are():
     ],
     ids=repr,
 )
-def test_what_a_response_is_to_a_leg(response, event):
+def test_a_response_causes_an_event_of_the_table(response, event):
     assert event_of(response) == event

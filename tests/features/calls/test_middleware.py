@@ -1,4 +1,4 @@
-"""session_handler: who is rung, and what the caller is told of the answers."""
+"""session_handler: the devices that ring, and their answers to the caller."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from protoo_flask.core.routing.router import Router
 from protoo_flask.core.transactions.outbound import MAX_UNANSWERED
 from protoo_flask.features.calls.calls import MAX_RINGING
 from protoo_flask.middleware import session_handler
+from tests.features.sites import Deaf, status_line
 
 from .switchboards import (
     ALICE,
     NOTHING,
     S1,
-    Deaf,
     Switchboard,
     end,
-    summary,
     take_end,
     without_id,
 )
@@ -25,15 +24,15 @@ from .switchboards import (
 # Ringing -------------------------------------------------------------------------------
 
 
-def test_the_caller_is_told_first_where_the_call_is():
+def test_the_caller_first_gets_the_path_of_the_call():
     board = Switchboard("alice/a1", "bob/b1")
     answer = board["alice/a1"].request("session", "/users/bob", {"sdp": "offer"})
-    assert summary(answer) == (100, "connecting")
+    assert status_line(answer) == (100, "connecting")
     assert answer["data"] == {"sessionPath": S1}
     assert board["alice/a1"].take_all() == []
 
 
-def test_a_device_that_rings_gets_what_the_caller_has_sent_and_who_that_is():
+def test_a_ringing_device_gets_the_data_and_address_of_the_caller():
     board = Switchboard("alice/a1", "bob/b1")
     board["alice/a1"].request("session", "/users/bob", {"sdp": "offer", "sessionPath": "made up"})
     (request,) = board["bob/b1"].take_all()
@@ -53,16 +52,16 @@ def test_a_device_that_rings_gets_what_the_caller_has_sent_and_who_that_is():
         ("/users/alice/a2", ["a2"]),
     ],
 )
-def test_who_is_rung(path, rung):
+def test_the_addressed_devices_ring_except_the_caller(path, rung):
     board = Switchboard("alice/a1", "alice/a2", "bob/b1", "bob/b2", "carol/c1")
     _, requests = board.call(path=path)
     assert sorted(requests) == rung
 
 
 @pytest.mark.parametrize("path", ["/users/carol", "/users/bob/b2", "/users/alice", "/users/b%20b"])
-def test_there_is_nobody_to_be_rung(path):
+def test_a_call_without_any_device_online_is_answered_404(path):
     board = Switchboard("alice/a1", "bob/b1")
-    assert summary(board["alice/a1"].request("session", path)) == (404, "peer not found")
+    assert status_line(board["alice/a1"].request("session", path)) == (404, "peer not found")
     assert board.left_behind() == NOTHING
     assert board.unfinished() == {}
 
@@ -70,10 +69,10 @@ def test_there_is_nobody_to_be_rung(path):
 def test_a_device_cannot_call_itself():
     board = Switchboard("alice/a1", "alice/a2")
     answer = board["alice/a1"].request("session", "/users/alice/a1")
-    assert summary(answer) == (482, "loop detected: this is the device that calls")
+    assert status_line(answer) == (482, "loop detected: this is the device that calls")
 
 
-def test_a_session_that_is_a_notification_calls_nobody():
+def test_a_session_notification_calls_nobody():
     board = Switchboard("alice/a1", "bob/b1")
     board["alice/a1"].notify("session", "/users/bob")
     assert board["bob/b1"].take_all() == []
@@ -88,22 +87,25 @@ def test_a_session_that_is_a_notification_calls_nobody():
         ("/:team/users", "/red/users/bob", "/red/users/sessions/s1"),
     ],
 )
-def test_the_path_of_a_call_is_below_where_the_calls_are_mounted(mount, path, session_path):
+def test_the_path_of_a_call_is_below_the_mount(mount, path, session_path):
     board = Switchboard("alice/a1", "bob/b1", mount=mount)
     answer = board["alice/a1"].request("session", path)
     assert answer["data"] == {"sessionPath": session_path}
     (request,) = board["bob/b1"].take_all()
     assert request["data"] == {"sessionPath": session_path}
-    assert summary(board["alice/a1"].request("end", session_path)) == (200, "session canceled")
+    assert status_line(board["alice/a1"].request("end", session_path)) == (
+        200,
+        "session canceled",
+    )
 
 
-def test_calls_may_be_made_at_another_path():
+def test_the_path_for_calls_can_be_chosen():
     board = Switchboard("alice/a1", "bob/b1", path="/call/:username")
     _, rung = board.call(path="/users/call/bob")
     assert rung["b1"]["data"] == {"sessionPath": S1}
 
 
-def test_what_a_caller_wants_may_take_longer_than_a_request():
+def test_a_call_may_ring_longer_than_the_request_timeout():
     board = Switchboard(
         "alice/a1", "bob/b1", core_options={"response_timeout": 60, "request_timeout": 10}
     )
@@ -144,7 +146,7 @@ def test_provisional_responses_go_to_the_caller_as_they_come():
     ]
 
 
-def test_a_device_cannot_say_where_the_call_is():
+def test_a_device_cannot_change_the_path_of_the_call():
     board = Switchboard("alice/a1", "bob/b1")
     _, rung = board.call()
     board["bob/b1"].respond(rung["b1"], 180, data={"sessionPath": "/chat/rooms/42"})
@@ -153,7 +155,7 @@ def test_a_device_cannot_say_where_the_call_is():
     assert [answer["data"]["sessionPath"] for answer in answers] == [S1, S1]
 
 
-def test_at_a_device_where_too_much_rings_already_nothing_more_does():
+def test_the_number_of_calls_ringing_at_a_device_is_limited():
     board = Switchboard("alice/a1", "carol/c1", "bob/b1", "bob/b2")
     for _ in range(MAX_RINGING):
         board.call("alice/a1", "/users/bob/b1")
@@ -164,7 +166,7 @@ def test_at_a_device_where_too_much_rings_already_nothing_more_does():
     assert list(rung) == ["b2"]
 
 
-def test_a_device_that_could_not_be_rung_may_ring_when_it_comes_anew():
+def test_a_device_that_could_not_be_rung_may_ring_when_it_comes_online_again():
     board = Switchboard("alice/a1", "bob/b1", "bob/b2")
     bob = board["bob/b1"].peer
     bob.outbound._size = MAX_UNANSWERED
@@ -176,7 +178,7 @@ def test_a_device_that_could_not_be_rung_may_ring_when_it_comes_anew():
     assert board["bob/b1"].take()["method"] == "session"
 
 
-def test_a_mount_too_long_to_hang_up_below_is_answered_414_before_anything_rings():
+def test_a_mount_too_long_for_the_path_of_a_call_is_answered_414():
     board = Switchboard("alice/a1", "bob/b1", mount="/:team")
     answer = board["alice/a1"].request("session", f"/{'x' * 3000}/bob")
     assert answer["status"] == 414
@@ -190,7 +192,7 @@ def test_a_path_without_a_username_is_refused_when_it_is_registered(path):
 
 
 @pytest.mark.parametrize(("status", "state"), [(100, "connecting"), (101, "progress")])
-def test_a_call_is_in_progress_when_a_device_has_said_more_than_that_it_was_reached(status, state):
+def test_a_call_is_in_progress_after_a_1xx_above_100(status, state):
     board = Switchboard("alice/a1", "bob/b1")
     _, rung = board.call()
     board["bob/b1"].respond(rung["b1"], status)
@@ -199,7 +201,7 @@ def test_a_call_is_in_progress_when_a_device_has_said_more_than_that_it_was_reac
 
 
 @pytest.mark.parametrize("first", [None, 180])
-def test_the_first_that_accepts_is_in_the_call(first):
+def test_the_first_device_that_accepts_is_in_the_call(first):
     board = Switchboard("alice/a1", "bob/b1", "bob/b2", "bob/b3")
     id, rung = board.call()
     if first:
@@ -221,7 +223,7 @@ def test_the_first_that_accepts_is_in_the_call(first):
 
 
 @pytest.mark.parametrize("late", [180, 200, 202, 486, 603])
-def test_what_a_device_answers_that_was_told_of_the_end_is_ignored(late):
+def test_a_response_of_a_released_device_is_ignored(late):
     board = Switchboard("alice/a1", "bob/b1", "bob/b2")
     _, rung = board.call()
     board["bob/b1"].respond(rung["b1"], 200)
@@ -229,13 +231,16 @@ def test_what_a_device_answers_that_was_told_of_the_end_is_ignored(late):
     assert board["alice/a1"].take()["status"] == 200
     assert board["alice/a1"].take_all() == []
     assert board.states("alice/a1") == {S1: "open"}
-    # Whatever it takes itself for: the last thing it hears is that it is not in the call.
+    # The device may believe to be in the call. Its last message says that it is not.
     assert take_end(board["bob/b2"]) == end(reason="answered elsewhere")
-    assert summary(board["bob/b2"].request("hold", S1)) == (403, "this is not your session")
+    assert status_line(board["bob/b2"].request("hold", S1)) == (
+        403,
+        "this is not your session",
+    )
 
 
-#: (what the devices b1, b2, ... do, in order; what the caller is told; what those that still
-#: ring then are told)
+#: (the reactions of the devices b1, b2, ... in order, the answer to the caller, and the reason
+#: in the "end" to devices that still ring)
 REJECTIONS = {
     "the-only-one": ([(486, "busy", {"until": "noon"})], (486, "busy", {"until": "noon"}), None),
     "the-lowest-counts": (
@@ -271,7 +276,7 @@ REJECTIONS = {
 
 
 @pytest.mark.parametrize(("deeds", "told", "reason"), REJECTIONS.values(), ids=REJECTIONS)
-def test_what_the_caller_is_told_when_nobody_accepts(deeds, told, reason):
+def test_the_caller_gets_the_best_rejection_when_no_device_accepts(deeds, told, reason):
     names = [f"bob/b{number}" for number, _ in enumerate(deeds, 1)]
     board = Switchboard("alice/a1", *names)
     id, rung = board.call()
@@ -296,7 +301,7 @@ def test_what_the_caller_is_told_when_nobody_accepts(deeds, told, reason):
     assert board.unfinished() == {}
 
 
-def test_the_rest_still_rings_when_one_has_rejected_or_gone():
+def test_the_other_devices_still_ring_after_one_has_rejected_or_gone():
     board = Switchboard("alice/a1", "bob/b1", "bob/b2", "bob/b3")
     _, rung = board.call()
     board["bob/b1"].respond(rung["b1"], 486)
@@ -306,7 +311,7 @@ def test_the_rest_still_rings_when_one_has_rejected_or_gone():
     assert board["bob/b1"].take_all() == []
 
 
-def test_nobody_answers():
+def test_a_call_that_rings_too_long_is_answered_408():
     board = Switchboard("alice/a1", "bob/b1", "bob/b2", core_options={"session_timeout": 30})
     id, rung = board.call()
     board["bob/b1"].respond(rung["b1"], 180)
@@ -323,7 +328,7 @@ def test_nobody_answers():
     assert (board.unfinished(), board.core.scheduler.pending_timers) == ({}, 0)
 
 
-def test_an_answered_call_goes_on_for_as_long_as_it_likes():
+def test_an_answered_call_has_no_time_limit():
     board = Switchboard("alice/a1", "bob/b1")
     path = board.open_call()
     assert board.core.scheduler.pending_timers == 0

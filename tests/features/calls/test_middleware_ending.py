@@ -1,17 +1,18 @@
-"""Calls: how they end, and how two of them become one."""
+"""Calls: their ends, and glare: two peers that call each other."""
 
 from __future__ import annotations
 
 import pytest
 
 from protoo_flask.core.transactions.outbound import MAX_UNANSWERED
+from tests.features.sites import status_line
 
 from .switchboards import (
     NOTHING,
     S1,
     Switchboard,
     end,
-    summary,
+    got,
     take_end,
 )
 
@@ -36,11 +37,11 @@ def test_the_caller_cancels(provisional):
     assert board.core.scheduler.pending_timers == 0
 
 
-def test_a_device_that_rings_cannot_end_the_call():
+def test_a_ringing_device_cannot_end_the_call():
     board = Switchboard("alice/a1", "bob/b1")
     _, rung = board.call()
     answer = board["bob/b1"].request("end", S1)
-    assert summary(answer) == (400, 'to reject a call, answer its "session" request')
+    assert status_line(answer) == (400, 'to reject a call, answer its "session" request')
     assert board["alice/a1"].take_all() == []
     board["bob/b1"].respond(rung["b1"], 200)
     assert board["alice/a1"].take()["status"] == 200
@@ -53,7 +54,7 @@ def test_either_party_hangs_up(ender, other):
     board = Switchboard("alice/a1", "bob/b1")
     path = board.open_call()
     answer = board[ender].request("end", path, {"why": "lunch", "sessionPath": "made up"})
-    assert summary(answer) == (200, "session ended")
+    assert status_line(answer) == (200, "session ended")
     assert take_end(board[other]) == {
         "method": "end",
         "data": {"why": "lunch", "sessionPath": path},
@@ -100,7 +101,7 @@ def test_a_party_is_offline_when_its_grace_period_is_over():
     assert take_end(board["alice/a1"]) == end(path, reason="offline")
 
 
-def test_another_device_that_goes_offline_ends_nothing():
+def test_a_device_outside_the_call_that_goes_offline_ends_nothing():
     board = Switchboard("alice/a1", "alice/a2", "bob/b1", "bob/b2")
     path = board.open_call()
     board["alice/a2"].drop()
@@ -112,23 +113,17 @@ def test_another_device_that_goes_offline_ends_nothing():
 
 
 def glare(ids, first="/users/bob", second="/users/alice"):
-    """Let Alice call Bob and Bob call Alice; returns the board, and what each has got."""
+    """Let Alice call Bob and Bob call Alice; returns the board, and the messages to each client."""
     board = Switchboard("alice/a1", "alice/a2", "bob/b1", "bob/b2", ids=iter(ids))
     board["alice/a1"].start_request("session", first)
     board["alice/a1"].take()
     board["bob/b2"].start_request("session", second)
-    return board, {
-        name: [
-            message.get("status") or (message["method"], message["data"].get("reason"))
-            for message in client.take_all()
-        ]
-        for name, client in board.clients.items()
-    }
+    return board, {name: got(client) for name, client in board.clients.items()}
 
 
-def test_of_two_who_call_each_other_the_call_whose_path_is_lower_stays_the_first():
-    board, got = glare(["s1", "s2"])
-    assert got == {
+def test_glare_keeps_the_first_call_when_its_path_is_lower():
+    board, messages = glare(["s1", "s2"])
+    assert messages == {
         "alice/a1": [],
         "alice/a2": [],
         "bob/b1": [("session", None)],
@@ -139,9 +134,9 @@ def test_of_two_who_call_each_other_the_call_whose_path_is_lower_stays_the_first
     assert len(board.all_calls()) == 1
 
 
-def test_of_two_who_call_each_other_the_call_whose_path_is_lower_stays_the_second():
-    board, got = glare(["s2", "s1"])
-    assert got == {
+def test_glare_keeps_the_second_call_when_its_path_is_lower():
+    board, messages = glare(["s2", "s1"])
+    assert messages == {
         "alice/a1": [491, ("session", None)],
         "alice/a2": [("session", None)],
         "bob/b1": [("session", None), ("end", "glare")],
@@ -152,10 +147,13 @@ def test_of_two_who_call_each_other_the_call_whose_path_is_lower_stays_the_secon
     assert len(board.all_calls()) == 1
 
 
-def test_the_caller_that_has_to_give_way_is_told_why():
+def test_the_call_that_loses_a_glare_is_answered_491():
     board = Switchboard("alice/a1", "bob/b1")
     board.call()
-    assert summary(board["bob/b1"].request("session", "/users/alice")) == (491, "request pending")
+    assert status_line(board["bob/b1"].request("session", "/users/alice")) == (
+        491,
+        "request pending",
+    )
 
 
 @pytest.mark.parametrize("ids", [["s1", "s2"], ["s2", "s1"]])
@@ -164,20 +162,20 @@ def test_the_caller_that_has_to_give_way_is_told_why():
     [("/users/bob/b1", "/users/alice"), ("/users/bob", "/users/alice/a2")],
     ids=["the-second-caller-is-not-rung", "the-first-caller-is-not-rung"],
 )
-def test_it_is_no_glare_unless_each_rings_at_the_other(ids, first, second):
-    board, got = glare(ids, first, second)
-    assert got["bob/b2"][-1] == 100
+def test_there_is_no_glare_unless_each_call_rings_at_the_other_caller(ids, first, second):
+    board, messages = glare(ids, first, second)
+    assert messages["bob/b2"][-1] == 100
     assert len(board.all_calls()) == 2
 
 
-def test_who_is_called_back_while_one_call_is_answered_hears_it_ring():
+def test_an_open_call_is_no_glare_for_a_call_back():
     board = Switchboard("alice/a1", "bob/b1", ids=iter(["s2", "s1"]))
     board.open_call()
     board.call("bob/b1", "/users/alice")
     assert sorted(board.states("alice/a1").values()) == ["connecting", "open"]
 
 
-def test_who_has_rejected_may_call_back():
+def test_a_device_that_has_rejected_may_call_back():
     board = Switchboard("alice/a1", "bob/b1", "bob/b2")
     _, rung = board.call()
     board["bob/b1"].respond(rung["b1"], 486)
@@ -185,7 +183,7 @@ def test_who_has_rejected_may_call_back():
     assert len(board.all_calls()) == 2
 
 
-# Those who are away
+# Parties without a connection ----------------------------------------------------------
 
 
 def away_board():
@@ -195,7 +193,7 @@ def away_board():
 
 
 @pytest.mark.parametrize("full", [False, True], ids=["", "much is unanswered"])
-def test_who_is_away_longer_than_a_request_may_take_is_told_of_the_end_nevertheless(full):
+def test_a_party_that_is_away_longer_than_the_request_timeout_still_gets_the_end(full):
     board, path = away_board()
     bob = board["bob/b1"]
     bob.drop()
@@ -208,7 +206,7 @@ def test_who_is_away_longer_than_a_request_may_take_is_told_of_the_end_neverthel
     assert (end["method"], end["data"]["sessionPath"]) == ("end", path)
 
 
-def test_an_end_over_a_dead_connection_comes_again_over_the_next():
+def test_an_end_lost_with_a_connection_is_sent_again_over_the_next():
     board, path = away_board()
     board["alice/a1"].request("end", path)
     lost = board["bob/b1"].take()

@@ -1,15 +1,16 @@
-"""Calls: what is sent inside, by whom, and the list of them."""
+"""Calls: requests inside a call, and the list of calls."""
 
 from __future__ import annotations
 
 import pytest
+
+from tests.features.sites import status_line
 
 from .switchboards import (
     ALICE,
     S1,
     S2,
     Switchboard,
-    summary,
     without_id,
 )
 
@@ -21,7 +22,7 @@ from .switchboards import (
     ["icecandidate", "update", "hold", "unhold", "message", "get", "put", "dtmf"],
 )
 @pytest.mark.parametrize(("sender", "other"), [("alice/a1", "bob/b1"), ("bob/b1", "alice/a1")])
-def test_what_a_party_sends_inside_goes_to_the_other(method, sender, other):
+def test_a_request_inside_goes_to_the_other_party(method, sender, other):
     board = Switchboard("alice/a1", "bob/b1", "bob/b2")
     path = board.open_call()
     id = board[sender].start_request(method, path, {"n": 1, "sessionPath": "made up"})
@@ -41,8 +42,8 @@ def test_what_a_party_sends_inside_goes_to_the_other(method, sender, other):
     assert board.unfinished() == {}
 
 
-def test_a_session_request_inside_is_none():
-    # It would ring once more at a device that rings, which then answers the wrong one.
+def test_a_session_request_inside_a_call_is_refused():
+    # Sent on, it would ring a second time at a ringing device, which may then answer only one.
     board = Switchboard("alice/a1", "bob/b1")
     board.call()
     answer = board["alice/a1"].request("session", S1)
@@ -51,7 +52,7 @@ def test_a_session_request_inside_is_none():
 
 
 @pytest.mark.parametrize(("sender", "other"), [("alice/a1", "bob/b1"), ("bob/b1", "alice/a1")])
-def test_a_notification_inside_is_passed_on_as_one(sender, other):
+def test_a_notification_inside_stays_a_notification(sender, other):
     board = Switchboard("alice/a1", "bob/b1")
     path = board.open_call()
     board[sender].notify("icecandidate", path, {"n": 1})
@@ -72,11 +73,11 @@ def test_a_request_inside_times_out_like_any_other():
     board.core.scheduler.advance(6.9)
     assert board["alice/a1"].take_all() == []
     board.core.scheduler.advance(0.1)
-    assert summary(board["alice/a1"].take()) == (408, "request timeout")
+    assert status_line(board["alice/a1"].take()) == (408, "request timeout")
     assert board.states("alice/a1") == {path: "open"}
 
 
-def test_before_the_answer_the_caller_speaks_to_every_device_that_rings():
+def test_before_the_answer_requests_of_the_caller_go_to_every_ringing_device():
     board = Switchboard("alice/a1", "bob/b1", "bob/b2", "bob/b3")
     _, rung = board.call()
     board["bob/b3"].respond(rung["b3"], 486)
@@ -89,7 +90,7 @@ def test_before_the_answer_the_caller_speaks_to_every_device_that_rings():
     assert board["bob/b3"].take_all() == []
 
 
-def test_before_the_answer_a_device_that_rings_speaks_to_the_caller():
+def test_before_the_answer_requests_of_a_ringing_device_go_to_the_caller():
     board = Switchboard("alice/a1", "bob/b1", "bob/b2")
     board.call()
     id = board["bob/b1"].start_request("icecandidate", S1, {"n": 1})
@@ -101,8 +102,8 @@ def test_before_the_answer_a_device_that_rings_speaks_to_the_caller():
     assert board["bob/b2"].take_all() == []
 
 
-#: (what b1, b2 and b3 answer to the same request, in order; what the caller is told, and
-#: after how many of them)
+#: ([(device, its answer to the same request)], the status for the caller, and the number of
+#: answers after which the caller gets it)
 RACES = {
     "the-first-accepts": ([("b1", 200), ("b2", 200), ("b3", 486)], 200, 1),
     "one-accepts-after-a-failure": ([("b2", 486), ("b3", 202), ("b1", 200)], 202, 2),
@@ -113,7 +114,7 @@ RACES = {
 
 
 @pytest.mark.parametrize(("deeds", "status", "after"), RACES.values(), ids=RACES)
-def test_what_the_caller_is_told_by_several_devices(deeds, status, after):
+def test_the_caller_gets_one_answer_from_several_devices(deeds, status, after):
     board = Switchboard("alice/a1", "bob/b1", "bob/b2", "bob/b3")
     board.call()
     id = board["alice/a1"].start_request("update", S1)
@@ -132,7 +133,7 @@ def test_what_the_caller_is_told_by_several_devices(deeds, status, after):
         assert board["alice/a1"].take_all() == []
 
 
-#: (who; in what state of the call)
+#: (a peer outside the call, the state of the call)
 STRANGERS = {
     "somebody-else": ("carol/c1", "ringing"),
     "somebody-else-later": ("carol/c1", "open"),
@@ -145,7 +146,7 @@ STRANGERS = {
 
 @pytest.mark.parametrize("method", ["icecandidate", "end", "message"])
 @pytest.mark.parametrize(("who", "state"), STRANGERS.values(), ids=STRANGERS)
-def test_a_stranger_has_no_part_in_the_call(who, state, method):
+def test_a_peer_outside_the_call_is_refused(who, state, method):
     board = Switchboard("alice/a1", "alice/a2", "bob/b1", "bob/b2", "carol/c1")
     if state == "open":
         board.open_call()
@@ -157,7 +158,7 @@ def test_a_stranger_has_no_part_in_the_call(who, state, method):
     for client in board.clients.values():
         client.take_all()
     before = board.states("alice/a1")
-    assert summary(board[who].request(method, S1)) == (403, "this is not your session")
+    assert status_line(board[who].request(method, S1)) == (403, "this is not your session")
     board[who].notify(method, S1)
     assert all(client.take_all() == [] for client in board.clients.values())
     assert board.states("alice/a1") == before
@@ -166,19 +167,22 @@ def test_a_stranger_has_no_part_in_the_call(who, state, method):
 
 @pytest.mark.parametrize("method", ["icecandidate", "end", "message", "session"])
 @pytest.mark.parametrize("who", ["alice/a1", "bob/b1", "carol/c1"])
-def test_a_call_that_is_over_is_unknown_to_everybody(who, method):
+def test_a_call_that_has_ended_is_answered_404(who, method):
     board = Switchboard("alice/a1", "bob/b1", "carol/c1")
     path = board.open_call()
     board["bob/b1"].request("end", path)
     board["alice/a1"].take()
-    assert summary(board[who].request(method, path)) == (404, "session not found")
-    assert summary(board[who].request(method, "/users/sessions/x")) == (404, "session not found")
+    assert status_line(board[who].request(method, path)) == (404, "session not found")
+    assert status_line(board[who].request(method, "/users/sessions/x")) == (
+        404,
+        "session not found",
+    )
 
 
 # The list of calls ---------------------------------------------------------------------
 
 
-def test_the_list_has_the_calls_that_a_peer_is_in_and_those_that_ring_there():
+def test_the_list_has_the_calls_of_a_peer_and_those_that_ring_at_it():
     board = Switchboard("alice/a1", "bob/b1", "bob/b2", "carol/c1")
     _, rung = board.call()
     board["bob/b1"].respond(rung["b1"], 180)

@@ -1,8 +1,10 @@
-"""Calls: devices that come online, that are away, and that come back."""
+"""Calls: devices that come online, lose their connection, or come back."""
 
 from __future__ import annotations
 
 import pytest
+
+from tests.features.sites import status_line
 
 from .switchboards import (
     ALICE,
@@ -10,13 +12,12 @@ from .switchboards import (
     S2,
     Switchboard,
     end,
-    summary,
     take_end,
     without_id,
 )
 
 
-def test_a_device_that_comes_online_while_it_rings_joins():
+def test_a_device_that_comes_online_joins_the_ringing_call():
     board = Switchboard("alice/a1", "bob/b1")
     id, rung = board.call(sdp="offer")
     late = board.connect("bob/b2")
@@ -27,7 +28,7 @@ def test_a_device_that_comes_online_while_it_rings_joins():
     assert take_end(board["bob/b1"]) == end(reason="answered elsewhere")
 
 
-def test_a_device_that_comes_online_joins_all_calls_that_ring_and_no_other():
+def test_a_device_that_comes_online_joins_only_ringing_calls_to_its_user():
     board = Switchboard("alice/a1", "bob/b1", "carol/c1", "dave/d1")
     _, rung = board.call()
     board["bob/b1"].respond(rung["b1"], 180)
@@ -40,13 +41,13 @@ def test_a_device_that_comes_online_joins_all_calls_that_ring_and_no_other():
     assert board["carol/c2"].take_all() == []
 
 
-def test_a_call_to_one_device_is_joined_by_nobody():
+def test_no_device_joins_a_call_to_one_device():
     board = Switchboard("alice/a1", "bob/b1")
     board.call(path="/users/bob/b1")
     assert board.connect("bob/b2").take_all() == []
 
 
-def test_nobody_joins_a_call_that_was_answered_or_is_over():
+def test_no_device_joins_an_answered_or_ended_call():
     board = Switchboard("alice/a1", "bob/b1")
     _, rung = board.call()
     board["bob/b1"].respond(rung["b1"], 200)
@@ -72,7 +73,7 @@ def test_a_device_that_went_offline_is_rung_again_when_it_comes_back():
     assert board["alice/a1"].take()["status"] == 200
 
 
-def test_the_caller_does_not_ring_when_calling_its_own_user():
+def test_a_call_to_the_callers_own_user_does_not_ring_at_the_caller():
     board = Switchboard("alice/a1", "alice/a2")
     board.call(path="/users/alice")
     (request,) = board.connect("alice/a3").take_all()
@@ -80,7 +81,7 @@ def test_the_caller_does_not_ring_when_calling_its_own_user():
     assert board["alice/a1"].take_all() == []
 
 
-def test_who_joins_gets_what_the_caller_has_sent_inside_the_call():
+def test_a_joining_device_gets_the_early_messages_of_the_caller():
     board = Switchboard("alice/a1", "bob/b1")
     board.call()
     for number in range(3):
@@ -101,17 +102,17 @@ def test_who_joins_gets_what_the_caller_has_sent_inside_the_call():
         late.respond(request, 200)
     assert "id" not in notification
     assert notification["data"] == {"n": 3, "sessionPath": S1}
-    assert board["alice/a1"].take_all() == []  # it has had its answers
+    assert board["alice/a1"].take_all() == []  # the caller has had the answers of b1
 
 
-def test_who_joins_gets_nothing_of_what_the_callee_has_sent():
+def test_a_joining_device_gets_no_messages_of_other_devices():
     board = Switchboard("alice/a1", "bob/b1")
     board.call()
     board["bob/b1"].notify("icecandidate", S1, {"n": 1})
     assert [message["method"] for message in board.connect("bob/b2").take_all()] == ["session"]
 
 
-def test_a_device_that_is_away_is_rung_when_it_is_back():
+def test_a_device_within_its_grace_period_rings_when_it_is_back():
     board = Switchboard("alice/a1", "bob/b1", core_options={"grace_period": 30})
     board["bob/b1"].drop()
     board["alice/a1"].request("session", "/users/bob")
@@ -123,7 +124,7 @@ def test_a_device_that_is_away_is_rung_when_it_is_back():
     assert board["alice/a1"].take()["status"] == 200
 
 
-def test_a_device_that_is_away_does_not_ring_when_it_is_over_before_it_is_back():
+def test_a_device_that_is_back_after_the_end_of_the_call_does_not_ring():
     board = Switchboard("alice/a1", "bob/b1", core_options={"grace_period": 30})
     board["bob/b1"].drop()
     board["alice/a1"].request("session", "/users/bob")
@@ -133,14 +134,14 @@ def test_a_device_that_is_away_does_not_ring_when_it_is_over_before_it_is_back()
     ]
 
 
-def test_a_device_that_does_not_come_back_has_gone():
+def test_a_device_counts_as_gone_after_its_grace_period():
     board = Switchboard("alice/a1", "bob/b1", core_options={"grace_period": 30})
     board.call()
     board["bob/b1"].drop()
     board.core.scheduler.advance(29)
     assert board["alice/a1"].take_all() == []
     board.core.scheduler.advance(1)
-    assert summary(board["alice/a1"].take()) == (410, "peer offline")
+    assert status_line(board["alice/a1"].take()) == (410, "peer offline")
 
 
 @pytest.mark.parametrize("name", ["alice/a1", "bob/b1"])
@@ -167,7 +168,7 @@ def test_a_party_that_reloads_its_page_keeps_the_call(name):
     assert other.take_all() == []
 
 
-def test_a_caller_that_comes_back_while_it_rings_hears_the_answer():
+def test_a_caller_that_reconnects_gets_the_answer():
     board = Switchboard("alice/a1", "bob/b1", core_options={"grace_period": 30})
     id, rung = board.call()
     board["alice/a1"].drop()

@@ -1,10 +1,11 @@
-"""session_handler(on_session=...): who may refuse, and what is told of a call."""
+"""session_handler(on_session=...): refusing calls, and listening to them."""
 
 from __future__ import annotations
 
 import pytest
 
 from protoo_flask import Reject
+from tests.features.sites import status_line
 
 from .switchboards import (
     ALICE,
@@ -13,7 +14,6 @@ from .switchboards import (
     S2,
     Switchboard,
     end,
-    summary,
     take_end,
 )
 
@@ -55,7 +55,7 @@ def crash(session, req):
         (crash, (500, "internal server error", {})),
     ],
 )
-def test_the_application_refuses(on_session, told):
+def test_the_application_may_refuse_a_call(on_session, told):
     closed = []
 
     def listen(session, req):
@@ -73,7 +73,7 @@ def test_the_application_refuses(on_session, told):
     assert (board.left_behind(), board.unfinished()) == (NOTHING, {})
 
 
-def test_the_application_may_say_something_provisional():
+def test_the_application_may_reply_provisionally():
     board = Switchboard(
         "alice/a1", "bob/b1", on_session=lambda session, req: req.reply(181, "forwarded")
     )
@@ -81,7 +81,7 @@ def test_the_application_may_say_something_provisional():
     assert [message["status"] for message in board["alice/a1"].take_all()] == [181, 100]
 
 
-def test_an_application_that_takes_too_long_to_decide_calls_nobody():
+def test_a_call_that_times_out_in_on_session_does_not_ring():
     def on_session(session, req):
         board.core.scheduler.advance(60)
 
@@ -92,7 +92,7 @@ def test_an_application_that_takes_too_long_to_decide_calls_nobody():
     assert board["bob/b1"].take_all() == []
 
 
-def test_a_caller_that_leaves_while_the_application_decides_calls_nobody():
+def test_a_call_does_not_ring_when_the_caller_leaves_in_on_session():
     board = Switchboard(
         "alice/a1", "bob/b1", on_session=lambda session, req: board["alice/a1"].drop()
     )
@@ -101,7 +101,7 @@ def test_a_caller_that_leaves_while_the_application_decides_calls_nobody():
     assert (board.left_behind(), board.unfinished()) == (NOTHING, {})
 
 
-def test_an_application_that_answers_while_it_rings_ends_the_call():
+def test_an_answer_of_the_application_during_the_ringing_ends_the_call():
     requests = []
     board = Switchboard(
         "alice/a1", "bob/b1", "bob/b2", on_session=lambda session, req: requests.append(req)
@@ -116,7 +116,7 @@ def test_an_application_that_answers_while_it_rings_ends_the_call():
 
 
 class Log:
-    """An on_session that notes what it is told."""
+    """An on_session that writes down the events of its session."""
 
     def __init__(self):
         self.entries = []
@@ -128,7 +128,7 @@ class Log:
             session.on(event, lambda session, event=event: self.entries.append(event))
 
 
-def test_the_application_is_told_of_each_state_once():
+def test_listeners_are_called_once_for_each_state():
     log = Log()
     board = Switchboard("alice/a1", "bob/b1", "bob/b2", on_session=log)
     _, rung = board.call()
@@ -153,7 +153,7 @@ def facts(session):
 BOB = {"username": "bob", "uuid": "b1"}
 
 
-def test_what_is_known_of_a_call_that_was_answered():
+def test_the_attributes_of_an_answered_call():
     log = Log()
     board = Switchboard("alice/a1", "bob/b1", on_session=log)
     _, rung = board.call()
@@ -211,7 +211,7 @@ UNANSWERED = {
 @pytest.mark.parametrize(
     ("deed", "cause", "status", "reason", "ended_by"), UNANSWERED.values(), ids=UNANSWERED
 )
-def test_what_is_known_of_a_call_that_was_missed(deed, cause, status, reason, ended_by):
+def test_the_attributes_of_a_missed_call(deed, cause, status, reason, ended_by):
     log = Log()
     sessions = []
 
@@ -240,7 +240,7 @@ def test_what_is_known_of_a_call_that_was_missed(deed, cause, status, reason, en
     assert (log.session.ended_by, log.session.callee) == (ended_by, {"username": "bob"})
 
 
-def test_a_call_to_somebody_who_is_not_there_is_a_missed_call():
+def test_a_call_to_an_offline_user_is_a_missed_call():
     log = Log()
     board = Switchboard("alice/a1", on_session=log)
     assert board["alice/a1"].request("session", "/users/bob")["status"] == 404
@@ -249,7 +249,7 @@ def test_a_call_to_somebody_who_is_not_there_is_a_missed_call():
     assert log.session.callee == {"username": "bob"}
 
 
-def test_what_was_told_by_whom_after_the_answer():
+def test_the_attributes_of_a_call_whose_caller_went_offline():
     log = Log()
     board = Switchboard("alice/a1", "bob/b1", on_session=log)
     board.open_call()
@@ -257,7 +257,7 @@ def test_what_was_told_by_whom_after_the_answer():
     assert (log.session.cause, log.session.status, log.session.ended_by) == ("offline", 200, ALICE)
 
 
-def test_an_error_in_what_listens_is_logged_and_harms_nothing(caplog):
+def test_an_error_in_a_listener_is_logged_and_the_call_goes_on(caplog):
     told = []
 
     def on_session(session, req):
@@ -268,7 +268,7 @@ def test_an_error_in_what_listens_is_logged_and_harms_nothing(caplog):
     board = Switchboard("alice/a1", "bob/b1", on_session=on_session)
     path = board.open_call()
     assert len(told) == 1
-    assert summary(board["alice/a1"].request("end", path)) == (200, "session ended")
+    assert status_line(board["alice/a1"].request("end", path)) == (200, "session ended")
     assert len(told) == 2
     (record,) = caplog.records
     assert record.message.startswith(f"error in {__name__}.crash_later, called with <Session")
@@ -279,7 +279,7 @@ def crash_later(session):
     raise RuntimeError("secret")
 
 
-def test_what_listens_may_add_more_that_does():
+def test_a_listener_may_register_listeners():
     told = []
 
     def on_open(session):
@@ -292,7 +292,7 @@ def test_what_listens_may_add_more_that_does():
     assert told == ["ended"]
 
 
-def test_what_listens_may_make_things_happen_to_the_call():
+def test_a_listener_may_end_the_call():
     told = []
 
     def on_session(session, req):

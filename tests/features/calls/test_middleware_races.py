@@ -1,4 +1,4 @@
-"""Calls under threads: two things happen at the same moment, and there is one outcome."""
+"""Calls under threads: two events at the same moment have one outcome."""
 
 from __future__ import annotations
 
@@ -8,31 +8,23 @@ import pytest
 
 from protoo_flask.core.response import Response
 from tests.fakes import Core, FakeScheduler
+from tests.features.contention import PATIENCE, ContendedLock
 
-from .switchboards import NOTHING, S1, Switchboard
-
-#: Seconds a thread may take before the test that waits for it fails.
-PATIENCE = 10
+from .switchboards import NOTHING, S1, Switchboard, got
 
 
-class WatchedLock:
-    """A lock that says when somebody has to wait for it, and who holds it."""
+class CountedLock(ContendedLock):
+    """A lock that counts how many locks its thread holds."""
 
     held = threading.local()
 
-    def __init__(self, scheduler):
-        self._scheduler = scheduler
-        self._lock = threading.RLock()
-
     def __enter__(self):
-        if not self._lock.acquire(blocking=False):
-            self._scheduler.somebody_waits.set()
-            self._lock.acquire()
+        super().__enter__()
         self.held.count = self.count() + 1
 
-    def __exit__(self, *exc):
+    def __exit__(self, *exc_info):
         self.held.count -= 1
-        self._lock.release()
+        super().__exit__(*exc_info)
 
     @classmethod
     def count(cls):
@@ -41,14 +33,14 @@ class WatchedLock:
 
 
 class ThreadedScheduler(FakeScheduler):
-    """Its locks are real."""
+    """A scheduler with locks that block threads."""
 
     def __init__(self):
         super().__init__()
-        self.somebody_waits = threading.Event()
+        self.contended = threading.Event()
 
     def lock(self):
-        return WatchedLock(self)
+        return CountedLock(self.contended)
 
 
 class ThreadedCore(Core):
@@ -66,19 +58,19 @@ def at_the_same_time(board, first, second):
 
     The other thread gets as far as it can: to a lock, or to its end.
     """
-    waits = board.core.scheduler.somebody_waits
+    contended = board.core.scheduler.contended
     threads = []
 
     def second_and_tell():
         second()
-        waits.set()
+        contended.set()
 
     def begin():
         if not threads:
             threads.append(threading.Thread(target=second_and_tell))
-            waits.clear()
+            contended.clear()
             threads[0].start()
-            assert waits.wait(PATIENCE)
+            assert contended.wait(PATIENCE)
 
     for client in board.clients.values():
         hook(client.link, begin)
@@ -96,14 +88,6 @@ def hook(link, function):
         return send(payload, id)
 
     link.send = hooked
-
-
-def got(client):
-    """Return what a client has got: a status, or the method and the reason."""
-    return [
-        message.get("status") or (message["method"], message["data"].get("reason"))
-        for message in client.take_all()
-    ]
 
 
 class Story:
@@ -153,16 +137,16 @@ class Story:
 ELSEWHERE = ("end", "answered elsewhere")
 SESSION = ("session", None)
 
-#: first, second: what Alice, b1, b2 and (if it has joined) b3 get
+#: (first event, second event): the messages to Alice, b1, b2 and, if it has joined, b3
 RINGING = {
     ("accept", "other_accepts"): ([200], [], [ELSEWHERE]),
     ("other_accepts", "accept"): ([200], [ELSEWHERE], []),
     ("accept", "decline"): ([200], [], [ELSEWHERE]),
     ("decline", "accept"): ([603], [("end", "declined elsewhere")], []),
-    # The call is open when the "end" of the caller comes; or it was over when the answer came.
+    # Either the call is open when the "end" arrives, or it has ended when the answer arrives.
     ("accept", "end"): ([200, 200], [("end", None)], [ELSEWHERE]),
     ("end", "accept"): ([200, 487], [("end", "canceled")], [("end", "canceled")]),
-    # Who drops gets nothing any more.
+    # A client that has dropped gets nothing.
     ("accept", "caller_drops"): ([], [("end", "offline")], [ELSEWHERE]),
     ("accept", "callee_drops"): ([200, ("end", "offline")], [], [ELSEWHERE]),
     ("accept", "join"): ([200], [], [ELSEWHERE], []),
@@ -188,7 +172,7 @@ RINGING = {
 
 
 @pytest.mark.parametrize(("first", "second"), RINGING, ids=map(" x ".join, RINGING))
-def test_two_things_that_happen_at_once_while_it_rings(first, second):
+def test_two_events_at_once_in_a_ringing_call(first, second):
     story = Story()
     at_the_same_time(story.board, getattr(story, first), getattr(story, second))
     alice, bob, other, *late = RINGING[first, second]
@@ -207,7 +191,7 @@ OPEN = {
 
 
 @pytest.mark.parametrize(("first", "second"), OPEN, ids=map(" x ".join, OPEN))
-def test_two_things_that_happen_at_once_in_a_call(first, second):
+def test_two_events_at_once_in_an_open_call(first, second):
     story = Story("open")
     at_the_same_time(story.board, getattr(story, first), getattr(story, second))
     assert (got(story.alice), got(story.bob)) == OPEN[first, second]
@@ -215,7 +199,7 @@ def test_two_things_that_happen_at_once_in_a_call(first, second):
 
 
 @pytest.mark.parametrize("ids", [["s1", "s2"], ["s2", "s1"]])
-def test_two_who_call_each_other_at_the_same_moment(ids):
+def test_two_peers_that_call_each_other_at_once(ids):
     board = make_board("alice/a1", "bob/b1", ids=iter(ids))
     at_the_same_time(
         board,
@@ -230,8 +214,8 @@ def test_two_who_call_each_other_at_the_same_moment(ids):
     assert list(board.states("alice/a1")) == [S1]
 
 
-def test_a_device_that_is_found_twice_rings_once():
-    # It is listed already, so it is rung; that it has come online is told a moment later.
+def test_a_device_that_is_rung_before_its_online_is_told_rings_once():
+    # The device is listed, so it is rung. Its "online" is told a moment later.
     board = make_board("alice/a1", "bob/b1")
     listening = list(board.listeners)
 
@@ -245,8 +229,8 @@ def test_a_device_that_is_found_twice_rings_once():
     assert board.listeners == listening
 
 
-def test_a_caller_that_answers_the_first_of_two_devices_only_once():
-    # Both transactions have taken a 2xx before either gets to the call.
+def test_two_devices_that_accept_at_once_give_one_answer():
+    # Both transactions have received a 2xx before either of them reaches the call.
     board = make_board("alice/a1", "bob/b1", "bob/b2")
     board.call()
     (call,) = board.all_calls()._calls.values()
@@ -257,7 +241,7 @@ def test_a_caller_that_answers_the_first_of_two_devices_only_once():
     assert got(board["bob/b2"]) == [ELSEWHERE]
 
 
-def test_a_device_whose_departure_is_told_before_its_answer_is_handled_is_not_in_the_call():
+def test_an_answer_handled_after_the_device_has_left_is_ignored():
     board = make_board("alice/a1", "bob/b1")
     board.call()
     (call,) = board.all_calls()._calls.values()
@@ -268,7 +252,7 @@ def test_a_device_whose_departure_is_told_before_its_answer_is_handled_is_not_in
     assert board.left_behind() == NOTHING
 
 
-def test_a_timer_that_fires_when_the_call_was_answered_means_nothing():
+def test_a_timer_that_fires_after_the_answer_changes_nothing():
     story = Story("open")
     (call,) = story.board.all_calls()._calls.values()
     story.board.all_calls().expire(call)
@@ -277,7 +261,7 @@ def test_a_timer_that_fires_when_the_call_was_answered_means_nothing():
 
 
 @pytest.mark.parametrize("closing", [["b1"], ["b1", "b2"]])
-def test_a_device_whose_connection_is_closing_has_gone_at_once(closing):
+def test_a_device_with_a_closing_connection_counts_as_gone_at_once(closing):
     board = make_board("alice/a1", "bob/b1", "bob/b2")
     for uuid in closing:
         board[f"bob/{uuid}"].link.close(1000, "")
@@ -290,7 +274,7 @@ def test_a_device_whose_connection_is_closing_has_gone_at_once(closing):
         assert got(board["bob/b2"]) == [SESSION]
 
 
-def test_a_caller_that_is_found_to_have_gone_when_it_is_told_of_its_call_rings_nowhere():
+def test_a_caller_found_gone_while_the_100_is_sent_rings_no_device():
     board = make_board("alice/a1", "bob/b1")
     hook(board["alice/a1"].link, board["alice/a1"].drop)
     board["alice/a1"].start_request("session", "/users/bob")
@@ -299,7 +283,7 @@ def test_a_caller_that_is_found_to_have_gone_when_it_is_told_of_its_call_rings_n
     assert board.core.scheduler.pending_timers == 0
 
 
-def test_a_caller_that_is_found_to_have_gone_when_it_is_told_of_the_answer_is_in_no_call():
+def test_a_caller_found_gone_while_the_answer_is_sent_is_in_no_call():
     story = Story()
     hook(story.alice.link, story.alice.drop)
     story.accept()
@@ -308,7 +292,7 @@ def test_a_caller_that_is_found_to_have_gone_when_it_is_told_of_the_answer_is_in
 
 
 @pytest.mark.parametrize("first", ["b1", "b2"])
-def test_a_device_that_is_found_to_have_gone_when_it_is_rung_does_not_ring(first):
+def test_a_device_found_gone_while_it_is_rung_does_not_ring(first):
     board = make_board("alice/a1", "bob/b1", "bob/b2")
     gone = board[f"bob/{first}"]
     hook(gone.link, gone.drop)
@@ -332,7 +316,7 @@ def test_an_answer_that_cannot_be_written_ends_the_call():
     assert board.left_behind() == NOTHING
 
 
-def test_a_farewell_that_cannot_be_written_still_ends_the_call():
+def test_an_end_that_cannot_be_written_is_replaced_by_one_from_the_server():
     board = make_board("alice/a1", "bob/b1")
     board.core.router._frozen = False
     path = board.open_call()
@@ -344,13 +328,13 @@ def test_a_farewell_that_cannot_be_written_still_ends_the_call():
     ]
 
 
-def test_what_listens_runs_while_no_lock_is_held():
+def test_listeners_run_without_any_lock():
     held = []
 
     def on_session(session, req):
-        held.append(WatchedLock.count())
+        held.append(CountedLock.count())
         for event in ("progress", "open", "close"):
-            session.on(event, lambda session: held.append(WatchedLock.count()))
+            session.on(event, lambda session: held.append(CountedLock.count()))
 
     story = Story(on_session=on_session)
     story.bob.respond(story.rung["b1"], 180)
@@ -359,7 +343,7 @@ def test_what_listens_runs_while_no_lock_is_held():
     assert held == [0, 0, 0, 0]
 
 
-def test_what_listens_to_one_call_runs_one_thing_at_a_time_in_order():
+def test_listeners_of_one_call_run_one_at_a_time_in_order():
     entries = []
     story = None
 

@@ -1,4 +1,4 @@
-"""Calls leave nothing behind, in whatever way they end."""
+"""Calls leave nothing behind, for each way to end."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class Story:
     )
 
     def clean_up(self):
-        """Answer what is to be answered, and bring back who has gone."""
+        """Answer all open requests, and connect the clients that have gone."""
         for name in ("alice/a1", "bob/b1", "bob/b2"):
             if name not in self.board.clients:
                 self.board.connect(name)
@@ -173,7 +173,7 @@ def test_ten_thousand_calls_that_end_in_every_way_leave_nothing():
         *("ended", "canceled", "timeout", "rejected", "declined", "gone", "offline"),
         *("unavailable", "glare", "failed"),
     }
-    # What the fakes keep: timers that were canceled, and errors with their tracebacks.
+    # The fakes keep canceled timers, and errors with their tracebacks.
     story.board.core.scheduler.advance(1000)
     story.board.core.framework.errors.clear()
     story.request = None
@@ -183,17 +183,17 @@ def test_ten_thousand_calls_that_end_in_every_way_leave_nothing():
     assert len(story.sessions) == 0
 
 
-def test_an_app_that_is_gone_is_not_kept_by_its_calls():
-    # Not the fake scheduler's time: it would keep that, and with it the timers.
+def test_calls_do_not_keep_a_closed_app_in_memory():
+    # A ``now`` of the fake scheduler would keep the scheduler, and with it the timers.
     board = Switchboard("alice/a1", "bob/b1", now=lambda: 0.0)
     board.open_call()
-    handlers = board.listeners  # what a Protoo would keep
+    handlers = board.listeners  # a Protoo would keep these
     kept = weakref.ref(board.all_calls())
     for name in list(board.clients):
         board.clients.pop(name).leave()
     registry = weakref.ref(board.core.application.directory)
     board.core = None
     gc.collect()
-    gc.collect()  # the calls are a circle of their own, which begins where the first ended
+    gc.collect()  # the calls are a circle of their own, found only after the first
     assert handlers
     assert (registry(), kept()) == (None, None)

@@ -1,4 +1,4 @@
-"""Session: each cell of its table, what the application may ask, and what it may not."""
+"""Session: each cell of its table, its attributes, and its listeners."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from protoo_flask.features.calls.session import (
 STATES = [CONNECTING, PROGRESS, OPEN, CLOSED]
 EVENTS = ["progress", "accept", *UNANSWERED_ENDINGS, "ended"]
 
-#: Written out by hand: (state, event) -> next state, where it is another one.
+#: Written by hand: (state, event) -> next state; all other events change nothing.
 EXPECTED = {
     ("connecting", "progress"): "progress",
     ("connecting", "accept"): "open",
@@ -73,25 +73,25 @@ def test_every_cell_of_the_table(state, event):
     assert session.state == (expected or state)
 
 
-def test_the_events_of_these_tests_are_all_there_are():
+def test_these_tests_cover_all_events():
     assert {event for _, event in module.TRANSITIONS} == set(EVENTS)
     assert set(ANSWERED_ENDINGS) <= set(EVENTS)
 
 
-def test_it_is_known_when_a_call_began_was_answered_and_ended():
+def test_a_session_has_the_times_of_its_start_answer_and_end():
     session = make_session(CLOSED)
     assert (session.started, session.answered, session.ended) == (1.0, 2.0, 3.0)
     assert session.cause == "ended"
 
 
-def test_a_call_that_nobody_answers_was_never_answered():
+def test_a_call_without_an_answer_has_no_time_of_one():
     session = make_session(PROGRESS)
     session.enter("timeout")
     assert (session.started, session.answered, session.ended) == (1.0, None, 2.0)
     assert session.cause == "timeout"
 
 
-def test_what_comes_after_the_end_changes_nothing_of_what_is_known():
+def test_an_event_after_the_end_changes_nothing():
     session = make_session(CLOSED)
     session.enter("offline")
     assert (session.cause, session.ended) == ("ended", 3.0)
@@ -100,11 +100,11 @@ def test_what_comes_after_the_end_changes_nothing_of_what_is_known():
 @pytest.mark.parametrize(
     ("state", "is_ringing"), [(CONNECTING, True), (PROGRESS, True), (OPEN, False), (CLOSED, False)]
 )
-def test_a_session_rings_until_it_is_answered_or_ends(state, is_ringing):
+def test_a_session_rings_until_its_answer_or_end(state, is_ringing):
     assert make_session(state).is_ringing is is_ringing
 
 
-def test_it_describes_itself_for_the_list_of_calls():
+def test_the_description_of_a_session_is_its_entry_in_the_list_of_calls():
     assert make_session(OPEN).describe() == {
         "path": "/sessions/1",
         "state": "open",
@@ -124,7 +124,7 @@ def test_listening_is_a_call_or_a_decorator():
     assert session.listeners("open") == []
 
 
-def test_who_listens_to_nothing_is_not_asked():
+def test_a_session_knows_whether_it_has_a_listener():
     session = make_session()
     assert not session.is_listened_to
     session.on("open", print)
@@ -134,7 +134,7 @@ def test_who_listens_to_nothing_is_not_asked():
 @pytest.mark.parametrize(
     ("event", "hint"), [("closed", "; did you mean 'close'?"), ("ringing", ""), (None, "")]
 )
-def test_an_unknown_event_is_refused_with_those_that_there_are(event, hint):
+def test_an_unknown_event_is_refused_with_a_list_of_the_known_ones(event, hint):
     with pytest.raises(UsageError) as caught:
         make_session().on(event, print)
     assert str(caught.value) == (
@@ -146,12 +146,12 @@ async def coroutine(session): ...
 
 
 @pytest.mark.parametrize("function", [5, coroutine])
-def test_what_cannot_be_called_is_refused(function):
+def test_a_listener_that_cannot_be_called_is_refused(function):
     with pytest.raises(UsageError):
         make_session().on("close", function)
 
 
-def test_a_party_is_what_is_on_the_wire_and_has_attributes_besides():
+def test_a_party_equals_its_form_on_the_wire_and_has_attributes():
     caller, callee = {"username": "alice", "uuid": "a1"}, {"username": "bob"}
     session = Session("/s/1", caller, callee, lambda: 0.0)
     assert session.caller == {"username": "alice", "uuid": "a1"}

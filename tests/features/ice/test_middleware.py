@@ -1,4 +1,4 @@
-"""ice_servers: what a client is told of STUN and TURN."""
+"""ice_servers: the STUN and TURN servers that a client gets."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def make_site(protoo=None, *, ttl=600, **config):
         ((TURN,), "north", [MADE], 600),
     ],
 )
-def test_a_client_gets_the_servers_and_for_how_long(servers, secret, expected, ttl):
+def test_a_client_gets_the_servers_and_the_ttl(servers, secret, expected, ttl):
     answer = ask(make_site(PROTOO_ICE_SERVERS=servers, PROTOO_TURN_SECRET=secret))
     assert (answer["status"], answer["reason"]) == (200, "OK")
     assert answer["data"] == {"iceServers": expected, "ttl": ttl}
 
 
-def test_the_settings_stay_as_they_are():
+def test_the_settings_are_not_changed():
     app = make_site(PROTOO_ICE_SERVERS=[dict(TURN)], PROTOO_TURN_SECRET="north")
     ask(app)
     assert app.config["PROTOO_ICE_SERVERS"] == [TURN]
 
 
-def test_apps_that_share_a_protoo_have_their_own_servers():
+def test_apps_that_share_a_protoo_have_separate_servers():
     protoo = Protoo()
     protoo.use("/ice", ice_servers(protoo))
     here = make_site(protoo, PROTOO_ICE_SERVERS=[STUN])
@@ -80,12 +80,12 @@ def test_nothing_else_is_below_the_mount():
 
 
 @pytest.mark.parametrize("ttl", [0, -1, True, 1.5, "600", None])
-def test_a_time_that_cannot_be_is_refused(ttl):
+def test_a_ttl_that_is_not_a_positive_integer_is_refused(ttl):
     with pytest.raises(UsageError, match="an integer of at least 1, not"):
         ice_servers(Protoo(), ttl)
 
 
-def test_servers_that_cannot_be_are_refused_when_the_app_is_initialised():
+def test_wrong_servers_are_refused_when_the_app_is_initialised():
     app = make_app()
     app.config["PROTOO_ICE_SERVERS"] = [TURN]
     with pytest.raises(UsageError, match="PROTOO_TURN_SECRET"):

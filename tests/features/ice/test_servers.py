@@ -1,4 +1,4 @@
-"""ICE servers: their shape, and the credentials that are made for TURN."""
+"""ICE servers: the form of the entries, and the credentials for TURN."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from protoo_flask.features.ice.servers import check_ice_servers, make_credential
     ],
     ids=["plain", "colon", "address", "too long"],
 )
-def test_credentials_are_what_a_turn_server_computes(secret, username, made):
+def test_credentials_equal_those_that_a_turn_server_computes(secret, username, made):
     assert make_credentials(secret, username, 1433895918) == made
 
 

@@ -1,36 +1,26 @@
-"""A messenger with its peers, joined in memory."""
+"""A site with a messenger, and helpers that read the messages."""
 
 from __future__ import annotations
 
 from protoo_flask.middleware import p2p_messenger
-from tests.fakes import Core
+from tests.features.sites import Site
+
+#: ``left_behind()`` of a site without messages in progress.
+NOTHING = (0, {})
 
 
-class Messenger:
-    """A core whose messenger is mounted at /users, with peers named "username/uuid"."""
+class Messenger(Site):
+    """A site with a messenger at /users."""
 
-    def __init__(self, *names, **options):
-        self.core = Core()
-        # Stands for the Protoo, of which the messenger asks only for peers.
-        self.peers = self.core.application.directory.find
-        self.core.router.use("/users", p2p_messenger(self, **options))
-        self.clients = {}
-        for name in names:
-            self.connect(name)
+    def mount(self, router, **options):
+        router.use("/users", p2p_messenger(self, **options))
 
-    def __getitem__(self, name):
-        return self.clients[name]
-
-    def connect(self, name):
-        self.clients[name] = self.core.connect(*name.split("/"))
-        return self.clients[name]
-
-    def who_got_something(self):
-        """Return the names of those who have received anything, and make them forget it."""
+    def take_recipients(self):
+        """Take all messages; returns the names of the clients that had any."""
         return sorted(name for name, client in self.clients.items() if client.take_all())
 
-    def recipients(self):
-        """Return the names of those who have received a message."""
+    def take_request_recipients(self):
+        """Take all messages; returns the names of the clients that had a request among them."""
         return sorted(
             name
             for name, client in self.clients.items()
@@ -38,7 +28,7 @@ class Messenger:
         )
 
     def take_requests(self):
-        """Take the one request that each of Bob's devices has received: ``{uuid: request}``."""
+        """Take the one request that each of Bob's devices has: ``{uuid: request}``."""
         requests = {}
         for name, client in self.clients.items():
             if name.startswith("bob/"):
@@ -46,21 +36,29 @@ class Messenger:
         return requests
 
     def left_behind(self):
-        """Return what the messages have left: timers, and transactions by peer."""
-        left = {
-            name: len(client.peer.outbound)
-            for name, client in self.clients.items()
-            if len(client.peer.outbound)
-        }
-        return self.core.scheduler.pending_timers, left
+        """Return the number of timers, and the unanswered requests from the server by client."""
+        outbound = {name: len(client.peer.outbound) for name, client in self.clients.items()}
+        return self.pending_timers, {name: count for name, count in outbound.items() if count}
 
 
-#: What has left nothing.
-NOTHING = (0, {})
+class Store:
+    """An ``on_offline`` that keeps its arguments, then replies or fails."""
+
+    def __init__(self, reply=(202, "kept"), error=None):
+        self.kept = []
+        self._reply = reply
+        self._error = error
+
+    def __call__(self, req, username):
+        self.kept.append((username, req.sender["uuid"], req.data))
+        if self._error is not None:
+            raise self._error
+        if self._reply is not None:
+            req.reply(*self._reply)
 
 
 def spoil_requests(client):
-    """Let data that cannot be written get into the requests of a client, as a handler may."""
+    """Put data that cannot be written into the requests of a client, as a handler may do."""
     handler = client.inbox._handler
 
     class Spoiler:

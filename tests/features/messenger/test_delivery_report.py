@@ -1,54 +1,19 @@
-"""p2p_messenger(report=...): what the sender is told of what the devices answer."""
+"""p2p_messenger(report=...): one answer, made from the responses of the devices."""
 
 from __future__ import annotations
 
 import gc
-import itertools
-import threading
 
 import pytest
 
-from protoo_flask.core.request import ReceivedRequest
 from protoo_flask.core.response import Response
 from protoo_flask.features.messenger.delivery_report import DeliveryReport
-from tests.fakes import Core
 
+from .deliveries import accept, act, cancel, leave, reject, report, start, time_out
 from .messengers import NOTHING, Messenger, spoil_requests
 
-#: Seconds a thread may take before the test that waits for it fails.
-PATIENCE = 10
-
-# What a device does with the message that it got.
-
-
-def accept(status=200, reason="OK", **data):
-    return lambda messenger, client, request: client.respond(request, status, reason, data)
-
-
-def reject(status, reason="", **data):
-    return accept(status, reason, **data)
-
-
-def leave(messenger, client, request):
-    client.drop()
-
-
-def time_out(messenger, client, request):
-    messenger.core.scheduler.advance(10)
-
-
-def cancel(messenger, client, request):
-    (transaction,) = client.peer.outbound._pending.values()
-    transaction.cancel()
-
-
-def report(delivered="", failed="", **data):
-    """Return the data of an answer: ``report("b1", "b2 b3")``."""
-    return {**data, "delivered": delivered.split(), "failed": failed.split()}
-
-
-#: (what the devices do, in that order; what the sender is told, and after how many of them).
-#: Bob's devices are b1, b2, ..., as many as have something to do.
+#: ([(device, its reaction)] in order, the answer to the sender, and the number of reactions
+#: after which the sender gets it). Bob has as many devices as there are reactions.
 FIRST = {
     "one-accepts": ([("b1", accept())], (200, "OK", report("b1")), 1),
     "one-accepts-its-own-way": (
@@ -151,20 +116,8 @@ def cases():
             yield pytest.param(mode, *case, id=f"{mode}-{name}")
 
 
-def start(mode, uuids, path="/users/bob", **options):
-    """Send a message to Bob; returns the messenger, and what his devices got."""
-    names = ["alice/a1", *(f"bob/{uuid}" for uuid in sorted(uuids))]
-    messenger = Messenger(*names, report=mode, **options)
-    messenger["alice/a1"].start_request("message", path, {"text": "hi"})
-    return messenger, messenger.take_requests()
-
-
-def act(messenger, requests, uuid, do):
-    do(messenger, messenger[f"bob/{uuid}"], requests.get(uuid))
-
-
 @pytest.mark.parametrize(("mode", "actions", "answer", "after"), list(cases()))
-def test_the_sender_is_told_once_what_became_of_the_message(mode, actions, answer, after):
+def test_the_sender_gets_one_answer_with_the_report(mode, actions, answer, after):
     messenger, requests = start(mode, [uuid for uuid, _ in actions])
     assert [request["data"] for request in requests.values()] == [{"text": "hi"}] * len(actions)
     alice = messenger["alice/a1"]
@@ -183,7 +136,7 @@ def test_the_sender_is_told_once_what_became_of_the_message(mode, actions, answe
 
 @pytest.mark.parametrize("mode", ["first", "all"])
 @pytest.mark.parametrize("others", [[], ["b2"]], ids=["only", "one-of-two"])
-def test_a_message_to_a_device_is_reported_in_the_same_place(mode, others):
+def test_a_message_to_one_device_is_reported_in_its_response(mode, others):
     names = ["alice/a1", "bob/b1", *(f"bob/{uuid}" for uuid in others)]
     messenger = Messenger(*names, report=mode)
     id = messenger["alice/a1"].start_request("message", "/users/bob/b1")
@@ -195,7 +148,7 @@ def test_a_message_to_a_device_is_reported_in_the_same_place(mode, others):
         {"status": 180, "reason": "ringing", "id": id, "data": {"n": 1}},
         {"status": 202, "reason": "later", "id": id, "data": report("b1", n=2)},
     ]
-    assert messenger.who_got_something() == []
+    assert messenger.take_recipients() == []
 
 
 @pytest.mark.parametrize("mode", ["first", "all"])
@@ -242,7 +195,7 @@ def test_a_response_that_cannot_be_relayed_is_answered_500(mode, status):
 
 
 @pytest.mark.parametrize("mode", ["first", "all"])
-def test_a_device_that_answers_while_the_message_is_still_being_sent_to_others(mode):
+def test_a_device_may_answer_while_the_message_is_still_being_sent_to_others(mode):
     messenger = Messenger("alice/a1", "bob/b1", "bob/b2", report=mode)
     bob = messenger["bob/b1"]
     keep = bob.link.send
@@ -262,7 +215,7 @@ def test_a_device_that_answers_while_the_message_is_still_being_sent_to_others(m
 
 
 @pytest.mark.parametrize("mode", ["first", "all"])
-def test_a_sender_that_leaves_does_not_keep_the_devices_from_answering(mode):
+def test_devices_may_answer_after_the_sender_has_left(mode):
     messenger, requests = start(mode, ["b1", "b2"])
     messenger["alice/a1"].drop()
     for uuid in ("b1", "b2"):
@@ -272,7 +225,7 @@ def test_a_sender_that_leaves_does_not_keep_the_devices_from_answering(mode):
 
 @pytest.mark.parametrize("mode", ["first", "all"])
 @pytest.mark.parametrize("path", ["/users/bob", "/users/bob/b1"])
-def test_a_notification_is_passed_on_as_without_a_report(mode, path):
+def test_a_notification_is_sent_on_without_a_report(mode, path):
     messenger = Messenger("alice/a1", "bob/b1", report=mode)
     messenger["alice/a1"].notify("message", path, {"typing": True})
     (got,) = messenger["bob/b1"].take_all()
@@ -281,12 +234,12 @@ def test_a_notification_is_passed_on_as_without_a_report(mode, path):
         "data": {"typing": True},
         "sender": {"username": "alice", "uuid": "a1"},
     }
-    assert messenger.who_got_something() == []
+    assert messenger.take_recipients() == []
     assert messenger.left_behind() == NOTHING
 
 
 @pytest.mark.parametrize("mode", ["first", "all"])
-def test_a_message_to_nobody_is_answered_404_as_without_a_report(mode):
+def test_a_message_without_recipients_is_answered_404_without_a_report(mode):
     messenger = Messenger("alice/a1", report=mode)
     answer = messenger["alice/a1"].request("message", "/users/bob")
     assert (answer["status"], answer["data"]) == (404, {})
@@ -296,7 +249,7 @@ def test_a_message_to_nobody_is_answered_404_as_without_a_report(mode):
 @pytest.mark.parametrize(
     "last", [accept(), reject(486), leave, time_out], ids=["200", "486", "410", "408"]
 )
-def test_nothing_is_left_of_a_report_when_all_transactions_have_ended(mode, last):
+def test_a_report_is_freed_when_all_transactions_have_ended(mode, last):
     def reports():
         gc.collect()
         return [found for found in gc.get_objects() if isinstance(found, DeliveryReport)]
@@ -308,146 +261,3 @@ def test_nothing_is_left_of_a_report_when_all_transactions_have_ended(mode, last
     act(messenger, requests, "b2", last)
     assert len(reports()) == before
     assert messenger.left_behind() == NOTHING
-
-
-# on_offline
-
-
-@pytest.mark.parametrize("mode", ["first", "all"])
-@pytest.mark.parametrize("uuids", [["b1"], ["b1", "b2", "b3"]], ids=["one", "three"])
-@pytest.mark.parametrize(
-    ("reply", "answer"),
-    [((202, "kept", {"n": 1}), (202, "kept")), (None, (410, "peer offline"))],
-    ids=["replies", "silent"],
-)
-def test_a_message_whose_recipients_have_all_left_is_offered_once(mode, uuids, reply, answer):
-    kept = []
-
-    def keep(req, username):
-        kept.append((username, req.data))
-        if reply is not None:
-            req.reply(*reply)
-
-    messenger, requests = start(mode, uuids, on_offline=keep)
-    for uuid in uuids:
-        assert kept == []
-        act(messenger, requests, uuid, leave)
-    assert kept == [("bob", {"text": "hi"})]
-    (told,) = messenger["alice/a1"].take_all()
-    assert (told["status"], told["reason"]) == answer
-    assert told["data"] == ({"n": 1} if reply else report("", " ".join(uuids)))
-    assert messenger.left_behind() == NOTHING
-
-
-def test_an_on_offline_that_fails_on_what_was_sent_in_vain_is_answered_500(caplog):
-    messenger, requests = start("all", ["b1", "b2"], on_offline=lambda req, username: 1 / 0)
-    act(messenger, requests, "b1", leave)
-    act(messenger, requests, "b2", leave)
-    (told,) = messenger["alice/a1"].take_all()
-    assert (told["status"], told["reason"]) == (500, "internal server error")
-    assert "ZeroDivisionError" in caplog.text
-
-
-@pytest.mark.parametrize("mode", ["first", "all"])
-@pytest.mark.parametrize(
-    "other", [accept(), reject(410), reject(603), time_out], ids=["200", "own-410", "603", "408"]
-)
-@pytest.mark.parametrize("order", list(itertools.permutations(["b1", "b2"])), ids="-".join)
-def test_a_message_that_one_device_has_seen_is_not_offered(mode, other, order):
-    kept = []
-    messenger, requests = start(
-        mode, ["b1", "b2"], on_offline=lambda req, username: kept.append(username)
-    )
-    for uuid in order:
-        act(messenger, requests, uuid, leave if uuid == "b1" else other)
-    messenger["bob/b2"].drop()
-    assert kept == []
-    assert len(messenger["alice/a1"].take_all()) == 1
-
-
-def test_a_message_whose_recipients_have_left_is_not_offered_while_the_user_has_another_device():
-    kept = []
-    messenger, requests = start(
-        "all", ["b1", "b2"], on_offline=lambda req, username: kept.append(username)
-    )
-    act(messenger, requests, "b1", leave)
-    messenger.connect("bob/b3")
-    act(messenger, requests, "b2", leave)
-    (told,) = messenger["alice/a1"].take_all()
-    assert (told["status"], told["data"]) == (410, report("", "b1 b2"))
-    assert kept == []
-
-
-# Threads
-
-
-class WatchedLock:
-    """A lock that says when somebody has to wait for it."""
-
-    def __init__(self):
-        self._lock = threading.RLock()
-        self.contended = threading.Event()
-
-    def __enter__(self):
-        if not self._lock.acquire(blocking=False):
-            self.contended.set()
-            self._lock.acquire()
-
-    def __exit__(self, *exc):
-        self._lock.release()
-
-
-class Keeper:
-    """A way back that keeps the responses to a request."""
-
-    def __init__(self, answers):
-        self.answers = answers
-
-    def respond(self, req, *answer):
-        self.answers.append(Response(*answer))
-
-
-class SlowResponse(Response):
-    """A response at the sight of which something else happens."""
-
-    __slots__ = ("meanwhile",)
-
-    @property
-    def is_accept(self):
-        self.meanwhile()
-        return super().is_accept
-
-
-@pytest.mark.parametrize("mode", ["first", "all"])
-def test_of_two_devices_that_answer_at_the_same_moment_only_one_gives_the_answer(mode):
-    core = Core()
-    lock = WatchedLock()
-    answers = []
-    peers = [core.connect("bob", uuid).peer for uuid in ("b1", "b2")]
-    req = ReceivedRequest("message", "/", 1, {}, core.connect().peer, None, object(), 0)
-    req._responder = Keeper(answers)
-    core.scheduler.lock = lambda: lock
-    delivery = DeliveryReport(req, peers, mode)
-    second = threading.Thread(
-        target=delivery.receive, args=[Response(200, "second", peer=peers[1])]
-    )
-    second_came_that_far = threading.Event()
-
-    def let_the_second_in():
-        # In the middle of the decision about the first. The second waits for the lock; if
-        # there were none it would go through to the end.
-        if second.ident is None:
-            second.start()
-            while second.is_alive() and not lock.contended.wait(0.01):
-                pass
-            second_came_that_far.set()
-
-    first = SlowResponse(200, "first", peer=peers[0])
-    first.meanwhile = let_the_second_in
-    delivery.receive(first)
-    second.join(PATIENCE)
-    assert not second.is_alive()
-    assert second_came_that_far.is_set()
-    assert lock.contended.is_set()
-    (answer,) = answers
-    assert answer.data["delivered"] == (["b1"] if mode == "first" else ["b1", "b2"])

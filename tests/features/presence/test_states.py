@@ -1,4 +1,4 @@
-"""What is known of users; the rest is tested through the middleware."""
+"""States of users; more of them is tested through the middleware."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_since_is_the_time_of_the_last_change_of_online_or_status(change, since)
     assert change(bob).since == since
 
 
-def test_a_user_who_stays_unknown_has_no_since():
+def test_a_user_that_was_never_online_has_no_since():
     assert State("bob").with_devices(0, 9.0) == State("bob")
 
 
@@ -37,7 +37,7 @@ def test_the_user_seen_last_is_remembered_longest():
     assert known == {"alice": 3.0, "bob": None, "carol": 4.0}
 
 
-def test_who_is_online_takes_no_place_among_those_seen_last():
+def test_online_users_do_not_count_among_the_users_seen_last():
     states = States(max_last_seen=1)
     states.put(State("alice", since=1.0))
     states.put(State("bob", online=True, devices=1, since=2.0))
@@ -46,12 +46,12 @@ def test_who_is_online_takes_no_place_among_those_seen_last():
     assert len(states) == 2
 
 
-def test_what_may_be_published_is_taken_and_the_rest_ignored():
+def test_only_status_and_note_are_taken():
     data = {"status": None, "note": "", "online": False}
     assert check_published(data) == {"status": None, "note": ""}
 
 
-def test_what_may_not_be_published_is_a_fault_of_the_client():
+def test_a_wrong_field_is_a_protocol_error():
     with pytest.raises(ProtocolError) as caught:
         check_published({"status": []})
     assert caught.value.status == 400

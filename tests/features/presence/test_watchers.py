@@ -1,4 +1,4 @@
-"""Who watches whom, and that nothing is kept of who does not."""
+"""Watchers: both indexes have the same subscriptions, and no empty entries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from protoo_flask.features.presence.watchers import Watchers
 
 
 class FakePeer:
-    """Only its identity matters."""
+    """A peer; only its identity matters."""
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def bob():
     return FakePeer()
 
 
-def test_watching_twice_is_watching_once(alice, bob):
+def test_watching_twice_makes_one_subscription(alice, bob):
     watchers = Watchers()
     for peer, username in [(alice, "carol"), (alice, "carol"), (alice, "dave"), (bob, "carol")]:
         watchers.add(peer, username)
@@ -31,7 +31,7 @@ def test_watching_twice_is_watching_once(alice, bob):
     assert watchers.watched_by(alice) == {"carol", "dave"}
 
 
-def test_removing_leaves_the_others(alice, bob):
+def test_removing_a_watcher_leaves_the_others(alice, bob):
     watchers = Watchers()
     watchers.add(alice, "carol")
     watchers.add(bob, "carol")
@@ -41,7 +41,7 @@ def test_removing_leaves_the_others(alice, bob):
     assert watchers.watched_by(alice) == frozenset()
 
 
-def test_a_peer_that_is_forgotten_watches_nobody(alice, bob):
+def test_a_forgotten_peer_watches_nobody(alice, bob):
     watchers = Watchers()
     for peer in (alice, bob):
         watchers.add(peer, "carol")
@@ -52,7 +52,7 @@ def test_a_peer_that_is_forgotten_watches_nobody(alice, bob):
     assert watchers.watched_by(alice) == frozenset()
 
 
-def test_nothing_is_kept_of_who_is_in_no_subscription(alice, bob):
+def test_peers_and_users_without_a_subscription_are_in_no_index(alice, bob):
     watchers = Watchers()
     watchers.add(alice, "carol")
     watchers.add(bob, "carol")

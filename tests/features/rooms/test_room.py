@@ -1,4 +1,4 @@
-"""Rooms: their states, what listens to them, and what they send."""
+"""Room: its states, its listeners, and its messages."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def rooms(peer):
 
 @pytest.fixture
 def room(rooms, peer):
-    return rooms.come_in("/rooms/42", "42", peer)[0]
+    return rooms.begin_join("/rooms/42", "42", peer)[0]
 
 
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("state", STATES)
-def test_a_room_follows_the_table_and_ignores_what_is_not_in_it(room, state, event):
+def test_a_room_follows_the_table_and_ignores_all_other_events(room, state, event):
     expected = {
         (OPENING, "open"): OPEN,
         (OPENING, "refuse"): CLOSED,
@@ -52,60 +52,60 @@ def test_a_room_follows_the_table_and_ignores_what_is_not_in_it(room, state, eve
 
 
 @pytest.mark.parametrize("accepted", [True, False])
-def test_who_waits_for_a_room_is_woken_when_the_application_has_been_asked(rooms, room, accepted):
-    settled = room.settled
-    assert not settled.is_set()
-    rooms.settle(room, accepted)
-    assert settled.is_set()
+def test_the_gate_for_waiting_joins_opens_at_the_decision_of_the_application(rooms, room, accepted):
+    join_gate = room.join_gate
+    assert not join_gate.is_set()
+    rooms.finish_opening(room, accepted)
+    assert join_gate.is_set()
     assert (room.state, len(rooms)) == ((OPEN, 1) if accepted else (CLOSED, 0))
 
 
-def test_a_room_that_is_closed_while_it_is_opening_does_not_open(rooms, room):
+def test_a_room_closed_during_its_opening_does_not_open(rooms, room):
     assert room.close() == 0
-    assert room.settled.is_set()
-    rooms.settle(room, True)
+    assert room.join_gate.is_set()
+    rooms.finish_opening(room, True)
     assert (room.state, len(rooms)) == (CLOSED, 0)
 
 
 def test_a_room_is_found_only_while_it_is_open(rooms, room, peer):
     found = [rooms.find("/rooms/42")]
-    rooms.settle(room, True)
+    rooms.finish_opening(room, True)
     found.append(rooms.find("/rooms/42"))
-    rooms.go_on(room, peer)
+    rooms.end_join(room, peer)
     found.append(rooms.find("/rooms/42"))
     assert found == [None, room, None]
 
 
-def test_the_next_room_is_made_when_the_end_of_the_former_has_been_told(rooms, room, peer):
+def test_the_next_room_is_made_after_the_listeners_of_the_closing_one(rooms, room, peer):
     spawned = []
     peer.runtime.scheduler.spawn = lambda *call: spawned.append(call)
-    rooms.settle(room, True)
+    rooms.finish_opening(room, True)
     room.on("close", lambda room: None)
-    rooms.go_on(room, peer)
+    rooms.end_join(room, peer)
     assert room.state == CLOSING
-    same, is_new = rooms.come_in("/rooms/42", "42", peer)
-    assert (same, is_new, same.settled.is_set()) == (room, False, False)
+    same, is_new = rooms.begin_join("/rooms/42", "42", peer)
+    assert (same, is_new, same.join_gate.is_set()) == (room, False, False)
     for function, *args in spawned:
         function(*args)
-    assert (room.state, room.settled.is_set()) == (CLOSED, True)
-    rooms.go_on(room, peer)
-    other, is_new = rooms.come_in("/rooms/42", "42", peer)
+    assert (room.state, room.join_gate.is_set()) == (CLOSED, True)
+    rooms.end_join(room, peer)
+    other, is_new = rooms.begin_join("/rooms/42", "42", peer)
     assert is_new
     assert other is not room
 
 
-def test_what_ends_a_listener_does_not_keep_the_next_room_from_being_made(rooms, room, peer):
+def test_a_listener_that_ends_its_greenlet_does_not_block_the_next_room(rooms, room, peer):
     def end_greenlet(room):
         raise SystemExit
 
-    rooms.settle(room, True)
+    rooms.finish_opening(room, True)
     room.on("close", end_greenlet)
     with pytest.raises(SystemExit):
-        rooms.go_on(room, peer)
+        rooms.end_join(room, peer)
     assert (room.state, len(rooms), len(rooms._events)) == (CLOSED, 0, 0)
 
 
-def test_a_room_knows_its_events(room):
+def test_a_listener_for_an_unknown_event_or_with_a_wrong_form_is_refused(room):
     with pytest.raises(UsageError, match=r"knows join_request, request, join, leave, close, not"):
         room.on("joined")
     with pytest.raises(UsageError, match="where a function belongs"):
@@ -129,7 +129,7 @@ def test_on_is_a_call_and_a_decorator(room):
     assert room.listeners("leave") == []
 
 
-def test_what_a_room_sends_is_a_dict_that_json_can_carry(room, peer):
+def test_a_room_sends_only_dicts_that_can_be_written_as_json(room, peer):
     for send in (room.broadcast, lambda *args: room.send(peer, *args)):
         with pytest.raises(UsageError, match=r"a room sends a dict as data, not \[1\]"):
             send("news", [1])
@@ -152,5 +152,5 @@ def test_a_room_sends_a_request_with_its_path(room):
     assert late.response.status == 408
 
 
-def test_a_room_says_what_it_is(room):
+def test_the_repr_of_a_room_has_its_path_and_state(room):
     assert repr(room) == "<Room /rooms/42 opening, 0 in>"

@@ -75,9 +75,11 @@ def test_the_greenlets_are_ordinary_ones_of_gevent(pool):
         with gevent.Timeout(0.001, False):
             gevent.sleep(PATIENCE)
         seen.append("timed out")
+        done.set()
 
+    done = gevent.event.Event()
     run(pool, look)
-    gevent.sleep(0.01)
+    assert done.wait(PATIENCE)
     assert seen == [True, "spawned", "timed out"]
 
 

@@ -1,16 +1,16 @@
 """Path patterns: the path language of Express 4, compiled to matchers.
 
 A pattern comes from the site's code, a path from a peer. The language is that of
-path-to-regexp 0.1.13: a pattern is a regular expression in which some things are
-short, and in which "." is a dot.
+path-to-regexp 0.1.13: a pattern is a regular expression with some short forms, in which "."
+is a dot.
 
 ===========================  ====================================================
 ``/users/bob``               itself
 ``/users/:username``         one segment, as ``params["username"]``
 ``/:username/:uuid?``        the last segment may be missing; then no parameter
-``/:from-:to``, ``/:a.:b``   parameters end where the text between them begins
+``/:from-:to``, ``/:a.:b``   a parameter ends at the text between the two
 ``/item/:id(\\d+)``           a parameter of this form only
-``/dir/:first*``             one segment, and what follows as ``params[0]``
+``/dir/:first*``             one segment, and the rest as ``params[0]``
 ``/dir/:last+``              one or more segments; the last is the parameter
 ``/file/*``                  anything, as ``params[0]``
 ``/ab?cd``, ``/ab+cd``       "b" or nothing; one or more "b"
@@ -20,27 +20,19 @@ short, and in which "." is a dot.
 a list of these              the first that matches
 ===========================  ====================================================
 
-No path that a peer sends can keep a matcher busy: what ``re`` would not match in
-linear time (``/:a-:b``, ``re.compile("(a+)+$")``) is matched by :mod:`.linear`.
+No path that a peer sends can keep a matcher busy: a pattern that ``re`` may not match in
+linear time (``/:a-:b``, ``re.compile("(a+)+$")``) is matched by :mod:`.linear_regex`.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, NamedTuple, Optional, Pattern, Sequence, Tuple, Union
+from typing import Any, Dict, NamedTuple, Pattern, Sequence, Union
 from urllib.parse import unquote_to_bytes
 
 from ...errors import BadPath, PatternError
-from ..regex.backtracking import is_linear
+from ..regex.backtracking import backtracks
 from ..regex.linear_regex import LinearRegex, NotLinear
-from .segments import (
-    Match,
-    Prefix,
-    Segments,
-    find_prefix,
-    find_segments,
-    is_plain,
-)
 
 PathPattern = Union[str, Pattern[str], Sequence[Union[str, Pattern[str]]]]
 Key = Union[str, int]
@@ -59,54 +51,30 @@ _TOKEN = re.compile(
 )
 _DOUBLE_QUANTIFIER = re.compile(r"[?+}]\+")
 _STAR_IN_FORM = re.compile(r"\\.|\*")
-_ESCAPED = re.compile(r"\\.", re.DOTALL)
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
-#: What has a meaning in a pattern, so that a segment with it is not plain text.
-_SPECIAL = frozenset("\\:*?+()[]{}|^$")
-
-#: What begins, ends or divides groups and classes.
+#: Characters that begin, end or divide groups and classes.
 _GROUPING = frozenset("()[]|^$")
-
-#: A segment of a shape that stands for any text; see :attr:`Matcher.shapes`.
-ANY_SEGMENT = None
-
-Shape = Tuple[Optional[str], ...]
 
 
 class Matcher:
     """A compiled pattern.
 
-    :ivar is_anchored: whether it is known to match at the beginning only, up to a "/" or the end: a
-        compiled regular expression may match anywhere.
     :ivar keys: the names of its parameters, in order; unnamed groups are numbered.
-    :ivar segments: the pattern without ``re``, for plain paths, if it is one of whole segments.
-    :ivar shapes: for each alternative, what the first segments of every path that
-        matches it must be: a text, or ``ANY_SEGMENT``.
     """
 
-    __slots__ = ("_alternatives", "is_anchored", "keys", "segments", "shapes")
+    __slots__ = ("_alternatives", "keys")
 
-    def __init__(
-        self, alternatives: Sequence[_Alternative], segments: Segments | Prefix | None = None
-    ) -> None:
-        self.segments = segments
-        self.is_anchored = segments is not None
-        self._alternatives = [(item.search, item.keys) for item in alternatives]
+    def __init__(self, alternatives: Sequence[_Alternative]) -> None:
+        self._alternatives = alternatives
         self.keys: tuple[Key, ...] = tuple(key for item in alternatives for key in item.keys)
-        self.shapes = [item.shape for item in alternatives]
 
-    def match(self, path: str) -> Match | None:
+    def match(self, path: str) -> tuple[str, Params] | None:
         """Match a path from a peer, untrusted.
 
+        :returns: the part of the path that matched, and the parameters in it.
         :raises BadPath: when a parameter does not decode.
         """
-        if self.segments is not None and is_plain(path):
-            return self.segments.match(path)
-        return self.search(path)
-
-    def search(self, path: str) -> Match | None:
-        """Match a path by its regular expressions: as :meth:`match`, which may be faster."""
         for search, keys in self._alternatives:
             found = search(path)
             if found is not None:
@@ -121,7 +89,6 @@ class Matcher:
 class _Alternative(NamedTuple):
     search: Any
     keys: list[Key]
-    shape: Shape
 
 
 def compile_pattern(
@@ -135,7 +102,7 @@ def compile_pattern(
     >>> compile_pattern("/users/:username", end=True).match("/users/bob")
     ('/users/bob', {'username': 'bob'})
 
-    :raises PatternError: with the place where the pattern is wrong.
+    :raises PatternError: with the position of the mistake in the pattern.
     """
     items = [pattern] if isinstance(pattern, (str, re.Pattern)) else list(pattern)
     if not items:
@@ -144,9 +111,8 @@ def compile_pattern(
     for item in items:
         if isinstance(item, str):
             regex, names = _Translator(item).compile(end, strict, case_sensitive)
-            shape = find_shape(item, case_sensitive)
         elif isinstance(item.pattern, str):
-            regex, names, shape = item, {}, ()
+            regex, names = item, {}
         else:
             raise PatternError(item, "a path is text, and this matches bytes")
         keys: list[Key] = []
@@ -158,17 +124,13 @@ def compile_pattern(
             else:
                 keys.append(numbered)
                 numbered += 1
-        alternatives.append(_Alternative(_make_search(item, regex), keys, shape))
-    if len(items) > 1:
-        return Matcher(alternatives)
-    if end:
-        return Matcher(alternatives, find_segments(items[0], strict, case_sensitive))
-    return Matcher(alternatives, find_prefix(items[0], case_sensitive))
+        alternatives.append(_Alternative(_make_search(item, regex), keys))
+    return Matcher(alternatives)
 
 
 def _make_search(pattern: object, regex: Pattern[str]) -> Any:
-    """Return the ``search`` of a regular expression, linear in any text."""
-    if is_linear(regex):
+    """Return a ``search`` for a regular expression that is linear in any text."""
+    if not backtracks(regex):
         return regex.search
     try:
         return LinearRegex(regex).search
@@ -180,12 +142,12 @@ def _make_search(pattern: object, regex: Pattern[str]) -> Any:
 
 
 class _Translator:
-    """Writes a pattern as a regular expression, piece by piece."""
+    """Translates a pattern into a regular expression, piece by piece."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
         self._source = ""
-        #: Where each piece begins: (in the regular expression, in the pattern).
+        #: The beginning of each piece: (in the regular expression, in the pattern).
         self._pieces: list[tuple[int, int]] = []
         #: {name of a group: name of its parameter}. Parameters may have any name, and
         #: the same twice; groups may not.
@@ -200,7 +162,7 @@ class _Translator:
         if pattern[:1] not in ("/", "*", "(", "\\"):
             raise PatternError(pattern, 'a path starts with "/"', 0)
         if not end and pattern == "/":
-            return re.compile(r"\A"), {}  # a prefix of everything, of which nothing is used up
+            return re.compile(r"\A"), {}  # a prefix of every path, and it removes nothing
         position = 0
         for token in _TOKEN.finditer(pattern):
             self._write_text(position, token.start())
@@ -209,7 +171,7 @@ class _Translator:
         self._write_text(position, len(pattern))
         self._pieces.append((len(self._source), len(pattern)))
         flags = 0 if case_sensitive else re.IGNORECASE
-        # First without the tail, so that an error is one of the pattern itself.
+        # First without the tail, so that the position of an error is inside the pattern.
         self._compile(self._source, flags)
         if not strict:
             self._source += "?" if self._source.endswith("/") else "/?"
@@ -232,7 +194,7 @@ class _Translator:
         self._source += source
 
     def _write_text(self, start: int, end: int) -> None:
-        """Write what is a regular expression as it stands."""
+        """Write a piece of the pattern that is a regular expression already."""
         text = self._pattern[start:end]
         if ":" in text:
             raise PatternError(
@@ -240,15 +202,15 @@ class _Translator:
             )
         doubled = _DOUBLE_QUANTIFIER.search(text)
         if doubled:
-            # Possessive, from Python 3.11 on; in the language of paths there is no such thing.
+            # From Python 3.11 on, this is possessive. The language of paths has no such thing.
             raise PatternError(self._pattern, "multiple repeat", start + doubled.end() - 1)
         if text:
             self._write(text, start)
-            # What separates one parameter from the next is plain text: that after the
-            # last group or quantifier.
+            # Only plain text separates one parameter from the next: the text after the last
+            # group or quantifier.
             *before, plain = re.split(r"[()?*+{}\[\]|^$]", text)
             if (self._between + text)[0] == "/" and not _GROUPING.intersection(text):
-                self._between = "/"  # where a parameter ends anyway
+                self._between = "/"  # a parameter ends there anyway
             else:
                 self._between = plain if before else self._between + plain
 
@@ -291,7 +253,7 @@ class _Translator:
         self._write(f"(?:{dot}{slash}(?P<{name}>{inner}){rest}){optional}", position)
 
     def _find_position(self, position: int) -> int:
-        """Return where in the pattern a place of the regular expression comes from."""
+        """Return the position in the pattern for a position in the regular expression."""
         found = 0
         for begin, origin in self._pieces:
             if begin <= position:
@@ -300,55 +262,16 @@ class _Translator:
 
 
 def _until(text: str) -> str:
-    """Return the expression of a parameter that ends where ``text``, or a "/", begins."""
+    """Return the expression of a parameter that ends before ``text`` or a "/"."""
     if (len(text) == 1 and text.isalnum()) or text in ("-", "_", "~", "@", "=", ",", ";", "!"):
         return f"[^/{re.escape(text)}]+?"
     return f"(?:(?!/|{text}).)+?"
 
 
-def find_shape(pattern: str, case_sensitive: bool) -> Shape:
-    """Return what the first segments of every path that matches a pattern must be."""
-    segments = pattern.split("/")
-    if segments[0] or "|" in _outside_groups(pattern):
-        return ()
-    shape: list[str | None] = []
-    for segment in segments[1:]:
-        if segment[:1] in ("?", "+", "{"):
-            return tuple(shape[:-1])  # it makes the "/" before it something else
-        if re.fullmatch(r":\w+", segment):
-            shape.append(ANY_SEGMENT)
-        elif segment and not _SPECIAL.intersection(segment):
-            shape.append(segment if case_sensitive else fold_case(segment))
-        else:
-            break
-    return tuple(shape)
-
-
-def fold_case(text: str) -> str:
-    """Return the same text for all that ``re.IGNORECASE`` takes for the same."""
-    if text.isascii():
-        return text.lower()
-    # To re, all of these are an "i"; to Unicode only in Turkish.
-    return text.replace("\u0130", "i").replace("\u0131", "i").casefold()
-
-
-def _outside_groups(pattern: str) -> str:
-    """Return what is outside of groups; everything, where that is hard to tell."""
-    if "[" in pattern or "(?#" in pattern:
-        return pattern
-    pattern = _ESCAPED.sub("", pattern)
-    depth = 0
-    outside = ""
-    for character in pattern:
-        depth += (character == "(") - (character == ")")
-        outside += character if depth == 0 else ""
-    return outside
-
-
 def decode(value: str) -> str:
     """Decode the percent-escapes of a parameter, as UTF-8.
 
-    :raises BadPath: where JavaScript's ``decodeURIComponent`` raises.
+    :raises BadPath: in the cases in which JavaScript's ``decodeURIComponent`` raises.
     """
     if _BROKEN_ESCAPE.search(value) is None:
         try:

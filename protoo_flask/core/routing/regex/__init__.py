@@ -1,1 +1,1 @@
-"""Regular expressions that no path of a peer can keep busy."""
+"""Regular expressions, matched in linear time whatever path a peer sends."""

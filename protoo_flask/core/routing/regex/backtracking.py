@@ -1,13 +1,13 @@
-"""Whether Python's ``re`` matches an expression in time linear in the text.
+"""Backtracking: whether ``re`` may need more than linear time for an expression.
 
-``re`` tries one way after another. That is linear when each next character says which
-way to go, so that there is nothing to come back to. What is looked at here is what
-every repeat can take, and what can follow it: if the two have no character in common,
-the repeat has one way to end. One repeat that has several is fine too, when nothing
-after it can run over the text again.
+``re`` tries one way after another, and goes back when a way fails. It needs linear time when
+the next character always decides the way, because then it never goes back. So this module
+compares the characters that each repeat can take with the characters that can follow it. If
+the two sets have no character in common, the repeat has one way to end. A single repeat with
+several ways to end is fine, too, if nothing after it can run over the text again.
 
-The answer is on the safe side: an expression for which it is no may be fast all the
-same. It is matched by :mod:`.linear`.
+The answer is on the safe side: an expression that may backtrack, by this answer, may still be
+fast. It is matched by :mod:`.linear_regex`.
 """
 
 from __future__ import annotations
@@ -25,42 +25,42 @@ from .linear_regex import (
 )
 from .parser import op, parser
 
-#: Sets of characters are integers: a bit for each of ASCII, and one for all others.
+#: Sets of characters are integers: one bit for each ASCII character, and one for all others.
 EVERYTHING = (1 << 129) - 1
 _OTHERS = 1 << 128
 
-#: Optional parts and alternatives that may be tried in vain, one inside the other's
-#: failure: each may double the work, so there may be few.
+#: The most optional parts and alternatives that may be tried in vain. Each one may double the
+#: work of the others, so only a few are allowed.
 MAX_CHOICES = 4
 
 
-class _Ambiguous(Exception):
-    """There may be more than one way to go on."""
+class _MayBacktrack(Exception):
+    """The next character does not decide the way."""
 
 
-def is_linear(pattern: Pattern[str]) -> bool:
-    """Whether ``pattern.search(text)`` needs time linear in the text.
+def backtracks(pattern: Pattern[str]) -> bool:
+    """Whether ``pattern.search(text)`` may need more than time linear in the text.
 
-    >>> is_linear(re.compile("^/users/([^/]+?)/?$")), is_linear(re.compile("^(a+)+$"))
-    (True, False)
+    >>> backtracks(re.compile("^/users/([^/]+?)/?$")), backtracks(re.compile("^(a+)+$"))
+    (False, True)
     """
     tree: Any = parser.parse(pattern.pattern, pattern.flags)
     if not is_anchored(tree, pattern.flags):
-        return False  # search() would start again at every position
+        return True  # search() would start again at every position
     analysis = _Analysis()
     try:
-        # After the end of the expression there is nothing that could fail.
+        # Nothing can fail after the end of the expression.
         analysis.check(tree, 0, pattern.flags, in_loop=False)
-    except _Ambiguous:
-        return False
-    return analysis.choices <= MAX_CHOICES
+    except _MayBacktrack:
+        return True
+    return analysis.choices > MAX_CHOICES
 
 
 class _Analysis:
     def __init__(self) -> None:
         self.choices = 0
-        #: Whether there was a repeat that may end in several ways.
-        self.ambiguous = False
+        #: Whether there was a repeat with several ways to end.
+        self.has_open_repeat = False
 
     def check(self, tree: Any, follow: int, flags: int, in_loop: bool) -> None:
         """Check a sequence that is followed by one of the characters ``follow``."""
@@ -78,11 +78,11 @@ class _Analysis:
                 self._check_repeat(argument, after, flags, in_loop)
             elif kind in (op.ASSERT, op.ASSERT_NOT):
                 if argument[0] < 0 or argument[1].getwidth()[1] > MAX_LOOKAHEAD:
-                    raise _Ambiguous
-                # At each position once more: there may be no choice at all in it.
+                    raise _MayBacktrack
+                # It may run at every position, so it may have no choice in it at all.
                 self.check(argument[1], 0, flags, in_loop=True)
             else:
-                raise _Ambiguous
+                raise _MayBacktrack
 
     def _check_branch(self, branches: Any, after: int, flags: int, in_loop: bool) -> None:
         seen = 0
@@ -102,18 +102,18 @@ class _Analysis:
                 self._choose(in_loop)
             self.check(body, after, flags, in_loop)
             return
-        if self.ambiguous:
-            raise _Ambiguous  # it would run again for every end of the one before
+        if self.has_open_repeat:
+            raise _MayBacktrack  # it would run again for each end of the repeat before
         if decided:
             self.check(body, first | after, flags, in_loop=True)
         elif in_loop or not _is_character(body):
-            raise _Ambiguous
+            raise _MayBacktrack
         else:
-            self.ambiguous = True
+            self.has_open_repeat = True
 
     def _choose(self, in_loop: bool) -> None:
         if in_loop:
-            raise _Ambiguous
+            raise _MayBacktrack
         self.choices += 1
 
 
@@ -159,7 +159,7 @@ def _characters(kind: Any, argument: Any, flags: int) -> int:
 def _takes_others(kind: Any, argument: Any, flags: int) -> bool:
     """Whether an expression of one character may take one beyond ASCII."""
     if kind is op.LITERAL:
-        # To re, the Kelvin sign is a "k", the long s is an "s", the dotted I is an "i".
+        # re treats the Kelvin sign as a "k", the long s as an "s", and the dotted I as an "i".
         return bool(argument > 127 or (flags & re.IGNORECASE and chr(argument) in "kKsSiI"))
     if kind is op.IN:
         return any(_item_takes_others(item, value, flags) for item, value in argument)

@@ -1,15 +1,14 @@
 """Regular expressions matched in time linear in the text.
 
-Python's ``re`` backtracks: ``(a+)+b`` tries every way to split a run of ``a`` before
-it gives up, and a path that a peer sends may be made to be such a run. Here the same
-expressions are searched by backtracking too, so that the same match is found with
-the same groups, but no (instruction, position) is ever tried twice: what has failed
-once fails again, and what has succeeded has ended the search. So the work is bounded
-by the length of the program times that of the text.
+Python's ``re`` backtracks: ``(a+)+b`` tries every way to split a run of ``a`` before it gives
+up, and a peer may send a path that is such a run. This matcher backtracks, too, so it finds
+the same match with the same groups. But it never tries the same (instruction, position) twice:
+a pair that has failed once would fail again, and a pair that succeeds ends the search. So the
+work is bounded by the length of the program times the length of the text.
 
-That costs some microseconds for each character, so it is for expressions for which
-``re`` has no such bound: see :mod:`.patterns`. The parser is Python's own; what cannot
-be matched in linear time (a backreference) is refused.
+It takes some microseconds for each character. So it serves only the expressions that may
+backtrack in ``re``: see :mod:`.backtracking`. The parser is Python's own. Expressions that
+nobody can match in linear time, such as backreferences, are refused.
 """
 
 from __future__ import annotations
@@ -20,28 +19,28 @@ from typing import Any, Pattern
 
 from .parser import op, parser
 
-#: Instructions of a program; counted repeats are written out. What a person writes as
-#: the pattern of a path stays far below.
+#: The most instructions of a program, in which counted repeats are written out. The patterns
+#: of real sites stay far below.
 MAX_PROGRAM = 500
 
-#: Characters that a lookahead may take, as it may be done at every position.
+#: The most characters that a lookahead may take: it may run at every position.
 MAX_LOOKAHEAD = 32
 
 
 class NotLinear(ValueError):
-    """The expression has something that no linear matcher can do."""
+    """The expression has a part without a linear matcher."""
 
 
 #: Instructions are (kind, argument, argument).
 CHAR, SPLIT, JUMP, SAVE, AT, LOOK, ADVANCED, MATCH = range(8)
 
 
-#: What takes one character, in a parsed expression.
+#: The parts of a parsed expression that take one character.
 CHARACTERS = (op.LITERAL, op.NOT_LITERAL, op.ANY, op.IN)
 
 
 class LinearMatch:
-    """A match, with the methods of ``re.Match`` that are needed."""
+    """A match, with the methods of ``re.Match`` that a path pattern needs."""
 
     __slots__ = ("_groups", "_text")
 
@@ -62,8 +61,8 @@ class LinearRegex:
     >>> LinearRegex(re.compile("(a+)+b")).search("aaab").group()
     'aaab'
 
-    :raises NotLinear: for what has no linear matcher: backreferences, lookbehind,
-        possessive repeats, lookahead of any length.
+    :raises NotLinear: for backreferences, lookbehind, possessive repeats, and lookahead of
+        any length.
     """
 
     __slots__ = ("_anchored", "_group_slots", "_program", "_slots")
@@ -76,12 +75,12 @@ class LinearRegex:
         self._program = compiler.program
         self._slots = compiler.slots
         self._group_slots = range(0, 2 * pattern.groups, 2)
-        # Only an attempt at the beginning can succeed: there is no need for others.
+        # Only an attempt at the beginning of the text can succeed.
         self._anchored = is_anchored(tree, pattern.flags)
 
     def search(self, text: str) -> LinearMatch | None:
         """Find the first match, as ``re.search`` does."""
-        # Shared by all attempts: where one has failed, the next one would.
+        # Shared by all attempts: a way that has failed in one attempt fails in the next.
         visited: set[int] = set()
         for start in range(1 if self._anchored else len(text) + 1):
             slots = [-1] * self._slots
@@ -96,7 +95,7 @@ class LinearRegex:
 
 
 def is_anchored(tree: Any, flags: int) -> bool:
-    """Whether a parsed expression can match at the beginning of the text only."""
+    """Whether a parsed expression can only match at the beginning of the text."""
     if not tree or tree[0][0] is not op.AT:
         return False
     where = tree[0][1]
@@ -108,8 +107,8 @@ def is_anchored(tree: Any, flags: int) -> bool:
 class Compiler:
     """Writes the program of a parsed expression.
 
-    :ivar slots: how many positions a run keeps: two for each group, then one for each
-        loop whose body may match nothing.
+    :ivar slots: how many positions a run keeps: two for each group, then one for each loop
+        with a body that may match nothing.
     """
 
     def __init__(self, slots: int) -> None:
@@ -185,7 +184,7 @@ class Compiler:
             self.emit(SAVE, slot)
         self.compile(body, flags)
         if may_be_empty:
-            # A round that has matched nothing ends the loop: another would do the same.
+            # A round that matches nothing ends the loop: the next round would do the same.
             self.emit(ADVANCED, slot, len(self.program) + 2)
         self.emit(JUMP, split)
         self._set_split(split, len(self.program), greedy)
@@ -207,7 +206,7 @@ class Compiler:
 
 
 class CharacterClass:
-    """Which characters an instruction takes; ``re`` itself decides, once for each of ASCII."""
+    """The characters that an instruction takes; ``re`` itself decides, once for each of ASCII."""
 
     __slots__ = ("_ascii", "_match")
 
@@ -225,11 +224,11 @@ class CharacterClass:
         return sum(1 << code for code, taken in enumerate(self._ascii) if taken)
 
 
-#: A site has few different classes, and each of them in hundreds of patterns.
+#: A site has few different classes, each of them in hundreds of patterns.
 character_class = functools.lru_cache(maxsize=1024)(CharacterClass)
 
 
-#: The flags that say what one character, or one position, is.
+#: The flags with an effect on a single character or position.
 CHARACTER_FLAGS = re.IGNORECASE | re.ASCII | re.DOTALL | re.MULTILINE
 
 _AT_SOURCE = {
@@ -285,14 +284,13 @@ def _run(
 ) -> int:
     """Run a program at ``position``; returns where it matched, or -1.
 
-    :param slots: where the groups begin and end, filled in.
+    :param slots: filled with the beginnings and ends of the groups.
     :param visited: the splits that have been tried, as ``address * (len(text) + 1) +
-        position``. Everything else has one way to go on, so splits are all there is to
-        remember.
+        position``. Every other instruction has one way to go on, and needs no memory.
     """
     width = len(text) + 1
-    # What to do when the current way fails: go on at (address, position), or, where the
-    # address is negative, give a slot its old value back.
+    # The things to do when the current way fails. An entry (address, position) goes on there;
+    # an entry with a negative address gives a slot its old value back.
     stack: list[tuple[int, int]] = []
     address = 0
     while True:

@@ -1,4 +1,4 @@
-"""Python's own parser of regular expressions, wherever this Python keeps it."""
+"""Python's own parser of regular expressions, from its place in this version of Python."""
 
 import sys
 

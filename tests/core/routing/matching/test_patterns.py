@@ -1,4 +1,4 @@
-"""Path patterns: what matches, with which parameters, and what cannot be compiled."""
+"""Path patterns: the paths that match, their parameters, and patterns that are refused."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from protoo_flask.core.errors import BadPath, PatternError, UsageError
 from protoo_flask.core.routing.matching.patterns import _Translator, compile_pattern, decode
-from protoo_flask.core.routing.regex import linear_regex as linear
-from protoo_flask.core.routing.regex.backtracking import is_linear
+from protoo_flask.core.routing.regex import linear_regex
+from protoo_flask.core.routing.regex.backtracking import backtracks
 
 
 def params_of(pattern, path, *, end=True, **options):
@@ -83,7 +83,7 @@ def test_a_route_matches_the_whole_path(pattern, path, params):
         ("/", "/", ""),
         ("/", "/users", ""),
         ("/users", "/users", "/users"),
-        # What a middleware sees as base_path is without the slash.
+        # In req.base_path, the slash is left out.
         ("/users", "/users/", "/users/"),
         ("/users", "/users/bob", "/users"),
         ("/users", "/usersx", None),
@@ -175,23 +175,23 @@ def test_no_path_makes_matching_raise_anything_but_bad_path(text):
 
 
 @pytest.mark.parametrize("many", [1, 3, 6, 12])
-def test_matching_many_optional_parameters_takes_no_longer_than_the_path_is_long(many, monkeypatch):
+def test_matching_many_optional_parameters_is_linear_in_the_path(many, monkeypatch):
     steps = []
-    run = linear._run
+    run = linear_regex._run
 
     def count(program, text, position, slots, visited):
         end = run(program, text, position, slots, visited)
         steps.append(len(visited) <= len(program) * (len(text) + 1))
         return end
 
-    monkeypatch.setattr(linear, "_run", count)
+    monkeypatch.setattr(linear_regex, "_run", count)
     pattern = "".join(f"/:p{number}?" for number in range(many)) + "/end"
     matcher = compile_pattern(pattern, end=True)
     assert matcher.match("/a" * 2000) is None
     assert matcher.match("/" * 2000) is None
-    # Either re can do it without trying twice, or the linear matcher has done it.
+    # Either re does not backtrack, or the linear matcher has been used.
     regex, _ = _Translator(pattern).compile(True, False, False)
-    assert is_linear(regex) is (steps == [])
+    assert backtracks(regex) is (steps != [])
     assert all(steps)
 
 
@@ -230,7 +230,7 @@ def test_a_compiled_pattern_is_searched_with_its_own_flags(pattern, path, params
         ("/x", None),
     ],
 )
-def test_of_a_list_the_first_that_matches_counts(path, params):
+def test_the_first_match_of_a_list_counts(path, params):
     pattern = ["/users/:name", "/people/:person", re.compile(r"^/(\d)$"), "/users/:second"]
     assert params_of(pattern, path) == params
 
@@ -245,7 +245,7 @@ def test_a_matcher_knows_its_keys_in_order():
     assert compile_pattern("/:b/x/:a/:c?", end=True).keys == ("b", "a", "c")
 
 
-# What is refused
+# Refused patterns
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_a_pattern_that_cannot_be_compiled_is_refused_at_its_place(pattern, posi
         (re.compile(r"(a+)+\1$"), "groupref cannot be matched in linear time"),
     ],
 )
-def test_a_refused_pattern_is_told_what_would_be_right(pattern, problem):
+def test_the_error_of_a_refused_pattern_names_the_problem(pattern, problem):
     with pytest.raises(PatternError) as caught:
         compile_pattern(pattern, end=True)
     assert caught.value.problem.startswith(problem)
@@ -298,6 +298,6 @@ def test_a_refused_pattern_is_told_what_would_be_right(pattern, problem):
 @pytest.mark.parametrize(
     "pattern", [[], re.compile(b"/users"), ["/a", re.compile(b"/b")], ["/a", "b"]], ids=repr
 )
-def test_what_could_never_match_is_refused(pattern):
+def test_a_pattern_that_could_never_match_is_refused(pattern):
     with pytest.raises(PatternError):
         compile_pattern(pattern, end=True)

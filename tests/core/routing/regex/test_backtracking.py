@@ -1,4 +1,4 @@
-"""Which expressions ``re`` may be given, and which it may not."""
+"""Expressions that ``re`` matches in linear time, and expressions that may backtrack."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from protoo_flask.core.routing.regex.backtracking import is_linear
+from protoo_flask.core.routing.regex.backtracking import backtracks
 
 LINEAR = [
     r"\A/users\Z",
@@ -50,10 +50,10 @@ NOT_LINEAR = [
 
 
 @pytest.mark.parametrize("expression", LINEAR)
-def test_re_has_one_way_to_match(expression):
-    assert is_linear(re.compile(expression))
+def test_an_expression_with_one_way_to_match_does_not_backtrack(expression):
+    assert not backtracks(re.compile(expression))
 
 
 @pytest.mark.parametrize("expression", NOT_LINEAR)
-def test_re_has_too_many_ways(expression):
-    assert not is_linear(re.compile(expression))
+def test_an_expression_with_many_ways_to_match_may_backtrack(expression):
+    assert backtracks(re.compile(expression))

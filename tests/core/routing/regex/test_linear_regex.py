@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from protoo_flask.core.errors import PatternError
 from protoo_flask.core.routing.matching.patterns import compile_pattern
-from protoo_flask.core.routing.regex import linear_regex as linear
+from protoo_flask.core.routing.regex import linear_regex
 from protoo_flask.core.routing.regex.linear_regex import LinearRegex, NotLinear
 
-#: What takes one character, so that no repeat below is one of nothing: of those, Python
-#: versions differ in what their groups contain.
+#: Expressions of one character, so that no repeat below repeats nothing: Python versions differ
+#: in the groups of such repeats.
 characters = st.sampled_from(["a", "b", "/", ".", "[^/]", "[ab]", r"\w", r"\d", "[^a]", "-"])
 assertions = st.sampled_from(["^", "$", r"\b", r"\B", r"\Z", "(?=a)", "(?!ab)", "(?!/|-)"])
 quantifiers = st.sampled_from(["*", "+", "?", "*?", "+?", "??", "{2}", "{1,3}", "{0,2}?", "{2,}"])
@@ -40,7 +40,7 @@ flags = st.sampled_from([re.NOFLAG if hasattr(re, "NOFLAG") else 0, re.I, re.M, 
 @example("(a+)+b", True, 0, "aaab")
 @example("(a|ab)(c|bcd)(d*)", False, 0, "abcd")
 @example("(?:(a)|b)*", False, 0, "ab")
-def test_it_finds_what_re_finds(expression, anchored, flags, text):
+def test_the_linear_matcher_finds_the_matches_of_re(expression, anchored, flags, text):
     pattern = re.compile(f"^{expression}" if anchored else expression, flags)
     wanted, found = pattern.search(text), LinearRegex(pattern).search(text)
     assert (found is None) == (wanted is None)
@@ -99,10 +99,10 @@ def test_twice_the_text_is_at_most_twice_the_work(expression, piece):
     ],
     ids=str,
 )
-def test_a_pattern_that_would_backtrack_is_given_to_this_matcher(pattern, path, monkeypatch):
+def test_a_pattern_that_would_backtrack_is_given_to_the_linear_matcher(pattern, path, monkeypatch):
     runs = []
-    run = linear._run
-    monkeypatch.setattr(linear, "_run", lambda *args: (runs.append(args[1]), run(*args))[1])
+    run = linear_regex._run
+    monkeypatch.setattr(linear_regex, "_run", lambda *args: (runs.append(args[1]), run(*args))[1])
     # With re, each of these would outlast the test suite.
     assert compile_pattern(pattern, end=True).match(path) is None
     assert runs
@@ -119,7 +119,7 @@ def test_a_pattern_that_would_backtrack_is_given_to_this_matcher(pattern, path, 
         (r"(?:(?:a{50}){50}){50}", "more than 500 steps"),
     ],
 )
-def test_what_cannot_be_linear_is_refused(expression, reason):
+def test_an_expression_without_a_linear_matcher_is_refused(expression, reason):
     with pytest.raises(NotLinear, match=reason):
         LinearRegex(re.compile(expression))
     with pytest.raises(PatternError, match="could keep the server busy"):

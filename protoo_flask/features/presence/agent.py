@@ -1,0 +1,96 @@
+"""The presence agent: keeps the states of users, and notifies their watchers."""
+
+from __future__ import annotations
+
+from typing import Callable, Mapping
+
+from ...core.errors import Reject
+from ...core.peers.directory import Directory
+from ...core.peers.peer import Peer, broadcast
+from ...core.request import Request
+from ...core.scheduling import Scheduler
+from .states import State, States
+from .watchers import Watchers
+
+
+class Agent:
+    """The presence of the users of one app, and the subscriptions to it.
+
+    Everything happens under one lock, sending included, which never blocks. So a watcher
+    gets notifications in the order of the changes, and the answer to its ``subscribe``
+    before any notification of a newer change.
+
+    The number of devices is read from the directory, not counted from events. An event may
+    be told late, because a listener before this one may block, and the user may be back by
+    then. The last event about a user is told after the last change in the directory, so
+    the last notification is true in the end.
+
+    :param max_subscriptions: how many users one peer may watch.
+    :param now: returns the time in seconds since the epoch.
+    """
+
+    def __init__(
+        self, scheduler: Scheduler, max_subscriptions: int, now: Callable[[], float]
+    ) -> None:
+        self._lock = scheduler.lock()
+        self._max_subscriptions = max_subscriptions
+        self._now = now
+        self._states = States()
+        self._watchers = Watchers()
+
+    def subscribe(self, peer: Peer, username: str, req: Request) -> None:
+        """Let a peer watch a user, and answer the request with the state of the user.
+
+        :raises Reject: when the peer watches too many users.
+        """
+        with self._lock:
+            watched = self._watchers.watched_by(peer)
+            if username not in watched and len(watched) >= self._max_subscriptions:
+                raise Reject(403, f"you watch {len(watched)} users already, which is the limit")
+            state = self._update(peer.directory, username)
+            req.reply(200, "subscribed", state._asdict())
+            self._watchers.add(peer, username)
+            # The subscriber may be leaving in another thread, or may have left while
+            # allow() was blocking. A leaving peer is removed from the directory first, and
+            # its "offline" is told next. If the peer is still listed here, that event is
+            # still to come, and forget() will remove this subscription. If it is not,
+            # forget() may have run already, and nothing else would remove it.
+            if not peer.is_listed:
+                self._watchers.forget(peer)
+
+    def unsubscribe(self, peer: Peer, username: str) -> None:
+        """Let a peer no longer watch a user; it need not be subscribed."""
+        with self._lock:
+            self._watchers.remove(peer, username)
+
+    def publish(self, peer: Peer, published: Mapping[str, str | None], req: Request) -> None:
+        """Change the published fields of a peer's user, and answer with the new state."""
+        with self._lock:
+            state = self._update(peer.directory, peer.username)
+            # An offline user publishes nothing: the last device left during its request.
+            if state.online:
+                state = self._store(state.with_published(published, self._now()))
+            req.reply(200, "published", state._asdict())
+
+    def note_online(self, peer: Peer) -> None:
+        """Update the user of a peer that has come online."""
+        with self._lock:
+            self._update(peer.directory, peer.username)
+
+    def note_offline(self, peer: Peer) -> None:
+        """Update the user of a peer that has gone offline, and drop its subscriptions."""
+        with self._lock:
+            self._watchers.forget(peer)
+            self._update(peer.directory, peer.username)
+
+    def _update(self, directory: Directory[Peer], username: str) -> State:
+        """Count the devices of a user again, and return the state of the user."""
+        devices = len(directory.find(username))
+        return self._store(self._states.get(username).with_devices(devices, self._now()))
+
+    def _store(self, state: State) -> State:
+        """Store a state; if it differs from the stored one, notify the watchers."""
+        if state != self._states.get(state.username):
+            self._states.put(state)
+            broadcast(self._watchers.of(state.username), "presence", state._asdict())
+        return state

@@ -1,0 +1,65 @@
+"""The handlers of presence: they answer ``subscribe``, ``unsubscribe`` and ``publish``."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ...core.errors import Reject
+from ...core.peers.peer import Peer
+from ...core.request import Request
+from ...core.routing.registration import Next
+from ...core.runtime import Runtime
+from ..sending_peer import sending_peer
+from .agent import Agent
+from .states import check_published
+
+Allow = Callable[[Peer, str], Any]
+
+
+class PresenceHandlers:
+    """The handlers of one ``presence()``; each app that shares it has an agent of its own.
+
+    :param allow: decides whether a peer may watch a user.
+    :param max_subscriptions: how many users one peer may watch.
+    :param now: returns the time in seconds since the epoch.
+    """
+
+    def __init__(self, allow: Allow, max_subscriptions: int, now: Callable[[], float]) -> None:
+        self._allow = allow
+        self._max_subscriptions = max_subscriptions
+        self._now = now
+
+    def agent_of(self, peer: Peer) -> Agent:
+        """Return the agent of the app that a peer belongs to."""
+        return peer.runtime.service(self, self._make_agent)
+
+    def _make_agent(self, runtime: Runtime) -> Agent:
+        return Agent(runtime.scheduler, self._max_subscriptions, self._now)
+
+    def subscribe(self, req: Request, next: Next) -> None:
+        """Let a peer watch a user when the application allows it."""
+        peer, username = sending_peer(req), req.params["username"]
+        agent = self.agent_of(peer)
+        allowed = False
+        try:
+            allowed = self._allow(peer, username)
+        finally:
+            # A refusal ends an older subscription; so does an error in allow().
+            if not allowed:
+                agent.unsubscribe(peer, username)
+        if not allowed:
+            raise Reject(403, "you may not watch this user")
+        # The time limit may have answered the request while allow() was blocking.
+        if not req.ended:
+            agent.subscribe(peer, username, req)
+
+    def unsubscribe(self, req: Request, next: Next) -> None:
+        """Let a peer no longer watch a user."""
+        peer = sending_peer(req)
+        self.agent_of(peer).unsubscribe(peer, req.params["username"])
+        req.reply(200, "unsubscribed")
+
+    def publish(self, req: Request, next: Next) -> None:
+        """Publish the status and note of a peer's own user."""
+        peer = sending_peer(req)
+        self.agent_of(peer).publish(peer, check_published(req.data), req)

@@ -1,0 +1,223 @@
+"""Handling: an error of a handler is answered with its status or 500, logged, and told."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+import pytest
+
+from protoo_flask.core.errors import BadPath, Reject, UsageError
+from tests.fakes import Core
+
+
+def raising(error):
+    def handler(req, next):
+        raise error
+
+    return handler
+
+
+def answer_to(handler, core=None):
+    """Return status and reason of the answer to a request that ``handler`` handles."""
+    core = core or Core()
+    core.router.get("/", handler)
+    answer = core.connect().request("get", "/")
+    return answer["status"], answer["reason"]
+
+
+class ErrorWith(Exception):
+    def __init__(self, status):
+        super().__init__("what happened")
+        self.status = status
+
+
+# The response
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (ValueError("secret"), (500, "internal server error")),
+        (Reject(403, "banned until Monday"), (403, "banned until Monday")),
+        (Reject(302, "elsewhere"), (302, "elsewhere")),
+        (Reject(603), (603, "")),
+        (Reject(HTTPStatus.GONE, "no more"), (410, "no more")),
+        (BadPath("bad escape"), (400, "bad escape")),
+        (UsageError("how to do it right"), (500, "internal server error")),
+        (ErrorWith(status=409), (409, "what happened")),
+        (ErrorWith(status=503), (503, "what happened")),
+        (ErrorWith(status=300), (300, "what happened")),
+        (ErrorWith(status=699), (699, "what happened")),
+        (ErrorWith(status=HTTPStatus.CONFLICT), (409, "what happened")),
+        (ErrorWith(status=200), (500, "internal server error")),
+        (ErrorWith(status=180), (500, "internal server error")),
+        (ErrorWith(status=700), (500, "internal server error")),
+        (ErrorWith(status="409"), (500, "internal server error")),
+        (ErrorWith(status=True), (500, "internal server error")),
+        (ErrorWith(status=None), (500, "internal server error")),
+    ],
+    ids=lambda value: repr(value) if isinstance(value, Exception) else None,
+)
+def test_an_error_is_answered_with_its_status_or_500(error, answer):
+    core = Core()
+    assert answer_to(raising(error), core) == answer
+    assert core.framework.errors == [error]
+
+
+@pytest.mark.parametrize("code", [300, 699])
+def test_every_status_that_rejects_can_be_a_reject(code):
+    assert answer_to(raising(Reject(code, "no"))) == (code, "no")
+
+
+def test_an_error_given_to_next_is_answered_like_one_that_is_raised():
+    assert answer_to(lambda req, next: next(Reject(403, "no"))) == (403, "no")
+    assert answer_to(lambda req, next: next(ValueError("secret"))) == (500, "internal server error")
+    assert answer_to(lambda req, next: next("oops")) == (500, "internal server error")
+
+
+def test_the_host_may_know_better_what_an_error_says():
+    core = Core()
+    core.framework.describe_error = lambda error: (
+        (418, "teapot") if isinstance(error, KeyError) else None
+    )
+    core.router.get("/other", raising(ValueError()))
+    assert answer_to(raising(KeyError()), core) == (418, "teapot")
+    assert core.connect().request("get", "/other")["status"] == 500
+
+
+def test_a_reason_may_be_any_object_that_reads_as_text():
+    class Translated:
+        def __str__(self):
+            return "verboten"
+
+    assert answer_to(raising(Reject(403, Translated()))) == (403, "verboten")
+
+
+def test_a_reason_that_cannot_be_sent_is_replaced():
+    core = Core()
+    assert answer_to(raising(Reject(403, "\ud800")), core) == (500, "internal server error")
+    assert len(core.framework.errors) == 1
+
+
+def test_a_bad_status_in_a_handler_is_answered_500():
+    core = Core()
+    assert answer_to(lambda req, next: req.reply(99), core) == (500, "internal server error")
+    assert isinstance(core.framework.errors[0], UsageError)
+
+
+def test_data_that_cannot_be_sent_is_answered_500():
+    reply = lambda req, next: req.reply(200, "OK", {"x": object()})  # noqa: E731
+    assert answer_to(reply) == (500, "internal server error")
+
+
+def test_an_exception_that_is_false_is_an_error_all_the_same():
+    class Errors(Exception):
+        """Some libraries raise a collection of what is wrong."""
+
+        def __len__(self):
+            return 0
+
+    core = Core()
+    core.router.use(raising(Errors()))
+    core.router.get("/", lambda req, next: req.reply(200, "not checked at all"))
+    assert core.connect().request("get", "/")["status"] == 500
+    assert len(core.framework.errors) == 1
+
+
+def test_what_is_no_exception_is_answered_500_and_goes_on():
+    class Timeout(BaseException): ...
+
+    core = Core()
+    core.router.get("/", raising(Timeout()))
+    alice = core.connect()
+    with pytest.raises(Timeout):
+        alice.start_request("get", "/")
+    assert alice.take()["status"] == 500
+
+
+def test_a_chain_that_is_far_too_long_is_answered_500(caplog):
+    core = Core()
+    for _ in range(2000):
+        core.router.use(lambda req, next: next())
+    core.router.get("/short", lambda req, next: req.reply(200))
+    alice = core.connect()
+    assert alice.request("get", "/")["status"] == 500
+    assert isinstance(core.framework.errors[0], RecursionError)
+    assert alice.take_all() == []
+
+
+# The log
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [
+        (ValueError("oops"), True),
+        (ErrorWith(500), True),
+        (ErrorWith(404), False),
+        (Reject(403), False),
+    ],
+    ids=["exception", "status 500", "status 404", "reject"],
+)
+def test_what_is_the_fault_of_the_server_is_logged_with_its_traceback(error, logged, caplog):
+    answer_to(raising(error))
+    assert len(caplog.records) == logged
+    for record in caplog.records:
+        assert record.levelno == logging.ERROR
+        assert record.exc_info[1] is error
+        assert "error in get / from <Peer alice/a1 online>" in record.message
+
+
+def test_an_error_that_is_no_exception_is_logged_without_a_traceback(caplog):
+    answer_to(lambda req, next: next("oops"))
+    assert "'oops'" in caplog.records[0].message
+    assert not caplog.records[0].exc_info
+
+
+# After the final response
+
+
+@pytest.mark.parametrize("error", [ValueError("oops"), Reject(403, "no")], ids=repr)
+def test_an_error_after_the_final_reply_is_logged_and_told_but_not_answered(error, caplog):
+    core = Core()
+
+    def reply_and_fail(req, next):
+        req.reply(200, "OK")
+        raise error
+
+    assert answer_to(reply_and_fail, core) == (200, "OK")
+    assert core.framework.errors == [error]
+    assert caplog.records[0].exc_info[1] is error
+
+
+def test_a_second_final_reply_is_an_error_in_the_log(caplog):
+    core = Core()
+
+    def reply_twice(req, next):
+        req.reply(200, "OK")
+        req.reply(200, "OK")
+
+    assert answer_to(reply_twice, core) == (200, "OK")
+    assert "came too late" in caplog.text
+    assert len(core.framework.errors) == 1
+
+
+def test_an_error_that_the_host_raises_after_the_chain_is_answered_unless_that_was_done():
+    class Teardown(Exception): ...
+
+    core = Core()
+    requests = []
+
+    def run(function, *args):
+        function(*args)
+        raise Teardown
+
+    core.framework.run = run
+    core.router.get("/answered", lambda req, next: req.reply(200))
+    core.router.get("/open", lambda req, next: requests.append(req))
+    alice = core.connect()
+    assert alice.request("get", "/answered")["status"] == 200
+    assert alice.request("get", "/open")["status"] == 500
+    assert alice.take_all() == []
+    assert [type(error) for error in core.framework.errors] == [Teardown, Teardown]

@@ -1,0 +1,90 @@
+"""A site whose authorizer is asked again while its peers are connected."""
+
+from __future__ import annotations
+
+import pytest
+from flask import request, session
+
+from protoo_flask import Protoo, Reject
+from protoo_flask.site import site as site_module
+from protoo_flask.site.contexts import HandshakeContext
+from protoo_flask.site.views import Views
+
+from ..fakes import FakeLink, FakeScheduler
+from ..joining import make_app
+
+
+class MemoryConnection(FakeLink):
+    """A connection that begins when it is made, and ends when a test says so."""
+
+    def __init__(self, channel, loop, codec, handshake, *, connect, disconnect, **options):
+        super().__init__()
+        self._disconnect = disconnect
+        self.inbox = connect(self)
+        self.peer = self.inbox.peer
+
+    def open(self):
+        """Nothing was held back."""
+
+    def drop(self):
+        self._disconnect(self.inbox, 1006)
+
+
+class Site:
+    """A Flask app whose authorizer is asked every ten seconds; the clock stands still."""
+
+    def __init__(self, scheduler, **options):
+        self.app = make_app()
+        self.protoo = Protoo(self.app, **options)
+        self.scheduler = scheduler
+        #: Who was asked about, and after how many seconds.
+        self.asked = []
+        #: What the authorizer does about somebody, if not let them stay: {username: function}.
+        self.answers = {}
+        self._start = scheduler.now()
+        self.protoo.authorize(self._authorize)
+
+    def _authorize(self):
+        if "username" not in session:
+            raise Reject(403, "not logged in")
+        username, uuid = session["username"], request.args.get("uuid")
+        self.asked.append((username, self.scheduler.now() - self._start))
+        answer = self.answers.get(username)
+        return (username, uuid) if answer is None else answer()
+
+    def connect(self, username="alice", uuid="a1"):
+        """Let somebody in, past the transport."""
+        app, door = self.app, self.app.extensions["protoo"]
+        cookie = app.session_interface.get_signing_serializer(app).dumps({"username": username})
+        url = f"/protoo?uuid={uuid}" if uuid else "/protoo"
+        headers = {"Cookie": f"session={cookie}"}
+        with app.test_request_context(url, headers=headers) as context:
+            app.preprocess_request()
+            identity = Views(door)._identify()
+            kept = HandshakeContext(app, context.request, context.session)
+        door.open(self.scheduler)
+        return door.connector(identity, kept, None)(None, b"")
+
+    def names(self):
+        return sorted(peer.username for peer in self.protoo.peers())
+
+
+@pytest.fixture
+def make_site(monkeypatch):
+    monkeypatch.setattr(site_module, "SharedConnection", MemoryConnection)
+    sites = []
+
+    def make_site(scheduler=None, reauthorize_interval=10, **options):
+        options["reauthorize_interval"] = reauthorize_interval
+        sites.append(Site(scheduler or FakeScheduler(), **options))
+        return sites[-1]
+
+    yield make_site
+    for site in sites:
+        site.protoo.close()
+        assert site.scheduler.pending_timers == 0
+
+
+@pytest.fixture
+def site(make_site):
+    return make_site()
