@@ -251,8 +251,9 @@ def test_the_recipe_of_a_link(echo):
 
 
 def test_the_recipe_of_a_link_has_every_verb():
-    link = run("link")["MemoryLink"]
-    assert members("core/link.py", "Link") <= set(vars(link))
+    link = run("link")["MemoryLink"](None, None)
+    assert members("core/link.py", "Link") <= set(dir(link))
+    assert members("core/link.py", "Outbox") <= set(dir(link.outbox))
 
 
 def test_the_recipe_of_a_dialect(echo, monkeypatch):
