@@ -18,6 +18,7 @@ from benchmarks.trips import trace_trips
 from protoo_flask import Protoo, Request
 from protoo_flask.core.peers.directory import Identity
 from protoo_flask.core.routing.router import Router
+from protoo_flask.settings import PREFIX
 
 from .architecture_page import RECIPES, TEXT, code, rows, section
 from .fakes import Core, FakeContext, postpone
@@ -148,6 +149,8 @@ def test_a_name_is_defined_somewhere(name):
     paths = [*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "tests").glob("*.py")]
     sources = [path.read_text(encoding="utf-8") for path in paths]
     sources.append("".join(RECIPES.values()))
+    if name.startswith(PREFIX):
+        name = f"Settings.{name[len(PREFIX) :].lower()}"
     holder, _, member = name.partition(".")
     definition = re.compile(rf"^ *(?:class|def) {holder}\b|^[\w, ]*\b{holder}\b.*=", re.MULTILINE)
     found = [source for source in sources if definition.search(source)]
@@ -186,8 +189,11 @@ def test_the_figures_of_the_trips_are_up_to_date(trips):
 def test_the_steps_of_a_walk_happen_in_this_order(name, trips):
     found = [Reference(*pair) for pair in REFERENCE.findall(section(f"### A {name}"))]
     assert len(found) > 5
+    files = {call.file for call in trips[name]}
     calls = iter(trips[name])
     for step in found:
+        if step.file.endswith("contexts.py") and step.file not in files:
+            continue  # older releases of Flask have no fast way
         assert any(is_call_of(step, call) for call in calls), (
             f"{step} does not come at its place: python -m benchmarks trips --show {name}"
         )
@@ -245,8 +251,9 @@ def test_the_recipe_of_a_link(echo):
 
 
 def test_the_recipe_of_a_link_has_every_verb():
-    link = run("link")["MemoryLink"]
-    assert members("core/link.py", "Link") <= set(vars(link))
+    link = run("link")["MemoryLink"](None, None)
+    assert members("core/link.py", "Link") <= set(dir(link))
+    assert members("core/link.py", "Outbox") <= set(dir(link.outbox))
 
 
 def test_the_recipe_of_a_dialect(echo, monkeypatch):

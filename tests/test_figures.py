@@ -69,6 +69,15 @@ def test_boxes_do_not_overlap(figure):
             assert beside or other[1] >= bottom or other[3] <= top
 
 
+def test_an_arrow_goes_through_no_box():
+    path = command.path_of("layers")
+    figure = ElementTree.fromstring(path.read_text(encoding="utf-8"))
+    arrows = [line.get("d") for line in elements(figure, "path") if line.get("class") != "head"]
+    for arrow in arrows:
+        x, start, _, end = (float(number) for number in re.findall(r"[\d.]+", arrow))
+        assert not [box for box in boxes(figure) if box[0] < x < box[2] and start < box[1] < end]
+
+
 def test_a_figure_has_its_own_background_and_a_dark_one(figure):
     style = next(elements(figure, "style")).text
     assert re.search(r"\.page \{ fill: #ffffff", style)
@@ -83,7 +92,7 @@ def test_a_group_is_above_the_groups_that_it_imports():
     edges = {(1, 0): False, (2, 0): False, (3, 1): False, (3, 2): True}
     places = layers.arrange(4, edges)
     assert [place.row for place in places] == [0, 1, 1, 2]
-    assert [place.column for place in places] == [0, 0, 1, 0]
+    assert [(place.column, place.span) for place in places] == [(0, 2), (0, 1), (1, 1), (0, 2)]
 
 
 def test_a_group_in_a_row_with_others_is_above_the_one_that_it_imports():
@@ -91,6 +100,14 @@ def test_a_group_in_a_row_with_others_is_above_the_one_that_it_imports():
     places = layers.arrange(5, edges)
     assert (places[3].row, places[3].column) == (2, places[2].column)
     assert (places[4].row, places[4].column) == (2, places[1].column)
+
+
+def test_no_group_is_where_an_arrow_passes():
+    # 4 imports 1, past the row of 3.
+    edges = {(1, 0): False, (2, 0): False, (3, 2): False, (4, 3): False, (4, 1): False}
+    places = layers.arrange(5, edges)
+    assert (places[3].row, places[3].column, places[3].span) == (2, places[2].column, 1)
+    assert places[1].column != places[3].column
 
 
 def test_an_arrow_is_dashed_when_only_types_need_the_import(monkeypatch):

@@ -23,10 +23,16 @@ Edges = Dict[Tuple[int, int], bool]
 
 
 class Place(NamedTuple):
-    """A box in the figure; its row is 0 at the bottom."""
+    """A box in the figure; its row is 0 at the bottom.
+
+    :ivar column: the first of its columns.
+    :ivar span: how many columns it has.
+    :ivar columns: how many the figure has.
+    """
 
     row: int
     column: int
+    span: int
     columns: int
 
 
@@ -43,7 +49,7 @@ def draw(groups: Sequence[Group]) -> str:
     tops = [MARGIN + sum(heights[row + 1 :]) + GAP * (rows - 1 - row) for row in range(rows)]
     elements = []
     for (upper, lower), is_for_types in sorted(edges.items()):
-        x = center_of(places[upper] if places[upper].columns > 1 else places[lower])
+        x = center_of(min(places[upper], places[lower], key=lambda place: place.span))
         start = tops[places[upper].row] + heights[places[upper].row]
         end = tops[places[lower].row]
         elements.append(
@@ -98,7 +104,7 @@ def without_implied(edges: Edges) -> Edges:
 
 
 def arrange(size: int, edges: Edges) -> list[Place]:
-    """Give each box a row above all that it imports, and a column above one of them.
+    """Give each box a row above all that it imports, and columns that no arrow passes through.
 
     The groups are in an order in which each imports only earlier ones.
     """
@@ -106,16 +112,36 @@ def arrange(size: int, edges: Edges) -> list[Place]:
     rows: list[int] = []
     for index in range(size):
         rows.append(1 + max((rows[lower] for lower in below[index]), default=-1))
-    counts = [rows.count(row) for row in rows]
-    places: list[Place] = []
-    for index, row in enumerate(rows):
-        peers = [other for other in range(size) if rows[other] == row]
-        column, columns = peers.index(index), counts[index]
-        over = [places[lower] for lower in below[index] if places[lower].columns > 1]
-        if columns > 1 and over:
-            column, columns = over[0].column, over[0].columns
-        places.append(Place(row, column, columns))
-    return places
+
+    def passing(row: int) -> set[int]:
+        """Return the boxes below a row whose arrows come from above it."""
+        return {lower for upper, lower in edges if rows[lower] < row < rows[upper]}
+
+    columns = max(rows.count(row) + len(passing(row)) for row in rows)
+    places: dict[int, Place] = {}
+    for row in range(max(rows) + 1):
+        taken = {column for lower in passing(row) for column in columns_of(places[lower])}
+        free = [column for column in range(columns) if column not in taken]
+        boxes = [index for index in range(size) if rows[index] == row]
+        for index in boxes:
+            wanted = [column for lower in below[index] for column in columns_of(places[lower])]
+            column = next((column for column in wanted if column in free), free[0])
+            span = 1
+            if len(boxes) == 1:
+                while column - 1 in free:
+                    column -= 1
+                while column + span in free:
+                    span += 1
+            free = [other for other in free if not column <= other < column + span]
+            places[index] = Place(row, column, span, columns)
+    return [places[index] for index in range(size)]
+
+
+def columns_of(place: Place) -> range:
+    """Return the columns of a box; none if it has all of them."""
+    if place.span == place.columns:
+        return range(0)
+    return range(place.column, place.column + place.span)
 
 
 def box_lines(group: Group, width: float) -> list[tuple[str, str]]:
@@ -142,13 +168,17 @@ def height_of(lines: Sequence[object]) -> float:
 
 
 def width_of(place: Place) -> float:
-    inner = svg.WIDTH - 2 * MARGIN
-    return (inner - GAP * (place.columns - 1)) / place.columns
+    return column_width(place) * place.span + GAP * (place.span - 1)
 
 
 def left_of(place: Place) -> float:
-    return MARGIN + place.column * (width_of(place) + GAP)
+    return MARGIN + place.column * (column_width(place) + GAP)
 
 
 def center_of(place: Place) -> float:
     return left_of(place) + width_of(place) / 2
+
+
+def column_width(place: Place) -> float:
+    inner = svg.WIDTH - 2 * MARGIN
+    return (inner - GAP * (place.columns - 1)) / place.columns
