@@ -29,6 +29,7 @@ class Application:
     """The live state of one Flask app.
 
     :param owner: becomes ``req.app``.
+    :param make_directory: makes the directory; by default, one of this process.
     :ivar directory: the peers that are there.
     """
 
@@ -43,6 +44,7 @@ class Application:
         *,
         first_id: Callable[[], int],
         observer: Observer | None = None,
+        make_directory: Callable[[Runtime, EventQueues], Directory[Peer]] = LocalDirectory,
     ) -> None:
         self._owner = owner
         # The router's method itself: calling the object would be a detour for each request.
@@ -52,13 +54,11 @@ class Application:
             time_limits,
             limits,
             call_back=self._handling.call_back,
-            give_up=self._handling.give_up,
+            time_out=self._handling.time_out,
             first_id=first_id,
             observer=observer,
         )
-        self.directory: Directory[Peer] = LocalDirectory(
-            self.runtime, EventQueues(framework.tell, scheduler.lock())
-        )
+        self.directory = make_directory(self.runtime, EventQueues(framework.tell, scheduler.lock()))
 
     def connect(
         self,

@@ -41,9 +41,10 @@ class Deadlines(Generic[T]):
         """Start the time of an item; start it again when the item is there already."""
         if self.seconds is None:
             return
-        # Popped first: a dict keeps the place of a key that it has.
         deadlines = self._deadlines
-        deadlines.pop(item, None)
+        if item in deadlines:
+            # A dict keeps the place of a key that it has. Another thread may remove it first.
+            deadlines.pop(item, None)
         now = self._now
         deadlines[item] = now() + self.seconds
         # In this order: a thread that takes the timer away looks at the items afterwards.

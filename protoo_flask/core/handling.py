@@ -72,7 +72,7 @@ class Handling:
             if not isinstance(error, Exception):
                 raise
 
-    def give_up(self, request: Request) -> None:
+    def time_out(self, request: Request) -> None:
         """Answer a request that nobody has answered in time."""
         handler = request.last_handler
         self._framework.logger.warning(

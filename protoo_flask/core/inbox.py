@@ -153,7 +153,7 @@ class Inbox:
         peer = self.peer
         if peer.runtime.observer is not None:
             peer.runtime.observer.closed(peer, code)
-        peer.directory.release(peer, self._link, code)
+        peer.directory.link_closed(peer, self._link, code)
 
     def drop(self) -> None:
         """Forget the requests that wait: they will not be handled."""
@@ -214,7 +214,7 @@ class Inbox:
         runtime = self.peer.runtime
         if runtime.observer is not None:
             runtime.observer.refused(self.peer, reason)
-        self._link.outbox.send_text(self._dialect.serialize_response(400, reason, id, {}))
+        self._send(self._dialect.serialize_response(400, reason, id, {}))
         now = runtime.scheduler.now()
         if self._violations is None:
             self._violations = deque(maxlen=MAX_VIOLATIONS)
@@ -236,7 +236,13 @@ class Inbox:
             self.refuse(f"id {id} is that of a request still in progress", id)
             return
         for payload in request.repetition:
-            self._link.outbox.send_text(payload)
+            self._send(payload)
+
+    def _send(self, payload: bytes) -> None:
+        """Send a message by this link, whatever link the peer has."""
+        observer = self.peer.runtime.observer
+        if self._link.outbox.send_text(payload) and observer is not None:
+            observer.sent(self.peer, len(payload))
 
     # Requests, in order ------------------------------------------------------------------
 

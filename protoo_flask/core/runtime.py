@@ -55,7 +55,7 @@ class Runtime:
 
     :param call_back: ``call_back(peer, function, subject)`` runs a function of the site in
         the contexts of a peer, and logs its errors.
-    :param give_up: called with a request that handlers have not answered in time.
+    :param time_out: called with a request that handlers have not answered in time.
     :param first_id: gives the first id of the requests to a new peer.
     :ivar observer: told of everything, for metrics; ``None``: nobody is.
     :ivar transactions: expires client transactions that have the usual time.
@@ -71,7 +71,7 @@ class Runtime:
         limits: Limits,
         *,
         call_back: Callable[[Any, Callable[[Any], Any], Any], None],
-        give_up: Callable[[Any], None],
+        time_out: Callable[[Any], None],
         first_id: Callable[[], int],
         observer: Observer | None = None,
     ) -> None:
@@ -84,7 +84,7 @@ class Runtime:
         self.transactions: Deadlines[Any] = Deadlines(
             scheduler, time_limits.request, lambda transaction: transaction.time_out()
         )
-        self.unanswered: Deadlines[Any] = Deadlines(scheduler, time_limits.response, give_up)
+        self.unanswered: Deadlines[Any] = Deadlines(scheduler, time_limits.response, time_out)
         self.answers: Deadlines[Any] | None = None
         if time_limits.grace_period:
             # Counted from the answer: it may have been lost long before anybody noticed that

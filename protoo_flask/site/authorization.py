@@ -80,7 +80,7 @@ def _parse_origin(origin: str) -> tuple[str, str, int | None] | None:
     return parts.scheme, parts.hostname, port or _DEFAULT_PORTS.get(parts.scheme)
 
 
-class Answer(NamedTuple):
+class Identification(NamedTuple):
     """The site's answer: user and device; ``uuid`` is ``None`` when it names no device."""
 
     username: str
@@ -97,7 +97,7 @@ def identify(authorizer: Authorizer | None, settings: Settings) -> Identity:
     return Identity(username, make_uuid() if uuid is None else uuid, data)
 
 
-def ask_site(authorizer: Authorizer | None, settings: Settings) -> Answer:
+def ask_site(authorizer: Authorizer | None, settings: Settings) -> Identification:
     """Ask the site for the user, and maybe the device, of this handshake.
 
     :raises Reject: when the authorizer returns ``None``, or raises it.
@@ -121,7 +121,7 @@ def ask_site(authorizer: Authorizer | None, settings: Settings) -> Answer:
     uuid = None if uuid is None or uuid == "" else str(uuid)
     if uuid is not None and len(uuid) > MAX_UUID_LENGTH:
         raise Reject(400, f"a uuid has at most {MAX_UUID_LENGTH} characters")
-    return Answer(str(username), uuid, answer[2] if len(answer) == 3 else None)
+    return Identification(str(username), uuid, answer[2] if len(answer) == 3 else None)
 
 
 def _authorize_by_session(settings: Settings) -> tuple[str, str | None] | None:

@@ -18,7 +18,7 @@ from ..core.errors import Reject
 from ..core.handling import Framework
 from ..core.link import Link
 from ..core.peers.peer import Peer
-from .authorization import Answer
+from .authorization import Identification
 from .contexts import HandshakeContext
 
 REASON = "authorization revoked"
@@ -43,7 +43,7 @@ class Reauthorization:
         application: Application,
         framework: Framework,
         interval: float | None,
-        ask: Callable[[], Answer],
+        ask: Callable[[], Identification],
     ) -> None:
         self._application = application
         self._framework = framework
@@ -80,7 +80,7 @@ class Reauthorization:
         link = peer.link  # before its context: see LocalDirectory.claim()
         context = peer.context
         assert isinstance(context, HandshakeContext)
-        answers: list[Answer | None] = []
+        answers: list[Identification | None] = []
         try:
             context.run_anew(lambda: answers.append(self._answer()))
         except Exception:
@@ -98,7 +98,7 @@ class Reauthorization:
                 if peer.online:
                     self.watch(peer)
 
-    def _answer(self) -> Answer | None:
+    def _answer(self) -> Identification | None:
         """Return the site's answer of now, in the contexts of a handshake; ``None``: refused."""
         try:
             # Authorizers rely on the results of these functions (``g.user``). In a handshake, a
@@ -120,7 +120,7 @@ class Reauthorization:
         described = self._framework.describe_error(error)
         return None if described is None else described[0]
 
-    def _obey(self, peer: Peer, link: Link | None, answer: Answer | None) -> None:
+    def _obey(self, peer: Peer, link: Link | None, answer: Identification | None) -> None:
         if answer is not None and answer.username == peer.username:
             # Without a uuid of the authorizer's, the one that was made up still stands.
             if answer.uuid in (None, peer.uuid):

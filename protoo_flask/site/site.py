@@ -11,7 +11,7 @@ import secrets
 import threading
 import weakref
 from functools import partial
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, Protocol, Sequence
 
 from flask import Flask
 
@@ -26,9 +26,11 @@ from ..core.peers.peer import Peer
 from ..core.routing.layer import RoutingOptions
 from ..core.routing.router import Router
 from ..core.runtime import Limits, TimeLimits
+from ..core.wire.dialect import PROTOO, Dialect
 from ..settings import Settings
 from ..transport.channel import Channel, Loop
 from ..transport.connection import Connection, SharedConnection
+from ..transport.websocket.handshake import Handshake
 from .authorization import Authorizer, ask_site
 from .contexts import HandshakeContext
 from .flask_framework import FlaskFramework, Listeners
@@ -53,6 +55,7 @@ class Site:
     :ivar protoo: the extension that serves this app.
     :ivar observer: is told of everything that passes through the core; see
         :class:`~protoo_flask.core.observer.Observer`. Set before the first connection.
+    :ivar dialects: the dialects that clients may ask for, by their sub-protocols.
     """
 
     def __init__(self, protoo: Registrations, app: Flask, settings: Settings) -> None:
@@ -60,6 +63,7 @@ class Site:
         self.app = app
         self.settings = settings
         self.observer: Observer | None = None
+        self.dialects: Sequence[Dialect] = (PROTOO,)
         self.loop: Loop | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -173,11 +177,12 @@ class Site:
     # Connections -----------------------------------------------------------------------
 
     def connector(
-        self, identity: Identity, context: HandshakeContext, codec: Any
+        self, identity: Identity, context: HandshakeContext, agreed: Handshake
     ) -> Callable[[Channel, bytes], Connection]:
         """Return ``make(channel, handshake)``, which makes the connection of a client."""
         # Not closures, which weigh ten times as much: there are as many as connections.
-        return partial(self._make_connection, partial(self._connect, identity, context), codec)
+        connect = partial(self._connect, identity, context, agreed.dialect)
+        return partial(self._make_connection, connect, agreed.codec)
 
     def _make_connection(
         self,
@@ -200,11 +205,15 @@ class Site:
         )
 
     def _connect(
-        self, identity: Identity, context: HandshakeContext, connection: Connection
+        self,
+        identity: Identity,
+        context: HandshakeContext,
+        dialect: Dialect,
+        connection: Connection,
     ) -> Inbox:
         assert self._application is not None
         assert self._reauthorization is not None
-        inbox = self._application.connect(identity, connection, context, connection.open)
+        inbox = self._application.connect(identity, connection, context, connection.open, dialect)
         self._reauthorization.watch(inbox.peer)
         if self._closed:
             # Closed since the handshake was answered; nobody else would close this one.

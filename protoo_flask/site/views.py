@@ -37,6 +37,7 @@ class Views:
                 request.environ,
                 compression=site.settings.compression,
                 max_message_size=site.settings.max_message_size,
+                dialects=site.dialects,
             )
             identity = self._identify()
             loop = site.loop or make_loop(request.environ)
@@ -57,9 +58,7 @@ class Views:
             request._get_current_object(),  # type: ignore[attr-defined]
             session._get_current_object(),  # type: ignore[attr-defined]
         )
-        return UpgradeResponse(
-            agreed.headers, loop, site.connector(identity, context, agreed.codec)
-        )
+        return UpgradeResponse(agreed.headers, loop, site.connector(identity, context, agreed))
 
     def plain_http(self) -> Response:
         """Answer the same path without an upgrade, with the status that a handshake would get.

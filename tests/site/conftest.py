@@ -6,9 +6,11 @@ import pytest
 from flask import request, session
 
 from protoo_flask import Protoo, Reject
+from protoo_flask.core.wire.dialect import PROTOO
 from protoo_flask.site import site as site_module
 from protoo_flask.site.contexts import HandshakeContext
 from protoo_flask.site.views import Views
+from protoo_flask.transport.websocket.handshake import Handshake
 
 from ..fakes import FakeLink, FakeScheduler
 from ..joining import make_app
@@ -63,7 +65,7 @@ class Site:
             identity = Views(door)._identify()
             kept = HandshakeContext(app, context.request, context.session)
         door.open(self.scheduler)
-        return door.connector(identity, kept, None)(None, b"")
+        return door.connector(identity, kept, Handshake([], None, PROTOO))(None, b"")
 
     def names(self):
         return sorted(peer.username for peer in self.protoo.peers())

@@ -67,7 +67,7 @@ class Directory(Protocol[P]):
     def tell(self, peer: P) -> None:
         """Tell the site the events of a peer's user. May block."""
 
-    def release(self, peer: P, link: Link, code: int) -> None:
+    def link_closed(self, peer: P, link: Link, code: int) -> None:
         """Take note that a link has closed; ignored when another link took over. May block.
 
         :param code: of the client's Close frame; 1005 if that had none, 1006 without a Close.

@@ -20,7 +20,8 @@ by the client; or any drop when there is no grace period. *Remove* is done by th
 after the peer has come back and gone again belongs to another absence.
 
 A device that connects after its peer went offline is a new Peer, without pending
-transactions.
+transactions. So is a device that connects in another dialect (:mod:`..wire.dialect`): its
+earlier peer goes offline first.
 """
 
 from __future__ import annotations
@@ -117,6 +118,11 @@ class LocalDirectory:
     ) -> Peer:
         with self._lock:
             peer = self.get(identity.username, identity.uuid)
+            if peer is not None and peer.outbound.dialect is not dialect:
+                # Another client program on this device: it would not understand the messages
+                # that wait for the one before.
+                self.remove(peer, ONLINE_ELSEWHERE, "online elsewhere")
+                peer = None
             if peer is None:
                 self.check_space(identity)
                 peer = Peer(identity, self._runtime, self, dialect)
@@ -130,13 +136,13 @@ class LocalDirectory:
                     self._resume(peer, identity)
                     if peer.link is not None:
                         peer.link.retire(ONLINE_ELSEWHERE, "online elsewhere")
-                peer.outbound.attach(link, dialect, when_reachable)
+                peer.outbound.attach(link, when_reachable)
             self._make_space(peer.username)
         return peer
 
     # Going ---------------------------------------------------------------------------
 
-    def release(self, peer: Peer, link: Link, code: int) -> None:
+    def link_closed(self, peer: Peer, link: Link, code: int) -> None:
         with self._lock:
             if peer.link is not link:
                 return

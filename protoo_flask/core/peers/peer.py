@@ -187,7 +187,8 @@ class Peer:
 
     def call_back(self, function: OnResponse, response: Response) -> None:
         """Run a function of the site for a response of this peer."""
-        # A relay needs nothing of the site, and is most of the work of a messenger.
+        # A relay, ``on_response=req.reply``, needs nothing of the site, and is most of the work of
+        # a messenger. request.py marks that method; a bound method shows the mark.
         relay = getattr(function, "relays_to", None)
         request = getattr(function, "__self__", None)
         if relay is not None and request is not None and request.is_received:

@@ -39,6 +39,7 @@ class Layer:
         "handle",
         "is_error_handler",
         "matcher",
+        "middleware",
         "path",
         "route",
     )
@@ -56,6 +57,10 @@ class Layer:
         #: The same object, if it is a route.
         self.route = handle if isinstance(handle, Route) else None
         self.is_error_handler = is_error_handler
+        #: The function of a middleware without a path: a request need not enter it.
+        self.middleware: Handler | None = None
+        if path is None and self.route is None and not is_error_handler:
+            self.middleware = handle
         #: The classes of errors that it handles; an empty tuple stands for all.
         self.error_classes = error_classes
         #: ``None`` for a layer without a path, which applies to every path.

@@ -287,6 +287,12 @@ class Walk:
         parts = self._parts
         try:
             for layer in self._layers:
+                middleware = layer.middleware
+                if middleware is not None and error is None:
+                    req.params = {**req.params} if self._merges_params else {}
+                    req.last_handler = middleware
+                    middleware(req, self.next)
+                    return
                 fast_enter = layer.fast_enter
                 if fast_enter is not None and parts is not None and error is None:
                     handle = fast_enter(req, parts)

@@ -21,7 +21,7 @@ from ..response import Response
 from ..runtime import Runtime
 from ..scheduling import one_step
 from ..sendable import Sendable
-from ..wire.dialect import Dialect, translate
+from ..wire.dialect import Dialect
 from ..wire.messages import MAX_ID
 from .client import (
     CALLING,
@@ -310,9 +310,7 @@ class Outbound:
 
     # Links, one after the other ----------------------------------------------------------
 
-    def attach(
-        self, link: Link, dialect: Dialect, when_reachable: Callable[[], None] | None = None
-    ) -> None:
+    def attach(self, link: Link, when_reachable: Callable[[], None] | None = None) -> None:
         """Make a link the way to the device; it first sends the undelivered messages.
 
         Holding the lock, or a message that is sent now would overtake those that have waited.
@@ -320,9 +318,6 @@ class Outbound:
         :param when_reachable: called before anything is sent; must not block.
         """
         undelivered = self._undelivered()
-        if dialect is not self.dialect:
-            undelivered = self._translate(undelivered, dialect)
-            self.dialect = dialect
         self.mailbox = None
         if when_reachable is not None:
             when_reachable()
@@ -363,17 +358,6 @@ class Outbound:
             if id not in have_a_place
         ]
         return [*sent, *later]
-
-    def _translate(self, messages: Unsent, dialect: Dialect) -> Unsent:
-        translated: Unsent = []
-        for payload, id in messages:
-            payload = translate(payload, self.dialect, dialect)
-            translated.append((payload, id))
-            if id is not None:
-                transaction = self._pending[id]
-                self._size += len(payload) - len(transaction.payload)
-                transaction.payload = payload
-        return translated
 
     def _keep(self, messages: Unsent) -> Mailbox:
         mailbox = self._make_mailbox()

@@ -265,8 +265,8 @@ class ServerTransactions:
 class SharedServerTransactions(ServerTransactions):
     """The requests of a peer that are handled in threads.
 
-    Its lock is its own, and inside of it no other lock is taken: a connection that drops
-    its backlog holds the lock of the inbox, and a sender holds that of the outbound messages.
+    Its lock is its own, and only that of the deadlines is taken inside of it: a connection that
+    drops its backlog holds its own lock, and a sender holds that of the outbound messages.
     """
 
     __slots__ = ("_lock",)

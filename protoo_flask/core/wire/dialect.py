@@ -1,26 +1,18 @@
 """A dialect: how messages are written as text, and read.
 
 Everything that the core reads from a link, or writes to one, goes through the dialect of
-that link. There is one today, :data:`PROTOO`; a dialect belongs to a WebSocket sub-protocol.
+that link. There is one today, :data:`PROTOO`. A dialect belongs to a WebSocket sub-protocol,
+and the handshake chooses it.
+
+A peer keeps its dialect. A device that connects in another one is another client program: its
+peer goes offline, and a new one comes online. So no message is ever written a second time.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Union
+from typing import Any, Protocol
 
-import msgspec
-
-from .messages import (
-    Incoming,
-    OutgoingRequest,
-    OutgoingResponse,
-    parse,
-    serialize_request,
-    serialize_response,
-)
-
-#: A message of the server: a request (without an id, a notification), or a response.
-Outgoing = Union[OutgoingRequest, OutgoingResponse]
+from .messages import Incoming, parse, serialize_request, serialize_response
 
 
 class Dialect(Protocol):
@@ -58,9 +50,6 @@ class Dialect(Protocol):
         :raises Unsendable: when ``data`` cannot be written.
         """
 
-    def reopen(self, payload: bytes) -> Outgoing:
-        """Read a message that this dialect has written, so that another one can write it."""
-
 
 class ProtooDialect:
     """The wire format of :mod:`.messages`."""
@@ -76,32 +65,5 @@ class ProtooDialect:
     ) -> bytes:
         return serialize_request(method, None, data, sender)
 
-    @staticmethod
-    def reopen(payload: bytes) -> Outgoing:
-        fields = msgspec.json.decode(payload)
-        if "status" in fields:
-            return OutgoingResponse(**fields)
-        return OutgoingRequest(
-            fields["method"],
-            fields.get("id", msgspec.UNSET),
-            fields["data"],
-            fields.get("sender", msgspec.UNSET),
-        )
-
 
 PROTOO = ProtooDialect()
-
-
-def translate(payload: bytes, old: Dialect, new: Dialect) -> bytes:
-    """Write a message of ``old`` again in ``new``.
-
-    For messages that were written for one link, and leave by the next, which may belong to a
-    client program of another version.
-    """
-    message = old.reopen(payload)
-    if isinstance(message, OutgoingResponse):
-        return new.serialize_response(message.status, message.reason, message.id, message.data)
-    sender = None if message.sender is msgspec.UNSET else message.sender
-    if message.id is msgspec.UNSET:
-        return new.serialize_notification(message.method, message.data, sender)
-    return new.serialize_request(message.method, message.id, message.data, sender)

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, Mapping, NamedTuple
+from typing import Any, Mapping, NamedTuple, Sequence
 
 from websockets.utils import accept_key
 
 from ...core.errors import ProtooError
+from ...core.wire.dialect import PROTOO, Dialect
 from .deflate import negotiate
 from .fast_frames import FastFrameCodec
-
-SUBPROTOCOL = "protoo"
 
 
 class HandshakeError(ProtooError):
@@ -34,16 +33,29 @@ class HandshakeError(ProtooError):
 
 
 class Handshake(NamedTuple):
-    """The result of a negotiation: headers for the answer, and a codec for the frames."""
+    """The result of a negotiation.
+
+    :ivar headers: of the answer.
+    :ivar codec: for the frames.
+    :ivar dialect: of the messages.
+    """
 
     headers: list[tuple[str, str]]
     codec: Any
+    dialect: Dialect
 
 
 def negotiate_handshake(
-    environ: Mapping[str, Any], *, compression: bool, max_message_size: int
+    environ: Mapping[str, Any],
+    *,
+    compression: bool,
+    max_message_size: int,
+    dialects: Sequence[Dialect] = (PROTOO,),
 ) -> Handshake:
     """Agree with a client, untrusted, on a connection.
+
+    :param dialects: the ones that the server speaks. The client's order of sub-protocols is
+        that of its preference (RFC 6455 section 1.9).
 
     :raises HandshakeError: 400 or 426 unless the client speaks WebSocket version 13 and
         the sub-protocol.
@@ -60,15 +72,16 @@ def negotiate_handshake(
     if not _is_key(key):
         raise HandshakeError(400, "Sec-WebSocket-Key must be 16 bytes in base64")
     offered = environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "")
-    if SUBPROTOCOL not in [name.strip() for name in offered.split(",")]:
-        raise HandshakeError(
-            400, f'the sub-protocol must be "{SUBPROTOCOL}": new WebSocket(url, "{SUBPROTOCOL}")'
-        )
+    dialect = _choose_dialect(offered, dialects)
+    if dialect is None:
+        names = " or ".join(f'"{spoken.subprotocol}"' for spoken in dialects)
+        example = f'new WebSocket(url, "{dialects[0].subprotocol}")'
+        raise HandshakeError(400, f"the sub-protocol must be {names}: {example}")
     headers = [
         ("Upgrade", "websocket"),
         ("Connection", "Upgrade"),
         ("Sec-WebSocket-Accept", accept_key(key)),
-        ("Sec-WebSocket-Protocol", SUBPROTOCOL),
+        ("Sec-WebSocket-Protocol", dialect.subprotocol),
     ]
     codec: Any = None
     offer = environ.get("HTTP_SEC_WEBSOCKET_EXTENSIONS", "")
@@ -77,7 +90,7 @@ def negotiate_handshake(
         if agreed is not None:
             extension, codec = agreed
             headers.append(("Sec-WebSocket-Extensions", extension))
-    return Handshake(headers, codec or FastFrameCodec(max_message_size))
+    return Handshake(headers, codec or FastFrameCodec(max_message_size), dialect)
 
 
 def serialize_handshake(headers: list[tuple[str, str]]) -> bytes:
@@ -85,6 +98,13 @@ def serialize_handshake(headers: list[tuple[str, str]]) -> bytes:
     lines = ["HTTP/1.1 101 Switching Protocols"]
     lines += [f"{name}: {value}" for name, value in headers]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def _choose_dialect(offered: str, dialects: Sequence[Dialect]) -> Dialect | None:
+    """Return the dialect of the first sub-protocol that the server speaks."""
+    spoken = {dialect.subprotocol: dialect for dialect in dialects}
+    names = [name.strip() for name in offered.split(",")]
+    return next((spoken[name] for name in names if name in spoken), None)
 
 
 def _is_key(key: str) -> bool:

@@ -144,7 +144,7 @@ def test_an_event_that_is_told_at_once_finds_a_peer_with_its_context_and_its_pla
 
     directory._events.post = tell_at_once
     peer = directory.claim(Identity("alice", "a1"), FakeLink(), "handshake 1", PROTOO)
-    directory.release(peer, peer.link, 1006)
+    directory.link_closed(peer, peer.link, 1006)
     directory.claim(Identity("alice", "a1"), FakeLink(), "handshake 2", PROTOO)
     directory.remove(peer, 1000, "")
     assert seen == [

@@ -104,6 +104,6 @@ def test_a_device_that_returns_before_the_end_of_its_old_link_is_noticed_loses_n
     device.peer.notify("a")
     old.closed = (1006, "")  # and then, before disconnect() is called:
     device.connect()
-    device.directory.release(device.peer, old, 1006)
+    device.directory.link_closed(device.peer, old, 1006)
     assert [message["method"] for message in device.client.take_all()] == ["a"]
     assert device.peer.state == CONNECTED

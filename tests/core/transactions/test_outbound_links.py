@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from protoo_flask.core.request import Request
@@ -12,7 +10,6 @@ from protoo_flask.core.transactions.client import OF_CORE, OF_SITE, URGENT
 from protoo_flask.core.transactions.mailbox import MESSAGE_SIZE
 from protoo_flask.core.transactions.outbound import Outbound, SharedOutbound
 from protoo_flask.core.wire.dialect import PROTOO
-from tests.core.wire.toy import TOY
 from tests.fakes import Core, FakeLink
 
 
@@ -51,7 +48,7 @@ def payloads(*names):
 
 def test_a_message_goes_to_the_link(endpoint):
     link = FakeLink()
-    endpoint.outbound.attach(link, PROTOO)
+    endpoint.outbound.attach(link)
     assert endpoint.outbound.transmit(b"a") is True
     assert link.payloads == [b"a"]
     assert endpoint.outbound.mailbox is None
@@ -61,7 +58,7 @@ def test_a_message_without_a_link_waits_in_the_mailbox_for_the_next(endpoint):
     assert endpoint.outbound.transmit(b"a") is True
     assert endpoint.outbound.transmit(b"b") is True
     link = FakeLink()
-    endpoint.outbound.attach(link, PROTOO)
+    endpoint.outbound.attach(link)
     assert link.payloads == payloads("a", "b")
     assert endpoint.outbound.mailbox is None
 
@@ -74,7 +71,7 @@ def test_a_message_without_a_link_is_refused_when_none_may_wait(endpoint):
 
 def test_a_message_that_the_link_refuses_waits_in_the_mailbox(endpoint):
     link = FakeLink()
-    endpoint.outbound.attach(link, PROTOO)
+    endpoint.outbound.attach(link)
     link.close(1008, "slow consumer")
     assert endpoint.outbound.transmit(b"a") is True
     assert endpoint.outbound.mailbox.items() == [(b"a", None)]
@@ -120,7 +117,7 @@ def test_a_link_is_reachable_then_gets_the_waiting_messages_then_becomes_the_lin
             return super().send(payload, id)
 
     link = Watchful()
-    outbound.attach(link, PROTOO, lambda: order.append("reachable"))
+    outbound.attach(link, lambda: order.append("reachable"))
     assert order == ["reachable", (b"a", None)]
     assert outbound.link is link
 
@@ -128,21 +125,21 @@ def test_a_link_is_reachable_then_gets_the_waiting_messages_then_becomes_the_lin
 def test_undelivered_messages_are_unanswered_then_unsent_then_later_ones(endpoint):
     outbound = endpoint.outbound
     first, second = FakeLink(), FakeLink()
-    outbound.attach(first, PROTOO)
+    outbound.attach(first)
     unanswered = endpoint.ask("unanswered")
     first.is_stuck = True
     outbound.transmit(b"unsent")
     stuck = endpoint.ask("stuck")
     first.close(1006, "")
     outbound.transmit(b"later")
-    outbound.attach(second, PROTOO)
+    outbound.attach(second)
     assert second.payloads == [unanswered.payload, b"unsent", stuck.payload, b"later"]
 
 
 def test_detaching_keeps_the_messages_and_lets_the_link_go(endpoint):
     outbound = endpoint.outbound
     link = FakeLink()
-    outbound.attach(link, PROTOO)
+    outbound.attach(link)
     transaction = endpoint.ask()
     link.is_stuck = True
     outbound.transmit(b"a")
@@ -155,7 +152,7 @@ def test_detaching_keeps_the_messages_and_lets_the_link_go(endpoint):
 def test_detaching_from_a_link_that_leaves_too_much_returns_no_mailbox(endpoint):
     outbound = endpoint.outbound
     link = FakeLink()
-    outbound.attach(link, PROTOO)
+    outbound.attach(link)
     link.is_stuck = True
     for name in "abcd":
         outbound.transmit(name.encode() * 200)
@@ -166,7 +163,7 @@ def test_detaching_from_a_link_that_leaves_too_much_returns_no_mailbox(endpoint)
 def test_after_closing_no_message_is_taken_or_kept(endpoint):
     outbound = endpoint.outbound
     link = FakeLink()
-    outbound.attach(link, PROTOO)
+    outbound.attach(link)
     outbound.close()
     assert outbound.transmit(b"a") is False
     assert endpoint.ask().response.status == 410
@@ -183,7 +180,7 @@ def test_a_request_that_ended_before_the_old_link_could_send_it_is_not_sent_any_
 ):
     outbound = endpoint.outbound
     link = FakeLink()
-    outbound.attach(link, PROTOO)
+    outbound.attach(link)
     link.is_stuck = True
     outbound.transmit(b"a")
     transaction = endpoint.ask(timeout=10)
@@ -197,7 +194,7 @@ def test_a_request_that_ended_before_the_old_link_could_send_it_is_not_sent_any_
     if way == "after an absence":
         assert outbound.detach().items() == [(b"a", None), (b"b", None)]
     link = FakeLink()
-    outbound.attach(link, PROTOO)
+    outbound.attach(link)
     assert link.payloads == payloads("a", "b")
 
 
@@ -209,7 +206,7 @@ def test_a_request_that_ends_in_the_mailbox_is_not_sent_any_more(endpoint, end):
     outbound.transmit(b"b")
     transaction.cancel() if end == "cancel" else endpoint.runtime.scheduler.advance(10)
     link = FakeLink()
-    outbound.attach(link, PROTOO)
+    outbound.attach(link)
     assert link.payloads == payloads("a", "b")
 
 
@@ -251,7 +248,7 @@ def test_only_an_urgent_request_is_sent_when_too_much_is_unanswered(monkeypatch)
     monkeypatch.setattr(outbound_module, "MAX_UNANSWERED", 150)
     endpoint = Endpoint()
     link = FakeLink()
-    endpoint.outbound.attach(link, PROTOO)
+    endpoint.outbound.attach(link)
     endpoint.ask(text="x" * 60)
     refused = [endpoint.ask(kind=kind, text="x" * 60) for kind in (OF_SITE, OF_CORE)]
     urgent = endpoint.ask(kind=URGENT, text="x" * 60)
@@ -264,7 +261,7 @@ def test_only_an_urgent_request_is_sent_when_too_much_is_unanswered(monkeypatch)
 def test_only_callbacks_of_the_site_are_called_by_the_peer(kind, called):
     endpoint = Endpoint()
     told = []
-    endpoint.outbound.attach(FakeLink(), PROTOO)
+    endpoint.outbound.attach(FakeLink())
     transaction = endpoint.outbound.start(Request("get"), told.append, None, kind)
     transaction.cancel()
     assert endpoint.called_back == ([487] if called else [])
@@ -272,28 +269,3 @@ def test_only_callbacks_of_the_site_are_called_by_the_peer(kind, called):
 
 
 # Another dialect
-
-
-def test_undelivered_messages_are_translated_for_a_link_of_another_dialect(endpoint):
-    outbound = endpoint.outbound
-    first, second = FakeLink(), FakeLink()
-    outbound.attach(first, PROTOO)
-    transaction = endpoint.ask(n=1)
-    first.is_stuck = True
-    outbound.transmit(PROTOO.serialize_response(200, "OK", 7, {}))
-    outbound.attach(second, TOY)
-    asked, answered = [json.loads(payload) for payload in second.payloads]
-    assert asked == {"m": "get", "i": transaction.id, "d": {"n": 1}}
-    assert answered == {"s": 200, "r": "OK", "i": 7, "d": {}}
-    assert transaction.payload == second.payloads[0]
-    assert outbound.dialect is TOY
-
-
-def test_messages_that_a_slow_link_of_another_dialect_does_not_take_wait_translated(endpoint):
-    outbound = endpoint.outbound
-    outbound.transmit(PROTOO.serialize_notification("a", {}, None))
-    slow = FakeLink()
-    slow.close(1008, "slow consumer")
-    outbound.attach(slow, TOY)
-    [(payload, _)] = outbound.mailbox.items()
-    assert json.loads(payload) == {"m": "a", "d": {}}

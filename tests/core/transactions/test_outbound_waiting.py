@@ -125,7 +125,7 @@ def test_messages_that_a_new_link_is_too_slow_to_take_wait_for_the_next():
     device.directory.claim(Identity("alice", "a1"), slow, device.peer.context, PROTOO)
     device.peer.notify("n", {"n": 5})
     assert len(slow.payloads) == 2
-    device.directory.release(device.peer, slow, 1008)
+    device.directory.link_closed(device.peer, slow, 1008)
     device.connect()
     assert [message["data"]["n"] for message in device.client.take_all()] == [2, 3, 4, 5]
 

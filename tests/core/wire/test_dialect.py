@@ -1,53 +1,16 @@
-"""Dialects: each link has one, and messages that move to another link are written again."""
+"""Dialects: each link has one, and a device that changes it is a new peer."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from protoo_flask.core.errors import Unsendable
 from protoo_flask.core.peers.peer import broadcast
 from protoo_flask.core.request import Request
-from protoo_flask.core.wire.dialect import PROTOO, translate
-from tests.core.wire.toy import TOY, ToyClient, ToyDialect
-from tests.fakes import Core, FakeClient
+from protoo_flask.core.wire.dialect import PROTOO
+from tests.core.wire.toy import TOY, ToyClient
+from tests.fakes import Core
 
 SENDER = {"username": "al", "uuid": "a1"}
-
-WRITTEN = {
-    "request": lambda dialect: dialect.serialize_request("get", 7, {"n": 1}, None),
-    "request with a sender": lambda dialect: dialect.serialize_request("get", 7, {}, SENDER),
-    "notification": lambda dialect: dialect.serialize_notification("news", {"n": 1}, None),
-    "notification with a sender": lambda dialect: dialect.serialize_notification("n", {}, SENDER),
-    "response": lambda dialect: dialect.serialize_response(200, "OK", 7, {"n": 1}),
-    "response without a reason": lambda dialect: dialect.serialize_response(404, "", 7, {}),
-}
-
-
-# Translating
-
-
-@pytest.mark.parametrize("write", WRITTEN.values(), ids=WRITTEN)
-@pytest.mark.parametrize(("old", "new"), [(PROTOO, TOY), (TOY, PROTOO), (PROTOO, PROTOO)])
-def test_a_translated_message_is_the_one_that_the_other_dialect_would_have_written(write, old, new):
-    assert translate(write(old), old, new) == write(new)
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-@given(st.dictionaries(st.text(), json_values, max_size=4))
-def test_translating_leaves_the_data_of_a_message_as_they_are(data):
-    try:
-        written = PROTOO.serialize_request("get", 7, data, SENDER)
-    except Unsendable:
-        return
-    assert translate(written, PROTOO, PROTOO) == written
 
 
 def test_each_dialect_names_its_sub_protocol():
@@ -145,165 +108,36 @@ def test_a_broadcast_to_peers_of_one_dialect_is_not_written_in_another():
 # A device that comes back in another dialect
 
 
-def come_back(core, client, how, kind):
-    if how == "after a drop":
-        client.drop()
-        client.peer.notify("waited", {"n": 3})
-    return core.connect("bob", "b1", kind=kind)
-
-
 @pytest.mark.parametrize("how", ["after a drop", "by a takeover"])
-def test_unanswered_and_waiting_messages_are_written_again_with_the_same_ids(how):
+def test_a_device_that_comes_back_in_another_dialect_is_a_new_peer(how):
     core = Core(grace_period=10)
     old = core.connect("bob", "b1")
-    unanswered = old.peer.send(Request("asked", {"n": 1}))
+    unanswered = old.peer.send(Request("asked"))
+    old.take()
+    if how == "after a drop":
+        old.drop()
+        old.peer.notify("waited")
+    new = core.connect("bob", "b1", kind=ToyClient)
+    assert new.peer is not old.peer
+    assert (old.peer.state, new.peer.state) == ("offline", "connected")
+    assert (unanswered.response.status, unanswered.response.is_local) == (410, True)
+    assert new.take_all() == []
+    told = [name for name, _ in core.framework.told]
+    assert told[-4:] == ["peer_offline", "user_offline", "peer_online", "user_online"] or told[
+        -4:
+    ] == ["peer_offline", "user_offline", "user_online", "peer_online"]
+    if how == "by a takeover":
+        assert old.link.closed == (3000, "online elsewhere")
+
+
+def test_a_device_that_comes_back_in_the_same_dialect_is_the_same_peer():
+    core = Core(grace_period=10)
+    old = core.connect("bob", "b1", kind=ToyClient)
+    unanswered = old.peer.send(Request("asked"))
     sent = old.take()
-    old.link.is_stuck = True
-    stuck = old.peer.send(Request("stuck"))
-    old.peer.notify("told", {"n": 2}, SENDER)
-    new = come_back(core, old, how, ToyClient)
-    messages = new.take_all()
-    waited = [{"method": "waited", "data": {"n": 3}}] if how == "after a drop" else []
-    assert messages == [
-        sent,
-        {"method": "stuck", "id": stuck.id, "data": {}},
-        {"method": "told", "data": {"n": 2}, "sender": SENDER},
-        *waited,
-    ]
-    new.respond(messages[0], 200)
-    new.respond(messages[1], 202)
-    assert (unanswered.response.status, stuck.response.status) == (200, 202)
-
-
-def test_a_response_that_has_waited_is_written_again():
-    core, requests = Core(grace_period=10), []
-    core.router.get("/", lambda req, next: requests.append(req))
-    old = core.connect("bob", "b1")
-    old.send({"method": "get", "path": "/", "id": 7})
     old.drop()
-    requests[0].reply(200, "at last", {"n": 1})
     new = core.connect("bob", "b1", kind=ToyClient)
-    assert new.take_all() == [{"status": 200, "reason": "at last", "id": 7, "data": {"n": 1}}]
-
-
-def test_messages_are_written_again_at_each_change_of_the_dialect():
-    core = Core(grace_period=10)
-    client = core.connect("bob", "b1")
-    transaction = client.peer.send(Request("get", {"text": "é"}))
-    sent = client.take()
-    for kind in (ToyClient, ToyClient, None, ToyClient, None):
-        client.drop()
-        client = core.connect("bob", "b1", **({} if kind is None else {"kind": kind}))
-        assert client.take_all() == [sent]
-    client.respond(sent, 200)
-    assert transaction.response.status == 200
-
-
-def test_the_size_of_unanswered_requests_follows_the_dialect():
-    core = Core(grace_period=10)
-    client = core.connect("bob", "b1")
-    transaction = client.peer.send(Request("get"))
-    outbound = client.peer.outbound
-    size = outbound._size
-    client.drop()
-    client = core.connect("bob", "b1", kind=ToyClient)
-    assert outbound._size == len(transaction.payload) != size
-    client.respond(client.take(), 200)
-    assert outbound._size == 0
-
-
-def test_new_messages_are_written_in_the_new_dialect_from_the_takeover_on():
-    core = Core(grace_period=10)
-    old = core.connect("bob", "b1")
-    new = core.connect("bob", "b1", kind=ToyClient)
-    old.peer.notify("news")
-    assert (old.take_all(), new.take_all()) == ([], [{"method": "news", "data": {}}])
-
-
-# Responses and new messages at a change of the dialect
-
-
-class ToyAnswers(ToyDialect):
-    """Reads requests as protoo does, and writes like the toy: a later version, say."""
-
-    def parse(self, payload):
-        return PROTOO.parse(payload)
-
-
-class ToyAnswersClient(ToyClient):
-    dialect = ToyAnswers()
-    encode = FakeClient.encode
-
-
-@pytest.mark.parametrize("is_final", [True, False], ids=["final", "provisional"])
-def test_a_repeated_request_gets_its_response_in_the_dialect_of_the_new_link(is_final):
-    core, requests = Core(grace_period=10), []
-    core.router.get("/", lambda req, next: requests.append(req))
-    old = core.connect("bob", "b1")
-    old.send({"method": "get", "path": "/", "id": 7})
-    requests[0].reply(200 if is_final else 180, "yes")
-    old.drop()
-    new = core.connect("bob", "b1", kind=ToyAnswersClient)
-    new.link.payloads.clear()
-    new.send({"method": "get", "path": "/", "id": 7})
-    assert len(requests) == 1
-    assert new.link.take() == {"s": 200 if is_final else 180, "r": "yes", "i": 7, "d": {}}
-
-
-class Interrupted(ToyDialect):
-    """While it writes a message, another thread connects the device."""
-
-    def __init__(self):
-        super().__init__()
-        self.interrupt = None
-
-    def _go_on(self, payload):
-        interrupt, self.interrupt = self.interrupt, None
-        if interrupt is not None:
-            interrupt()
-        return payload
-
-    def serialize_request(self, *args):
-        return self._go_on(super().serialize_request(*args))
-
-    def serialize_notification(self, *args):
-        return self._go_on(super().serialize_notification(*args))
-
-    def serialize_response(self, *args):
-        return self._go_on(super().serialize_response(*args))
-
-
-@pytest.mark.parametrize(
-    ("send", "key"),
-    [
-        (lambda peer, request: peer.send(Request("get")), "method"),
-        (lambda peer, request: peer.notify("news"), "method"),
-        (lambda peer, request: request.reply(200), "status"),
-    ],
-    ids=["request", "notification", "response"],
-)
-def test_a_message_that_is_written_during_a_takeover_has_the_dialect_of_its_link(send, key):
-    core, requests, new = Core(grace_period=10), [], []
-    core.router.get("/", lambda req, next: requests.append(req))
-
-    class InterruptedClient(ToyClient):
-        dialect = Interrupted()
-
-    old = core.connect("bob", "b1", kind=InterruptedClient)
-    old.start_request("get", "/")
-    old.dialect.interrupt = lambda: new.append(core.connect("bob", "b1"))
-    send(old.peer, requests[0])
-    assert key in new[0].take()
-
-
-def test_a_takeover_during_a_broadcast_does_not_change_the_text_for_other_peers():
-    core = Core()
-
-    class InterruptedClient(ToyClient):
-        dialect = Interrupted()
-
-    bob = core.connect("bob", "b1", kind=InterruptedClient)
-    alice = core.connect("alice", "a1")
-    InterruptedClient.dialect.interrupt = lambda: core.connect("bob", "b1")
-    broadcast([bob.peer, alice.peer], "news")
-    assert alice.take() == {"method": "news", "data": {}}
+    assert new.peer is old.peer
+    assert new.take_all() == [sent]
+    new.respond(sent, 200)
+    assert unanswered.response.status == 200

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from protoo_flask.core.wire import messages
-from protoo_flask.core.wire.dialect import PROTOO, Outgoing
+from protoo_flask.core.wire.dialect import PROTOO
 from protoo_flask.core.wire.messages import Incoming
 from tests.fakes import FakeClient
 
@@ -57,9 +57,6 @@ class ToyDialect:
 
     def serialize_response(self, status: int, reason: str, id: int, data: dict[str, Any]) -> bytes:
         return rename(PROTOO.serialize_response(status, reason, id, data), KEYS)
-
-    def reopen(self, payload: bytes) -> Outgoing:
-        return PROTOO.reopen(rename(payload, NAMES))
 
 
 TOY = ToyDialect()

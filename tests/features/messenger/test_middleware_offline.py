@@ -270,7 +270,7 @@ def test_on_offline_runs_in_contexts_of_the_sender_with_their_own_teardown():
     alice.receive(b'{"method": "message", "path": "/users/bob", "id": 1}')
     link = bob.peer.link
     journal.clear()
-    application.directory.release(bob.peer, link, 1006)
+    application.directory.link_closed(bob.peer, link, 1006)
     scheduler.run_spawned()
     assert journal == ["teardown", "keep for bob in the session of alice", "teardown"]
     assert alice.peer.link.take()["status"] == 202

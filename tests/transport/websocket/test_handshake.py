@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from protoo_flask.core.wire.dialect import PROTOO, ProtooDialect
 from protoo_flask.transport.websocket.deflate import DeflateCodec
 from protoo_flask.transport.websocket.fast_frames import FastFrameCodec
 from protoo_flask.transport.websocket.handshake import (
@@ -122,3 +123,24 @@ def test_the_response_is_written_with_its_cookies():
     assert serialize_handshake([("Upgrade", "websocket"), ("Set-Cookie", "a=1")]) == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nSet-Cookie: a=1\r\n\r\n"
     )
+
+
+class OtherDialect(ProtooDialect):
+    subprotocol = "protoo4"
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [("protoo4", "protoo4"), ("protoo", "protoo"), ("x, protoo4, protoo", "protoo4")],
+)
+def test_the_first_sub_protocol_of_the_client_that_the_server_speaks_chooses_the_dialect(
+    offered, chosen
+):
+    agreed = negotiate_handshake(
+        make_environ(HTTP_SEC_WEBSOCKET_PROTOCOL=offered),
+        compression=False,
+        max_message_size=100,
+        dialects=(PROTOO, OtherDialect()),
+    )
+    assert agreed.dialect.subprotocol == chosen
+    assert ("Sec-WebSocket-Protocol", chosen) in agreed.headers
