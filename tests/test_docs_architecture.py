@@ -15,13 +15,14 @@ from benchmarks.figures.imports import MODULES, PACKAGE, has_code, imports_of
 from benchmarks.figures.page import PAGE, find_differences, read_groups
 from benchmarks.tracing import Call
 from benchmarks.trips import trace_trips
-from protoo_flask import Protoo, Request
+from protoo_flask import Protoo
 from protoo_flask.core.peers.directory import Identity
 from protoo_flask.core.routing.router import Router
+from protoo_flask.core.wire.dialect import PROTOO
 from protoo_flask.settings import PREFIX
 
 from .architecture_page import RECIPES, TEXT, code, rows, section
-from .fakes import Core, FakeContext, postpone
+from .fakes import Core, FakeContext
 from .joining import join, make_app
 
 #: In the text: `Inbox.receive` (`core/inbox.py`).
@@ -256,8 +257,11 @@ def test_the_recipe_of_a_link_has_every_verb():
     assert members("core/link.py", "Outbox") <= set(dir(link.outbox))
 
 
-def test_the_recipe_of_a_dialect(echo, monkeypatch):
-    dialect = run("dialect")["ENVELOPE"]
+def test_the_recipe_of_a_dialect(echo):
+    app = make_app()
+    Protoo(app)
+    dialect = run("dialect", app=app)["ENVELOPE"]
+    assert app.extensions["protoo"].dialects == (PROTOO, dialect)
     assert members("core/wire/dialect.py", "Dialect") <= set(dir(dialect))
     received: list[bytes] = []
     link = run("link")["MemoryLink"](echo.scheduler, received.append)
@@ -271,16 +275,7 @@ def test_the_recipe_of_a_dialect(echo, monkeypatch):
     assert (answer[0], answer[1]["status"]) == (2, 200)
     assert (refusal[1]["status"], refusal[1]["reason"]) == (400, "a message is [2,{...}]")
     assert news[1]["method"] == "news"
-    # A link of another dialect takes over: the unanswered request is written again for it.
-    transaction = link.inbox.peer.send(Request("ring"))
-    spawned: list[Any] = []
-    monkeypatch.setattr(echo.scheduler, "spawn", postpone(spawned))
-    taken_over = echo.connect("alice", "a1")
-    for function, *args in spawned:
-        function(*args)
-    assert taken_over.take()["method"] == "ring"
-    transaction.cancel()
-    taken_over.leave()
+    link.inbox.peer.close()
 
 
 def members(file: str, protocol: str) -> set[str]:
@@ -306,19 +301,19 @@ def test_the_recipe_of_an_observer():
 
 
 def test_the_recipe_of_a_directory():
-    announce = run("directory")["announce"]
-    core = Core(grace_period=5)
+    app = make_app()
+    protoo = Protoo(app, disconnect_grace_period=5)
     published: list[tuple[str, str]] = []
-    announce(
-        core.application,
-        core.framework,
-        lambda address, state: published.append((address["username"], state)),
+    run(
+        "directory",
+        app=app,
+        publish=lambda address, state: published.append((address["username"], state)),
     )
-    alice = core.connect("alice")
-    alice.drop()
-    core.scheduler.advance(5)
+    inbox = join(app)
+    inbox.closed(1006)
+    inbox.peer.runtime.scheduler.advance(5)
     assert published == [("alice", "connected"), ("alice", "disconnected"), ("alice", "offline")]
-    assert core.application.directory.find() == []
+    assert protoo.peers() == []
 
 
 def test_the_recipes_are_all_tested():

@@ -19,13 +19,15 @@ from ..core.application import Application
 from ..core.close_codes import AUTHORIZATION_REVOKED, GOING_AWAY
 from ..core.deadlines import Deadlines
 from ..core.errors import Reject
+from ..core.events import EventQueues
 from ..core.inbox import Inbox
 from ..core.observer import Observer
-from ..core.peers.directory import Identity
+from ..core.peers.directory import Directory, Identity
+from ..core.peers.local_directory import LocalDirectory
 from ..core.peers.peer import Peer
 from ..core.routing.layer import RoutingOptions
 from ..core.routing.router import Router
-from ..core.runtime import Limits, TimeLimits
+from ..core.runtime import Limits, Runtime, TimeLimits
 from ..core.wire.dialect import PROTOO, Dialect
 from ..settings import Settings
 from ..transport.channel import Channel, Loop
@@ -54,8 +56,10 @@ class Site:
 
     :ivar protoo: the extension that serves this app.
     :ivar observer: is told of everything that passes through the core; see
-        :class:`~protoo_flask.core.observer.Observer`. Set before the first connection.
+        :class:`~protoo_flask.core.observer.Observer`.
     :ivar dialects: the dialects that clients may ask for, by their sub-protocols.
+    :ivar make_directory: makes the directory that finds peers. These three are set before the
+        first connection.
     """
 
     def __init__(self, protoo: Registrations, app: Flask, settings: Settings) -> None:
@@ -64,6 +68,7 @@ class Site:
         self.settings = settings
         self.observer: Observer | None = None
         self.dialects: Sequence[Dialect] = (PROTOO,)
+        self.make_directory: Callable[[Runtime, EventQueues], Directory[Peer]] = LocalDirectory
         self.loop: Loop | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -165,6 +170,7 @@ class Site:
             ),
             first_id=_make_first_id,
             observer=self.observer,
+            make_directory=self.make_directory,
         )
         self._reauthorization = Reauthorization(
             application,
