@@ -388,9 +388,10 @@ class Connection:
 
     def _break(self) -> None:
         """Break the connection; the next turn reads its end."""
-        self.outbox.uncork()
-        self._is_broken = True
-        self._channel.abort()
+        with self._lock:
+            self.outbox.uncork()
+            self._is_broken = True
+            self._channel.abort()
 
     def _end(self) -> None:
         """Give everything back: the connection has ended."""
