@@ -95,13 +95,13 @@ def test_a_newer_notification_does_not_overtake_an_older_one_in_another_thread()
     send = alice.link.send
     newer = threading.Thread(target=publish, args=(second,), kwargs={"status": "newer"})
 
-    def send_slowly(payload):
+    def send_slowly(payload, id=None):
         alice.link.send = send_and_tell
         newer.start()
         assert newer_has_come.wait(PATIENCE)
         return send(payload)
 
-    def send_and_tell(payload):
+    def send_and_tell(payload, id=None):
         sent = send(payload)
         newer_has_come.set()
         return sent
