@@ -18,7 +18,7 @@ from ..core.errors import Reject
 from ..core.peers.peer import Link, Peer
 from ..core.peers.registry import Registry
 from .authorization import Answer
-from .contexts import HandshakeContext
+from .contexts import HandshakeContext, preprocess_request
 
 REASON = "authorization revoked"
 
@@ -102,7 +102,7 @@ class Reauthorization:
         try:
             # Authorizers rely on what these find out (``g.user``), and in a handshake one
             # that answers by itself has refused it.
-            response = current_app.preprocess_request()
+            response = preprocess_request(current_app)
             if response is not None:
                 abort(current_app.make_response(response))
             return self._ask()

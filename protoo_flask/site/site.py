@@ -33,6 +33,7 @@ from .authorization import (
     is_allowed_origin,
 )
 from .contexts import HandshakeContext
+from .fast_contexts import choose_context
 from .flask_framework import FlaskHost
 from .reauthorization import Reauthorization
 from .upgrade import UpgradeResponse, make_loop
@@ -71,6 +72,7 @@ class LiveApp:
         self._loop: Loop | None = None
         self._application: Application | None = None
         self._reauthorization: Reauthorization | None = None
+        self._context_class = HandshakeContext
         #: When to ask whether a client is still there.
         self._silence: Deadlines[Connection] | None = None
 
@@ -127,6 +129,7 @@ class LiveApp:
             RoutingOptions(settings.case_sensitive_routing, settings.strict_routing)
         )
         self._loop = loop
+        self._context_class = choose_context(self.app)
         if settings.ping_interval:
             self._silence = Deadlines(
                 loop, settings.ping_interval, lambda connection: connection.keep_alive()
@@ -187,7 +190,7 @@ class LiveApp:
             response.headers.update(error.headers)
             return response
         # The objects themselves: the proxies mean nothing outside of this request.
-        context = HandshakeContext(
+        context = self._context_class(
             self.app,
             request._get_current_object(),  # type: ignore[attr-defined]
             session._get_current_object(),  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Flask inside handlers: what it knows there, and that it is put away each time."""
+"""The Flask contexts of handlers and listeners, and the teardown functions after each of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def once(mark):
     return [f"teardown_appcontext {mark}", f"teardown_request {mark}"]
 
 
-# What a handler finds ---------------------------------------------------------------
+# The contexts of a handler ----------------------------------------------------------
 
 
 def test_a_handler_finds_the_request_of_the_handshake(site, alice):
@@ -46,14 +46,14 @@ def test_g_is_fresh_for_every_message(site, alice):
         assert [a.request("get", "/count")["data"]["count"] for _ in range(3)] == [1, 1, 1]
 
 
-def test_what_a_new_connection_brings_is_what_handlers_find(site, alice):
+def test_handlers_find_the_request_of_the_newest_connection(site, alice):
     cookie = site.login(alice)
     with site.connect_with("?uuid=a1", Cookie=cookie, X_Agent="old"):
         with site.connect_with("?uuid=a1", Cookie=cookie, X_Agent="new") as a:
             assert a.request("get", "/where")["data"]["agent"] == "new"
 
 
-# What is put away -------------------------------------------------------------------
+# Teardown functions -----------------------------------------------------------------
 
 
 def test_teardown_functions_run_once_after_every_message(server, site, alice):
@@ -84,7 +84,7 @@ def test_teardown_functions_run_once_after_every_message(server, site, alice):
     assert "routing_error Deliberate('crash') in get /crash." in journal
 
 
-def test_nothing_is_put_away_while_a_handler_waits(site, alice, bob):
+def test_teardown_functions_do_not_run_while_a_handler_waits(site, alice, bob):
     with site.connect(alice, "a1") as a1, site.connect(alice, "a2") as a2, site.connect(bob) as b:
         mark = f"get /ask/{bob}"
         a1.start("get", f"/ask/{bob}")
@@ -133,7 +133,7 @@ def test_teardown_functions_run_once_after_each_response(site, alice, bob):
     assert teardowns(journal, "response 200") == once("response 200")
 
 
-def test_teardown_functions_run_after_a_response_was_mishandled(server, site_at, alice, bob):
+def test_teardown_functions_run_once_after_an_error_in_on_response(server, site_at, alice, bob):
     proxied = site_at("/proxied")  # in debug mode, where old releases of Flask keep contexts
     with proxied.connect(alice) as a, proxied.connect(bob) as b:
         assert a.request("get", f"/mishandled-answers/{bob}")["status"] == 200
@@ -144,7 +144,7 @@ def test_teardown_functions_run_after_a_response_was_mishandled(server, site_at,
         eventually(lambda: teardowns(a.journal(), mark), once(mark))
 
 
-def test_a_response_made_inside_a_handler_leaves_its_contexts_alone(site, alice, bob):
+def test_a_response_inside_of_a_handler_does_not_change_the_contexts_of_the_handler(site, alice, bob):
     with site.connect(alice, "a1") as a, site.connect(bob) as b:
         mark = f"get /change-of-mind/{bob}"
         assert a.request("get", f"/change-of-mind/{bob}")["data"] == {"mark": mark}

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from protoo_flask import Protoo, Reject
 from protoo_flask.site import site as live
-from protoo_flask.site.contexts import HandshakeContext
+from protoo_flask.site.contexts import HandshakeContext, preprocess_request
 
 from ..fakes import FakeLink, FakeScheduler
 from ..joining import make_app
@@ -66,7 +66,7 @@ class Site:
         url = f"/protoo?uuid={uuid}" if uuid else "/protoo"
         headers = {"Cookie": f"session={cookie}"}
         with app.test_request_context(url, headers=headers) as context:
-            app.preprocess_request()
+            preprocess_request(app)
             identity = door._identify()
             kept = HandshakeContext(app, context.request, context.session)
         door.open(self.scheduler)
