@@ -6,7 +6,7 @@ from flask import Flask, session
 
 from protoo_flask.core.inbox import Inbox
 from protoo_flask.core.peers.directory import Identity
-from protoo_flask.site.contexts import HandshakeContext
+from protoo_flask.site.fast_contexts import choose_context
 
 from .fakes import FakeLink, FakeScheduler
 
@@ -22,7 +22,7 @@ def join(app: Flask, username: str = "alice", uuid: str = "a1") -> Inbox:
     application = app.extensions["protoo"].open(FakeScheduler())
     with app.test_request_context(f"/protoo?uuid={uuid}") as context:
         session["username"] = username
-        kept = HandshakeContext(app, context.request, context.session)
+        kept = choose_context(app)(app, context.request, context.session)
     inbox = application.connect(Identity(username, uuid), FakeLink(), kept)
     inbox.open()
     return inbox

@@ -160,7 +160,7 @@ def test_logging_out(make_app):
     tabs = [join(app, "alice", uuid).peer.link for uuid in ("a1", "a2")]
     other = join(app, "bob").peer.link
     for _ in range(2):
-        assert client.post("/logout").status_code == 302
+        assert client.post("/logout").status_code in (302, 303)
     assert [tab.closed for tab in tabs] == [REVOKED, REVOKED]
     assert other.closed is None
 
@@ -202,6 +202,6 @@ def test_a_session_on_the_server_ends_its_connections(make_app, tmp_path):
         door._reauthorization.watch(inbox.peer)
     scheduler.advance(30)
     assert [link.closed for link in links.values()] == [None, None]
-    assert clients["home"].post("/logout").status_code == 302
+    assert clients["home"].post("/logout").status_code in (302, 303)
     scheduler.advance(30)
     assert (links["home"].closed, links["work"].closed) == (REVOKED, None)

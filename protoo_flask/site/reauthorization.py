@@ -19,7 +19,7 @@ from ..core.handling import Framework
 from ..core.link import Link
 from ..core.peers.peer import Peer
 from .authorization import Identification
-from .contexts import HandshakeContext
+from .contexts import HandshakeContext, preprocess_request
 
 REASON = "authorization revoked"
 
@@ -103,7 +103,7 @@ class Reauthorization:
         try:
             # Authorizers rely on the results of these functions (``g.user``). In a handshake, a
             # function that answers by itself has refused it.
-            response = current_app.preprocess_request()
+            response = preprocess_request(current_app)
             if response is not None:
                 abort(current_app.make_response(response))
             return self._ask()

@@ -35,6 +35,7 @@ from ..transport.connection import Connection, SharedConnection
 from ..transport.websocket.handshake import Handshake
 from .authorization import Authorizer, ask_site
 from .contexts import HandshakeContext
+from .fast_contexts import choose_context
 from .flask_framework import FlaskFramework, Listeners
 from .reauthorization import Reauthorization
 
@@ -70,6 +71,8 @@ class Site:
         self.dialects: Sequence[Dialect] = (PROTOO,)
         self.make_directory: Callable[[Runtime, EventQueues], Directory[Peer]] = LocalDirectory
         self.loop: Loop | None = None
+        #: Keeps the handshakes; chosen with the application.
+        self.context_class = HandshakeContext
         self._closed = False
         self._lock = threading.Lock()
         self._application: Application | None = None
@@ -146,6 +149,7 @@ class Site:
             RoutingOptions(settings.case_sensitive_routing, settings.strict_routing)
         )
         self.loop = loop
+        self.context_class = choose_context(self.app)
         if settings.ping_interval:
             self._silence = Deadlines(
                 loop, settings.ping_interval, lambda connection: connection.keep_alive()

@@ -8,7 +8,6 @@ from ..core.errors import Reject
 from ..core.peers.directory import Identity, TooManyPeers
 from ..transport.websocket.handshake import HandshakeError, negotiate_handshake
 from .authorization import check_origin, identify, is_allowed_origin
-from .contexts import HandshakeContext
 from .site import Site
 from .upgrade import UpgradeResponse, make_loop
 
@@ -53,7 +52,7 @@ class Views:
             response.headers.update(error.headers)
             return response
         # The objects themselves: the proxies mean nothing outside of this request.
-        context = HandshakeContext(
+        context = site.context_class(
             site.app,
             request._get_current_object(),  # type: ignore[attr-defined]
             session._get_current_object(),  # type: ignore[attr-defined]

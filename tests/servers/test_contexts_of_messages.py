@@ -1,4 +1,4 @@
-"""The Flask contexts inside handlers, and their teardown after each message."""
+"""The Flask contexts of handlers and listeners, and the teardown functions after each of them."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def test_g_is_fresh_for_every_message(site, alice):
         assert [a.request("get", "/count")["data"]["count"] for _ in range(3)] == [1, 1, 1]
 
 
-def test_handlers_see_the_handshake_of_the_latest_connection(site, alice):
+def test_handlers_find_the_request_of_the_newest_connection(site, alice):
     cookie = site.login(alice)
     with site.connect_with("?uuid=a1", Cookie=cookie, X_Agent="old"):
         with site.connect_with("?uuid=a1", Cookie=cookie, X_Agent="new") as a:
             assert a.request("get", "/where")["data"]["agent"] == "new"
 
 
-# Teardown ---------------------------------------------------------------------------
+# Teardown functions -----------------------------------------------------------------
 
 
 def test_teardown_functions_run_once_after_every_message(server, site, alice):
@@ -84,7 +84,7 @@ def test_teardown_functions_run_once_after_every_message(server, site, alice):
     assert "routing_error Deliberate('crash') in get /crash." in journal
 
 
-def test_no_teardown_function_runs_while_a_handler_waits(site, alice, bob):
+def test_teardown_functions_do_not_run_while_a_handler_waits(site, alice, bob):
     with site.connect(alice, "a1") as a1, site.connect(alice, "a2") as a2, site.connect(bob) as b:
         mark = f"get /ask/{bob}"
         a1.start("get", f"/ask/{bob}")
@@ -133,8 +133,8 @@ def test_teardown_functions_run_once_after_each_response(site, alice, bob):
     assert teardowns(journal, "response 200") == once("response 200")
 
 
-def test_teardown_functions_run_after_on_response_has_failed(server, site_at, alice, bob):
-    proxied = site_at("/proxied")  # in debug mode, in which old releases of Flask keep contexts
+def test_teardown_functions_run_once_after_an_error_in_on_response(server, site_at, alice, bob):
+    proxied = site_at("/proxied")  # in debug mode, where old releases of Flask keep contexts
     with proxied.connect(alice) as a, proxied.connect(bob) as b:
         assert a.request("get", f"/mishandled-answers/{bob}")["status"] == 200
         b.respond(b.expect("question"), 200)
@@ -144,7 +144,9 @@ def test_teardown_functions_run_after_on_response_has_failed(server, site_at, al
         eventually(lambda: teardowns(a.journal(), mark), once(mark))
 
 
-def test_a_response_made_inside_a_handler_leaves_its_contexts_alone(site, alice, bob):
+def test_a_response_inside_of_a_handler_does_not_change_the_contexts_of_the_handler(
+    site, alice, bob
+):
     with site.connect(alice, "a1") as a, site.connect(bob) as b:
         mark = f"get /change-of-mind/{bob}"
         assert a.request("get", f"/change-of-mind/{bob}")["data"] == {"mark": mark}

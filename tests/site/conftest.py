@@ -1,19 +1,25 @@
-"""Fixtures: a site with an authorizer that is asked again while its peers are connected."""
+"""Fixtures: a site with an authorizer that is asked again, and handshakes that are over."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
-from flask import request, session
+from flask import Flask, request, session
 
 from protoo_flask import Protoo, Reject
 from protoo_flask.core.wire.dialect import PROTOO
 from protoo_flask.site import site as site_module
-from protoo_flask.site.contexts import HandshakeContext
+from protoo_flask.site.contexts import HandshakeContext, preprocess_request
+from protoo_flask.site.fast_contexts import FastHandshakeContext, probe
 from protoo_flask.site.views import Views
 from protoo_flask.transport.websocket.handshake import Handshake
 
 from ..fakes import FakeLink, FakeScheduler
 from ..joining import make_app
+
+#: Where the probe fails, nobody gets the fast way.
+WAYS = [HandshakeContext, FastHandshakeContext] if probe() else [HandshakeContext]
 
 
 class MemoryConnection(FakeLink):
@@ -61,7 +67,7 @@ class Site:
         url = f"/protoo?uuid={uuid}" if uuid else "/protoo"
         headers = {"Cookie": f"session={cookie}"}
         with app.test_request_context(url, headers=headers) as context:
-            app.preprocess_request()
+            preprocess_request(app)
             identity = Views(door)._identify()
             kept = HandshakeContext(app, context.request, context.session)
         door.open(self.scheduler)
@@ -90,3 +96,39 @@ def make_site(monkeypatch):
 @pytest.fixture
 def site(make_site):
     return make_site()
+
+
+@pytest.fixture
+def app():
+    """Return a site that notes the calls of its teardown functions in ``torn_down``."""
+    app = Flask("site")
+    app.secret_key = "secret"
+    app.torn_down = []
+    app.add_url_rule("/protoo", "protoo", lambda: "")
+    app.add_url_rule("/page", "page", lambda: "")
+
+    @app.teardown_request
+    def note_request(error):
+        app.torn_down.append(("request", error))
+
+    @app.teardown_appcontext
+    def note_app_context(error):
+        app.torn_down.append(("app", error))
+
+    return app
+
+
+@pytest.fixture(params=WAYS)
+def make_context(request):
+    """Return a function that lets alice in and returns the context of her handshake."""
+    return partial(keep_handshake, request.param)
+
+
+def keep_handshake(way, app, url="/protoo?uuid=a1", **environ):
+    headers = {"X-Agent": "tests", "Cookie": "sid=1a2b"}
+    with app.test_request_context(url, headers=headers, environ_overrides=environ) as context:
+        session["username"] = "alice"
+        kept = way(app, context.request, context.session)
+    # The teardowns of the handshake are no concern of the tests.
+    vars(app).get("torn_down", []).clear()
+    return kept
