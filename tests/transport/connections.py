@@ -1,4 +1,4 @@
-"""What the tests of connections share: requests, a handler that blocks, a fatal error."""
+"""Helpers for the tests of connections: a request, a handler that blocks, a fatal error."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import pytest
 from .wire import PATIENCE
 from .worlds import Greenlets
 
-#: For what there is in one of the worlds only.
+#: Marks a test of behaviour that threads do not have.
 only_greenlets = pytest.mark.parametrize("world", [Greenlets], ids=["greenlets"], indirect=True)
 
-
-#: Seconds in which something would have happened that must not happen.
+#: Seconds to wait for a frame that must not come.
 MOMENT = 0.1
 
 
@@ -23,12 +22,13 @@ def request(id: int, method: str = "get", **data: Any) -> dict[str, Any]:
 
 
 def close_payload_of(sent: bytes) -> bytes:
+    """Return the unmasked payload of a short frame."""
     mask, payload = sent[2:6], sent[6:]
     return bytes(a ^ b for a, b in zip(payload, itertools.cycle(mask)))
 
 
 class Gate:
-    """A handler that blocks until it is let through; how it arrives is seen, too."""
+    """A handler that blocks until the test opens it; the test can wait for its start, too."""
 
     def __init__(self, site: Any) -> None:
         self._site = site
@@ -51,9 +51,9 @@ class Gate:
 
 
 class Fatal(BaseException):
-    """Passes every ``except Exception``."""
+    """An error that ``except Exception`` does not catch."""
 
 
 def take_departure(site: Any) -> Any:
-    """Wait until a connection is no longer open, and the site has been told."""
+    """Wait until the site has been told of a departure; return its code and unsent messages."""
     return site.departures.get(timeout=PATIENCE)

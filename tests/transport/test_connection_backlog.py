@@ -14,7 +14,7 @@ from .connections import MOMENT, Gate, only_greenlets, request
 from .wire import PATIENCE, PING, PONG, TEXT, Frame, close_frame, frame, text
 
 
-def test_a_full_backlog_stops_reading_and_all_is_answered_in_the_end(site, gate, monkeypatch):
+def test_a_full_backlog_pauses_reading_and_loses_no_request(site, gate, monkeypatch):
     monkeypatch.setattr(inbox, "MAX_BACKLOG", 20_000)
     client = site.connect()
     client.send_request("wait")
@@ -32,7 +32,7 @@ def test_a_full_backlog_stops_reading_and_all_is_answered_in_the_end(site, gate,
     assert client.connection._inbox.waiting == 0
 
 
-@only_greenlets  # a thread asks by itself before it waits for the socket
+@only_greenlets  # a thread looks for decrypted bytes before it waits for the socket
 def test_decrypted_bytes_wait_for_room_in_the_backlog_without_keeping_the_hub_busy(
     make_site, monkeypatch
 ):
@@ -69,7 +69,7 @@ def test_a_client_slowed_down_by_a_full_backlog_is_not_timed_out(make_site, monk
     gate.wait()
     for _ in range(5):
         assert client.receive() == Frame(PING, b"")
-        client.send_bytes(frame(PONG))  # which nobody reads
+        client.send_bytes(frame(PONG))  # the server does not read it yet
     gate.open()
     answered = []
     while len(answered) < 3:
@@ -79,7 +79,7 @@ def test_a_client_slowed_down_by_a_full_backlog_is_not_timed_out(make_site, monk
     assert answered == [1, 2, 3]
 
 
-def test_what_the_client_sent_before_it_closed_is_handled_though_a_handler_blocks(site, gate):
+def test_messages_before_the_clients_close_are_handled_after_a_blocked_handler(site, gate):
     handled = site.world.loop.event()
     site.router.method("last", lambda req, next: handled.set())
     client = site.connect()
@@ -95,7 +95,7 @@ def test_what_the_client_sent_before_it_closed_is_handled_though_a_handler_block
     assert handled.wait(PATIENCE)
 
 
-def test_what_waits_is_not_handled_when_the_site_has_closed(site, gate):
+def test_waiting_requests_are_not_handled_after_the_site_has_closed(site, gate):
     handled = []
     site.router.use(lambda req, next: handled.append(req.id) or next())
     client = site.connect()
@@ -119,7 +119,7 @@ def in_progress(peer):
     return set(peer.requests._proceeding)
 
 
-def test_requests_that_wait_when_the_site_closes_are_forgotten(site, gate):
+def test_waiting_requests_are_dropped_when_the_site_closes(site, gate):
     client = site.connect()
     peer = site.peer()
     client.send(
@@ -134,7 +134,7 @@ def test_requests_that_wait_when_the_site_closes_are_forgotten(site, gate):
 
 
 @pytest.mark.parametrize("how", ["drop", "retire"])
-def test_requests_that_wait_when_the_link_is_lost_are_not_forgotten(site, gate, how):
+def test_waiting_requests_are_kept_when_the_link_is_lost(site, gate, how):
     handled = site.world.loop.event()
     site.router.get(lambda req, next: handled.set())
     client = site.connect()

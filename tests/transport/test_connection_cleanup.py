@@ -1,4 +1,4 @@
-"""Clients that leave at any moment; the site's fixture sees that nothing is left behind."""
+"""Clients that leave at any moment; the fixture ``make_site`` checks that nothing is left."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MOMENTS = {
 
 @pytest.mark.parametrize("how", ["close", "reset"])
 @pytest.mark.parametrize("sent", [pytest.param(v, id=k) for k, v in MOMENTS.items()])
-def test_a_client_may_go_at_any_moment(site, gate, sent, how):
+def test_a_client_may_leave_at_any_moment(site, gate, sent, how):
     site.router.method("ask", lambda req, next: req.peer.request("ask"))
     site.router.method("much", lambda req, next: req.peer.notify("note", {"x": "x" * 900_000}))
     site.router.method("close", lambda req, next: req.peer.close(1000, "bye"))
@@ -48,13 +48,13 @@ def test_a_client_may_go_at_any_moment(site, gate, sent, how):
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-def test_a_client_may_go_before_the_handshake(site, how):
+def test_a_client_may_leave_before_the_handshake(site, how):
     client = site.begin()
     getattr(client, how)()
     client.wait_for_end()
 
 
-def test_a_client_may_go_while_the_site_is_being_told_that_it_came(site):
+def test_a_client_may_leave_while_an_online_listener_runs(site):
     told = site.world.loop.event()
     go_on = site.world.loop.event()
 
@@ -71,7 +71,7 @@ def test_a_client_may_go_while_the_site_is_being_told_that_it_came(site):
     client.wait_for_end()
 
 
-def test_a_connection_closed_while_the_site_is_being_told_is_offline_at_once(site):
+def test_a_connection_closed_while_an_online_listener_runs_goes_offline_after_it(site):
     told = site.world.loop.event()
     go_on = site.world.loop.event()
 
@@ -98,7 +98,7 @@ def test_a_connection_closed_while_the_site_is_being_told_is_offline_at_once(sit
     ]
 
 
-def test_a_connection_that_cannot_begin_gives_its_socket_back(site):
+def test_a_connection_that_fails_to_begin_closes_its_socket(site):
     def connect(link: Any) -> Any:
         raise RuntimeError("no room")
 
@@ -108,14 +108,14 @@ def test_a_connection_that_cannot_begin_gives_its_socket_back(site):
     assert str(site.world.errors.get(timeout=PATIENCE)) == "no room"
 
 
-def test_of_a_client_that_has_gone_nothing_is_left_to_the_garbage_collector(site):
+def test_a_closed_connection_leaves_nothing_to_the_garbage_collector(site):
     def find():
         kinds = (Connection, Inbox, Peer)
         return {(type(one), id(one)) for one in gc.get_objects() if isinstance(one, kinds)}
 
     gc.collect()
     before = find()
-    gc.disable()  # which must find nothing to do
+    gc.disable()  # the objects must go without it
     try:
         client = site.connect()
         assert client.request("get")["status"] == 404

@@ -20,7 +20,7 @@ from .wire import BINARY, CLOSE, PATIENCE, PING, TEXT, close_frame, frame, text
     [close_frame(), close_frame(1000, "bye"), close_frame(1001), close_frame(4999, "é" * 61)],
     ids=["empty", "1000", "1001", "4999"],
 )
-def test_the_clients_close_is_echoed_and_the_end_follows(site, sent):
+def test_the_clients_close_is_echoed_and_ends_the_connection(site, sent):
     client = site.connect()
     client.send_bytes(sent)
     received = client.receive()
@@ -33,7 +33,7 @@ def test_the_clients_close_is_echoed_and_the_end_follows(site, sent):
     assert site.peer() is None
 
 
-def test_what_came_before_the_close_is_handled_and_nothing_after_it(site):
+def test_requests_before_the_clients_close_are_handled_and_none_after_it(site):
     handled = []
     site.router.use(lambda req, next: handled.append(req.id) or next())
     client = site.connect()
@@ -51,7 +51,7 @@ def test_what_came_before_the_close_is_handled_and_nothing_after_it(site):
     assert handled == [1, 2]
 
 
-def test_the_sites_close_waits_for_the_clients(site):
+def test_the_site_waits_for_the_clients_close_after_its_own(site):
     client = site.connect()
     peer = site.peer()
     peer.close(3001, "revoked")
@@ -75,7 +75,7 @@ def test_closing_twice_sends_one_close_frame(site):
     assert client.take_close() == (1000, "first")
 
 
-def test_closes_that_cross_each_other_end_the_connection(site):
+def test_close_frames_that_cross_end_the_connection(site):
     closing = site.world.loop.event()
 
     def close(req, next):
@@ -89,7 +89,7 @@ def test_closes_that_cross_each_other_end_the_connection(site):
     assert closing.wait(PATIENCE)
 
 
-def test_a_close_frame_finds_a_place_in_a_full_outbox(site):
+def test_a_close_frame_is_sent_even_if_the_outbox_is_full(site):
     client = site.connect(max_outbox=100_000, buffers=8192)
     peer = site.peer()
     assert peer.notify("note", {"text": "x" * 300_000})
@@ -99,7 +99,7 @@ def test_a_close_frame_finds_a_place_in_a_full_outbox(site):
     assert client.take_close() == (1000, "bye")
 
 
-def test_the_connection_that_was_taken_over_is_closed_with_3000(site):
+def test_a_connection_replaced_by_a_newer_one_is_closed_with_3000(site):
     old = site.connect("alice", "a1")
     new = site.connect("alice", "a1")
     assert old.receive().close == (3000, "online elsewhere")
@@ -111,7 +111,7 @@ def test_the_connection_that_was_taken_over_is_closed_with_3000(site):
     assert new.request("get")["status"] == 404
 
 
-def test_a_device_too_many_is_closed_with_1008(site):
+def test_a_device_beyond_the_limit_is_closed_with_1008(site):
     site.connect("alice", "a1")
     site.connect("alice", "a2")
     late = site.connect("alice", "a3")
@@ -128,7 +128,7 @@ def test_a_client_that_does_not_finish_the_closing_handshake_is_cut_off(site, mo
     assert client.take_close() == (1000, "bye")
 
 
-def test_a_client_that_does_not_end_after_its_close_is_cut_off(site, monkeypatch):
+def test_a_client_that_keeps_its_socket_open_after_its_close_is_cut_off(site, monkeypatch):
     monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT", 0.05)
     client = site.connect()
     client.send_bytes(close_frame(1000))
@@ -136,7 +136,7 @@ def test_a_client_that_does_not_end_after_its_close_is_cut_off(site, monkeypatch
     client.wait_for_end()
 
 
-def test_a_client_that_sends_without_end_while_it_is_closed_is_cut_off(site, monkeypatch):
+def test_a_client_that_keeps_sending_after_a_violation_is_cut_off(site, monkeypatch):
     monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT", 0.05)
     client = site.connect()
     client.send_bytes(frame(3))
@@ -159,7 +159,7 @@ def test_a_client_that_does_not_read_its_close_is_cut_off(site, monkeypatch):
     client.wait_for_end()
 
 
-def test_a_process_that_exits_says_so(site):
+def test_a_process_that_exits_closes_with_1001(site):
     client = site.connect()
     client.connection.abandon(1001, "shutting down")
     site.application.close()
@@ -167,8 +167,8 @@ def test_a_process_that_exits_says_so(site):
     assert client.take_close() == (1001, "shutting down")
 
 
-@only_greenlets  # nobody can end a thread
-def test_who_stayed_with_a_server_that_ends_its_greenlet_says_so(site, monkeypatch):
+@only_greenlets  # a thread cannot be killed
+def test_a_connection_closes_with_1001_when_the_server_kills_its_greenlet(site, monkeypatch):
     started: list[gevent.Greenlet] = []
 
     def start(connection: Connection, sock: socket.socket) -> None:
@@ -180,15 +180,15 @@ def test_who_stayed_with_a_server_that_ends_its_greenlet_says_so(site, monkeypat
     assert client.take_close() == (1001, "shutting down")
 
 
-@only_greenlets  # under threads, answers do not wait for each other
-def test_a_process_that_exits_in_the_middle_of_a_batch_says_so(site):
+@only_greenlets  # threads do not batch their replies
+def test_a_process_that_exits_during_a_batch_of_requests_closes_with_1001(site):
     seen = []
 
     @site.router.method("exit")
     def exit(req, next):
         req.reply(200)
         client.connection.abandon(1001, "shutting down")
-        # Nothing of this process runs any more: what the kernel has is what the client gets.
+        # As if the process ended here: the client gets only the bytes that the kernel has.
         readable, _, _ = select.select([client.sock], [], [], PATIENCE)
         seen.append(bool(readable))
 

@@ -19,7 +19,7 @@ FATAL = [gevent.Timeout(), Fatal("stop"), SystemExit(1)]
 
 @pytest.mark.parametrize("fatal", FATAL, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("blocking", [False, True], ids=["at once", "after it has blocked"])
-def test_a_fatal_error_is_answered_500_and_ends_the_connection_only(site, gate, fatal, blocking):
+def test_a_fatal_error_is_answered_500_and_ends_only_its_connection(site, gate, fatal, blocking):
     def fail(req, next):
         if blocking:
             gate.block()
@@ -39,7 +39,7 @@ def test_a_fatal_error_is_answered_500_and_ends_the_connection_only(site, gate, 
     assert site.world.errors.get(timeout=PATIENCE) is fatal
 
 
-def test_after_a_fatal_error_what_waits_is_not_handled(make_site):
+def test_waiting_requests_are_not_handled_after_a_fatal_error(make_site):
     site = make_site(parallel_requests=2)
     failing, blocking = Gate(site), Gate(site)
 
@@ -66,7 +66,7 @@ def test_after_a_fatal_error_what_waits_is_not_handled(make_site):
     assert str(site.world.errors.get(timeout=PATIENCE)) == "stop"
 
 
-def test_a_fatal_error_in_a_handler_leaves_the_others_of_a_client_that_has_left(site, gate):
+def test_a_fatal_error_does_not_drop_waiting_requests_of_a_client_that_has_left(site, gate):
     handled = site.world.loop.event()
 
     def stop(req: Any, next: Any) -> None:
@@ -87,7 +87,7 @@ def test_a_fatal_error_in_a_handler_leaves_the_others_of_a_client_that_has_left(
     assert str(site.world.errors.get(timeout=PATIENCE)) == "stop"
 
 
-def test_a_fatal_error_while_the_site_is_being_told_ends_the_connection(site):
+def test_a_fatal_error_in_an_online_listener_ends_the_connection(site):
     def listen(event: Any) -> None:
         if event.name == "peer_online":
             raise Fatal("stop")
@@ -122,14 +122,11 @@ def test_a_fatal_error_while_the_backlog_is_full_leaves_nothing_behind(site, gat
     assert str(site.world.errors.get(timeout=PATIENCE)) == "stop"
 
 
-def test_a_fatal_error_in_a_callback_ends_the_connection_and_gives_everything_back(
+def test_a_fatal_error_in_a_callback_ends_the_connection_and_leaves_nothing_behind(
     site, monkeypatch
 ):
     reported = []
     monkeypatch.setattr(threading, "excepthook", lambda args: reported.append(args.exc_value))
-
-    class Fatal(BaseException):
-        pass
 
     def fail(response):
         raise Fatal

@@ -17,7 +17,7 @@ def test_a_ping_is_answered_with_its_payload(site, payload):
     assert client.receive() == Frame(PONG, payload)
 
 
-def test_a_pong_that_nobody_asked_for_is_ignored(site):
+def test_an_unsolicited_pong_is_ignored(site):
     client = site.connect()
     client.send_bytes(frame(PONG, b"unsolicited"))
     assert client.request("get")["status"] == 404
@@ -31,7 +31,7 @@ def test_a_client_that_answers_pings_stays(make_site):
     assert client.connection.state == "open"
 
 
-def test_a_client_that_sends_anything_is_alive(make_site):
+def test_any_byte_from_a_client_keeps_its_connection_alive(make_site):
     client = make_site(ping_interval=0.2).connect()
     slowly = iter(text(request(1)))
     for _ in range(4):
@@ -44,7 +44,7 @@ def test_a_client_that_sends_anything_is_alive(make_site):
     assert json.loads(received.payload)["status"] == 404
 
 
-def test_a_client_that_has_vanished_is_closed_with_1008(make_site):
+def test_a_client_that_answers_no_ping_is_closed_with_1008(make_site):
     site = make_site(ping_interval=0.02)
     client = site.connect()
     assert client.receive() == Frame(PING, b"")

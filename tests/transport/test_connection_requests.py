@@ -24,7 +24,7 @@ def test_a_request_is_answered(site):
     assert client.request("put")["status"] == 404
 
 
-def test_the_handshake_comes_first_even_if_the_site_sends_at_once(site):
+def test_the_handshake_comes_first_even_if_a_listener_sends_at_once(site):
     site.framework.on_event.append(
         lambda event: event.name == "peer_online" and event.subject.notify("welcome")
     )
@@ -41,7 +41,7 @@ def test_a_notification_is_handled_and_not_answered(site):
     assert seen == [("note", None), ("note", None), ("get", 1)]
 
 
-def test_what_many_are_told_in_one_round_reaches_each_of_them(make_site):
+def test_a_notification_to_many_peers_at_once_reaches_each_of_them(make_site):
     site = make_site(max_peers_per_user=200)
 
     def tell(req, next):
@@ -57,7 +57,7 @@ def test_what_many_are_told_in_one_round_reaches_each_of_them(make_site):
     assert [bob.take()["data"]["text"] for bob in bobs] == ["hello"] * len(bobs)
 
 
-def test_text_arrives_in_utf_8_whatever_it_is(site):
+def test_text_of_any_script_arrives_unchanged(site):
     site.router.get(lambda req, next: req.reply(200, "", req.data))
     client = site.connect()
     assert client.request("get", text="€ 😀 é \u0000")["data"] == {"text": "€ 😀 é \u0000"}
@@ -114,7 +114,7 @@ def test_responses_are_read_while_a_handler_waits_for_one(site):
         assert (response["id"], response["data"]) == (id, {"n": n})
 
 
-def test_a_handler_may_ask_in_a_chain_of_provisional_and_final_responses(site):
+def test_a_handler_may_collect_provisional_and_final_responses(site):
     def collect(req, next):
         transaction = req.peer.send(Request("ask"))
         req.reply(200, "", {"statuses": [response.status for response in transaction]})
@@ -128,7 +128,7 @@ def test_a_handler_may_ask_in_a_chain_of_provisional_and_final_responses(site):
     assert client.take()["data"] == {"statuses": [100, 180, 200]}
 
 
-def test_a_listener_may_wait_for_responses_of_the_new_peer_and_requests_wait_for_it(make_site):
+def test_requests_wait_for_an_online_listener_that_waits_for_a_response(make_site):
     site = make_site(parallel_requests=3)
     answers, order = [], []
 

@@ -18,7 +18,7 @@ def send_many(req: Any, next: Any) -> None:
     next()
 
 
-def test_a_slow_reader_gets_an_intact_stream_and_delays_nobody(site):
+def test_a_slow_reader_gets_an_intact_stream_and_delays_no_other_client(site):
     handled = site.world.loop.event()
     site.router.get(send_many, lambda req, next: req.reply(200) or handled.set())
     alice = site.connect("alice", buffers=8192)
@@ -43,7 +43,7 @@ def test_one_message_may_be_larger_than_the_outbox(site):
     assert client.request("put")["status"] == 404
 
 
-def test_overflow_closes_with_1008_after_an_intact_stream(site):
+def test_an_outbox_overflow_closes_with_1008_after_an_intact_stream(site):
     site.router.get(send_many)
     client = site.connect(max_outbox=600_000, buffers=8192)
     offline = site.world.loop.event()
@@ -51,7 +51,7 @@ def test_overflow_closes_with_1008_after_an_intact_stream(site):
     client.send_request("get", count=100, size=20_000)
     assert offline.wait(PATIENCE)
     assert site.peer() is None
-    # What waits is forgotten, but for the rest of what was being written.
+    # Waiting messages are dropped, but for the rest of the one that was being written.
     with client.connection._lock:
         assert client.connection.outbox.size < 300_000
     seen = []
@@ -68,10 +68,10 @@ def test_overflow_closes_with_1008_after_an_intact_stream(site):
 
 def test_a_ping_flood_from_a_client_that_does_not_read_closes_with_1008(site):
     client = site.connect(max_outbox=20_000, buffers=8192)
-    # Many times what the sockets keep: the pongs cannot all wait there.
+    # Many times the sockets' buffers: the pongs cannot all wait there.
     sent = site.world.spawn(client.send_bytes, frame(PING, b"x" * 125) * 6_000)
-    # Only when the server has had enough does the client begin to read. That it has sent
-    # all is not enough: its own socket may keep what the server has not seen yet.
+    # The client begins to read when the server has given up. To wait until the client has
+    # sent everything is too early: its socket may keep bytes that the server has not read.
     assert take_departure(site)[0] == 1008
     received = client.receive()
     count = 0
@@ -85,7 +85,7 @@ def test_a_ping_flood_from_a_client_that_does_not_read_closes_with_1008(site):
 
 
 @pytest.mark.parametrize("compressed", [False, True], ids=["plain", "compressed"])
-def test_many_senders_at_once_write_whole_messages_in_order(site, compressed):
+def test_concurrent_senders_write_whole_messages_in_order(site, compressed):
     codec = None
     if compressed:
         codec, inflate = make_deflate_codec()
@@ -113,7 +113,7 @@ def test_many_senders_at_once_write_whole_messages_in_order(site, compressed):
 
 
 def make_deflate_codec() -> Any:
-    """Return a server's codec, and what reads a message of its."""
+    """Return a server's codec, and a function that reads one of its messages."""
     import zlib
 
     from protoo_flask.transport.websocket.deflate import negotiate

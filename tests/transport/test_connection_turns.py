@@ -39,7 +39,7 @@ def test_requests_keep_their_order_when_every_second_one_blocks(site):
     assert [message["id"] for message in client.take_many(100)] == list(range(1, 101))
 
 
-def test_two_requests_are_handled_at_once_when_the_site_says_so(make_site):
+def test_a_site_may_handle_two_requests_of_a_peer_at_once(make_site):
     site = make_site(parallel_requests=2)
     first, second = Gate(site), Gate(site)
     site.router.method("first", first).method("second", second)
@@ -55,7 +55,7 @@ def test_two_requests_are_handled_at_once_when_the_site_says_so(make_site):
     assert client.take()["id"] == 1
 
 
-def test_one_connection_that_blocks_does_not_keep_another_waiting(site, gate):
+def test_a_blocked_connection_does_not_delay_another(site, gate):
     alice, bob = site.connect("alice"), site.connect("bob")
     alice.send_request("wait")
     gate.wait()
@@ -64,7 +64,7 @@ def test_one_connection_that_blocks_does_not_keep_another_waiting(site, gate):
     assert alice.take()["status"] == 200
 
 
-def test_a_client_that_floods_does_not_keep_another_waiting(site):
+def test_a_flooding_client_does_not_delay_another(site):
     counted = []
     site.router.method("count", lambda req, next: counted.append(1))
     site.router.get(lambda req, next: req.reply(200, "", {"counted": len(counted)}))
@@ -77,9 +77,9 @@ def test_a_client_that_floods_does_not_keep_another_waiting(site):
     alice.receive_handshake()
 
 
-@only_greenlets  # threads are not kept from reading by what others compute
-def test_what_comes_before_others_go_on_with_a_turn_that_has_blocked_is_handled(site):
-    """The hub is so busy that it looks at the sockets before it calls who goes on."""
+@only_greenlets  # a thread reads while other threads compute
+def test_a_message_that_arrives_before_a_blocked_turn_goes_on_is_handled_in_order(site):
+    """A busy hub looks at the sockets before it starts the greenlet that goes on."""
     handled: list[int] = []
     database, its_client = gevent.socket.socketpair()
 
@@ -95,7 +95,7 @@ def test_what_comes_before_others_go_on_with_a_turn_that_has_blocked_is_handled(
         req.reply(200)
 
     def block(req: Any, next: Any) -> None:
-        # Sent by alice herself, at a moment when nobody reads what she sends.
+        # Alice's next request arrives while no greenlet reads from her socket.
         alice.sock._sock.sendall(text(request(3)))
         gevent.spawn_later(0.02, database.sendall, b"row")
         its_client.recv(3)

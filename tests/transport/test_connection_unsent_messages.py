@@ -11,7 +11,7 @@ import pytest
 from .connections import Fatal, request, take_departure
 from .wire import PATIENCE, TEXT, Frame, close_frame, frame
 
-#: More than any socket keeps: the first of these is partly sent, and the others wait.
+#: The first message is larger than a socket's buffer, so it is partly sent; the others wait.
 WAITING = [b'"' + b"x" * 3_000_000 + b'"', b'"second"', b'"third"']
 
 
@@ -24,7 +24,7 @@ def stall(site: Any, **settings: Any) -> Any:
 
 
 def read_to_close(client: Any) -> tuple[list[bytes], tuple[int, str] | None]:
-    """Read messages until Close comes; returns them, and what it says if anything."""
+    """Read messages until Close; return them, and the content of Close unless it is empty."""
     payloads = []
     received = client.receive()
     while received.opcode == TEXT:
@@ -41,12 +41,12 @@ GONE = [
 
 
 @pytest.mark.parametrize(("sent", "code"), GONE)
-def test_a_client_that_goes_away_leaves_what_waits(site, sent, code):
+def test_unsent_messages_are_handed_over_when_the_client_goes_away(site, sent, code):
     client = stall(site)
     client.send_bytes(sent)
     assert take_departure(site) == (code, WAITING)
     payloads, closed = read_to_close(client)
-    assert payloads == WAITING[:1]  # it was begun
+    assert payloads == WAITING[:1]  # the one that was partly sent
     assert closed is not None
     assert closed[0] == code
     client.take_end()
@@ -57,7 +57,7 @@ def test_a_client_that_goes_away_leaves_what_waits(site, sent, code):
     [(close_frame(1000), 1000), (close_frame(1000, "bye"), 1000), (close_frame(), 1005)],
     ids=["1000", "with a reason", "empty"],
 )
-def test_a_client_that_says_goodbye_gets_what_waits(site, sent, code):
+def test_unsent_messages_are_sent_after_the_clients_normal_close(site, sent, code):
     client = stall(site)
     client.send_bytes(sent)
     assert take_departure(site) == (code, [])
@@ -66,7 +66,7 @@ def test_a_client_that_says_goodbye_gets_what_waits(site, sent, code):
 
 
 @pytest.mark.parametrize("how", ["end", "close", "reset"])
-def test_a_connection_that_drops_leaves_what_waits(site, how):
+def test_unsent_messages_are_handed_over_when_the_connection_drops(site, how):
     client = stall(site)
     if how == "end":
         client.sock.shutdown(socket.SHUT_WR)
@@ -75,21 +75,21 @@ def test_a_connection_that_drops_leaves_what_waits(site, how):
     assert take_departure(site) == (1006, WAITING)
 
 
-def test_what_is_sent_when_the_client_has_vanished_is_left(site):
+def test_messages_to_a_client_that_has_vanished_are_handed_over(site):
     client = site.connect()
     taken = []
     assert client.connection.outbox.send_text(b'"first"')
     assert client.receive() == Frame(TEXT, b'"first"')
     client.reset()
     for payload in (b'"second"', b'"third"'):
-        # A thread may see the end before; then the message is not taken.
+        # A thread may have seen the end already; then the outbox refuses the message.
         if client.connection.outbox.send_text(payload):
             taken.append(payload)
     assert taken or site.world.name == "threads"
     assert take_departure(site) == (1006, taken)
 
 
-def test_a_slow_consumer_leaves_what_waits_and_not_what_was_too_much(site):
+def test_an_overflow_hands_over_unsent_messages_without_the_refused_one(site):
     client = stall(site, max_outbox=3_000_100)
     too_much = b'"' + b"x" * 3_000_000 + b'"'
     assert not client.connection.outbox.send_text(too_much)
@@ -97,21 +97,21 @@ def test_a_slow_consumer_leaves_what_waits_and_not_what_was_too_much(site):
     assert read_to_close(client) == (WAITING[:1], (1008, "slow consumer"))
 
 
-def test_a_client_that_is_timed_out_leaves_what_waits(make_site):
+def test_unsent_messages_are_handed_over_after_a_ping_timeout(make_site):
     site = make_site(ping_interval=0.02)
     stall(site)
     assert take_departure(site) == (1008, WAITING)
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 3001])
-def test_a_client_that_the_site_closes_gets_what_waits(site, code):
+def test_unsent_messages_are_sent_after_the_sites_close(site, code):
     client = stall(site)
     client.connection.close(code, "bye")
     assert take_departure(site) == (code, [])
     assert read_to_close(client) == (WAITING, (code, "bye"))
 
 
-def test_a_fatal_error_in_a_handler_leaves_what_waits(site):
+def test_unsent_messages_are_handed_over_after_a_fatal_error_in_a_handler(site):
     def fail(req, next):
         raise Fatal("stop")
 
@@ -135,7 +135,7 @@ def test_a_fatal_error_in_a_handler_leaves_what_waits(site):
     ],
     ids=["1001", "empty", "violation", "drop", "ours"],
 )
-def test_when_nothing_waits_nothing_is_left(site, leave, code):
+def test_nothing_is_handed_over_when_everything_was_sent(site, leave, code):
     client = site.connect()
     assert client.request("get")["status"] == 404
     leave(client)
@@ -146,7 +146,7 @@ def test_when_nothing_waits_nothing_is_left(site, leave, code):
     assert site.departures.empty()
 
 
-def test_the_code_is_that_of_the_first_close(site):
+def test_a_departure_has_the_code_of_the_first_close(site):
     client = site.connect()
     client.connection.close(3001, "revoked")
     client.send_bytes(close_frame(1001))
@@ -157,17 +157,17 @@ def test_the_code_is_that_of_the_first_close(site):
 
 
 def retire(client):
-    """Have another link take over; returns what is left for it."""
+    """Have another link take over; return the unsent messages for it."""
     client.connection.retire(3000, "online elsewhere")
     return [payload for payload, _ in client.connection.take_unsent()]
 
 
-def test_a_link_that_retires_gives_back_what_waits_and_closes(site):
+def test_a_retired_link_gives_back_unsent_messages_and_closes(site):
     client = stall(site)
     left = retire(client)
     assert not client.connection.outbox.send_text(b'"late"')
     assert retire(client) == []
-    # Under threads, whoever comes first has it; the registry sees to it that this is one.
+    # Under threads, the site or the next link may be first; each message goes to one of them.
     code, rest = take_departure(site)
     assert (code, left + rest) == (3000, WAITING)
     assert read_to_close(client) == (WAITING[:1], (3000, "online elsewhere"))
@@ -176,7 +176,7 @@ def test_a_link_that_retires_gives_back_what_waits_and_closes(site):
 
 
 @pytest.mark.parametrize("way_out", ["drop", "1001", "overflow"])
-def test_what_was_left_is_handed_over_once(site, monkeypatch, way_out):
+def test_unsent_messages_are_handed_over_once(site, monkeypatch, way_out):
     client = stall(site, max_outbox=3_000_100)
     tell = client.connection._tell_departure
     spawn, left = site.world.loop.spawn, site.world.loop.event()
@@ -202,14 +202,14 @@ def test_what_was_left_is_handed_over_once(site, monkeypatch, way_out):
     assert code == {"drop": 1006, "1001": 1001, "overflow": 1008}[way_out]
 
 
-def test_what_the_site_has_been_given_is_not_given_again(site):
+def test_a_link_that_retires_late_does_not_repeat_unsent_messages(site):
     client = stall(site)
     client.reset()
     assert take_departure(site) == (1006, WAITING)
     assert retire(client) == []
 
 
-def test_a_link_may_retire_before_the_site_knows_of_it(site):
+def test_a_link_may_retire_while_an_online_listener_runs(site):
     told = site.world.loop.event()
     go_on = site.world.loop.event()
 

@@ -25,9 +25,9 @@ VIOLATIONS = [
 
 
 @pytest.mark.parametrize(("sent", "code"), VIOLATIONS)
-def test_the_client_reads_why_it_is_closed_though_it_is_still_sending(site, sent, code):
+def test_a_client_that_is_still_sending_reads_the_close_for_its_violation(site, sent, code):
     client = site.connect()
-    client.request("get")  # the site has been told who has come
+    client.request("get")  # "online" listeners have run
     wait = site.world.spawn(client.send_bytes, sent + b"\x00" * 2_000_000)
     received, reason = client.receive().close
     assert received == code
@@ -40,7 +40,7 @@ def test_the_client_reads_why_it_is_closed_though_it_is_still_sending(site, sent
     assert site.peer() is None
 
 
-@only_greenlets  # of two threads, its handler's or the reader's may be faster
+@only_greenlets  # the thread that reads may be faster than the thread of the handler
 @pytest.mark.parametrize(("sent", "code"), VIOLATIONS)
 def test_a_request_before_a_violation_in_the_same_bytes_is_answered(site, sent, code):
     client = site.connect()
@@ -57,7 +57,7 @@ def test_a_violation_after_the_sites_close_ends_the_connection(site):
 
 
 @pytest.mark.parametrize("parts", [1, 2, 7], ids="in {} parts".format)
-def test_the_size_limit_is_inclusive_and_sums_fragments(make_site, parts):
+def test_the_size_limit_is_inclusive_and_counts_all_fragments(make_site, parts):
     site = make_site(max_message_size=1000)
     client = site.connect()
     client.send_bytes(fragments(padded(1000), parts))
