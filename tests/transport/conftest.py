@@ -9,6 +9,7 @@ import pytest
 
 from protoo_flask.transport.outbox import Outbox
 
+from .connections import Gate
 from .fake_channel import FakeChannel, make_outbox
 from .worlds import WORLDS, Site, count_fds
 
@@ -43,6 +44,14 @@ def make_site(world: Any) -> Iterator[Callable[..., Site]]:
 @pytest.fixture
 def site(make_site: Callable[..., Site]) -> Site:
     return make_site()
+
+
+@pytest.fixture
+def gate(site: Any) -> Any:
+    gate = Gate(site)
+    site.router.method("wait", gate)
+    yield gate
+    gate.open()
 
 
 @pytest.fixture

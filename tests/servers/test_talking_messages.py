@@ -1,22 +1,10 @@
-"""Requests, responses and notifications between clients, through a real server."""
+"""Messages between peers, and requests to the site, through a real server."""
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from .clients import (
-    BINARY,
-    CLOSE,
-    PING,
-    PONG,
-    TEXT,
-    eventually,
-)
 from .processes import WHERE_BLOCKING_IS_FINE
-
-# Between peers ----------------------------------------------------------------------
 
 
 def test_two_users_send_each_other_messages(site, alice, bob):
@@ -153,9 +141,6 @@ def test_a_peer_that_leaves_without_answering_counts_as_410(site, alice, bob):
         assert (answer["status"], answer["reason"]) == (410, "peer offline")
 
 
-# Requests to the site ---------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("method", "path", "status", "reason"),
     [
@@ -270,171 +255,3 @@ def test_an_id_may_be_used_again_after_its_answer(site, alice):
         for _ in range(2):
             a.send(echo)
             assert a.receive()["status"] == 200
-
-
-# Invalid messages -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("payload", "id", "reason"),
-    [
-        ("nonsense", 0, "message is not JSON"),
-        ("", 0, "message is not JSON"),
-        ('{"method": "get", "path": "/echo", "id": 1} ?', 0, "message is not JSON"),
-        ("[]", 0, "message must be a JSON object"),
-        ("null", 0, "message must be a JSON object"),
-        ('"get"', 0, "message must be a JSON object"),
-        ("{}", 0, "method is missing"),
-        ('{"id": 5}', 5, "method is missing"),
-        ('{"method": "", "path": "/", "id": 5}', 5, "method must be a non-empty string"),
-        ('{"method": 1, "path": "/", "id": 5}', 5, "method must be a non-empty string"),
-        ('{"method": "get", "id": 5}', 5, "path is missing"),
-        ('{"method": "get", "path": "echo", "id": 5}', 5, 'path must start with "/"'),
-        ('{"method": "get", "path": null, "id": 5}', 5, 'path must start with "/"'),
-        ('{"method": "get", "path": "/", "id": 0}', 0, "id must be an integer"),
-        ('{"method": "get", "path": "/", "id": -1}', 0, "id must be an integer"),
-        ('{"method": "get", "path": "/", "id": 9007199254740992}', 0, "id must be an integer"),
-        ('{"method": "get", "path": "/", "id": "5"}', 0, "id must be an integer"),
-        ('{"method": "get", "path": "/", "id": true}', 0, "id must be an integer"),
-        ('{"method": "get", "path": "/", "id": 5, "data": []}', 5, "data must be an object"),
-        ('{"method": "get", "path": "/", "id": 5, "data": "x"}', 5, "data must be an object"),
-        ('{"method": "get", "path": "/", "id": 5, "data": {"n": NaN}}', 0, "message is not JSON"),
-        ('{"status": 99, "id": 5}', 5, "status must be an integer from 100 to 699"),
-        ('{"status": 200}', 0, "id is missing"),
-        ('{"status": 200, "id": 5, "reason": 7}', 5, "reason must be a string"),
-        (b"binary", 0, "binary messages have no meaning here"),
-    ],
-)
-def test_bad_input_is_always_answered(site, alice, payload, id, reason):
-    with site.connect(alice) as a:
-        a.connection.send(payload)
-        answer = a.receive()
-        assert (answer["status"], answer["id"]) == (400, id)
-        assert answer["reason"].startswith(reason)
-        a.nothing_came()
-
-
-def test_data_may_be_null(site, alice):
-    with site.connect(alice) as a:
-        a.send({"method": "get", "path": "/echo", "id": 1, "data": None})
-        assert a.receive()["data"] == {}
-
-
-def test_an_id_in_progress_may_not_be_used_again(site, alice):
-    with site.connect(alice) as a:
-        asking = a.start("get", f"/ask/{alice}")
-        question = a.expect("question")
-        a.send({"method": "get", "path": "/echo", "id": asking})
-        answer = a.receive()
-        assert (answer["status"], answer["id"]) == (400, asking)
-        assert "in progress" in answer["reason"]
-        a.respond(question, 200)
-        assert a.receive()["status"] == 200
-
-
-def test_responses_without_a_request_are_ignored(site, alice):
-    with site.connect(alice) as a:
-        for n in range(30):
-            a.send({"status": 200, "id": n + 1})
-        a.nothing_came()
-
-
-def test_twenty_bad_messages_end_the_connection(site, alice):
-    with site.connect(alice) as a:
-        for _ in range(20):
-            a.connection.send("nonsense")
-            assert a.receive()["status"] == 400
-        assert a.wait_for_close() == (1008, "too many bad messages")
-    eventually(lambda: site.get(f"/peers?username={alice}"), [])
-
-
-# Frames -----------------------------------------------------------------------------
-
-
-def padded(size: int) -> bytes:
-    message = {"method": "get", "path": "/echo", "id": 1, "data": {}, "pad": ""}
-    missing = size - len(json.dumps(message))
-    return json.dumps({**message, "pad": missing * "x"}).encode()
-
-
-def test_a_message_may_be_as_large_as_the_limit(site_at, alice):
-    with site_at("/brisk").connect_raw(alice) as raw:
-        raw.send_frame(TEXT, padded(1000))
-        assert raw.read_message()["status"] == 200
-
-
-def test_a_message_over_the_limit_ends_the_connection(site_at, alice):
-    with site_at("/brisk").connect_raw(alice) as raw:
-        raw.send_frame(TEXT, padded(1001))
-        assert raw.read_close() == (1009, "a message has at most 1000 bytes")
-
-
-@pytest.mark.parametrize("size", [1000, 1001])
-def test_the_limit_applies_to_all_fragments_together(site_at, alice, size):
-    message = padded(size)
-    with site_at("/brisk").connect_raw(alice) as raw:
-        raw.send_frame(TEXT, message[:400], first=0)
-        raw.send_frame(0, message[400:800], first=0)
-        raw.send_frame(0, message[800:])
-        if size == 1000:
-            assert raw.read_message()["status"] == 200
-        else:
-            assert raw.read_close()[0] == 1009
-
-
-def test_the_default_limit_is_64_kib(site, alice):
-    with site.connect(alice) as a:
-        a.connection.send(padded(65536).decode())
-        assert a.receive()["status"] == 200
-        a.connection.send(padded(65537).decode())
-        assert a.wait_for_close()[0] == 1009
-
-
-def test_a_ping_between_two_fragments_is_answered(site, alice):
-    message = padded(100)
-    with site.connect_raw(alice) as raw:
-        raw.send_frame(TEXT, message[:50], first=0)
-        raw.send_frame(PING, b"still there?")
-        raw.send_frame(0, message[50:])
-        assert raw.read_frame() == (PONG, b"still there?")
-        assert raw.read_message()["status"] == 200
-
-
-@pytest.mark.parametrize(
-    ("opcode", "payload", "first", "code"),
-    [
-        (TEXT, b"\xff\xfe", 0x80, 1007),
-        (BINARY, b"", 0xC0, 1002),
-        (3, b"", 0x80, 1002),
-        (PING, 126 * b"x", 0x80, 1002),
-        (CLOSE, b"\x03\xed", 0x80, 1002),
-        (CLOSE, b"\x03", 0x80, 1002),
-    ],
-    ids=["no UTF-8", "reserved bit", "opcode", "long ping", "close 1005", "half a code"],
-)
-def test_a_broken_frame_ends_the_connection(site, alice, opcode, payload, first, code):
-    with site.connect_raw(alice) as raw:
-        raw.send_frame(opcode, payload, first=first)
-        assert raw.read_close()[0] == code
-
-
-def test_messages_are_compressed_if_both_sides_support_it(site, site_at, alice, bob):
-    text = 500 * "all work and no play "
-    squeezed = site_at("/squeezed")
-    cookie = squeezed.login(alice)
-    with squeezed.connect_with("?uuid=a1", "deflate", Cookie=cookie) as a:
-        with squeezed.connect(bob) as b:
-            assert "permessage-deflate" in a.connection.response.headers["Sec-WebSocket-Extensions"]
-            assert "Sec-WebSocket-Extensions" not in b.connection.response.headers
-            for _ in range(3):
-                a.start("message", f"/users/{bob}", {"text": text})
-                b.respond(b.expect("message"), 200, text)
-                assert a.receive()["reason"] == text
-    with site.connect_with("", "deflate", Cookie=site.login(alice)) as a:
-        assert "Sec-WebSocket-Extensions" not in a.connection.response.headers
-
-
-def test_replies_are_not_delayed_by_the_socket(site, alice):
-    # Nagle's algorithm would hold back each reply until the previous one is acknowledged.
-    with site.connect(alice) as a:
-        assert a.request("get", "/no-delay")["data"] == {"no_delay": True}
