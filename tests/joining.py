@@ -6,7 +6,7 @@ from flask import Flask, session
 
 from protoo_flask.core.inbox import Inbox
 from protoo_flask.core.peers.directory import Identity
-from protoo_flask.site.fast_contexts import choose_context
+from protoo_flask.site.context_choice import choose_context
 
 from .fakes import FakeLink, FakeScheduler
 

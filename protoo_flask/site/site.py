@@ -34,8 +34,8 @@ from ..transport.channel import Channel, Loop
 from ..transport.connection import Connection, SharedConnection
 from ..transport.websocket.handshake import Handshake
 from .authorization import Authorizer, ask_site
+from .context_choice import choose_context
 from .contexts import HandshakeContext
-from .fast_contexts import choose_context
 from .flask_framework import FlaskFramework, Listeners
 from .reauthorization import Reauthorization
 

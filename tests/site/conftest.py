@@ -10,8 +10,9 @@ from flask import Flask, request, session
 from protoo_flask import Protoo, Reject
 from protoo_flask.core.wire.dialect import PROTOO
 from protoo_flask.site import site as site_module
+from protoo_flask.site.context_choice import probe
 from protoo_flask.site.contexts import HandshakeContext, preprocess_request
-from protoo_flask.site.fast_contexts import FastHandshakeContext, probe
+from protoo_flask.site.fast_contexts import FastHandshakeContext
 from protoo_flask.site.views import Views
 from protoo_flask.transport.websocket.handshake import Handshake
 

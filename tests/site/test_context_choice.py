@@ -15,9 +15,10 @@ from flask import (
 )
 
 from protoo_flask import Protoo
-from protoo_flask.site import fast_contexts, light_contexts
+from protoo_flask.site import context_choice, fast_contexts
+from protoo_flask.site.context_choice import choose_context, probe
 from protoo_flask.site.contexts import HandshakeContext
-from protoo_flask.site.fast_contexts import FastHandshakeContext, choose_context, probe
+from protoo_flask.site.fast_contexts import FastHandshakeContext
 
 from ..joining import join, make_app
 from .active_context import active_context
@@ -45,11 +46,11 @@ def test_the_probe_finds_no_difference_on_the_releases_that_have_a_fast_way():
 def test_the_probe_gives_the_same_inside_of_a_request(app):
     # That is where the first client of a process has it run.
     with app.test_request_context("/protoo"):
-        assert fast_contexts.probe.__wrapped__() == probe()
+        assert context_choice.probe.__wrapped__() == probe()
 
 
 def test_the_probe_leaves_no_receiver_and_no_active_context():
-    fast_contexts.probe.__wrapped__()
+    context_choice.probe.__wrapped__()
 
     assert not appcontext_pushed.receivers
     assert not appcontext_popped.receivers
@@ -68,14 +69,14 @@ def test_the_probe_leaves_no_receiver_and_no_active_context():
 def test_the_probe_notices_a_way_that(broken, monkeypatch):
     monkeypatch.setattr(fast_contexts, "run_in_light_contexts", broken)
 
-    assert not fast_contexts.probe.__wrapped__()
+    assert not context_choice.probe.__wrapped__()
 
 
 @needs_fast_way
 def test_the_probe_notices_a_teardown_function_that_is_not_called(monkeypatch):
-    monkeypatch.setattr(light_contexts, "_call_teardown", lambda app, function: None)
+    monkeypatch.setattr(fast_contexts, "_call_teardown", lambda app, function: None)
 
-    assert not fast_contexts.probe.__wrapped__()
+    assert not context_choice.probe.__wrapped__()
 
 
 # The choice
@@ -97,12 +98,12 @@ def test_the_handshakes_of_a_site_are_kept_in_that_way():
 
 
 def test_a_site_gets_the_simple_way_where_the_probe_finds_a_difference(monkeypatch):
-    monkeypatch.setattr(fast_contexts, "probe", lambda: False)
+    monkeypatch.setattr(context_choice, "probe", lambda: False)
 
     assert choose_context(Flask("site")) is HandshakeContext
 
 
-@pytest.mark.parametrize("name", fast_contexts._METHODS)
+@pytest.mark.parametrize("name", context_choice._METHODS)
 def test_a_site_that_overrides_a_method_for_contexts_gets_the_simple_way(name):
     def override(self, ctx=None, *args):
         raise NotImplementedError
