@@ -145,8 +145,8 @@ def add_pages(app: Flask, protoo: Protoo) -> None:
         size, more = int(request.args["size"]), int(request.args["more"])
         (peer,) = protoo.peers(username)
         sent = 0
-        while peer.link._outbox.size == 0 or more > 0:
-            more -= peer.link._outbox.size > 0
+        while peer.link.outbox.size == 0 or more > 0:
+            more -= peer.link.outbox.size > 0
             if not peer.notify("push", {"n": sent, "text": "x" * size}):
                 break
             sent += 1
@@ -156,7 +156,7 @@ def add_pages(app: Flask, protoo: Protoo) -> None:
     def outbox(username):
         """Return how many bytes wait for a slow reader."""
         (peer,) = protoo.peers(username)
-        return str(peer.link._outbox.size)
+        return str(peer.link.outbox.size)
 
 
 def keep_journal(app: Flask, journal: Journal) -> None:
