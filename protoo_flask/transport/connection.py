@@ -122,7 +122,7 @@ class Connection:
         self._ended: Any = None
 
     def _make_outbox(self, limit: int) -> Outbox:
-        return Outbox(self._channel, self._codec.encode, limit, self._overflow)
+        return Outbox(self._channel, self._codec.encode, limit, self)
 
     # The link: the core calls these --------------------------------------------------
 
@@ -376,10 +376,10 @@ class Connection:
             return False
         if self.outbox.send(opcode, payload):
             return True
-        self._overflow()
+        self.overflow()
         return False
 
-    def _overflow(self) -> None:
+    def overflow(self) -> None:
         """Close the connection of a client that reads too slowly."""
         self._close_for(FrameError(POLICY_VIOLATION, "slow consumer"))
 
@@ -456,6 +456,6 @@ class SharedConnection(Connection):
     __slots__ = ()
 
     def _make_outbox(self, limit: int) -> Outbox:
-        return SharedOutbox(self._channel, self._codec.encode, limit, self._overflow, self._lock)
+        return SharedOutbox(self._channel, self._codec.encode, limit, self, self._lock)
 
     _send_control = one_step(Connection._send_control)

@@ -41,7 +41,7 @@ Messages are kept unencoded until their turn comes:
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Callable, ContextManager, Sequence
+from typing import Any, Callable, ContextManager, Protocol, Sequence
 
 from ..core.link import Unsent
 from ..core.scheduling import one_step
@@ -82,6 +82,13 @@ WRITE_SIZE = 64 * 1024
 HEADER_SIZE = 10
 
 
+class Owner(Protocol):
+    """The connection that an outbox belongs to."""
+
+    def overflow(self) -> None:
+        """Close the connection of a client that reads too slowly."""
+
+
 class Outbox:
     """Writes messages to a channel.
 
@@ -89,7 +96,8 @@ class Outbox:
     :param limit: bytes that may be kept. A single message may be larger when nothing else
         is kept: the size of a message is limited elsewhere.
 
-    :param overflow: called when a text message exceeds the limit: the client is too slow.
+    :param owner: its ``overflow()`` is called when a text message exceeds the limit: the client
+        reads too slowly.
 
     A failed write aborts the channel, and its messages are kept for :meth:`take_unsent`.
     """
@@ -102,7 +110,7 @@ class Outbox:
         "_finish",
         "_is_ending",
         "_limit",
-        "_overflow",
+        "_owner",
         "_queue",
         "_queued",
         "_sent",
@@ -114,14 +122,14 @@ class Outbox:
         channel: Channel,
         encode: Callable[[int, bytes], bytes],
         limit: int,
-        overflow: Callable[[], Any] | None = None,
+        owner: Owner | None = None,
     ) -> None:
         self._state = IDLE
         self._channel = channel
         self._encode = encode
         self._limit = limit
         #: ``None`` when the outbox is closed: the owner refers to it, and this back.
-        self._overflow = overflow
+        self._owner = owner
         #: Whether a Close frame has been sent, which no text may follow.
         self._is_ending = False
         # The bytes being written, how many of them are sent, and their messages: each with
@@ -147,8 +155,8 @@ class Outbox:
         if self._state is IDLE:
             self._begin(TEXT, payload, id)
         elif not self._keep(TEXT, payload, id, True):
-            if self._overflow is not None:
-                self._overflow()
+            if self._owner is not None:
+                self._owner.overflow()
             return False
         return True
 
@@ -227,7 +235,7 @@ class Outbox:
         """Forget everything; the socket is closed."""
         self._state = GONE
         self._is_ending = True
-        self._overflow = None
+        self._owner = None
         self._buffer, self._sent, self._batch, self._queue = b"", 0, (), None
         self._queued = 0
         self._finish = None
@@ -313,10 +321,10 @@ class SharedOutbox(Outbox):
         channel: Channel,
         encode: Callable[[int, bytes], bytes],
         limit: int,
-        overflow: Callable[[], Any] | None,
+        owner: Owner | None,
         lock: ContextManager[Any],
     ) -> None:
-        super().__init__(channel, encode, limit, overflow)
+        super().__init__(channel, encode, limit, owner)
         self._lock = lock
 
     send_text = one_step(Outbox.send_text)
