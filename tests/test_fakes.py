@@ -6,8 +6,9 @@ import inspect
 
 import pytest
 
+from protoo_flask import transport
 from protoo_flask.core.handling import Framework
-from protoo_flask.core.link import Context, Link
+from protoo_flask.core.link import Context, Link, Outbox
 from protoo_flask.core.peers.directory import Directory
 from protoo_flask.core.peers.local_directory import LocalDirectory
 from protoo_flask.core.scheduling import Scheduler
@@ -23,6 +24,7 @@ from .fakes import FakeContext, FakeFramework, FakeLink, FakeScheduler
 
 KINDS_BY_INTERFACE = {
     Link: [FakeLink, Connection],
+    Outbox: [FakeLink, transport.outbox.Outbox],
     Context: [FakeContext, HandshakeContext],
     Framework: [FakeFramework, FlaskFramework],
     Scheduler: [FakeScheduler, GreenletLoop, ThreadLoop],
@@ -74,19 +76,21 @@ def test_an_implementation_can_be_called_in_every_way_that_its_interface_declare
 
 def test_every_method_of_a_link_is_checked():
     assert set(methods_of(Link)) == {
-        *("send", "close", "retire", "fail", "take_unsent", "pause_reading", "resume_reading")
+        *("close", "retire", "fail", "take_unsent", "pause_reading", "resume_reading")
     }
+    assert set(methods_of(Outbox)) == {"send_text"}
 
 
 class Wrong:
-    def send(self, payload, identity=None): ...
+    def send_text(self, payload, identity=None): ...
     def close(self, code): ...
     def retire(self, code, reason, now): ...
     def fail(self, code, *, reason): ...
 
 
 def test_a_method_with_other_parameters_is_a_conflict():
-    for name in ("send", "close", "retire", "fail"):
+    assert find_conflicts(Outbox.send_text, Wrong.send_text)
+    for name in ("close", "retire", "fail"):
         assert find_conflicts(getattr(Link, name), getattr(Wrong, name))
 
 

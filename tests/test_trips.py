@@ -146,7 +146,9 @@ def test_a_request_begins_and_ends_in_the_transport_and_is_replied_to(walks):
 
 def test_a_call_of_a_request_that_is_not_from_outside_has_its_caller_in_a_file_seen(walks):
     files = {call.file for call in walks["request"]}
-    assert {call.caller for call in walks["request"]} <= {*files, None}
+    # A greenlet of the pool has begun its loop before the trip.
+    began_before = "transport/greenlets/greenlet_pool.py"
+    assert {call.caller for call in walks["request"]} <= {*files, began_before, None}
 
 
 def test_trips_of_several_messages_have_more_calls_than_one_request(walks):
