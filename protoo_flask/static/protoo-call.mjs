@@ -26,7 +26,7 @@
  * and candidates carry this id as `connection`. An offer with `isNew` begins another pair.
  * Messages of an earlier pair are dropped.
  */
-import { Connection, refusal } from "./protoo-connection.mjs";
+import { MediaConnection, refusal } from "./protoo-connection.mjs";
 import { CallError, Devices, KINDS } from "./protoo-devices.mjs";
 
 export { CallError };
@@ -374,7 +374,7 @@ export class Call extends Emitter {
     this.#connection?.close();
     for (const track of this.remoteStream.getTracks()) this.remoteStream.removeTrack(track);
     const { RTCPeerConnection, configuration } = this.#world;
-    const connection = new Connection(id, {
+    const connection = new MediaConnection(id, {
       RTCPeerConnection,
       configuration,
       isHeld: this.#isHeld,

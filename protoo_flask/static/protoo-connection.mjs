@@ -33,7 +33,7 @@ export const refusal = (status, reason) => Object.assign(new Error(reason), { st
  * argument connect this class to the Call: `isReachable()`, `request(method, data)`,
  * `onTrack(track)`, `onState(state)`, `onError(error)`, `configuration()`.
  */
-export class Connection {
+export class MediaConnection {
   #pc;
   #link;
   #isHeld;
