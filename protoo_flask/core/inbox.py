@@ -137,7 +137,8 @@ class Inbox:
             self._recover()
             raise
         first, *others = [self._pass_on() for _ in range(self._parallel)]
-        self._resume()
+        if self._is_paused:
+            self._resume()
         for request in others:
             if request is not None:
                 peer.runtime.scheduler.spawn(self._handle, request)

@@ -18,7 +18,6 @@ from flask import Flask
 from ..core.application import Application
 from ..core.close_codes import AUTHORIZATION_REVOKED, GOING_AWAY
 from ..core.deadlines import Deadlines
-from ..core.errors import Reject
 from ..core.events import EventQueues
 from ..core.inbox import Inbox
 from ..core.observer import Observer
@@ -73,7 +72,8 @@ class Site:
         self.loop: Loop | None = None
         #: Keeps the handshakes; chosen with the application.
         self.context_class = HandshakeContext
-        self._closed = False
+        #: Whether :meth:`close` has been called: connections are not welcome any more.
+        self.is_closed = False
         self._lock = threading.Lock()
         self._application: Application | None = None
         self._reauthorization: Reauthorization | None = None
@@ -104,21 +104,13 @@ class Site:
 
     def close(self) -> None:
         """See :meth:`Protoo.close`."""
-        self._closed = True
+        self.is_closed = True
         if self._reauthorization is not None:
             self._reauthorization.close()
         if self._application is not None:
             self._application.close()
 
     # Opening ---------------------------------------------------------------------------
-
-    def check_open(self) -> None:
-        """Check that connections are welcome.
-
-        :raises Reject: 503 after :meth:`close`.
-        """
-        if self._closed:
-            raise Reject(503, "shutting down")
 
     def check_space(self, identity: Identity) -> None:
         """Check that a device may join the others of its user.
@@ -225,7 +217,7 @@ class Site:
         assert self._reauthorization is not None
         inbox = self._application.connect(identity, connection, context, connection.open, dialect)
         self._reauthorization.watch(inbox.peer)
-        if self._closed:
+        if self.is_closed:
             # Closed since the handshake was answered; nobody else would close this one.
             self._application.directory.remove(inbox.peer, GOING_AWAY, "shutting down")
         return inbox

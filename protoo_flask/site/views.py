@@ -31,7 +31,8 @@ class Views:
         """Let a client in, or answer with a status."""
         site = self._site
         try:
-            site.check_open()
+            if site.is_closed:
+                raise Reject(503, "shutting down")
             agreed = negotiate_handshake(
                 request.environ,
                 compression=site.settings.compression,
@@ -70,7 +71,8 @@ class Views:
             return self.handshake()
         after_this_request(self._let_allowed_pages_read)
         try:
-            self._site.check_open()
+            if self._site.is_closed:
+                raise Reject(503, "shutting down")
             self._site.check_space(self._identify())
         except TooManyPeers as error:
             return _refuse(403, str(error))

@@ -134,8 +134,9 @@ class LocalDirectory:
                     self._list(peer)
                 else:
                     self._resume(peer, identity)
-                    if peer.link is not None:
-                        peer.link.retire(ONLINE_ELSEWHERE, "online elsewhere")
+                    replaced = peer.outbound.link
+                    if replaced is not None:
+                        replaced.retire(ONLINE_ELSEWHERE, "online elsewhere")
                 peer.outbound.attach(link, when_reachable)
             self._make_space(peer.username)
         return peer
@@ -144,7 +145,7 @@ class LocalDirectory:
 
     def link_closed(self, peer: Peer, link: Link, code: int) -> None:
         with self._lock:
-            if peer.link is not link:
+            if peer.outbound.link is not link:
                 return
             may_come_back = self._runtime.time_limits.grace_period and code not in LEAVING
             if not (may_come_back and self._wait_for(peer)):
@@ -153,7 +154,7 @@ class LocalDirectory:
 
     def remove(self, peer: Peer, code: int, reason: str, only: Link | None = None) -> bool:
         with self._lock:
-            link = peer.link
+            link = peer.outbound.link
             if only is not None and link is not only:
                 return False
             if not self._take_off(peer, "remove"):

@@ -92,5 +92,7 @@ class Agent:
         """Store a state; if it differs from the stored one, notify the watchers."""
         if state != self._states.get(state.username):
             self._states.put(state)
-            broadcast(self._watchers.of(state.username), "presence", state._asdict())
+            watchers = self._watchers.of(state.username)
+            if watchers:
+                broadcast(watchers, "presence", state._asdict())
         return state

@@ -36,6 +36,14 @@ class PresenceHandlers:
     def _make_agent(self, runtime: Runtime) -> Agent:
         return Agent(runtime.scheduler, self._max_subscriptions, self._now)
 
+    def note_online(self, peer: Peer) -> None:
+        """Update the user of a peer that has come online."""
+        self.agent_of(peer).note_online(peer)
+
+    def note_offline(self, peer: Peer) -> None:
+        """Update the user of a peer that has gone offline."""
+        self.agent_of(peer).note_offline(peer)
+
     def subscribe(self, req: Request, next: Next) -> None:
         """Let a peer watch a user when the application allows it."""
         peer, username = sending_peer(req), req.params["username"]

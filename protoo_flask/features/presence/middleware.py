@@ -65,8 +65,8 @@ def presence(
         "presence(max_subscriptions=...) takes the number of users that a peer may watch",
     )
     handlers = PresenceHandlers(allow, max_subscriptions, now)
-    protoo.on("online", lambda peer: handlers.agent_of(peer).note_online(peer))
-    protoo.on("offline", lambda peer: handlers.agent_of(peer).note_offline(peer))
+    protoo.on("online", handlers.note_online)
+    protoo.on("offline", handlers.note_offline)
     router = Router()
     router.method("subscribe", "/:username", handlers.subscribe)
     router.method("unsubscribe", "/:username", handlers.unsubscribe)
