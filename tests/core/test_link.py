@@ -79,7 +79,6 @@ def test_a_link_that_is_taken_over_is_retired_and_its_unsent_messages_go_to_the_
         ("old.take_unsent",),
         ("new.send",),
         ("new.send",),
-        ("new.resume_reading",),
     ]
 
 
@@ -110,11 +109,11 @@ def test_a_link_whose_client_leaves_is_asked_for_nothing(calls):
     assert calls == []
 
 
-def test_a_link_is_not_read_from_before_the_site_has_been_told_online(calls):
+def test_a_link_that_never_paused_is_not_asked_to_resume_when_the_site_is_told_online(calls):
     core = Core()
     core.framework.on_event.append(lambda event: calls.append(event.name))
     core.connect("alice", "a1", link=RecordingLink(calls))
-    assert calls == ["peer_online", "user_online", ("link.resume_reading",)]
+    assert calls == ["peer_online", "user_online"]
 
 
 def test_a_link_is_tried_once_for_each_message_that_waits_and_no_more_after_a_refusal(calls):
@@ -127,7 +126,7 @@ def test_a_link_is_tried_once_for_each_message_that_waits_and_no_more_after_a_re
     slow.closed = (1008, "slow consumer")
     calls.clear()
     core.connect("alice", "a1", link=slow)
-    assert calls == [("link.send",), ("link.resume_reading",)]
+    assert calls == [("link.send",)]
     assert len(alice.peer.outbound.mailbox.items()) == 3
 
 
