@@ -1,16 +1,15 @@
 """The fast way into contexts: active without the work of Flask's own push and pop.
 
 Flask's own push and pop make many objects that hardly any handler asks for: a URL adapter
-above all. The contexts of one
-message then take 9,200 instructions instead of 119,600, or 1 microsecond instead of 21; with
-a teardown function of an extension for a database 15,300 instead of 124,200. The whole
-request takes 46,000 instead of 166,000 (Flask 3.1.3, Python 3.11, ``dev.py bench
-instructions``). With Flask 3.2, a message takes 6,800 instructions instead of 117,000.
+above all. Here each attribute of a context is made when code of the site asks for it. The
+contexts of one message then take 9,200 instructions instead of 119,600, or 1 microsecond
+instead of 21. With the teardown function of an extension for a database they take 15,300
+instead of 124,200. The whole request takes 46,000 instead of 166,000 (Flask 3.1.3, Python
+3.11, ``dev.py bench instructions``). With Flask 3.2 the contexts take 6,800 instead of 117,000.
 
-:mod:`.context_choice` compares it with its plain twin, :mod:`.contexts`, before it is used.
-
-Each attribute is made when code of the site asks for it. The classes are those of Flask
-otherwise: the site can push such a context again, pop it and copy it, as any other.
+The classes are those of Flask otherwise: the site can push such a context again, pop it and
+copy it, as any other. :mod:`.context_choice` compares this way with its plain twin,
+:mod:`.contexts`, before it is used.
 
 This is the only module that knows where a release of Flask keeps its active contexts. Its
 two halves are for Flask 3.2, and for Flask 2.2 to 3.1.
