@@ -104,7 +104,7 @@ def test_the_rounds_go_from_one_subject_to_the_next():
     assert turns == [*"ABC", *"ABC"]
 
 
-def test_who_is_connected_already_answers_pings_while_others_connect(server):
+def test_connected_clients_answer_pings_while_others_connect(server):
     with server.clients(1) as [first]:
         first.socket.close()
         first.socket, server_end = socket.socketpair()
@@ -140,7 +140,7 @@ def test_a_server_that_is_not_installed_is_named_in_the_report():
         assert left_out.startswith(f"{PROTOO_SERVER}: ")
 
 
-def test_cpu_time_grows_with_work_and_memory_with_what_is_kept():
+def test_cpu_time_grows_with_work_and_memory_with_kept_objects():
     before = accounting.cpu_seconds(os.getpid())
     begin = time.process_time()
     while time.process_time() < begin + 0.02:

@@ -92,7 +92,7 @@ def test_every_recipe_is_one_that_is_tested():
     }
 
 
-def test_by_default_whoever_has_logged_in(make_app):
+def test_by_default_every_user_that_has_logged_in_may_connect(make_app):
     app = make_app()
     client = app.test_client()
     answer = knock(app)

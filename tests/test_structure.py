@@ -149,7 +149,7 @@ def test_the_imports_are_found():
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_only_what_it_may(module):
+def test_a_module_imports_only_the_packages_of_its_line(module):
     allowed = PURE.union(LAYERS[layer_of(module)][1].split())
     wrong = [
         f"line {found.line}: {found.name}"
@@ -170,7 +170,7 @@ def test_no_import_points_upward(module):
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name.split(".")[0] == "core"])
-def test_the_core_knows_nothing_of_what_is_around_it(module):
+def test_the_core_imports_nothing_of_its_surroundings(module):
     for found in imports_of(module):
         assert found.name not in OUTSIDE_OF_THE_CORE
         assert not found.is_ours or found.name.split(".")[0] == "core"
@@ -247,7 +247,7 @@ def test_the_examples_in_docstrings_work(module):
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_every_module_says_what_it_is(module):
+def test_every_module_has_a_docstring(module):
     docstring = ast.get_docstring(ast.parse(MODULES[module].read_text(encoding="utf-8")))
     assert docstring
     assert len(docstring.split("\n")[0]) < 100

@@ -110,7 +110,7 @@ def test_crossings_are_calls_from_outside_and_from_other_files():
     assert count(MADE) == Counts(calls=3, files=2, crossings=2)
 
 
-def test_what_the_event_loop_calls_in_any_case_is_left_out_unless_it_calls_something():
+def test_idle_calls_of_the_event_loop_are_left_out_unless_they_lead_to_other_calls():
     poll = Call(0, "loop.py", "poll", None)
     found = Call(1, "loop.py", "handle", "loop.py")
     other = Call(0, "loop.py", "other", None)
