@@ -4,7 +4,7 @@ Flask's own push and pop make many objects that hardly any handler asks for: a U
 above all. Here each attribute of a context is made when code of the site asks for it. The
 contexts of one message then take 9,200 instructions instead of 119,600, or 1 microsecond
 instead of 21. With the teardown function of an extension for a database they take 15,300
-instead of 124,200. The whole request takes 46,000 instead of 166,000 (Flask 3.1.3, Python
+instead of 124,200. The whole request takes 47,000 instead of 167,000 (Flask 3.1.3, Python
 3.11, ``dev.py bench instructions``). With Flask 3.2 the contexts take 6,800 instead of 117,000.
 
 The classes are those of Flask otherwise: the site can push such a context again, pop it and
