@@ -7,6 +7,7 @@ import time
 from typing import Any, Iterator
 
 import pytest
+from hypothesis import settings
 
 from protoo_flask import signals
 from protoo_flask.site.site import Site
@@ -15,6 +16,11 @@ from protoo_flask.site.site import Site
 PATIENCE = 5.0
 
 SIGNALS = [signal for signal in vars(signals).values() if hasattr(signal, "receivers")]
+
+
+# A busy machine may take longer than any deadline, and no example stays on the disk.
+settings.register_profile("protoo_flask", deadline=None, database=None)
+settings.load_profile("protoo_flask")
 
 
 @pytest.fixture(autouse=True)

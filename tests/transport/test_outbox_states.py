@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protoo_flask.transport import outbox as outbox_module
@@ -103,7 +103,6 @@ STEPS = st.one_of(
 )
 
 
-@settings(deadline=None, database=None)
 @given(st.lists(STEPS, max_size=30))
 def test_no_other_step_is_taken_whatever_happens(steps):
     channel = FakeChannel()

@@ -76,7 +76,7 @@ def run(stack, path, options, is_fast):
     return trace
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(stacks, paths, st.booleans(), st.booleans())
 @example([("mount", "/a", [("get", "/:x", 1)], False)], "/a/b", False, False)
 @example([("mount", "/a", [("use", "/", 1)], False)], "/a", False, False)

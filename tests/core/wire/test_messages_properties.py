@@ -81,7 +81,7 @@ def assert_read_or_refused(payload):
     assert json.loads(written)["data"] == data
 
 
-any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+any_speed = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 @any_speed

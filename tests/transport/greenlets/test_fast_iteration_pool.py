@@ -6,7 +6,7 @@ from typing import Any, Iterator
 
 import gevent
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protoo_flask.transport.greenlets.fast_iteration import FastGreenletPool
@@ -125,7 +125,6 @@ def run(pool: GreenletPool, iterations: list[list[int]]) -> dict[int, list[int]]
     return steps
 
 
-@settings(deadline=None, database=None)
 @given(st.lists(st.lists(st.integers(0, 3), max_size=5), max_size=4))
 def test_every_function_is_run_to_its_end_as_in_the_plain_pool(iterations):
     plain, fast = GreenletPool(WriteBatching()), FastGreenletPool(WriteBatching())

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protoo_flask.transport.greenlets.fast_iteration import (
@@ -175,7 +175,6 @@ def run(steps: list[Any], writes: WriteBatching, clock: Clock) -> list[bytes]:
     return [channel.received for channel in channels]
 
 
-@settings(deadline=None, database=None)
 @given(st.lists(STEPS, max_size=40))
 def test_clients_receive_the_same_as_when_each_message_is_written_at_once(steps):
     clock = Clock()

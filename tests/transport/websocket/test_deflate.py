@@ -123,7 +123,7 @@ def connect(offer: str, limit: int) -> tuple[DeflateCodec, Connection]:
 
 
 @pytest.mark.parametrize("offer", OFFERS)
-@settings(max_examples=30, deadline=None, database=None)
+@settings(max_examples=30)
 @given(st.lists(st.text(max_size=2000), max_size=5))
 def test_wsproto_and_the_codec_understand_each_other(offer, messages):
     codec, client = connect(offer, 10_000)
@@ -244,7 +244,7 @@ def test_a_bomb_is_not_inflated():
     assert codec.error.code == 1009
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=200)
 @given(st.lists(st.binary(max_size=60), max_size=8), st.data())
 def test_garbage_never_raises(bodies, data):
     codec = make_codec()

@@ -24,7 +24,7 @@ simple = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=300)
 @given(st.lists(st.one_of(simple, simple, streams()), max_size=8), st.sampled_from([100, LIMIT]))
 def test_the_fast_codec_decodes_like_the_plain_one(reads, limit):
     fast, plain = FastFrameCodec(limit), FrameCodec(limit)

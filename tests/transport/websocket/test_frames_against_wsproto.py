@@ -57,7 +57,7 @@ def look_into_close(items: list[Any], code: int | None) -> tuple[list[Any], int 
     return [*items[:-1], (CLOSE, *closed)], code
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=200)
 @given(streams(), st.lists(st.integers(0, 50), max_size=30))
 @example(frame(TEXT, b"\xff" * 10)[:12], [])
 @example(b"\x81\xfe\x00\x00", [])

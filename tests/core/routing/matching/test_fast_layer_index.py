@@ -6,7 +6,7 @@ import re
 from unittest import mock
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from protoo_flask.core.errors import BadPath, PatternError
@@ -64,7 +64,6 @@ def run(router, method, path):
     return errors.pop()
 
 
-@settings(deadline=None)  # it compiles, and the first time takes longer
 @given(layers, st.booleans(), st.booleans(), st.sampled_from(["get", "put", "other"]), paths)
 @example([("use", "/x/a\\(|/b")], False, False, "get", "/q/b")
 @example([("use", "/x/[(]|/b")], False, False, "get", "/q/b")
