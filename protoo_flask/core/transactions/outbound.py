@@ -81,8 +81,8 @@ class CoreTransaction(LocalTransaction):
     """A transaction of the core, which neither waits for responses nor iterates over them.
 
     So it keeps none: a peer may send provisional responses for as long as a call rings. It
-    calls ``on_response`` itself, as that needs no contexts of the site. Most are relays, and
-    this makes 3 % of one.
+    calls ``on_response`` itself, as that needs no contexts of the site. It repeats the step of
+    ``ClientTransaction._enter``, so that a relayed message stays in this module.
     """
 
     __slots__ = ()
