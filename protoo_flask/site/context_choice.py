@@ -42,6 +42,8 @@ def probe() -> bool:
         # A release that is not known yet may fail in any way.
         _logger.info("the fast contexts do not work with this Flask", exc_info=True)
         return False
+    if fast != simple:
+        _logger.info("the fast contexts give another result with this Flask")
     return fast == simple
 
 

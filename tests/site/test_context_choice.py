@@ -73,10 +73,12 @@ def test_the_probe_notices_a_way_that(broken, monkeypatch):
 
 
 @needs_fast_way
-def test_the_probe_notices_a_teardown_function_that_is_not_called(monkeypatch):
+def test_the_probe_notices_a_teardown_function_that_is_not_called(monkeypatch, caplog):
+    caplog.set_level("INFO")
     monkeypatch.setattr(fast_contexts, "_call_teardown", lambda app, function: None)
 
     assert not context_choice.probe.__wrapped__()
+    assert "the fast contexts give another result with this Flask" in caplog.text
 
 
 # The choice
