@@ -37,9 +37,9 @@ from .frames import CLOSE, client_frame, split_frames
 from .tracing import Call, Tracer, without_idle_calls
 
 HOST = "127.0.0.1"
-#: Seconds in which the server finishes what it does after its last answer.
+#: Seconds in which the server finishes its work after its last answer.
 AFTERWORK = 0.005
-#: What is made once, or kept for the next time, is there by then.
+#: Trips before the traced one. Objects that the server makes once, or keeps for later, exist then.
 WARM_UP = 50
 #: The close code of a connection that another of the same device replaces.
 REPLACED = 3000
@@ -228,7 +228,7 @@ def tracing(tracer: Tracer, clock: Clock) -> Iterator[None]:
 def main(checkout: Path) -> None:
     # Pings would come between.
     os.environ["BENCH_NO_PINGS"] = "1"
-    # The modules of the package keep what they find under this name.
+    # The modules of the package import this name, so it is replaced before they are imported.
     clock = Clock()
     time.monotonic = clock
     sys.path.insert(0, str(checkout))

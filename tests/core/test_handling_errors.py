@@ -10,20 +10,7 @@ import pytest
 from protoo_flask.core.errors import BadPath, Reject, UsageError
 from tests.fakes import Core
 
-
-def raising(error):
-    def handler(req, next):
-        raise error
-
-    return handler
-
-
-def answer_to(handler, core=None):
-    """Return status and reason of the answer to a request that ``handler`` handles."""
-    core = core or Core()
-    core.router.get("/", handler)
-    answer = core.connect().request("get", "/")
-    return answer["status"], answer["reason"]
+from .handlers import answer_to, raising
 
 
 class ErrorWith(Exception):

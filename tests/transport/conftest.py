@@ -55,6 +55,20 @@ def gate(site: Any) -> Any:
 
 
 @pytest.fixture
+def online_gate(site: Any) -> Any:
+    """Hold the listeners of ``peer_online`` until the test opens the gate."""
+    gate = Gate(site)
+
+    def listen(event: Any) -> None:
+        if event.name == "peer_online":
+            gate.block()
+
+    site.framework.on_event.append(listen)
+    yield gate
+    gate.open()
+
+
+@pytest.fixture
 def channel() -> FakeChannel:
     return FakeChannel()
 

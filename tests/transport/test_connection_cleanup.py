@@ -54,37 +54,19 @@ def test_a_client_may_leave_before_the_handshake(site, how):
     client.wait_for_end()
 
 
-def test_a_client_may_leave_while_an_online_listener_runs(site):
-    told = site.world.loop.event()
-    go_on = site.world.loop.event()
-
-    def listen(event: Any) -> None:
-        if event.name == "peer_online":
-            told.set()
-            assert go_on.wait(PATIENCE)
-
-    site.framework.on_event.append(listen)
+def test_a_client_may_leave_while_an_online_listener_runs(site, online_gate):
     client = site.connect()
-    assert told.wait(PATIENCE)
+    online_gate.wait()
     client.close()
-    go_on.set()
+    online_gate.open()
     client.wait_for_end()
 
 
-def test_a_connection_closed_while_an_online_listener_runs_goes_offline_after_it(site):
-    told = site.world.loop.event()
-    go_on = site.world.loop.event()
-
-    def listen(event: Any) -> None:
-        if event.name == "peer_online":
-            told.set()
-            assert go_on.wait(PATIENCE)
-
-    site.framework.on_event.append(listen)
+def test_a_connection_closed_while_an_online_listener_runs_goes_offline_after_it(site, online_gate):
     client = site.connect()
-    assert told.wait(PATIENCE)
+    online_gate.wait()
     client.connection.close(1000, "bye")
-    go_on.set()
+    online_gate.open()
     client.send_bytes(close_frame(1000))
     assert client.take_close() == (1000, "bye")
     client.close()

@@ -209,19 +209,10 @@ def test_a_link_that_retires_late_does_not_repeat_unsent_messages(site):
     assert retire(client) == []
 
 
-def test_a_link_may_retire_while_an_online_listener_runs(site):
-    told = site.world.loop.event()
-    go_on = site.world.loop.event()
-
-    def listen(event: Any) -> None:
-        if event.name == "peer_online":
-            told.set()
-            assert go_on.wait(PATIENCE)
-
-    site.framework.on_event.append(listen)
+def test_a_link_may_retire_while_an_online_listener_runs(site, online_gate):
     client = stall(site)
-    assert told.wait(PATIENCE)
+    online_gate.wait()
     left = retire(client)
-    go_on.set()
+    online_gate.open()
     code, rest = take_departure(site)
     assert (code, left + rest) == (3000, WAITING)
