@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Container, NamedTuple
+from typing import Any, Callable, Container, NamedTuple, Sequence
 
 from ..request import Request
 from .fast_layer import FastEntry, find_fast_entry
@@ -34,6 +34,7 @@ class Layer:
     """
 
     __slots__ = (
+        "_compiled_for",
         "error_classes",
         "fast_enter",
         "handle",
@@ -67,8 +68,9 @@ class Layer:
         self.matcher: Matcher | None = None
         #: The fast way into this layer, set by :meth:`freeze` if there is one.
         self.fast_enter: FastEntry | None = None
+        self._compiled_for: tuple[bool, bool] | None = None
         # A bad pattern is refused here: the traceback then shows the line that registers it.
-        self._compile(RoutingOptions())
+        self.compile(RoutingOptions())
 
     def takes(self, error: Any) -> bool:
         """Whether this layer is for a request with this error, or with ``None``."""
@@ -119,33 +121,38 @@ class Layer:
         rest = req.path[len(matched) :]
         req.path = rest if rest[:1] == "/" else "/" + rest
 
-    def freeze(
-        self, options: RoutingOptions, handled_params: Container[object] = ()
-    ) -> list[Handler]:
+    def freeze(self, options: RoutingOptions, handled_params: Container[object] = ()) -> None:
         """Close the registration and compile the path with the options of the app.
 
         :param handled_params: the parameters with handlers of their own, which the fast way
             does not call.
-        :returns: the functions of this layer.
         """
-        functions = [self.handle] if self.route is None else self.route.freeze()
-        self._compile(options)
+        if self.route is not None:
+            self.route.freeze()
+        self.compile(options)
         keys = () if self.matcher is None else self.matcher.keys
         if not self.is_error_handler and not any(key in handled_params for key in keys):
             self.fast_enter = find_fast_entry(self.path, self.handle, options.merge_params)
-        return functions
 
-    def _compile(self, options: RoutingOptions) -> None:
-        if self.path is None:
-            return
+    def compile(self, options: RoutingOptions) -> None:
+        """Compile the path with these options, if it is not compiled so already."""
+        # ``use`` is never strict: a prefix ends at a "/" anyway.
         is_route = self.route is not None
+        wanted = bool(options.strict) and is_route, bool(options.case_sensitive)
+        if self.path is None or self._compiled_for == wanted:
+            return
+        strict, case_sensitive = wanted
         self.matcher = compile_pattern(
-            self.path,
-            end=is_route,
-            # ``use`` is never strict: a prefix ends at a "/" anyway.
-            strict=bool(options.strict) and is_route,
-            case_sensitive=bool(options.case_sensitive),
+            self.path, end=is_route, strict=strict, case_sensitive=case_sensitive
         )
+        self._compiled_for = wanted
+
+    @property
+    def functions(self) -> Sequence[Handler]:
+        """The functions and routers of this layer; those of a route, for any method."""
+        if self.route is None:
+            return (self.handle,)
+        return [function for _, function in self.route.functions()]
 
     @property
     def methods(self) -> set[str] | None:

@@ -73,10 +73,9 @@ class Route(MethodDecorators):
         """Return the functions in order, each with its method; ``None`` stands for any method."""
         return tuple(self._stack)
 
-    def freeze(self) -> list[Handler]:
-        """Close the registration; returns the functions."""
+    def freeze(self) -> None:
+        """Close the registration."""
         self._frozen = True
-        return [function for _, function in self._stack]
 
     def _register(self, method: str | None, args: Sequence[Any]) -> Any:
         check_open(self._frozen)

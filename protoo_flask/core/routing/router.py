@@ -68,6 +68,8 @@ class Router(MethodDecorators):
         self._stack: list[Layer] = []
         self._param_handlers = ParamHandlers()
         self._frozen = False
+        #: The options of the router that this one is mounted in.
+        self._surroundings = RoutingOptions()
         #: Finds the layers for a request. An index takes this place when the stack is complete.
         self._layers: AllLayers | LayerIndex = AllLayers(self._stack)
 
@@ -196,11 +198,25 @@ class Router(MethodDecorators):
         self._frozen = True
         options = self._options.within(parent)
         for layer in self._stack:
-            for function in layer.freeze(options, self._param_handlers):
+            layer.freeze(options, self._param_handlers)
+            for function in layer.functions:
                 if isinstance(function, Router):
                     function.freeze(options)
         if fast_layer_index.ENABLED:
             self._layers = LayerIndex(self._stack, bool(options.case_sensitive))
+
+    def _compile(self) -> None:
+        """Compile the paths of a router that is called, and so is never frozen.
+
+        Its own options hold then, and those of the called router that it is mounted in. Its
+        registration stays open, so each call looks for new layers.
+        """
+        options = self._options.within(self._surroundings)
+        for layer in self._stack:
+            layer.compile(options)
+            for function in layer.functions:
+                if isinstance(function, Router):
+                    function._surroundings = options
 
     # Inspection ------------------------------------------------------------------
 
@@ -215,7 +231,12 @@ class Router(MethodDecorators):
     # Running ---------------------------------------------------------------------
 
     def __call__(self, req: Request, next: Next) -> None:
-        """Run the layers that apply to ``req`` in order, then ``next``."""
+        """Run the layers that apply to ``req`` in order, then ``next``.
+
+        A router is mounted, or called by a middleware. A called one has its own options only.
+        """
+        if not self._frozen:
+            self._compile()
         layers, parts = self._layers.find(req.method, req.path)
         Walk(req, next, layers, parts, self._param_handlers, self.merges_params).next()
 

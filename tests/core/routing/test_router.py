@@ -128,6 +128,56 @@ def test_a_router_with_options_of_its_own_passes_them_on_to_its_routers():
     assert ask(core, "/LAX/users") == not_found
 
 
+def called(router):
+    """Return a middleware that calls a router, instead of mounting it."""
+    return lambda req, next: router(req, next)
+
+
+@pytest.mark.parametrize(
+    ("own", "found"),
+    [
+        ({}, ["/users", "/USERS", "/users/"]),
+        ({"case_sensitive": True}, ["/users", "/users/"]),
+        ({"strict": True}, ["/users", "/USERS"]),
+        ({"case_sensitive": True, "strict": True}, ["/users"]),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("depth", ["here", "in a router", "in a route", "in a chained route"])
+def test_a_router_that_is_called_has_its_own_options(own, found, depth):
+    core = Core(routing_options=RoutingOptions(case_sensitive=True, strict=True))
+    outer, inner = Router(**own), Router()
+    core.router.use(called(outer))
+    if depth == "here":
+        inner = outer
+    elif depth == "in a router":
+        outer.use(inner)
+    elif depth == "in a route":
+        outer.get("*", inner)
+    else:
+        outer.route("*").get(inner)
+    inner.get("/users", reply("OK"))
+    paths = ["/users", "/USERS", "/users/"]
+    assert [path for path in paths if ask(core, path) == ok] == found
+
+
+def test_a_router_that_is_called_may_be_changed_between_two_requests():
+    core, router = Core(), Router(case_sensitive=True)
+    core.router.use(called(router))
+    assert ask(core, "/users") == not_found
+    router.get("/users", reply("OK"))
+    assert ask(core, "/users") == ok
+    assert ask(core, "/USERS") == not_found
+
+
+def test_a_router_that_is_mounted_in_itself_can_be_called():
+    core, router = Core(), Router()
+    core.router.use(called(router))
+    router.get("/here", reply("OK"))
+    router.use("/below", router)
+    assert ask(core, "/below/below/here") == ok
+
+
 def test_use_is_never_strict():
     core = Core(routing_options=RoutingOptions(strict=True))
     core.router.use("/users/", reply("use"))
