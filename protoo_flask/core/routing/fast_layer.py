@@ -17,7 +17,8 @@ from types import FunctionType, MethodType
 from typing import Any, Callable, NamedTuple, Optional, Sequence
 
 from ..request import Request
-from .matching.patterns import Params, PathPattern
+from .matching.params import Params
+from .matching.patterns import PathPattern
 from .registration import Handler
 from .route import Route
 
@@ -60,7 +61,7 @@ def _make_prefix_entry(handle: Handler, length: int, merge_params: bool) -> Fast
         req.base_path += path[:length]
         # As in Express, the first of two slashes belongs to the prefix.
         req.path = (rest[1:] if rest[1:2] == "/" else rest) or "/"
-        req.params = {**req.params} if merge_params else {}
+        req.params = req.params.copy() if merge_params else {}
         return handle
 
     return enter
@@ -82,7 +83,7 @@ def _make_route_entry(route: Route, segments: Segments, merge_params: bool) -> F
         # The last part is empty when the path ends with a slash.
         if function is None or not parts[-1]:
             return None
-        params: Params = {**req.params} if merge_params else {}
+        params: Params = req.params.copy() if merge_params else {}
         for position, key in found:
             params[key] = parts[position]
         req.params = params

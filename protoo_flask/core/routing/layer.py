@@ -6,7 +6,8 @@ from typing import Any, Callable, Container, NamedTuple, Sequence
 
 from ..request import Request
 from .fast_layer import FastEntry, find_fast_entry
-from .matching.patterns import Matcher, Params, PathPattern, compile_pattern
+from .matching.params import Params, merge_params
+from .matching.patterns import Matcher, PathPattern, compile_pattern
 from .registration import Handler, Next
 from .route import Route
 
@@ -80,7 +81,7 @@ class Layer:
             return False
         return not self.error_classes or isinstance(error, self.error_classes)
 
-    def enter(self, req: Request, merge_params: bool) -> str | None:
+    def enter(self, req: Request, merges_params: bool) -> str | None:
         """Match the path and the method, and give ``req`` the parameters of this layer.
 
         :returns: the part of the path that matched, or ``None`` if this layer does not apply.
@@ -102,7 +103,7 @@ class Layer:
             path, end = req.path, len(matched)
             if not path.startswith(matched) or path[end : end + 1] not in ("", "/"):
                 return None
-        req.params = {**req.params, **params} if merge_params else params
+        req.params = merge_params(req.params, params) if merges_params else params
         return matched
 
     def run(self, matched: str, error: Any, req: Request, next: Next) -> None:

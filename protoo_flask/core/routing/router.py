@@ -310,7 +310,7 @@ class Walk:
             for layer in self._layers:
                 middleware = layer.middleware
                 if middleware is not None and error is None:
-                    req.params = {**req.params} if self._merges_params else {}
+                    req.params = req.params.copy() if self._merges_params else {}
                     req.last_handler = middleware
                     middleware(req, self.next)
                     return

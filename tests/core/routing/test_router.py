@@ -238,6 +238,54 @@ def test_a_parameter_takes_the_place_of_one_above_it_with_the_same_name():
     assert seen == [{"id": "1"}]
 
 
+@pytest.mark.parametrize(
+    ("mounts", "leaf", "path", "params"),
+    [
+        ([re.compile(r"^/room-(\d+)")], "/file/*", "/room-7/file/a/b", {0: "7", 1: "a/b"}),
+        (["/*/x"], "/*/y/*", "/q/x/1/y/2", {0: "q", 1: "1", 2: "2"}),
+        (["/:n/*/s", "/p"], "/:n/*", "/1/2/s/p/3/4", {"n": "3", 0: "2", 1: "4"}),
+        (["/x(a)", "/:k", "/y(b)"], "/z(c)", "/xa/K/yb/zc", {0: "a", "k": "K", 1: "b", 2: "c"}),
+        # A parameter that did not take part keeps its number.
+        (["/a(b)?", "/c(d)?"], "/*", "/a/c/z", {2: "z"}),
+        (["/a(b)?"], "/c(d)?/*", "/ab/c/z", {0: "b", 2: "z"}),
+        ([["/a(b)", "/c(d)(e)"]], "/*", "/ab/z", {0: "b", 2: "z"}),
+    ],
+)
+def test_merged_numbered_parameters_are_numbered_on_as_in_express(mounts, leaf, path, params):
+    core, seen = Core(), []
+    router = core.router
+    for mount in mounts:
+        inner = Router(merge_params=True)
+        router.use(mount, inner)
+        router = inner
+
+    @router.use
+    def look(req, next):
+        seen.append(req.params)
+        next()
+
+    router.get(leaf, lambda req, next: (seen.append(req.params), req.reply(200, "OK")))
+    assert ask(core, path) == ok
+    above, merged = seen
+    assert merged == params
+    numbered = {key: value for key, value in above.items() if isinstance(key, int)}
+    assert numbered.items() <= params.items()
+
+
+def test_parameters_that_a_site_sets_itself_are_numbered_on_too():
+    core = Core()
+    router = Router(merge_params=True)
+
+    def replace(req, next):
+        req.params = {0: "site", "kind": "own"}
+        router(req, next)
+
+    core.router.use(replace)
+    router.get("/*", lambda req, next: req.reply(200, "OK", req.params))
+    answer = core.connect().request("get", "/rest")
+    assert answer["data"] == {"0": "site", "1": "rest", "kind": "own"}
+
+
 def test_a_router_needs_no_application():
     router = Router()
     router.get("/:name", lambda req, next: seen.append(req.params))

@@ -27,16 +27,15 @@ linear time (``/:a-:b``, ``re.compile("(a+)+$")``) is matched by :mod:`.linear_r
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, NamedTuple, Pattern, Sequence, Union
+from typing import Any, NamedTuple, Pattern, Sequence, Union
 from urllib.parse import unquote_to_bytes
 
 from ...errors import BadPath, PatternError
 from ..regex.backtracking import backtracks
 from ..regex.linear_regex import LinearRegex, NotLinear
+from .params import Key, NumberedParams, Params
 
 PathPattern = Union[str, Pattern[str], Sequence[Union[str, Pattern[str]]]]
-Key = Union[str, int]
-Params = Dict[Key, str]
 
 #: The parts of a pattern that are not already regular expressions, as in 0.1.13.
 _TOKEN = re.compile(
@@ -61,13 +60,15 @@ class Matcher:
     """A compiled pattern.
 
     :ivar keys: the names of its parameters, in order; unnamed groups are numbered.
+    :ivar numbered: how many are numbered, in the alternative that has the most.
     """
 
-    __slots__ = ("_alternatives", "keys")
+    __slots__ = ("_alternatives", "keys", "numbered")
 
     def __init__(self, alternatives: Sequence[_Alternative]) -> None:
         self._alternatives = alternatives
         self.keys: tuple[Key, ...] = tuple(key for item in alternatives for key in item.keys)
+        self.numbered = 1 + max((key for key in self.keys if isinstance(key, int)), default=-1)
 
     def match(self, path: str) -> tuple[str, Params] | None:
         """Match a path from a peer, untrusted.
@@ -78,7 +79,7 @@ class Matcher:
         for search, keys in self._alternatives:
             found = search(path)
             if found is not None:
-                params: Params = {}
+                params: Params = NumberedParams(self.numbered) if self.numbered else {}
                 for key, value in zip(keys, found.groups()):
                     if value is not None:
                         params[key] = decode(value) if "%" in value else value
