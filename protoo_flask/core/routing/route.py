@@ -13,10 +13,18 @@ from .registration import Handler, Next, check_method, check_open, flatten
 #: The argument of ``next("route")``, which leaves the current route.
 LEAVE_ROUTE = "route"
 
+#: The argument of ``next("router")``, which leaves the current router.
+LEAVE_ROUTER = "router"
+
 
 def leaves_route(error: Any) -> bool:
     """Whether ``next(error)`` was ``next("route")``."""
     return isinstance(error, str) and error == LEAVE_ROUTE
+
+
+def leaves_router(error: Any) -> bool:
+    """Whether ``next(error)`` was ``next("router")``."""
+    return isinstance(error, str) and error == LEAVE_ROUTER
 
 
 class Route(MethodDecorators):
@@ -114,8 +122,9 @@ class _RouteWalk:
         """Run the next function, or leave the route."""
         req = self._req
         if req.ended or error is not None:
-            # An error leaves the route, and so does next("route"). After a final reply, the
-            # routers above need to know about errors only.
+            # An error leaves the route, and so do next("route") and next("router"): the walk
+            # of the router sees to the latter. After a final reply, the routers above need to
+            # know about errors only.
             self._leave(None if leaves_route(error) else error)
             return
         caller = req.path, req.base_path, req.params, req.route

@@ -34,7 +34,7 @@ from .registration import (
     split_error_classes,
     split_path,
 )
-from .route import Route, leaves_route
+from .route import Route, leaves_route, leaves_router
 
 
 class Router(MethodDecorators):
@@ -296,8 +296,12 @@ class Walk:
 
     def next(self, error: Any = None) -> None:
         """Run the next layer that applies, or leave the router."""
-        if error is not None and leaves_route(error):
-            error = None
+        if error is not None:
+            if leaves_router(error):
+                self._leave()
+                return
+            if leaves_route(error):
+                error = None
         req = self._req
         if req.ended:
             if error is not None:

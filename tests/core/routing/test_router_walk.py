@@ -9,7 +9,7 @@ import pytest
 from protoo_flask.core.routing.router import Router
 from tests.fakes import Core
 
-from .handlers import ask, note, ok, position_of, reply
+from .handlers import ask, not_found, note, ok, position_of, reply
 
 pytestmark = pytest.mark.usefixtures("each_way")
 
@@ -150,6 +150,71 @@ def test_next_may_be_called_later():
     assert alice.take_all() == []
     calls[0]()
     assert alice.take()["data"] == {"view": ["/1", "/x/3", {"a": "1", "c": "3"}]}
+
+
+def leave(req, next):
+    next("router")
+
+
+def leave_in_a_param_handler(router):
+    router.param("id", lambda req, next, value: next("router"))
+    router.get("/:id", reply("not reached"))
+
+
+def leave_in_an_error_handler(router):
+    router.use(lambda req, next: next(ValueError()))
+    router.errorhandler(lambda error, req, next: next("router"))
+
+
+@pytest.mark.parametrize(
+    "register",
+    [
+        lambda router: router.use(leave),
+        lambda router: router.use("/x", leave),
+        lambda router: router.get("/x", leave, reply("not reached")),
+        lambda router: router.route("/x").all(leave).get(reply("not reached")),
+        leave_in_a_param_handler,
+        leave_in_an_error_handler,
+        lambda router: router.use(Router().use("*", lambda req, next: next()), leave),
+    ],
+    ids=["use", "prefix", "functions", "route", "param", "error handler", "below a router"],
+)
+@pytest.mark.parametrize("is_called", [False, True], ids=["mounted", "called"])
+def test_next_router_leaves_the_router_and_goes_on_below_it(register, is_called):
+    core = Core()
+    router = Router()
+    register(router)
+    router.use(reply("not reached"))
+    router.errorhandler(lambda error, req, next: req.reply(200, "not reached"))
+    core.router.use((lambda req, next: router(req, next)) if is_called else router)
+    core.router.errorhandler(lambda error, req, next: req.reply(200, "an error"))
+    core.router.use(reply("below"))
+    assert ask(core, "/x") == (200, "below")
+
+
+def test_next_router_leaves_the_innermost_router_only():
+    core, trace = Core(), []
+    outer, inner = Router(), Router()
+    core.router.use(outer)
+    outer.use(inner, note(trace, "outer"))
+    inner.use(leave, note(trace, "inner"))
+    assert ask(core, "/x") == not_found
+    assert trace == ["outer", "/outer"]
+
+
+def test_next_router_of_the_app_leaves_all_and_is_no_error():
+    core = Core()
+    core.router.use(leave, reply("not reached"))
+    assert ask(core, "/x") == not_found
+    assert core.framework.errors == []
+
+
+def test_next_router_after_the_final_reply_does_nothing():
+    core = Core()
+    core.router.get("/x", lambda req, next: (req.reply(200, "OK"), next("router")))
+    core.router.use(lambda req, next: (req.reply(200, "OK"), next("router")))
+    assert ask(core, "/x") == ask(core, "/y") == ok
+    assert core.framework.errors == []
 
 
 def test_a_request_leaves_nothing_to_the_garbage_collector():
