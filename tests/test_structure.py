@@ -39,7 +39,7 @@ LAYERS = [
     ("core.routing.regex.parser", "sre_constants sre_parse"),
     ("core.routing.regex.linear_regex", ""),
     ("core.routing.regex.backtracking", ""),
-    ("core.routing.matching.params", ""),
+    ("core.routing.matching.params core.routing.matching.foreign_paths", ""),
     ("core.routing.matching.patterns", ""),
     ("core.routing", ""),
     ("core.handling", ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Collection, Sequence
 
+from ..errors import UsageError
 from ..functions import check_function
 from ..request import Request
 from .matching.patterns import PathPattern
@@ -97,8 +98,17 @@ class Route(MethodDecorators):
 
         return decorate
 
-    def __call__(self, req: Request, next: Next) -> None:
-        """Run the functions for ``req.method`` in order, then ``next``."""
+    def __call__(self, req: Request, next: Next | None = None) -> None:
+        """Run the functions for ``req.method`` in order, then ``next``.
+
+        :raises UsageError: when it is used as a decorator, like Flask's ``route()``.
+        """
+        if next is None:
+            raise UsageError(
+                f"route({self.path!r}) is no decorator: it takes the functions for each method, as "
+                f"in route({self.path!r}).message(fn). The decorators are @protoo.message("
+                f"{self.path!r}), one for each method, and @protoo.all({self.path!r})"
+            )
         _RouteWalk(req, next, self.select(req.method)).next()
 
     def __repr__(self) -> str:

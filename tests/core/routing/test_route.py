@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from protoo_flask.core.errors import UsageError
 from protoo_flask.core.request import Request
 from protoo_flask.core.routing.route import Route
 from protoo_flask.core.routing.router import Router
@@ -39,6 +40,14 @@ def test_a_route_takes_decorators():
 
     assert callable(get)
     assert ask(core, "/x", "message") == (200, "said")
+
+
+def test_a_route_as_a_decorator_is_refused_with_the_decorators_that_there_are():
+    router = Router()
+    with pytest.raises(UsageError, match=r"route\('/x'\) is no decorator.*@protoo.message\('/x'\)"):
+
+        @router.route("/x")
+        def view(req, next): ...
 
 
 def test_next_route_leaves_the_route_and_goes_on_below_it():

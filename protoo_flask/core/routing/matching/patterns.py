@@ -33,6 +33,7 @@ from urllib.parse import unquote_to_bytes
 from ...errors import BadPath, PatternError
 from ..regex.backtracking import backtracks
 from ..regex.linear_regex import LinearRegex, NotLinear
+from .foreign_paths import refuse_foreign_path
 from .params import Key, NumberedParams, Params
 
 PathPattern = Union[str, Pattern[str], Sequence[Union[str, Pattern[str]]]]
@@ -162,6 +163,7 @@ class _Translator:
         pattern = self._pattern
         if pattern[:1] not in ("/", "*", "(", "\\"):
             raise PatternError(pattern, 'a path starts with "/"', 0)
+        refuse_foreign_path(pattern)
         if not end and pattern == "/":
             return re.compile(r"\A"), {}  # a prefix of every path, and it removes nothing
         position = 0
