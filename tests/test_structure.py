@@ -105,7 +105,18 @@ LAYERS = [
 PURE = {
     *("__future__", "argparse", "base64", "binascii", "codecs", "collections", "contextlib"),
     *("dataclasses", "difflib", "functools", "heapq", "importlib", "inspect", "io"),
-    *("itertools", "logging", "re", "struct", "sys", "types", "typing", "urllib", "weakref"),
+    *(
+        "itertools",
+        "logging",
+        "re",
+        "reprlib",
+        "struct",
+        "sys",
+        "types",
+        "typing",
+        "urllib",
+        "weakref",
+    ),
     "zlib",
 }
 

@@ -29,6 +29,11 @@ def check_function(function: Any, form: str = MIDDLEWARE) -> Any:
             f"{function!r} is a coroutine function; handlers are plain functions here "
             "(each runs in a greenlet, so blocking calls are fine)"
         )
+    if inspect.isgeneratorfunction(function) or inspect.isgeneratorfunction(function.__call__):
+        raise UsageError(
+            f"{describe(function)}{locate_in_words(function)} is a generator function: a call of "
+            "it runs nothing. Remove its yield; to answer in parts, reply with a 1xx first"
+        )
     _check_signature(function, form)
     return function
 
@@ -47,11 +52,12 @@ def _check_signature(function: Any, form: str) -> None:
     except TypeError:
         raise UsageError(
             f"{describe(function)}{signature} cannot be called as {form}, the form that is "
-            f"expected here{_locate_in_words(function)}"
+            f"expected here{locate_in_words(function)}"
         ) from None
 
 
-def _locate_in_words(function: Any) -> str:
+def locate_in_words(function: Any) -> str:
+    """Return the place of a function's definition for a sentence: "" if it is unknown."""
     place = locate(function)
     return f" ({place})" if place else ""
 

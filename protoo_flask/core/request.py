@@ -151,6 +151,7 @@ class Request(Sendable):
 
         For a handler that makes sure itself that an answer comes in the end.
         """
+        self.last_handler = None  # no function is to blame for the silence
         if self._responder is not None:
             self._responder.wait_longer(self)
 

@@ -9,6 +9,7 @@ from .fast_layer import FastEntry, find_fast_entry
 from .matching.params import Params, merge_params
 from .matching.patterns import Matcher, PathPattern, compile_pattern
 from .registration import Handler, Next
+from .returned_values import check_returned
 from .route import Route
 
 
@@ -111,10 +112,9 @@ class Layer:
         if self.route is None and matched:
             self.descend(matched, req)
         req.last_handler = self.handle
-        if error is None:
-            self.handle(req, next)
-        else:
-            self.handle(error, req, next)
+        returned = self.handle(req, next) if error is None else self.handle(error, req, next)
+        if returned is not None:
+            check_returned(returned, self.handle, req)
 
     def descend(self, matched: str, req: Request) -> None:
         """Move ``matched`` from the path of ``req`` to its base path."""

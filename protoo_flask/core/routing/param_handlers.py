@@ -8,6 +8,7 @@ from ..request import Request
 from .layer import Layer
 from .position import Position
 from .registration import Next, ParamHandler
+from .returned_values import check_returned
 
 
 class SeenParam:
@@ -87,7 +88,11 @@ class ParamHandlers(Dict[object, List[ParamHandler]]):
                     next(error)
                     return
                 try:
-                    waiting.pop(0)(req, next_handler, value)
+                    function = waiting.pop(0)
+                    req.last_handler = function
+                    returned = function(req, next_handler, value)
+                    if returned is not None:
+                        check_returned(returned, function, req)
                 except RecursionError:
                     raise
                 except Exception as exc:

@@ -10,6 +10,7 @@ from ..request import Request
 from .matching.patterns import PathPattern
 from .methods import MethodDecorators
 from .registration import Handler, Next, check_method, check_open, flatten
+from .returned_values import check_returned
 
 #: The argument of ``next("route")``, which leaves the current route.
 LEAVE_ROUTE = "route"
@@ -142,7 +143,9 @@ class _RouteWalk:
         try:
             for function in self._functions:
                 req.last_handler = function
-                function(req, self.next)
+                returned = function(req, self.next)
+                if returned is not None:
+                    check_returned(returned, function, req)
                 return
             self._leave()
         except RecursionError:

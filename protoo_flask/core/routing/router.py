@@ -34,6 +34,7 @@ from .registration import (
     split_error_classes,
     split_path,
 )
+from .returned_values import check_returned
 from .route import Route, leaves_route, leaves_router
 
 
@@ -316,14 +317,18 @@ class Walk:
                 if middleware is not None and error is None:
                     req.params = req.params.copy() if self._merges_params else {}
                     req.last_handler = middleware
-                    middleware(req, self.next)
+                    returned = middleware(req, self.next)
+                    if returned is not None:
+                        check_returned(returned, middleware, req)
                     return
                 fast_enter = layer.fast_enter
                 if fast_enter is not None and parts is not None and error is None:
                     handle = fast_enter(req, parts)
                     if handle is not None:
                         req.last_handler = handle
-                        handle(req, self.next)
+                        returned = handle(req, self.next)
+                        if returned is not None:
+                            check_returned(returned, handle, req)
                         return
                 if not layer.takes(error):
                     continue

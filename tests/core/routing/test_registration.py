@@ -133,6 +133,15 @@ async def async_generator_function(req, next):
     yield
 
 
+def generator_function(req, next):
+    yield
+
+
+class GeneratorCallable:
+    def __call__(self, req, next):
+        yield
+
+
 not_functions = pytest.mark.parametrize(
     "function",
     [
@@ -141,6 +150,9 @@ not_functions = pytest.mark.parametrize(
         {"get": print},
         coroutine_function,
         async_generator_function,
+        generator_function,
+        functools.partial(generator_function),
+        GeneratorCallable(),
         functools.partial(coroutine_function),
         AsyncCallable(),
         AsyncCallable().__call__,
@@ -154,6 +166,9 @@ not_functions = pytest.mark.parametrize(
         "dict",
         "coroutine function",
         "async generator function",
+        "generator function",
+        "partial generator function",
+        "callable with a yield",
         "partial coroutine function",
         "async callable",
         "async method",

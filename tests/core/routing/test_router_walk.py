@@ -70,15 +70,6 @@ def test_a_provisional_reply_does_not_end_the_chain():
     assert alice.take()["status"] == 200
 
 
-def test_return_values_are_ignored():
-    core = Core()
-    core.router.get("/", lambda req, next: "some text")
-    core.router.get("/", reply("OK"))
-    alice = core.connect()
-    alice.start_request("get", "/")
-    assert alice.take_all() == []
-
-
 def test_250_nested_next_calls_fit_on_the_stack():
     core, trace = Core(), []
     for number in range(250):
