@@ -15,7 +15,7 @@ from .core.functions import check_function
 from .core.peers.peer import Peer, broadcast
 from .core.routing.matching.patterns import PathPattern
 from .core.routing.methods import MethodDecorators
-from .core.routing.registration import Decorator, Registered
+from .core.routing.registration import Decorator, F, Registered
 from .core.routing.route import Route
 from .core.routing.router import Router
 from .settings import PREFIX, Settings
@@ -110,7 +110,10 @@ class Protoo(MethodDecorators):
     def use(self, path: PathPattern = ..., /) -> Decorator: ...
 
     @overload
-    def use(self, *args: Registered) -> Router: ...
+    def use(self, function: F, /) -> F: ...
+
+    @overload
+    def use(self, *args: Registered) -> Any: ...
 
     def use(self, *args: Any) -> Any:
         """Run functions or routers for every request below a path: see :class:`Router`."""
@@ -120,7 +123,10 @@ class Protoo(MethodDecorators):
     def all(self, path: PathPattern = ..., /) -> Decorator: ...
 
     @overload
-    def all(self, *args: Registered) -> Router: ...
+    def all(self, function: F, /) -> F: ...
+
+    @overload
+    def all(self, *args: Registered) -> Any: ...
 
     def all(self, *args: Any) -> Any:
         """Handle requests of any method whose whole path matches: see :class:`Router`."""
@@ -130,7 +136,10 @@ class Protoo(MethodDecorators):
     def method(self, name: str, path: PathPattern = ..., /) -> Decorator: ...
 
     @overload
-    def method(self, name: str, *args: Registered) -> Router: ...
+    def method(self, name: str, function: F, /) -> F: ...
+
+    @overload
+    def method(self, name: str, *args: Registered) -> Any: ...
 
     def method(self, name: str, *args: Any) -> Any:
         """Handle requests of the method ``name``, which may be any string."""
@@ -146,6 +155,9 @@ class Protoo(MethodDecorators):
 
     @overload
     def errorhandler(self, *args: PathPattern | type[BaseException]) -> Decorator: ...
+
+    @overload
+    def errorhandler(self, function: F, /) -> F: ...
 
     @overload
     def errorhandler(self, *args: Registered) -> Any: ...

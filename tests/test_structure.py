@@ -104,7 +104,7 @@ LAYERS = [
 #: Of the standard library, what may be imported everywhere: it touches nothing outside.
 PURE = {
     *("__future__", "argparse", "base64", "binascii", "codecs", "collections", "contextlib"),
-    *("dataclasses", "difflib", "functools", "heapq", "importlib", "inspect", "io"),
+    *("dataclasses", "difflib", "dis", "functools", "heapq", "importlib", "inspect", "io"),
     *(
         "itertools",
         "logging",

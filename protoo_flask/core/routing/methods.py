@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, overload
 
 from .matching.patterns import PathPattern
-from .registration import Decorator, Registered
+from .registration import Decorator, F, Registered
 
 #: The methods with a decorator here; any other one works through ``method(name, ...)``.
 METHODS = (
@@ -39,6 +39,9 @@ class MethodDecorators:
     def method(self, name: str, path: PathPattern = ..., /) -> Decorator: ...
 
     @overload
+    def method(self, name: str, function: F, /) -> F: ...
+
+    @overload
     def method(self, name: str, *args: Registered) -> Any: ...
 
     def method(self, name: str, *args: Any) -> Any:
@@ -47,6 +50,9 @@ class MethodDecorators:
 
     @overload
     def message(self, path: PathPattern = ..., /) -> Decorator: ...
+
+    @overload
+    def message(self, function: F, /) -> F: ...
 
     @overload
     def message(self, *args: Registered) -> Any: ...
@@ -59,6 +65,9 @@ class MethodDecorators:
     def put(self, path: PathPattern = ..., /) -> Decorator: ...
 
     @overload
+    def put(self, function: F, /) -> F: ...
+
+    @overload
     def put(self, *args: Registered) -> Any: ...
 
     def put(self, *args: Any) -> Any:
@@ -67,6 +76,9 @@ class MethodDecorators:
 
     @overload
     def get(self, path: PathPattern = ..., /) -> Decorator: ...
+
+    @overload
+    def get(self, function: F, /) -> F: ...
 
     @overload
     def get(self, *args: Registered) -> Any: ...
@@ -79,6 +91,9 @@ class MethodDecorators:
     def session(self, path: PathPattern = ..., /) -> Decorator: ...
 
     @overload
+    def session(self, function: F, /) -> F: ...
+
+    @overload
     def session(self, *args: Registered) -> Any: ...
 
     def session(self, *args: Any) -> Any:
@@ -87,6 +102,9 @@ class MethodDecorators:
 
     @overload
     def icecandidate(self, path: PathPattern = ..., /) -> Decorator: ...
+
+    @overload
+    def icecandidate(self, function: F, /) -> F: ...
 
     @overload
     def icecandidate(self, *args: Registered) -> Any: ...
@@ -99,6 +117,9 @@ class MethodDecorators:
     def update(self, path: PathPattern = ..., /) -> Decorator: ...
 
     @overload
+    def update(self, function: F, /) -> F: ...
+
+    @overload
     def update(self, *args: Registered) -> Any: ...
 
     def update(self, *args: Any) -> Any:
@@ -107,6 +128,9 @@ class MethodDecorators:
 
     @overload
     def hold(self, path: PathPattern = ..., /) -> Decorator: ...
+
+    @overload
+    def hold(self, function: F, /) -> F: ...
 
     @overload
     def hold(self, *args: Registered) -> Any: ...
@@ -119,6 +143,9 @@ class MethodDecorators:
     def unhold(self, path: PathPattern = ..., /) -> Decorator: ...
 
     @overload
+    def unhold(self, function: F, /) -> F: ...
+
+    @overload
     def unhold(self, *args: Registered) -> Any: ...
 
     def unhold(self, *args: Any) -> Any:
@@ -127,6 +154,9 @@ class MethodDecorators:
 
     @overload
     def end(self, path: PathPattern = ..., /) -> Decorator: ...
+
+    @overload
+    def end(self, function: F, /) -> F: ...
 
     @overload
     def end(self, *args: Registered) -> Any: ...

@@ -7,6 +7,7 @@ from typing import Any, Collection, Sequence
 from ..errors import UsageError
 from ..functions import check_function
 from ..request import Request
+from .decoration import is_decorated
 from .matching.patterns import PathPattern
 from .methods import MethodDecorators
 from .registration import Handler, Next, check_method, check_open, flatten
@@ -91,7 +92,7 @@ class Route(MethodDecorators):
         check_open(self._frozen)
         if args:
             self.add(method, flatten(args))
-            return self
+            return args[0] if len(args) == 1 and is_decorated(args[0]) else self
 
         def decorate(function: Handler) -> Handler:
             self.add(method, (check_function(function),))

@@ -16,6 +16,7 @@ from typing import Any, Callable, Iterable, Sequence, overload
 from ..errors import BadPath, UsageError
 from ..functions import ERROR_HANDLER, MIDDLEWARE, check_function
 from ..request import Request
+from .decoration import is_decorated
 from .layer import Layer, RoutingOptions
 from .matching import fast_layer_index
 from .matching.all_layers import AllLayers
@@ -25,6 +26,7 @@ from .methods import MethodDecorators
 from .param_handlers import ParamHandlers, Seen
 from .registration import (
     Decorator,
+    F,
     Next,
     ParamHandler,
     Registered,
@@ -42,8 +44,8 @@ class Router(MethodDecorators):
     """A stack of layers, itself a middleware: ``protoo.use("/users", router)``.
 
     Every method takes an optional path first; without one it applies to every path. Each
-    method works as a call with functions (it returns the router) or as a decorator (it
-    returns the function)::
+    method works as a call with functions (it returns the router) or as a decorator, with
+    parentheses or without (it returns the function)::
 
         router.use(logger)
         router.message("/:username", check, deliver)
@@ -80,7 +82,10 @@ class Router(MethodDecorators):
     def use(self, path: PathPattern = ..., /) -> Decorator: ...
 
     @overload
-    def use(self, *args: Registered) -> Router: ...
+    def use(self, function: F, /) -> F: ...
+
+    @overload
+    def use(self, *args: Registered) -> Any: ...
 
     def use(self, *args: Any) -> Any:
         """Run functions or routers for every request at or below a path, of any method."""
@@ -90,7 +95,10 @@ class Router(MethodDecorators):
     def all(self, path: PathPattern = ..., /) -> Decorator: ...
 
     @overload
-    def all(self, *args: Registered) -> Router: ...
+    def all(self, function: F, /) -> F: ...
+
+    @overload
+    def all(self, *args: Registered) -> Any: ...
 
     def all(self, *args: Any) -> Any:
         """Handle requests of any method, if the whole path matches."""
@@ -100,7 +108,10 @@ class Router(MethodDecorators):
     def method(self, name: str, path: PathPattern = ..., /) -> Decorator: ...
 
     @overload
-    def method(self, name: str, *args: Registered) -> Router: ...
+    def method(self, name: str, function: F, /) -> F: ...
+
+    @overload
+    def method(self, name: str, *args: Registered) -> Any: ...
 
     def method(self, name: str, *args: Any) -> Any:
         """Handle requests of the method ``name``, which may be any string.
@@ -115,6 +126,9 @@ class Router(MethodDecorators):
 
     @overload
     def errorhandler(self, *args: PathPattern | type[BaseException]) -> Decorator: ...
+
+    @overload
+    def errorhandler(self, function: F, /) -> F: ...
 
     @overload
     def errorhandler(self, *args: Registered) -> Any: ...
@@ -177,7 +191,7 @@ class Router(MethodDecorators):
         path, functions = split_path(args, form)
         if functions:
             self._append(make_layers(path, functions))
-            return self
+            return args[0] if len(args) == 1 and is_decorated(args[0]) else self
 
         def decorate(function: Any) -> Any:
             self._append(make_layers(path, [check_function(function, form)]))
