@@ -46,7 +46,7 @@ LAYERS = [
     ("core.inbox", "msgspec"),
     ("core.application", ""),
     ("core", ""),
-    ("features.relay features.limits features.sending_peer", ""),
+    ("features.relay features.limits features.sending_peer features.permission", ""),
     ("features.ice.servers", "hashlib hmac"),
     ("features.calls.session features.calls.leg features.calls.early_messages", ""),
     ("features.calls.endings", ""),

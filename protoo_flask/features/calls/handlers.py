@@ -9,6 +9,7 @@ from ...core.peers.peer import Peer
 from ...core.request import Request
 from ...core.routing.registration import Next
 from ...core.runtime import Runtime
+from ..permission import Permission
 from ..sending_peer import sending_peer
 from .calls import Calls
 from .session import Session
@@ -19,6 +20,7 @@ OnSession = Callable[[Session, Request], Any]
 class CallHandlers:
     """The handlers of one ``session_handler()``; each app that shares it has its own calls.
 
+    :param permission: to call a user; ``None``: everybody may call everybody.
     :param on_session: called with each new session, if given.
     :param max_sessions: how many unfinished calls one peer may have made.
     :param now: returns the time in seconds since the epoch.
@@ -27,11 +29,13 @@ class CallHandlers:
 
     def __init__(
         self,
+        permission: Permission | None,
         on_session: OnSession | None,
         max_sessions: int,
         now: Callable[[], float],
         new_id: Callable[[], str],
     ) -> None:
+        self._permission = permission
         self._on_session = on_session
         self._max_sessions = max_sessions
         self._now = now
@@ -65,6 +69,11 @@ class CallHandlers:
         calls = self.calls_of(peer)
         if not calls.admit(req):
             return
+        if self._permission is not None:
+            self._permission.demand(peer, callee["username"])
+            # The time limit may have answered the request while allow() was blocking.
+            if req.ended:
+                return
         call = calls.make(req, callee)
         if self._on_session is not None:
             self._on_session(call.session, req)

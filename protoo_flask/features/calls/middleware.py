@@ -11,6 +11,7 @@ from ...core.functions import check_function
 from ...core.routing.router import Router
 from ...extension import Protoo
 from ..limits import check_limit
+from ..permission import Allow, Permission
 from .handlers import CallHandlers, OnSession
 
 #: Unfinished calls that one peer may have made: more than a person makes at a time, calls on
@@ -26,6 +27,7 @@ def session_handler(
     path: str = "/:username/:uuid?",
     on_session: OnSession | None = None,
     *,
+    allow: Allow | None = None,
     max_sessions: int = MAX_SESSIONS,
     now: Callable[[], float] = time.time,
     new_id: Callable[[], str] = lambda: secrets.token_urlsafe(ID_BYTES),
@@ -56,6 +58,11 @@ def session_handler(
     get messages.
 
     :param path: the path below the mount, with the parameters ``username`` and ``uuid``.
+    :param allow: ``fn(peer, username)``; returns whether the peer may call that user, or raises
+        :class:`~protoo_flask.Reject`. It is called once for each call, before ``on_session``
+        and before any device rings: a refused caller (403) does not learn whether the user is
+        online. The username is untrusted, and the user need not exist. ``None``: everybody
+        may call everybody.
     :param on_session: ``fn(session, req)``, called in the caller's Flask contexts before any
         device rings, also when none is online. It may refuse the call by a reply to ``req``.
         It may register listeners: ``@session.on("progress" | "open" | "close")``. See
@@ -63,8 +70,8 @@ def session_handler(
     :param max_sessions: how many unfinished calls one peer may have made; then 403.
     :param now: returns the time in seconds since the epoch.
     :param new_id: returns a new id for a call, which must be impossible to guess.
-    :raises UsageError: for a path without ``:username``, an ``on_session`` that is no such
-        function, or a limit that is not an integer of at least 1.
+    :raises UsageError: for a path without ``:username``, an ``allow`` or ``on_session`` that is
+        no such function, or a limit that is not an integer of at least 1.
     """
     if ":username" not in str(path):
         raise UsageError(
@@ -73,11 +80,14 @@ def session_handler(
         )
     if on_session is not None:
         check_function(on_session, "fn(session, req)")
+    permission = None
+    if allow is not None:
+        permission = Permission("session_handler(allow=...)", "call", allow, everybody="None")
     check_limit(
         max_sessions,
         "session_handler(max_sessions=...) takes the number of unfinished calls of one peer",
     )
-    handlers = CallHandlers(on_session, max_sessions, now, new_id)
+    handlers = CallHandlers(permission, on_session, max_sessions, now, new_id)
     protoo.on("online", lambda peer: handlers.calls_of(peer).join(peer))
     protoo.on("offline", lambda peer: handlers.calls_of(peer).leave(peer))
     router = Router()

@@ -11,6 +11,7 @@ from ...core.request import Request, relay_answer
 from ...core.response import Response
 from ...core.routing.registration import Next
 from ...core.transactions.client import OF_CORE
+from ..permission import Permission
 from ..sending_peer import sending_peer
 from .delivery_report import DeliveryReport, is_gone
 
@@ -28,9 +29,15 @@ class Messenger:
     """The handler of one ``p2p_messenger()``; the options are explained there."""
 
     def __init__(
-        self, protoo: PeerFinder, report: str | None, carbons: bool, on_offline: OnOffline | None
+        self,
+        protoo: PeerFinder,
+        permission: Permission | None,
+        report: str | None,
+        carbons: bool,
+        on_offline: OnOffline | None,
     ) -> None:
         self._protoo = protoo
+        self._permission = permission
         self._report = report
         self._carbons = carbons
         self._on_offline = on_offline
@@ -38,6 +45,12 @@ class Messenger:
     def deliver(self, req: Request, next: Next) -> None:
         """Send a message on to its recipients, and copies to the sender's other devices."""
         username, uuid = req.params["username"], req.params.get("uuid")
+        if self._permission is not None:
+            self._permission.demand(sending_peer(req), username)
+            # The time limit may have answered the request while allow() was blocking. Its
+            # sender takes it for lost.
+            if req.ended:
+                return
         peers = self._find(req, username, uuid)
         if uuid is None and req.peer in peers:
             peers.remove(req.peer)

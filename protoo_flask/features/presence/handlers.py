@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Callable
 
-from ...core.errors import Reject
 from ...core.peers.peer import Peer
 from ...core.request import Request
 from ...core.routing.registration import Next
 from ...core.runtime import Runtime
+from ..permission import Permission
 from ..sending_peer import sending_peer
 from .agent import Agent
 from .states import check_published
-
-Allow = Callable[[Peer, str], Any]
 
 
 class PresenceHandlers:
     """The handlers of one ``presence()``; each app that shares it has an agent of its own.
 
-    :param allow: decides whether a peer may watch a user.
+    :param permission: to watch a user.
     :param max_subscriptions: how many users one peer may watch.
     :param now: returns the time in seconds since the epoch.
     """
 
-    def __init__(self, allow: Allow, max_subscriptions: int, now: Callable[[], float]) -> None:
-        self._allow = allow
+    def __init__(
+        self, permission: Permission, max_subscriptions: int, now: Callable[[], float]
+    ) -> None:
+        self._permission = permission
         self._max_subscriptions = max_subscriptions
         self._now = now
 
@@ -50,13 +50,12 @@ class PresenceHandlers:
         agent = self.agent_of(peer)
         allowed = False
         try:
-            allowed = self._allow(peer, username)
+            self._permission.demand(peer, username)
+            allowed = True
         finally:
             # A refusal ends an older subscription; so does an error in allow().
             if not allowed:
                 agent.unsubscribe(peer, username)
-        if not allowed:
-            raise Reject(403, "you may not watch this user")
         # The time limit may have answered the request while allow() was blocking.
         if not req.ended:
             agent.subscribe(peer, username, req)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from typing import Callable
 
-from ...core.errors import UsageError
-from ...core.functions import check_function
 from ...core.routing.router import Router
 from ...extension import Protoo
 from ..limits import check_limit
-from .handlers import Allow, PresenceHandlers
+from ..permission import Allow, Permission
+from .handlers import PresenceHandlers
 
 #: Users that one peer may watch. A list of contacts is shorter. The limit bounds the memory
 #: that an untrusted client can use up (usernames have up to 4096 characters).
@@ -53,18 +52,12 @@ def presence(
     :raises UsageError: when ``allow`` is not such a function, or the limit not an integer
         of at least 1.
     """
-    if not callable(allow):
-        raise UsageError(
-            "presence(protoo, allow) takes a function allow(peer, username) that returns whether "
-            "the peer may watch that user: lambda peer, username: True lets everybody watch "
-            f"everybody; got {allow!r}"
-        )
-    check_function(allow, "fn(peer, username)")
+    permission = Permission("presence(protoo, allow)", "watch", allow)
     check_limit(
         max_subscriptions,
         "presence(max_subscriptions=...) takes the number of users that a peer may watch",
     )
-    handlers = PresenceHandlers(allow, max_subscriptions, now)
+    handlers = PresenceHandlers(permission, max_subscriptions, now)
     protoo.on("online", handlers.note_online)
     protoo.on("offline", handlers.note_offline)
     router = Router()
