@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
+from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
 from sqlalchemy import event
 
 from .joining import join
@@ -72,6 +74,8 @@ app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {{{mounts}}})
 """
 
 SECRET = "0123456789abcdef0123456789abcdef"
+
+sessions = SecureCookieSessionInterface()
 
 HAS_FLASK_WTF = importlib.util.find_spec("flask_wtf") is not None
 
@@ -188,6 +192,7 @@ def test_friends_may_do_everything(site_of, alice, bob):
         assert a.request("session", f"/users/{bob}")["status"] == 100
         b.respond(b.expect("session"), 486, "busy")
         assert status_line(a.receive()) == (486, "busy")
+        assert a.request("unsubscribe", f"/presence/{bob}")["status"] == 200
 
 
 def test_a_user_may_write_to_the_users_own_devices(site_of, alice):
@@ -303,23 +308,47 @@ def test_numbers_of_stored_messages_are_not_used_twice(site_of, alice, bob):
     assert numbers[0] < numbers[1]
 
 
-def test_a_message_that_is_stored_while_its_user_comes_online_does_not_wait(tmp_path):
-    """The user is not there when the message is sent, and is when it has been stored."""
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """The module of the site with offline messages, and with the user Bob, in this process."""
     module = write_site(tmp_path, "offline")
     spec = importlib.util.spec_from_file_location(module, tmp_path / f"{module}.py")
     site = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, module, site)  # Flask looks there for the folder
     spec.loader.exec_module(site)
-    came = []
-
-    def come(db_session):
-        if not came:
-            came.append(None)  # the listener of "online" commits too
-            came[0] = join(site.app, "bob", "b1")
-
     with site.app.app_context():
         site.db.session.add(site.User(username="bob"))
         site.db.session.commit()
         site.db.engine.dispose()
+    yield site
+    site.protoo.close()
+    with site.app.app_context():
+        site.db.engine.dispose()
+
+
+def write_to_bob(inbox, text):
+    message = {"method": "message", "path": "/users/bob", "id": 1, "data": {"text": text}}
+    inbox.receive(json.dumps(message).encode())
+    assert status_line(inbox.peer.link.take()) == (202, "stored")
+
+
+def test_a_silent_device_is_sent_one_message_only(site):
+    alice = join(site.app, "alice", "a1")
+    for text in ("one", "two"):
+        write_to_bob(alice, text)
+    bob = join(site.app, "bob", "b1")  # waits for the answer until the time is over
+    assert [message["data"]["text"] for message in bob.peer.link.take_all()] == ["one"]
+    with site.app.app_context():
+        assert site.Waiting.query.count() == 2
+
+
+def test_a_message_that_is_stored_while_its_user_comes_online_does_not_wait(site):
+    """The user is not there when the message is sent, and is when it has been stored."""
+    came = []
+
+    def come(message, args, kwargs):
+        came.append(join(site.app, "bob", "b1"))
+
     alice = join(site.app, "alice", "a1")
 
     def answer():
@@ -328,15 +357,11 @@ def test_a_message_that_is_stored_while_its_user_comes_online_does_not_wait(tmp_
         came[0].receive(json.dumps({"status": 200, "id": message["id"]}).encode())
 
     alice.peer.runtime.scheduler.on_wait.append(answer)
-    event.listen(site.db.session, "before_commit", come)
-    message = {"method": "message", "path": "/users/bob", "id": 1, "data": {"text": "hi"}}
-    alice.receive(json.dumps(message).encode())
-    assert status_line(alice.peer.link.take()) == (202, "stored")
+    event.listen(site.Waiting, "init", come)
+    write_to_bob(alice, "hi")
     assert alice.peer.runtime.scheduler.on_wait == []
     with site.app.app_context():
         assert site.Waiting.query.count() == 0
-        site.db.engine.dispose()
-    site.protoo.close()
 
 
 # Pushing
@@ -446,6 +471,9 @@ def test_messages_calls_and_what_is_inside_them_have_the_name_of_the_sender(
         assert b.expect("session")["data"] == {"sessionPath": path, "name": name}
         a.notify("icecandidate", path, forged)
         assert b.expect("icecandidate")["data"] == {"sessionPath": path, "name": name}
+        assert a.request("end", path)["status"] == 200
+        assert a.receive()["status"] == 487
+        assert b.expect("end")["data"]["reason"] == "canceled"
 
 
 def test_a_user_that_was_deleted_gets_no_name_and_no_connection(site_of):
@@ -469,11 +497,28 @@ def test_a_logout_ends_the_devices_of_one_login(site_of, alice):
         assert site.get(f"/peers/{alice}") == "phone"
 
 
-def test_a_logout_without_a_login_ends_nothing(site_of, alice):
+def old_session(username):
+    """Return the cookie of a session that is older than the recipe."""
+    app = Flask("site")
+    app.secret_key = "change me"
+    return f"session={sessions.get_signing_serializer(app).dumps({'username': username})}"
+
+
+def test_a_logout_without_a_login_ends_nothing(site_of, alice, bob):
     site = site_of("login")
-    with site.connect(alice) as a:
+    with site.connect(alice) as a, site.connect_with("?uuid=b1", Cookie=old_session(bob)) as b:
         assert site.http("POST", "/logout").status in (302, 303)
         a.nothing_came()
+        b.nothing_came()
+
+
+def test_sessions_that_are_older_than_the_recipe_are_one_login(site_of, alice):
+    site = site_of("login")
+    old = old_session(alice)
+    with site.connect(alice, "new") as new, site.connect_with("?uuid=old", Cookie=old) as tab:
+        assert site.http("POST", "/logout", {"Cookie": old}).status in (302, 303)
+        assert tab.wait_for_close() == (3001, "logged out")
+        new.nothing_came()
 
 
 # CSRF
