@@ -155,6 +155,14 @@ def test_every_recipe_is_one_that_is_tested():
     assert len(BLOCKS) == len(names) + 3
 
 
+@pytest.mark.parametrize("page", ["README.md", *map(str, (ROOT / "docs").glob("*.md"))])
+def test_links_to_a_recipe_lead_to_a_heading(page):
+    headings = re.findall(r"^## (.*)", PAGE, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert set(re.findall(r"recipes\.md#([\w-]+)", text)) <= anchors
+
+
 # Friends only
 
 
@@ -286,6 +294,24 @@ def test_the_second_of_two_devices_gets_what_the_first_did_not_accept(site_of, a
             assert one.expect("message")["data"] == message["data"]
 
 
+def test_a_sender_cannot_make_up_the_number_of_a_stored_message(site_of, alice, bob):
+    # A page that has seen a number ignores it: a made-up one would hide somebody's message.
+    site = site_of("offline")
+    site.login(bob)
+    with site.connect(alice) as a:
+        a.request("message", f"/users/{bob}", {"stored": 10**6})
+        with site.connect(bob) as b:
+            message = b.expect("message")
+            assert message["data"]["stored"] < 10**6
+            b.respond(message, 200)
+            b.nothing_came()
+            a.start("message", f"/users/{bob}", {"stored": 10**6})
+            message = b.expect("message")
+            assert message["data"] == {}
+            b.respond(message, 200)
+            assert a.receive()["status"] == 200
+
+
 def test_no_message_is_stored_for_a_user_that_does_not_exist(site_of, alice):
     site = site_of("offline")
     with site.connect(alice) as a:
@@ -401,8 +427,7 @@ def run_job(server, call, secret=SECRET):
             "PUSH_URL": f"http://127.0.0.1:{server.port}/job/internal/push",
             "no_proxy": "*",
         },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         timeout=DEADLINE,
         check=False,
