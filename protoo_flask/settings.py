@@ -8,6 +8,7 @@ from typing import Any, Callable, Mapping
 
 from .core.errors import UsageError
 from .features.ice.servers import check_ice_servers
+from .origins import explain_fault
 
 PREFIX = "PROTOO_"
 
@@ -20,7 +21,8 @@ class Settings:
     path: str = "/protoo"
     #: The key of ``flask.session`` that holds the username; "_user_id" for Flask-Login.
     session_key: str = "username"
-    #: Other origins that may connect: a list of "https://host[:port]", or "*".
+    #: Other origins that may connect: a list of "https://host[:port]", "app://host", "file://"
+    #: or "null"; or "*".
     allowed_origins: str | list[str] | None = None
     case_sensitive_routing: bool = False
     strict_routing: bool = False
@@ -72,7 +74,8 @@ class Settings:
         for name, value in values.items():
             check = _CHECKS.get(name)
             if check is not None and not check(value):
-                raise UsageError(f"{PREFIX}{name.upper()} is {_EXPECTED[name]}, not {value!r}")
+                expected = _EXPECTED[name] + _explain(name, value)
+                raise UsageError(f"{PREFIX}{name.upper()} is {expected}, not {value!r}")
         settings = cls(**values)
         check_ice_servers(settings.ice_servers, settings.turn_secret)
         return settings
@@ -117,10 +120,18 @@ def _is_count(value: Any) -> bool:
 def _is_list_of_origins(value: Any) -> bool:
     if value is None or value == "*":
         return True
-    # Part of one matches nothing: "https://*.example.org" would let nobody in.
-    return isinstance(value, (list, tuple, set)) and all(
-        "://" in str(item) and "*" not in str(item) for item in value
-    )
+    return _is_list(value) and not any(map(explain_fault, value))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple, set, frozenset))
+
+
+def _explain(name: str, value: Any) -> str:
+    """Tell which entry of a list is wrong, and why."""
+    if name != "allowed_origins" or not _is_list(value):
+        return ""
+    return f" ({'; '.join(filter(None, map(explain_fault, value)))})"
 
 
 _SECONDS = "a positive number of seconds"
@@ -154,7 +165,7 @@ _EXPECTED = {
     "compression": _BOOLEAN,
     "path": 'a path below the root, like "/protoo"',
     "session_key": 'the name of a key of flask.session, like "username" or "_user_id"',
-    "allowed_origins": 'None, "*", or a list of whole origins like "https://example.org"',
+    "allowed_origins": 'None, "*", or a list of origins like "https://example.org" or "file://"',
     "disconnect_grace_period": "a number of seconds, or 0 for no grace period",
     "request_timeout": _SECONDS,
     "session_timeout": _SECONDS,

@@ -66,7 +66,7 @@ def test_the_config_shows_the_settings_in_effect():
         ("session_key", ["_user_id"], ["", None, 3]),
         (
             "allowed_origins",
-            [None, "*", [], ["https://a.example"], ("http://a.example:8000",)],
+            [None, "*", [], ["https://a.example"], ("http://a.example:8000",), {"file://", "null"}],
             ["https://a.example", ["a.example"], ["https://*.example"], [1], 5, True],
         ),
         ("request_timeout", [0.1, 5], [0, -1, None, "10", True]),
@@ -95,6 +95,18 @@ def test_a_value_that_cannot_work_is_rejected_at_once(name, good, bad):
             text = str(caught.value)
             assert text.startswith(f"{setting} is ")
             assert text.endswith(f", not {value!r}")
+
+
+def test_the_entry_that_no_page_could_match_is_named_and_explained():
+    with pytest.raises(UsageError) as caught:
+        load(allowed_origins=["https://a.example", "b.example", "https://c.example/chat", 5])
+
+    assert str(caught.value) == (
+        'PROTOO_ALLOWED_ORIGINS is None, "*", or a list of origins like "https://example.org" or '
+        '"file://" ("b.example" has no scheme, as "https://example.org" has; '
+        '"https://c.example/chat" is more than an origin, which is "https://c.example"; 5 is no '
+        "text), not ['https://a.example', 'b.example', 'https://c.example/chat', 5]"
+    )
 
 
 def test_an_unknown_option_is_rejected_with_the_names_that_there_are():

@@ -63,6 +63,7 @@ LAYERS = [
     ("features.messenger.delivery_report", ""),
     ("features.messenger.messenger", ""),
     ("signals", "blinker"),
+    ("origins", ""),
     ("settings", ""),
     ("transport.channel", "socket"),
     ("transport.websocket.frames", ""),
@@ -117,6 +118,7 @@ PURE = {
         "urllib",
         "weakref",
     ),
+    "ipaddress",
     "zlib",
 }
 

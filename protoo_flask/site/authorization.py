@@ -7,24 +7,22 @@ refusal is an ordinary HTTP response with a status and a readable body.
 from __future__ import annotations
 
 import secrets
-from functools import lru_cache
 from typing import Any, Callable, NamedTuple
-from urllib.parse import urlsplit
 
 from flask import Request, session
 from flask import request as flask_request
 
 from ..core.errors import Reject, UsageError
 from ..core.peers.directory import Identity
+from ..origins import Origin, allowed_origin, origin_of_url, parse_origin
 from ..settings import Settings
+from ..transport.websocket.handshake import asks_for_upgrade
 
 Authorizer = Callable[[], Any]
 
 #: Longest uuid that a client may give itself: characters. Room for a UUID with a
 #: prefix; a bound, because it is kept and repeated to others.
 MAX_UUID_LENGTH = 128
-
-_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
 def check_origin(request: Request, settings: Settings) -> None:
@@ -38,7 +36,7 @@ def check_origin(request: Request, settings: Settings) -> None:
     if not is_allowed_origin(request, settings):
         raise Reject(
             403,
-            f"origin {request.headers['Origin']} is not allowed: this site is "
+            f"origin {find_origin(request)} is not allowed: this site is "
             f"{request.scheme}://{request.host} (behind a proxy, it must pass the Host "
             "header on), and PROTOO_ALLOWED_ORIGINS does not name it",
         )
@@ -46,38 +44,38 @@ def check_origin(request: Request, settings: Settings) -> None:
 
 def is_allowed_origin(request: Request, settings: Settings) -> bool:
     """Whether the page that sent a request may act with its user's cookies here."""
-    origin = request.headers.get("Origin")
+    origin = find_origin(request)
     allowed = settings.allowed_origins
-    if origin is None or allowed == "*" or _is_own_origin(origin, request):
+    if origin is None or allowed == "*":
         return True
-    theirs = _parse_origin(origin)
-    return theirs is not None and theirs in {_parse_origin(str(item)) for item in allowed or ()}
-
-
-def _is_own_origin(origin: str, request: Request) -> bool:
-    own = _parse_origin(f"{request.scheme}://{request.host}")
-    theirs = _parse_origin(origin)
-    if theirs is None or own is None:
+    theirs = parse_origin(origin)
+    if theirs is None:
         return False
+    return _is_own_origin(theirs, request) or theirs in map(allowed_origin, allowed or ())
+
+
+def find_origin(request: Request) -> str | None:
+    """Return the origin, untrusted, of the page that sent a request; ``None``: no page.
+
+    In a plain GET to the page's own origin, a browser leaves the header out that the handshake
+    has. The plain GET must be told the same as the handshake, so its Referer counts.
+    """
+    origin = request.headers.get("Origin")
+    if origin is not None or asks_for_upgrade(request.environ):
+        return origin
+    if "text/html" in request.headers.get("Accept", ""):
+        return None  # a user has followed a link: the page with the link does not connect
+    return origin_of_url(request.headers.get("Referer", ""))
+
+
+def _is_own_origin(theirs: Origin, request: Request) -> bool:
+    own = parse_origin(f"{request.scheme}://{request.host}")
     if theirs == own:
         return True
     # Behind a proxy that ends TLS without telling, the site looks like http from here.
     # In the other direction, a page loaded over http must not reach an https site.
-    secured = _parse_origin(f"https://{request.host}")
-    return own[0] == "http" and theirs == secured
-
-
-# A site has one name, or a few, and parsing one costs as much as checking a cookie.
-@lru_cache(maxsize=64)
-def _parse_origin(origin: str) -> tuple[str, str, int | None] | None:
-    try:
-        parts = urlsplit(origin)
-        port = parts.port
-    except ValueError:
-        return None
-    if not parts.hostname:
-        return None
-    return parts.scheme, parts.hostname, port or _DEFAULT_PORTS.get(parts.scheme)
+    looks_like_http = own is not None and own.scheme == "http"
+    return looks_like_http and theirs == parse_origin(f"https://{request.host}")
 
 
 class Identification(NamedTuple):

@@ -20,6 +20,8 @@ from typing import Any, Callable, Mapping
 
 from flask import Flask, Request
 
+from ..origins import page_scheme
+
 #: Whether one object is both the app context and the request context, as since Flask 3.2.
 #: Since then, the methods of an app that handle a request take that object as an argument.
 CONTEXTS_ARE_MERGED = "ctx" in inspect.signature(Flask.preprocess_request).parameters
@@ -170,6 +172,8 @@ def _strip_environ(environ: Mapping[str, Any]) -> dict[str, Any]:
         if type(value) is str and len(key) + len(value) < 300 and key not in _OWN_KEYS:
             key, value = _share(key), _share(value)
         kept[key] = value
+    # Some proxies say "wss" of a handshake, and werkzeug would build links that begin with "http:".
+    kept["wsgi.url_scheme"] = page_scheme(environ["wsgi.url_scheme"])
     kept["wsgi.input"] = io.BytesIO()
     kept.pop("wsgi.input_terminated", None)
     return kept

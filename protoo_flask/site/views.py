@@ -6,7 +6,7 @@ from flask import Response, after_this_request, request, session
 
 from ..core.errors import Reject
 from ..core.peers.directory import Identity, TooManyPeers
-from ..transport.websocket.handshake import HandshakeError, negotiate_handshake
+from ..transport.websocket.handshake import HandshakeError, asks_for_upgrade, negotiate_handshake
 from .authorization import check_origin, identify, is_allowed_origin
 from .site import Site
 from .upgrade import UpgradeResponse, make_loop
@@ -29,6 +29,9 @@ class Views:
 
     def handshake(self) -> Response:
         """Let a client in, or answer with a status."""
+        if not asks_for_upgrade(request.environ):
+            # Werkzeug routes by the scheme, too: a proxy or a client may say "wss".
+            return self.plain_http()
         site = self._site
         try:
             if site.is_closed:
@@ -66,7 +69,7 @@ class Views:
         A browser hides the status of a refused handshake from scripts; here they can
         read it. 426 means that a handshake would be welcome.
         """
-        if _asks_for_upgrade():
+        if asks_for_upgrade(request.environ):
             # Werkzeug 2.0.0 routes Firefox, with its "keep-alive, Upgrade", to this view.
             return self.handshake()
         after_this_request(self._let_allowed_pages_read)
@@ -97,12 +100,6 @@ class Views:
     def _identify(self) -> Identity:
         check_origin(request, self._site.settings)
         return identify(self._site.protoo.authorizer, self._site.settings)
-
-
-def _asks_for_upgrade() -> bool:
-    tokens = request.headers.get("Connection", "").lower().split(",")
-    wanted = request.headers.get("Upgrade", "").lower()
-    return "upgrade" in (token.strip() for token in tokens) and wanted == "websocket"
 
 
 def _refuse(status: int, reason: str) -> Response:

@@ -207,6 +207,9 @@
   /** Find out by plain HTTP why a handshake failed; browsers hide the status of the handshake. */
   async function probe({ fetch, url }, signal) {
     const options = { cache: "no-store", credentials: "include", redirect: "manual", signal };
+    // A handshake names the origin of the page, but a GET to that origin does not. The server must
+    // know it, to tell the same as in the handshake. Pages may have forbidden the Referer.
+    options.referrerPolicy = "origin";
     const response = await fetch(url.replace(/^ws/, "http"), options);
     const isPlain = /^text\/plain\b/i.test(response.headers.get("Content-Type"));
     const text = isPlain ? (await response.text()).trim().slice(0, 200) : "";

@@ -155,6 +155,8 @@ describe("A handshake that fails", () => {
     assert.equal(options.cache, "no-store");
     assert.equal(options.credentials, "include");
     assert.equal(options.redirect, "manual");
+    // The server must learn the origin of the page, which a GET to the same origin does not name.
+    assert.equal(options.referrerPolicy, "origin");
   });
 
   for (const status of [400, 401, 403, 404, 410, 451, 499]) {

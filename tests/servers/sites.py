@@ -46,6 +46,17 @@ from protoo_flask.middleware import (
 #: The environment variable with the database path of the site below /shop.
 DATABASE = "TEST_DATABASE"
 
+#: Origins of pages that did not come from a web server.
+APPLICATION_ORIGINS = [
+    "file://",
+    "null",
+    "capacitor://localhost",
+    "ionic://localhost",
+    "app://./",
+    "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+    "moz-extension://0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0",
+]
+
 
 class Deliberate(Exception):
     """An error that a test wants; any other traceback in a server's output is a defect."""
@@ -70,6 +81,7 @@ def create_app() -> Flask:
     twins = Protoo()
     add_messages(twins)
     mounts = {
+        "/applications": create_site("applications", PROTOO_ALLOWED_ORIGINS=APPLICATION_ORIGINS),
         "/any": create_site("any", PROTOO_ALLOWED_ORIGINS="*"),
         "/brisk": create_site("brisk", PROTOO_PING_INTERVAL=0.3, PROTOO_MAX_MESSAGE_SIZE=1000),
         "/closing": create_closing_site(),

@@ -229,6 +229,102 @@ def test_a_page_loaded_over_http_may_not_connect_to_a_site_with_tls(site_at, ali
     assert proxied.knock(Cookie=cookie, Origin="http://chat.example", **behind).status == 403
 
 
+@pytest.mark.parametrize("scheme", ["wss", "WSS", "https", "HTTPS"])
+@pytest.mark.parametrize("host", ["chat.example", "chat.example:443", "chat.example:8443"])
+def test_a_proxy_may_say_either_scheme_of_one_level_of_security(site_at, alice, scheme, host):
+    proxied = site_at("/proxied")
+    cookie = proxied.login(alice)
+    behind = {"Cookie": cookie, "X_Forwarded_Proto": scheme, "X_Forwarded_Host": host}
+
+    for name in (host, host.replace(":443", "").upper()):
+        assert proxied.knock(Origin=f"https://{name}", **behind).status == 101
+        answer = proxied.knock(Origin=f"http://{name}", **behind)
+        assert answer.status == 403
+        assert "this site is" in answer.text
+
+
+@pytest.mark.parametrize("scheme", ["ws", "http"])
+def test_a_proxy_may_say_that_a_handshake_is_not_secure(site_at, alice, scheme):
+    proxied = site_at("/proxied")
+    behind = {
+        "Cookie": proxied.login(alice),
+        "X_Forwarded_Proto": scheme,
+        "X_Forwarded_Host": "chat.example:80",
+    }
+
+    for origin in ("http://chat.example", "ws://chat.example", "http://chat.example:80"):
+        assert proxied.knock(Origin=origin, **behind).status == 101
+    assert proxied.knock(Origin="http://chat.example:8080", **behind).status == 403
+
+
+def test_handlers_behind_a_proxy_that_says_wss_build_links_for_pages(site_at, alice):
+    proxied = site_at("/proxied")
+    behind = {"X_Forwarded_Proto": "wss", "X_Forwarded_Host": "chat.example"}
+
+    with proxied.connect(alice, Origin="https://chat.example", X_Agent="test", **behind) as client:
+        data = client.request("get", "/where")["data"]
+
+    assert data["external_url"] == "https://chat.example/proxied/hello"
+
+
+def test_a_get_without_an_upgrade_is_no_handshake_whatever_a_proxy_says(site_at, alice):
+    proxied = site_at("/proxied")
+    cookie = proxied.login(alice)
+    for scheme in ("ws", "wss", "http", "https"):
+        plain = proxied.http("GET", "/protoo", {"Cookie": cookie, "X-Forwarded-Proto": scheme})
+        dropped = proxied.knock(
+            Cookie=cookie, X_Forwarded_Proto=scheme, Connection=None, Upgrade=None
+        )
+
+        for answer in (plain, dropped):
+            assert answer.status == 426
+            assert "This is a WebSocket endpoint" in answer.text
+
+
+@pytest.mark.parametrize("page", ["/", "/chat?room=7", ""])
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "chat.example:8443", "www.chat.example"])
+def test_a_page_is_told_by_a_plain_get_that_the_proxy_hides_the_host(site, alice, host, page):
+    cookie = site.login(alice)
+    handshake = site.knock(Cookie=cookie, Host=host, Origin="https://chat.example")
+
+    # A browser sends no Origin in a GET to the same origin.
+    plain = site.http(
+        "GET", "/protoo", {"Cookie": cookie, "Host": host, "Referer": f"https://chat.example{page}"}
+    )
+
+    assert handshake.status == 403
+    assert (plain.status, plain.text) == (handshake.status, handshake.text)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Referer": "http://chat.example/page"},
+        {"Referer": "https://chat.example/page"},
+        # Not the pages that connect.
+        {"Referer": "https://evil.example/page", "Accept": "text/html,*/*;q=0.8"},
+        {"Referer": "android-app://com.example.mail/"},
+        {"Referer": "http://[::1"},
+        {"Referer": ""},
+        # The Origin of a script says more than its Referer.
+        {"Referer": "https://evil.example/", "Origin": "http://chat.example"},
+    ],
+)
+def test_a_plain_get_is_not_refused_for_a_page_that_could_connect(site, alice, headers):
+    cookie = site.login(alice)
+
+    answer = site.http("GET", "/protoo", {"Cookie": cookie, "Host": "chat.example", **headers})
+
+    assert answer.status == 426
+
+
+def test_the_page_that_a_native_application_names_does_not_matter(site, alice):
+    answer = site.knock(Cookie=site.login(alice), Referer="https://evil.example/")
+
+    assert answer.status == 101
+
+
 @pytest.mark.parametrize(
     ("origin", "status"),
     [
@@ -253,6 +349,36 @@ def test_a_site_may_allow_every_origin(site_at, alice):
 
     for origin in ("https://evil.example", "null"):
         assert anybody.knock(Cookie=cookie, Origin=origin).status == 101
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("file://", 101),
+        ("null", 101),
+        ("capacitor://localhost", 101),
+        ("ionic://localhost", 101),
+        ("app://.", 101),
+        ("chrome-extension://abcdefghijklmnopabcdefghijklmnop", 101),
+        ("moz-extension://0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0", 101),
+        ("file:///", 403),
+        ("capacitor://", 403),
+        ("capacitor://other", 403),
+        ("ionic://localhost:80", 403),
+        ("http://localhost", 403),
+        ("app://", 403),
+        ("chrome-extension://ponmlkjihgfedcbaponmlkjihgfedcba", 403),
+        ("https://evil.example", 403),
+    ],
+)
+def test_applications_have_origins_of_other_schemes_or_without_a_host(
+    site_at, alice, origin, status
+):
+    applications = site_at("/applications")
+
+    answer = applications.knock(Cookie=applications.login(alice), Origin=origin)
+
+    assert answer.status == status
 
 
 @pytest.mark.parametrize("logged_in", [True, False])

@@ -45,6 +45,13 @@ class Handshake(NamedTuple):
     dialect: Dialect
 
 
+def asks_for_upgrade(environ: Mapping[str, Any]) -> bool:
+    """Whether a request, untrusted, asks for a WebSocket (RFC 6455 section 4.2.1)."""
+    tokens = environ.get("HTTP_CONNECTION", "").lower().split(",")
+    wanted = environ.get("HTTP_UPGRADE", "").lower()
+    return "upgrade" in (token.strip() for token in tokens) and wanted == "websocket"
+
+
 def negotiate_handshake(
     environ: Mapping[str, Any],
     *,
@@ -60,7 +67,7 @@ def negotiate_handshake(
     :raises HandshakeError: 400 or 426 unless the client speaks WebSocket version 13 and
         the sub-protocol.
     """
-    # Werkzeug has checked Upgrade and Connection, but routes HEAD like GET.
+    # The view has checked Upgrade and Connection, but werkzeug routes HEAD like GET.
     if environ["REQUEST_METHOD"] != "GET" or environ["SERVER_PROTOCOL"] == "HTTP/1.0":
         raise HandshakeError(400, "a WebSocket handshake is a GET request of HTTP/1.1")
     version = environ.get("HTTP_SEC_WEBSOCKET_VERSION")

@@ -1,0 +1,70 @@
+"""Pages that the server refuses: they learn the reason, and stop."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from flask import Flask, session
+from playwright.sync_api import expect
+from werkzeug.serving import make_server
+
+from protoo_flask import Protoo
+
+PAGE = """<!doctype html>
+<script src="/protoo/protoo.js"></script>
+<p></p>
+<script>
+  const client = new protoo.Client();
+  const show = (text) => { document.querySelector("p").textContent = text; };
+  client.on("open", () => show("connected"));
+  client.on("refused", ({ status, reason }) => show(`${status} ${reason}`));
+  client.connect();
+</script>
+"""
+
+
+@pytest.fixture
+def serve():
+    """A function that serves an app, and returns its URL."""
+    running = []
+
+    def serve(app):
+        server = make_server("127.0.0.1", 0, app, threaded=True)
+        thread = threading.Thread(target=server.serve_forever)
+        running.append((server, thread))
+        thread.start()
+        return f"http://127.0.0.1:{server.server_port}/"
+
+    yield serve
+    for server, thread in running:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize("policy", ["strict-origin-when-cross-origin", "no-referrer"])
+def test_a_page_learns_that_a_proxy_hides_its_origin(browser, serve, policy):
+    app = Flask("site")
+    app.secret_key = "of the tests"
+    Protoo(app)
+
+    @app.get("/")
+    def index():
+        session["username"] = "alice"
+        return PAGE, {"Referrer-Policy": policy}
+
+    def forward(environ, start_response):
+        """Do as a proxy that does not pass the Host header on."""
+        return app(dict(environ, HTTP_HOST="upstream.example:8000"), start_response)
+
+    url = serve(forward)
+    page = browser.new_page()
+    page.goto(url)
+
+    expect(page.locator("p")).to_have_text(
+        f"403 origin {url[:-1]} is not allowed: this site is http://upstream.example:8000 (behind "
+        "a proxy, it must pass the Host header on), and PROTOO_ALLOWED_ORIGINS does not name it"
+    )
+    assert page.evaluate("client.state") == "closed"
+    page.close()
