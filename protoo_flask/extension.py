@@ -6,7 +6,7 @@ import difflib
 from typing import Any, Callable, Iterable, Sequence, overload
 from weakref import WeakSet
 
-from flask import Blueprint, Flask, current_app, has_app_context
+from flask import Flask, current_app, has_app_context
 
 from .commands import commands
 from .core.close_codes import AUTHORIZATION_REVOKED
@@ -21,6 +21,7 @@ from .core.routing.router import Router
 from .settings import PREFIX, Settings
 from .site.authorization import Authorizer
 from .site.flask_framework import EVENTS, FORMS, Listeners
+from .site.routes import add_routes
 from .site.site import Site
 from .site.views import Views
 
@@ -70,17 +71,11 @@ class Protoo(MethodDecorators):
             raise UsageError(f"{app!r} has a Protoo already; an app has one, with many routers")
         settings = Settings.load(app.config, self._options)
         _warn_of_unknown_settings(app)
-        app.config.update(settings.to_config())
         site = Site(self, app, settings)
+        add_routes(app, Views(site), settings)
+        app.config.update(settings.to_config())
         app.extensions["protoo"] = site
         self._sites.add(site)
-        views = Views(site)
-        blueprint = Blueprint(
-            "protoo", __name__, static_folder="static", static_url_path=settings.path
-        )
-        blueprint.add_url_rule(settings.path, "handshake", views.handshake, websocket=True)
-        blueprint.add_url_rule(settings.path, "plain_http", views.plain_http)
-        app.register_blueprint(blueprint)
         app.cli.add_command(commands)
 
     # Registration --------------------------------------------------------------------

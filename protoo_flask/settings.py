@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any, Callable, Mapping
 
@@ -19,6 +20,10 @@ class Settings:
 
     #: Where the WebSocket route is; the browser client is served below it.
     path: str = "/protoo"
+    #: The host of the route, in an app with host_matching; may have variable parts.
+    host: str | None = None
+    #: The subdomain of the route, in an app with subdomain_matching. None: the default one.
+    subdomain: str | None = None
     #: The key of ``flask.session`` that holds the username; "_user_id" for Flask-Login.
     session_key: str = "username"
     #: Other origins that may connect: a list of "https://host[:port]", "app://host", "file://"
@@ -134,6 +139,17 @@ def _explain(name: str, value: Any) -> str:
     return f" ({'; '.join(filter(None, map(explain_fault, value)))})"
 
 
+def _has_form(value: Any, form: str) -> bool:
+    """Whether a text has a form, with its variable parts (``<any("a/b", c):name>``) as ``x``."""
+    if not isinstance(value, str):
+        return False
+    fixed = re.sub("<[^<>]+>", "x", value)
+    return re.fullmatch(form, fixed, re.IGNORECASE | re.ASCII) is not None
+
+
+_HOST = r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]+)?"
+_SUBDOMAIN = r"[a-z0-9._-]*"
+
 _SECONDS = "a positive number of seconds"
 _COUNT = "a positive whole number"
 
@@ -142,6 +158,8 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "strict_routing": lambda value: isinstance(value, bool),
     "compression": lambda value: isinstance(value, bool),
     "path": lambda value: isinstance(value, str) and value[:1] == "/" and len(value) > 1,
+    "host": lambda value: value is None or _has_form(value, _HOST),
+    "subdomain": lambda value: value is None or _has_form(value, _SUBDOMAIN),
     "session_key": lambda value: isinstance(value, str) and bool(value),
     "allowed_origins": _is_list_of_origins,
     "disconnect_grace_period": lambda value: _is_number(value) and value >= 0,
@@ -164,6 +182,8 @@ _EXPECTED = {
     "strict_routing": _BOOLEAN,
     "compression": _BOOLEAN,
     "path": 'a path below the root, like "/protoo"',
+    "host": 'a host without a scheme or path, like "chat.example.org" or "<tenant>.example.org"',
+    "subdomain": 'a name below SERVER_NAME, like "chat" or "<tenant>", or None',
     "session_key": 'the name of a key of flask.session, like "username" or "_user_id"',
     "allowed_origins": 'None, "*", or a list of origins like "https://example.org" or "file://"',
     "disconnect_grace_period": "a number of seconds, or 0 for no grace period",

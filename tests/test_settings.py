@@ -19,6 +19,8 @@ def load(config=None, **options):
 def test_the_defaults_are_those_that_the_documentation_names():
     assert load().to_config() == {
         "PROTOO_PATH": "/protoo",
+        "PROTOO_HOST": None,
+        "PROTOO_SUBDOMAIN": None,
         "PROTOO_SESSION_KEY": "username",
         "PROTOO_ALLOWED_ORIGINS": None,
         "PROTOO_CASE_SENSITIVE_ROUTING": False,
@@ -63,6 +65,16 @@ def test_the_config_shows_the_settings_in_effect():
     [
         ("disconnect_grace_period", [0, 2.5, 60], [-1, None, True, "10"]),
         ("path", ["/ws", "/a/b"], ["", "/", "ws", None, 1]),
+        (
+            "host",
+            [None, "chat.example", "localhost:5000", "<host>", "<int:n>.a.example", "[::1]:5000"],
+            ["", "https://a.example", "a.example/chat", "a b", "m\u00fcnchen.example", 5, ["a"]],
+        ),
+        (
+            "subdomain",
+            [None, "", "chat", "a.b", "<tenant>", "<any('x/y', z):name>-chat"],
+            ["chat:80", "https://chat", "*", "<tenant", "chat/", 5, False],
+        ),
         ("session_key", ["_user_id"], ["", None, 3]),
         (
             "allowed_origins",

@@ -88,6 +88,7 @@ LAYERS = [
     ("site.upgrade", "flask gevent os socket"),
     ("site.site", "flask atexit secrets threading"),
     ("site.views", "flask"),
+    ("site.routes", "flask pathlib werkzeug"),
     ("site", ""),
     ("commands", "click flask os"),
     ("serving", "flask gevent signal"),

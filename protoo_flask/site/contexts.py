@@ -72,6 +72,7 @@ class HandshakeContext:
         another object, so that the site does not find its notes in the first one.
         """
         request = _repeat_request(self._app, self._request)
+        _match_again(self._app, request)
         context = make_context(self._app, request)
         copy_context().run(_open_and_run_inside, context, function, args)
 
@@ -161,6 +162,20 @@ def _repeat_request(app: Flask, request: Request) -> Request:
     if request.trusted_hosts is not None:
         repeated.trusted_hosts = request.trusted_hosts
     return repeated
+
+
+def _match_again(app: Flask, request: Request) -> None:
+    """Find the variable parts of the URL once more.
+
+    Functions of the site that run before a view (``url_value_preprocessor``) take them out, and
+    they will run again.
+    """
+    if request.url_rule is None or not request.url_rule.arguments:
+        return
+    adapter = app.create_url_adapter(request)
+    assert adapter is not None  # there is a request
+    request.url_rule, view_args = adapter.match(return_rule=True)
+    request.view_args = dict(view_args)
 
 
 def _strip_environ(environ: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Response, after_this_request, request, session
 
 from ..core.errors import Reject
@@ -27,8 +29,12 @@ class Views:
     def __init__(self, site: Site) -> None:
         self._site = site
 
-    def handshake(self) -> Response:
-        """Let a client in, or answer with a status."""
+    def handshake(self, **view_args: Any) -> Response:
+        """Let a client in, or answer with a status.
+
+        :param view_args: the variable parts of host and path; the authorizer finds them in
+            ``request.view_args``.
+        """
         if not asks_for_upgrade(request.environ):
             # Werkzeug routes by the scheme, too: a proxy or a client may say "wss".
             return self.plain_http()
@@ -63,7 +69,7 @@ class Views:
         )
         return UpgradeResponse(agreed.headers, loop, site.connector(identity, context, agreed))
 
-    def plain_http(self) -> Response:
+    def plain_http(self, **view_args: Any) -> Response:
         """Answer the same path without an upgrade, with the status that a handshake would get.
 
         A browser hides the status of a refused handshake from scripts; here they can

@@ -7,10 +7,12 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
+from werkzeug.serving import make_server
 
 from .proxy import Proxy
 
@@ -153,3 +155,22 @@ def log_in(page, username):
     page.get_by_test_id("login-name").fill(username)
     page.get_by_test_id("login-button").click()
     expect(page.locator("body[data-connected=true]")).to_be_attached()
+
+
+@pytest.fixture
+def serve():
+    """A function that serves an app, and returns its URL."""
+    running = []
+
+    def serve(app):
+        server = make_server("127.0.0.1", 0, app, threaded=True)
+        thread = threading.Thread(target=server.serve_forever)
+        running.append((server, thread))
+        thread.start()
+        return f"http://127.0.0.1:{server.server_port}/"
+
+    yield serve
+    for server, thread in running:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 from flask import Flask, session
 from playwright.sync_api import expect
-from werkzeug.serving import make_server
 
 from protoo_flask import Protoo
 
@@ -22,25 +19,6 @@ PAGE = """<!doctype html>
   client.connect();
 </script>
 """
-
-
-@pytest.fixture
-def serve():
-    """A function that serves an app, and returns its URL."""
-    running = []
-
-    def serve(app):
-        server = make_server("127.0.0.1", 0, app, threaded=True)
-        thread = threading.Thread(target=server.serve_forever)
-        running.append((server, thread))
-        thread.start()
-        return f"http://127.0.0.1:{server.server_port}/"
-
-    yield serve
-    for server, thread in running:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.mark.parametrize("policy", ["strict-origin-when-cross-origin", "no-referrer"])

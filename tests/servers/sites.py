@@ -83,6 +83,11 @@ def create_app() -> Flask:
     mounts = {
         "/applications": create_site("applications", PROTOO_ALLOWED_ORIGINS=APPLICATION_ORIGINS),
         "/any": create_site("any", PROTOO_ALLOWED_ORIGINS="*"),
+        "/branches": create_tenants(
+            Flask("branches", subdomain_matching=True, static_folder=None),
+            SERVER_NAME="shop.example:8000",
+            PROTOO_SUBDOMAIN="<tenant>.Branches",
+        ),
         "/brisk": create_site("brisk", PROTOO_PING_INTERVAL=0.3, PROTOO_MAX_MESSAGE_SIZE=1000),
         "/closing": create_closing_site(),
         "/club": create_club(),
@@ -100,8 +105,13 @@ def create_app() -> Flask:
         "/phone": create_phone_site("phone", PROTOO_DISCONNECT_GRACE_PERIOD=60),
         "/proxied": create_proxied_site(),
         "/shop": create_shop(),
+        "/rented": create_tenants(Flask("rented"), PROTOO_PATH="/<tenant>/chat"),
         "/squeezed": create_site("squeezed", PROTOO_COMPRESSION=True),
         "/strict": create_strict_site(),
+        "/tenants": create_tenants(
+            Flask("tenants", host_matching=True, static_folder=None),
+            PROTOO_HOST="<tenant>.Tenants.example:8000",
+        ),
         "/twin-1": create_site("twin-1", twins),
         "/twin-2": create_site("twin-2", twins),
     }
@@ -452,7 +462,36 @@ def create_proxied_site() -> Flask:
         response.set_cookie("visited", "yes")
         return response
 
-    app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1, x_prefix=1)
+    return app
+
+
+def create_tenants(app: Flask, **config: Any) -> Flask:
+    """Make a site whose tenants are parts of its URLs. It often asks whether peers may stay."""
+    app.config.update(config, PROTOO_REAUTHORIZE_INTERVAL=0.1)
+    protoo = Protoo(app)
+
+    @app.url_value_preprocessor
+    def take_tenant(endpoint, values):
+        # There are no values for a URL that the site does not have.
+        g.tenant = values and values.pop("tenant")
+
+    questions: dict[str, int] = defaultdict(int)
+
+    @protoo.authorize
+    def authorize():
+        questions[request.args["user"]] += 1
+        return f"{request.args['user']} of {g.tenant}", request.args.get("uuid")
+
+    @protoo.get("/where")
+    def where(req, next):
+        data = {"username": req.peer.username, "url": request.url}
+        req.reply(200, "OK", data)
+
+    @protoo.get("/questions")
+    def count_questions(req, next):
+        req.reply(200, "OK", {"count": questions[request.args["user"]]})
+
     return app
 
 
