@@ -193,11 +193,11 @@ class Protoo(MethodDecorators):
 
     def peers(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
         """Return the peers of a user, of a device, of both, or all of them."""
-        return self._site.peers(username, uuid)
+        return self._site.expect_peers("peers").peers(username, uuid)
 
     def peer(self, username: str, uuid: str) -> Peer | None:
         """Return one peer, or ``None``."""
-        return self._site.peer(username, uuid)
+        return self._site.expect_peers("peer").peer(username, uuid)
 
     def broadcast(
         self,
@@ -232,7 +232,8 @@ class Protoo(MethodDecorators):
 
         :returns: how many there were.
         """
-        return self._site.disconnect(username, uuid, code, reason)
+        site = self._site.expect_peers("disconnect")
+        return site.disconnect(username, uuid, code, reason)
 
     def close(self) -> None:
         """Close every connection with 1001, and answer new ones with 503."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import secrets
 from typing import Any, Callable, NamedTuple
 
-from flask import Request, session
+from flask import Request, current_app, session
 from flask import request as flask_request
+from flask.sessions import NullSession
 
 from ..core.errors import Reject, UsageError
 from ..core.peers.directory import Identity
@@ -122,8 +123,40 @@ def ask_site(authorizer: Authorizer | None, settings: Settings) -> Identificatio
     return Identification(str(username), uuid, answer[2] if len(answer) == 3 else None)
 
 
+class MissingSession:
+    """Stands for the session in an app that has none, as it has no secret: nobody can log in."""
+
+    @classmethod
+    def find(cls) -> MissingSession | None:
+        """Return it for the active request; ``None`` if the app can have sessions."""
+        if current_app.secret_key:
+            return None
+        found = session._get_current_object()  # type: ignore[attr-defined]
+        # Some session interfaces need no secret.
+        return cls(found) if isinstance(found, NullSession) else None
+
+    def __init__(self, session: NullSession) -> None:
+        self._session = session
+        self._session.accessed = False
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether code of the site has looked into it since it was found."""
+        return self._session.accessed
+
+
 def _authorize_by_session(settings: Settings) -> tuple[str, str | None] | None:
-    """Take the user that has logged in to the site, and the device from ``?uuid=``."""
+    """Take the user that has logged in to the site, and the device from ``?uuid=``.
+
+    :raises Reject: 403 if nobody has logged in, 500 if nobody can.
+    """
+    if MissingSession.find() is not None:
+        current_app.logger.error(
+            "cannot authorize: the user is in flask.session, and this app has no sessions, as "
+            "app.secret_key is not set. Set it, or recognise users in another way, with "
+            "@protoo.authorize"
+        )
+        raise Reject(500, "nobody can log in: this site has no sessions, and its log tells why")
     username = session.get(settings.session_key)
     if username is None or username == "":
         raise Reject(403, "not logged in")

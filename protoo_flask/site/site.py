@@ -32,6 +32,7 @@ from ..settings import Settings
 from ..transport.channel import Channel, Loop
 from ..transport.connection import Connection, SharedConnection
 from ..transport.websocket.handshake import Handshake
+from .advice import Advice
 from .authorization import Authorizer, ask_site
 from .context_choice import choose_context
 from .contexts import HandshakeContext
@@ -69,6 +70,7 @@ class Site:
         self.observer: Observer | None = None
         self.dialects: Sequence[Dialect] = (PROTOO,)
         self.make_directory: Callable[[Runtime, EventQueues], Directory[Peer]] = LocalDirectory
+        self.advice = Advice(app)
         self.loop: Loop | None = None
         #: Keeps the handshakes; chosen with the application.
         self.context_class = HandshakeContext
@@ -81,6 +83,17 @@ class Site:
         self._silence: Deadlines[Connection] | None = None
 
     # Its peers -----------------------------------------------------------------------
+
+    def expect_peers(self, method: str) -> Site:
+        """Return this site, for a call of the site's own code that is about its peers.
+
+        In a process without clients, the caller may be warned; see :class:`Advice`.
+
+        :param method: the method of :class:`~protoo_flask.Protoo` that was called.
+        """
+        if self._application is None:
+            self.advice.when_nobody_is_served(method)
+        return self
 
     def peers(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
         """See :meth:`Protoo.peers`."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, after_this_request, request, session
+from werkzeug.exceptions import HTTPException
 
 from ..core.errors import Reject
 from ..core.peers.directory import Identity, TooManyPeers
+from ..transport.channel import Loop
 from ..transport.websocket.handshake import HandshakeError, asks_for_upgrade, negotiate_handshake
-from .authorization import check_origin, identify, is_allowed_origin
+from .authorization import MissingSession, check_origin, identify, is_allowed_origin
 from .site import Site
 from .upgrade import UpgradeResponse, make_loop
 
@@ -49,7 +51,7 @@ class Views:
                 dialects=site.dialects,
             )
             identity = self._identify()
-            loop = site.loop or make_loop(request.environ)
+            loop = site.loop or self._choose_loop()
             site.open(loop).directory.check_space(identity)
         except TooManyPeers as error:
             return _refuse(403, str(error))
@@ -103,9 +105,21 @@ class Views:
         response.headers["Cache-Control"] = "no-store"
         return response
 
+    def _choose_loop(self) -> Loop:
+        loop = make_loop(request.environ)
+        self._site.advice.at_first_handshake(request.environ)
+        return loop
+
     def _identify(self) -> Identity:
-        check_origin(request, self._site.settings)
-        return identify(self._site.protoo.authorizer, self._site.settings)
+        site = self._site
+        check_origin(request, site.settings)
+        missing = MissingSession.find()
+        try:
+            return identify(site.protoo.authorizer, site.settings)
+        except (Reject, HTTPException):
+            if missing is not None and missing.was_asked and site.protoo.authorizer is not None:
+                site.advice.when_refused_without_session()
+            raise
 
 
 def _refuse(status: int, reason: str) -> Response:

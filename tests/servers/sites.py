@@ -91,6 +91,7 @@ def create_app() -> Flask:
         "/brisk": create_site("brisk", PROTOO_PING_INTERVAL=0.3, PROTOO_MAX_MESSAGE_SIZE=1000),
         "/closing": create_closing_site(),
         "/club": create_club(),
+        "/keyless": create_site("keyless"),
         "/library": create_library(),
         "/meeting": create_meeting(),
         "/members": create_members_site(),
@@ -114,7 +115,9 @@ def create_app() -> Flask:
         ),
         "/twin-1": create_site("twin-1", twins),
         "/twin-2": create_site("twin-2", twins),
+        "/unvisited": create_site("unvisited"),
     }
+    mounts["/keyless"].secret_key = None
     main.wsgi_app = DispatcherMiddleware(main.wsgi_app, mounts)
     return main
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from flask import Flask, abort, session
+from flask.sessions import SessionInterface, SessionMixin
 from werkzeug.exceptions import Unauthorized
 
 from protoo_flask import Reject
@@ -109,10 +110,56 @@ def test_by_default_a_client_without_a_login_is_refused(app, logged_in):
         identify_in(app, logged_in=logged_in)
 
 
-def test_without_a_secret_key_nobody_has_logged_in():
-    with Flask("site").test_request_context("/protoo"):
+@pytest.mark.parametrize("key", [None, "", b""])
+def test_without_a_secret_key_nobody_can_log_in_and_the_log_says_so(caplog, key):
+    app = Flask("site")
+    app.secret_key = key
+    with app.test_request_context("/protoo"):
+        with pytest.raises(Reject) as caught:
+            identify(None, Settings())
+
+    assert caught.value.code == 500
+    assert "secret" not in caught.value.reason
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert "app.secret_key is not set" in record.message
+
+
+def test_a_session_that_needs_no_secret_key_is_a_session(caplog):
+    class Session(dict, SessionMixin):
+        """Found by the URL."""
+
+    class Sessions(SessionInterface):
+        def open_session(self, app, request):
+            return Session(username="alice") if request.args["uuid"] == "a1" else Session()
+
+        def save_session(self, app, session, response):
+            """Nothing has changed."""
+
+    app = Flask("site")
+    app.session_interface = Sessions()
+    with app.test_request_context("/protoo?uuid=a1"):
+        assert identify(None, Settings()).username == "alice"
+    with app.test_request_context("/protoo?uuid=b1"):
         with pytest.raises(Reject, match="403 not logged in"):
             identify(None, Settings())
+
+    assert caplog.records == []
+
+
+def test_a_request_without_a_session_in_an_app_with_a_secret_key_is_not_logged_in(caplog):
+    class Sessions(SessionInterface):
+        def open_session(self, app, request):
+            return None
+
+    app = Flask("site")
+    app.secret_key = "secret"
+    app.session_interface = Sessions()
+    with app.test_request_context("/protoo"):
+        with pytest.raises(Reject, match="403 not logged in"):
+            identify(None, Settings())
+
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("code", [200, 299, 700, 0, "403", 403.0, True, None])

@@ -1,0 +1,59 @@
+"""Advice in the log of a site: once in each process, about a deployment that cannot work well.
+
+Each piece is about something that looks like an ordinary answer: nobody is there, nobody has
+logged in. The log is the only place where the cause can be told.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Mapping
+
+from flask import Flask, has_request_context
+
+_SEVERAL_PROCESSES = (
+    "several worker processes serve this site (this one is %d), and peers see only the peers of "
+    "their own worker process: a message reaches a user of another one by chance, or is answered "
+    '404 "peer not found". Serve the site with one worker: gunicorn --workers 1 (-w 1, or '
+    "WEB_CONCURRENCY=1)"
+)
+_NOBODY_SERVED = (
+    "no client has ever connected to this process (%d), so protoo.%s() finds nobody here: peers "
+    "live in the process of the server. Call it there, for example in a view of the site"
+)
+_NO_SESSION = (
+    "the authorizer looked into flask.session and then refused a client, but this app has no "
+    "sessions, as app.secret_key is not set"
+)
+
+
+class Advice:
+    """What one app is told about its processes and sessions."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        #: ``{(id of a process, text): a mark}``; a forked process begins anew.
+        self._given: dict[tuple[int, str], object] = {}
+
+    def at_first_handshake(self, environ: Mapping[str, Any]) -> None:
+        """Warn if users may be connected to different processes."""
+        if environ.get("wsgi.multiprocess"):
+            self._give(_SEVERAL_PROCESSES, os.getpid())
+
+    def when_nobody_is_served(self, method: str) -> None:
+        """Warn a caller who expects peers in a process that serves none: a shell, a job.
+
+        Inside a request, this is a process of the server, and the answer is true.
+        """
+        if not has_request_context():
+            self._give(_NOBODY_SERVED, os.getpid(), method)
+
+    def when_refused_without_session(self) -> None:
+        """Warn that an authorizer may have refused a client for a session that cannot exist."""
+        self._give(_NO_SESSION)
+
+    def _give(self, text: str, *args: Any) -> None:
+        mark = object()
+        # In one step, as threads may come at once.
+        if self._given.setdefault((os.getpid(), text), mark) is mark:
+            self._app.logger.warning(text, *args)
