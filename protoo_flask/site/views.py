@@ -9,7 +9,6 @@ from werkzeug.exceptions import HTTPException
 
 from ..core.errors import Reject
 from ..core.peers.directory import Identity, TooManyPeers
-from ..transport.channel import Loop
 from ..transport.websocket.handshake import HandshakeError, asks_for_upgrade, negotiate_handshake
 from .authorization import MissingSession, check_origin, identify, is_allowed_origin
 from .site import Site
@@ -41,6 +40,8 @@ class Views:
             # Werkzeug routes by the scheme, too: a proxy or a client may say "wss".
             return self.plain_http()
         site = self._site
+        if site.loop is None:
+            site.advice.at_first_handshake(request.environ)
         try:
             if site.is_closed:
                 raise Reject(503, "shutting down")
@@ -51,7 +52,7 @@ class Views:
                 dialects=site.dialects,
             )
             identity = self._identify()
-            loop = site.loop or self._choose_loop()
+            loop = site.loop or make_loop(request.environ)
             site.open(loop).directory.check_space(identity)
         except TooManyPeers as error:
             return _refuse(403, str(error))
@@ -104,11 +105,6 @@ class Views:
                 response.headers["Access-Control-Allow-Credentials"] = "true"
         response.headers["Cache-Control"] = "no-store"
         return response
-
-    def _choose_loop(self) -> Loop:
-        loop = make_loop(request.environ)
-        self._site.advice.at_first_handshake(request.environ)
-        return loop
 
     def _identify(self) -> Identity:
         site = self._site

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import subprocess
 import sys
 
@@ -16,11 +15,11 @@ NOBODY = "no client has ever connected to this process"
 
 
 def test_several_workers_are_warned_of_once_in_each(tmp_path):
-    command, _ = KINDS["gunicorn"]
+    command, stop_signal = KINDS["gunicorn"]
     server = start(
         "gunicorn -w 2",
         [*command, "-w", "2"],
-        stop_signal=signal.SIGTERM,
+        stop_signal=stop_signal,
         **{sites.DATABASE: str(tmp_path / "database")},
     )
     try:
@@ -34,6 +33,21 @@ def test_several_workers_are_warned_of_once_in_each(tmp_path):
     finally:
         server.stop()
     assert server.complaints() == []
+
+
+def test_several_workers_are_warned_of_also_if_nobody_is_let_in(tmp_path):
+    command, stop_signal = KINDS["gunicorn"]
+    server = start(
+        "gunicorn with WEB_CONCURRENCY",
+        command,
+        stop_signal=stop_signal,
+        **{sites.DATABASE: str(tmp_path / "database"), "WEB_CONCURRENCY": "2"},
+    )
+    try:
+        assert Site(server.port).knock().status == 403
+        server.wait_for_output(SEVERAL)
+    finally:
+        server.stop()
 
 
 def test_one_process_is_not_warned_of(server, site, alice):
@@ -63,9 +77,14 @@ def test_views_of_a_server_without_clients_are_not_warned(server, site_at):
 
 def test_a_shell_is_told_that_it_serves_nobody(tmp_path):
     shell = subprocess.run(
-        [sys.executable, "-m", "flask", "--app", SITES, "shell"],
+        [sys.executable, "-m", "flask", "shell"],
         cwd=ROOT,
-        env={"PATH": "", "HOME": str(tmp_path), sites.DATABASE: str(tmp_path / "database")},
+        env={
+            "FLASK_APP": SITES,
+            "HOME": str(tmp_path),
+            "PATH": "",
+            sites.DATABASE: str(tmp_path / "database"),
+        },
         input="protoo = app.extensions['protoo'].protoo\n"
         "protoo.peers(), protoo.peer('alice', 'a1'), protoo.disconnect('alice')\n",
         capture_output=True,
