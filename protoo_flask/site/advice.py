@@ -13,9 +13,9 @@ from flask import Flask, has_request_context
 
 _SEVERAL_PROCESSES = (
     "several worker processes serve this site (this one is %d), and peers see only the peers of "
-    "their own worker process: a message reaches a user of another one by chance, or is answered "
-    '404 "peer not found". Serve the site with one worker: gunicorn --workers 1 (-w 1, or '
-    "WEB_CONCURRENCY=1)"
+    'their own worker process: messages to others are lost, with 404 "peer not found", and it is '
+    "chance in which process a client is. Serve the site with one worker: gunicorn --workers 1 "
+    "(-w 1, or WEB_CONCURRENCY=1)"
 )
 _NOBODY_SERVED = (
     "no client has ever connected to this process (%d), so protoo.%s() finds nobody here: peers "

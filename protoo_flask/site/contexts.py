@@ -188,7 +188,7 @@ def _strip_environ(environ: Mapping[str, Any]) -> dict[str, Any]:
             key, value = _share(key), _share(value)
         kept[key] = value
     # Some proxies say "wss" of a handshake, and werkzeug would build links that begin with "http:".
-    kept["wsgi.url_scheme"] = page_scheme(environ["wsgi.url_scheme"])
+    kept["wsgi.url_scheme"] = _share(page_scheme(environ["wsgi.url_scheme"]))
     kept["wsgi.input"] = io.BytesIO()
     kept.pop("wsgi.input_terminated", None)
     return kept
