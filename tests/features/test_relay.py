@@ -45,11 +45,11 @@ def test_responses_after_the_first_2xx_are_dropped():
 
 def test_the_best_rejection_is_relayed_when_the_last_device_has_failed():
     forwarded = Forwarded(3)
-    for status in (500, 404):
+    for status in (500, 486):
         forwarded.relay.receive(Response(status))
     assert forwarded.told() == []
-    forwarded.relay.receive(Response(486))
-    assert forwarded.told() == [404]
+    forwarded.relay.receive(Response(404))
+    assert forwarded.told() == [486]
 
 
 def test_a_device_that_has_already_gone_counts_as_failed():

@@ -349,6 +349,8 @@ def add_messages(protoo: Protoo) -> None:
             req.reply(202, "stored")
 
     protoo.use("/users", p2p_messenger(protoo, on_offline=store))
+    for report in ("first", "all"):
+        protoo.use(f"/report/{report}", p2p_messenger(protoo, report=report))
 
 
 def create_phone_site(name: str, **config: Any) -> Flask:

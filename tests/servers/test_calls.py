@@ -102,6 +102,22 @@ def test_a_call_that_nobody_answers_ends_with_a_timeout(site_at, alice, bob):
         take_end(b, sessionPath=path, reason="timeout")
 
 
+def test_a_busy_phone_is_heard_beside_a_page_that_does_not_know_calls(phone, alice, bob):
+    with phone.connect(alice) as a, phone.connect(bob, "b1") as b1, phone.connect(bob, "b2") as b2:
+        id, path = call(a, f"/users/{bob}")
+        page, handset = b1.expect("session"), b2.expect("session")
+        # Inside the call, too.
+        update = a.start("update", path)
+        b1.respond(b1.expect("update"), 405)
+        b2.respond(b2.expect("update"), 488, "no video")
+        assert a.receive() == {"status": 488, "reason": "no video", "id": update, "data": {}}
+
+        b1.respond(page, 404, "not found")
+        b2.respond(handset, 486, "busy", until="noon")
+        answer = {"status": 486, "reason": "busy", "id": id, "data": {"until": "noon"}}
+        assert a.receive() == answer
+
+
 def test_a_device_that_connects_while_the_call_rings_can_answer_it(phone, alice, bob):
     with phone.connect(alice) as a, phone.connect(bob, "b1") as b1:
         id, path = call(a, f"/users/{bob}")

@@ -81,6 +81,16 @@ def test_a_message_to_a_user_goes_to_every_device(site, alice, bob):
         assert b2.expect("message")["data"] == {"text": "hi"}
 
 
+@pytest.mark.parametrize("report", ["first", "all"])
+def test_a_report_tells_the_rejection_that_says_most(site, alice, bob, report):
+    with site.connect(alice) as a, site.connect(bob, "b1") as b1, site.connect(bob, "b2") as b2:
+        id = a.start("message", f"/report/{report}/{bob}")
+        b1.respond(b1.expect("message"), 404, "not found")
+        b2.respond(b2.expect("message"), 413, "too large")
+        data = {"delivered": [], "failed": ["b1", "b2"]}
+        assert a.receive() == {"status": 413, "reason": "too large", "id": id, "data": data}
+
+
 def test_a_message_to_a_device_goes_only_to_that_device(site, alice, bob):
     with site.connect(alice) as a, site.connect(bob, "b1") as b1, site.connect(bob, "b2") as b2:
         a.start("message", f"/users/{bob}/b2")

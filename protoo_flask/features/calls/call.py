@@ -141,8 +141,11 @@ class Call:
         # All legs are registered before the first send. A send may reveal that its device
         # has gone. If that device were the only one registered, the call would end.
         legs = [Leg(peer) for peer in peers if self._calls.may_ring(peer)]
+        if len(legs) < len(peers):
+            # A device at which no more calls may ring counts as one that has rejected.
+            self._rejection = best_rejection(self._rejection, Response(486, "busy here"))
         if not legs and not self.legs:
-            self.close("rejected", response=Response(486, "busy here"))
+            self.close("rejected", response=self._rejection)
             return
         for leg in legs:
             self.legs[leg.peer] = leg

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from protoo_flask.core.response import Response
@@ -11,15 +13,43 @@ from protoo_flask.core.transactions.best_response import best_rejection
 @pytest.mark.parametrize(
     ("statuses", "best"),
     [
-        ([486], 486),
-        ([603, 404, 486], 404),
-        ([404, 603], 404),
+        # the lowest class
+        ([603, 404, 486], 486),
+        ([302, 603, 600], 302),
+        ([699, 408], 408),
+        ([603, 600], 600),
         ([500, 302, 480], 302),
-        ([600, 699], 600),
+        ([399, 400], 399),
+        ([503, 499, 500], 499),
+        ([404, 500], 404),
+        # those that say least
+        *(([least, 486], 486) for least in (404, 405, 408, 410, 480)),
+        *(([least, 499, 503], 499) for least in (404, 405, 408, 410, 480)),
+        ([480, 410, 408, 405, 404], 404),
+        ([480, 410], 410),
+        # the lowest of the rest
+        ([486], 486),
+        ([488, 404, 486, 400], 400),
+        ([409, 481, 403], 403),
+        ([505, 503, 580], 503),
+        ([305, 300, 380], 300),
     ],
+    ids=repr,
 )
-def test_the_lowest_status_is_the_best(statuses, best):
-    assert best_rejection(*map(Response, statuses)).status == best
+def test_the_best_rejection_wins_in_any_order(statuses, best):
+    for order in itertools.permutations(statuses):
+        assert best_rejection(*map(Response, order)).status == best
+
+
+def test_the_best_of_all_is_the_best_of_the_best_so_far():
+    # A call and a relay keep only the best rejection so far.
+    statuses = [302, 404, 480, 486, 503, 603]
+    for order in itertools.product(statuses, repeat=3):
+        best = None
+        for rejection in map(Response, order):
+            best = best_rejection(best, rejection)
+        assert best is not None
+        assert best.status == best_rejection(*map(Response, order)).status
 
 
 def test_the_first_of_equal_rejections_is_the_best():

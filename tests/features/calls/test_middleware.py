@@ -242,8 +242,23 @@ def test_a_response_of_a_released_device_is_ignored(late):
 REJECTIONS = {
     "the-only-one": ([(486, "busy", {"until": "noon"})], (486, "busy", {"until": "noon"}), None),
     "the-lowest-counts": (
-        [(486, "busy", {}), (480, "away", {"n": 1}), (500, "oops", {})],
-        (480, "away", {"n": 1}),
+        [(488, "no video", {}), (486, "busy", {"n": 1}), (500, "oops", {})],
+        (486, "busy", {"n": 1}),
+        None,
+    ),
+    "a-page-without-calls-and-a-busy-phone": (
+        [(404, "not found", {}), (486, "busy", {"n": 1})],
+        (486, "busy", {"n": 1}),
+        None,
+    ),
+    "a-busy-phone-and-pages-without-calls": (
+        [(486, "busy", {}), (405, "", {}), (480, "away", {}), (404, "not found", {})],
+        (486, "busy", {}),
+        None,
+    ),
+    "only-pages-without-calls": (
+        [(480, "away", {}), (404, "not found", {})],
+        (404, "not found", {}),
         None,
     ),
     "of-equal-ones-the-first": ([(486, "1", {}), (486, "2", {})], (486, "1", {}), None),
@@ -266,7 +281,7 @@ REJECTIONS = {
     "rejected-and-gone": ([(486, "busy", {}), "drop"], (486, "busy", {}), None),
     "gone-and-rejected": (["drop", (503, "low battery", {})], (503, "low battery", {}), None),
     "a-410-of-the-device-itself": (
-        [(410, "moved out", {}), (486, "", {})],
+        [(410, "moved out", {}), (480, "", {})],
         (410, "moved out", {}),
         None,
     ),
@@ -324,6 +339,15 @@ def test_a_call_that_rings_too_long_is_answered_408():
         assert take_end(board[name]) == end(reason="timeout")
     assert board.left_behind() == NOTHING
     assert (board.unfinished(), board.core.scheduler.pending_timers) == ({}, 0)
+
+
+def test_a_device_at_which_no_more_calls_may_ring_counts_as_busy():
+    board = Switchboard("alice/a1", "carol/c1", "bob/b1", "bob/b2")
+    for _ in range(MAX_RINGING):
+        board.call("alice/a1", "/users/bob/b1")
+    _, rung = board.call("carol/c1", "/users/bob")
+    board["bob/b2"].respond(rung["b2"], 404, "not found")
+    assert status_line(board["carol/c1"].take()) == (486, "busy here")
 
 
 def test_an_answered_call_has_no_time_limit():

@@ -55,8 +55,8 @@ FIRST = {
         1,
     ),
     "the-rest-times-out-after-one-rejected": (
-        [("b1", reject(603)), ("b2", time_out)],
-        (408, "request timeout", report("", "b1 b2")),
+        [("b1", reject(486, "busy")), ("b2", time_out)],
+        (486, "busy", report("", "b1 b2")),
         2,
     ),
 }
@@ -86,9 +86,14 @@ ALL = {
 }
 
 NONE_ACCEPTED = {
-    "the-lowest-status-wins": (
-        [("b1", reject(603, "no")), ("b2", reject(404, "lost", n=1)), ("b3", reject(486))],
-        (404, "lost", report("", "b1 b2 b3", n=1)),
+    "the-lowest-class-wins": (
+        [("b1", reject(500, "no")), ("b2", reject(487, "lost", n=1)), ("b3", reject(503))],
+        (487, "lost", report("", "b1 b2 b3", n=1)),
+        3,
+    ),
+    "a-status-that-says-least-loses": (
+        [("b1", reject(404, "lost")), ("b2", reject(486, "busy", n=1)), ("b3", reject(480))],
+        (486, "busy", report("", "b1 b2 b3", n=1)),
         3,
     ),
     "of-equals-the-one-listed-first": (
@@ -102,8 +107,13 @@ NONE_ACCEPTED = {
         2,
     ),
     "local-and-remote": (
-        [("b1", leave), ("b2", reject(486)), ("b3", time_out)],
-        (408, "request timeout", report("", "b1 b2 b3")),
+        [("b1", leave), ("b2", reject(486, "busy")), ("b3", time_out)],
+        (486, "busy", report("", "b1 b2 b3")),
+        3,
+    ),
+    "canceled-and-gone": (
+        [("b1", leave), ("b2", cancel), ("b3", time_out)],
+        (487, "canceled", report("", "b1 b2 b3")),
         3,
     ),
     "all-leave": ([("b1", leave), ("b2", leave)], (410, "peer offline", report("", "b1 b2")), 2),
