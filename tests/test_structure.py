@@ -27,6 +27,7 @@ LAYERS = [
     ("core.runtime", ""),
     ("core.link core.sendable core.response", ""),
     ("core.transactions.best_response", ""),
+    ("core.wire.surrogates core.wire.nesting", ""),
     ("core.wire.messages", "msgspec typing_extensions"),
     ("core.wire", "msgspec"),
     ("core.transactions.mailbox core.transactions.client", ""),

@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from ..core.errors import Reject
 from ..core.peers.directory import Identity, TooManyPeers
+from ..core.wire.surrogates import mend_string
 from ..transport.websocket.handshake import HandshakeError, asks_for_upgrade, negotiate_handshake
 from .authorization import MissingSession, check_origin, identify, is_allowed_origin
 from .site import Site
@@ -121,4 +122,5 @@ class Views:
 def _refuse(status: int, reason: str) -> Response:
     if not 400 <= status <= 599:
         status = 403  # a status for requests; in HTTP it would mean something else
-    return Response(reason or "refused", status, mimetype="text/plain")
+    text = mend_string(str(reason or "refused"))
+    return Response(text, status, mimetype="text/plain")

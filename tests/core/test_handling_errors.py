@@ -81,9 +81,9 @@ def test_a_reason_may_be_any_object_that_reads_as_text():
     assert answer_to(raising(Reject(403, Translated()))) == (403, "verboten")
 
 
-def test_a_reason_that_cannot_be_sent_is_replaced():
+def test_a_lone_surrogate_in_a_reason_is_replaced():
     core = Core()
-    assert answer_to(raising(Reject(403, "\ud800")), core) == (500, "internal server error")
+    assert answer_to(raising(Reject(403, "half \ud83d")), core) == (403, "half \ufffd")
     assert len(core.framework.errors) == 1
 
 

@@ -150,10 +150,9 @@ def test_a_reason_that_is_no_string_raises_and_leaves_the_request_open():
         ("OK", [1]),
         ("OK", "text"),
         ("OK", 0),
-        ("OK", {"x": "\ud800"}),
-        ("\ud800", {}),
+        ("\ud800", {"x": object()}),
     ],
-    ids=["an object", "a list", "a string", "zero", "a lone surrogate", "a reason with one"],
+    ids=["an object", "a list", "a string", "zero", "an object beside a lone surrogate"],
 )
 @pytest.mark.parametrize("status", [100, 200])
 def test_data_that_cannot_be_sent_raises_and_leaves_the_request_open(status, reason, data):

@@ -324,6 +324,32 @@ def add_messages(protoo: Protoo) -> None:
         current_app.extensions["journal"].add(req.peer.username, f"did {req.params['name']}")
         req.reply(200, "done", {"name": req.params["name"]})
 
+    @protoo.get("/half")
+    def half(req, next):
+        """Send a string from a database, which was cut in the middle of an emoji."""
+        half = "hi \ud83d"
+        req.peer.notify(half, {half: [half]})
+        (peer,) = protoo.peers(req.peer.username)
+        peer.send(Request(half, {half: [half]}))
+        req.reply(180, half)
+        req.reply(200, half, {half: [half]})
+
+    @protoo.get("/half-refused")
+    def refuse_half(req, next):
+        raise Reject(486, "busy \ud83d")
+
+    @protoo.get("/half-closed")
+    def close_half(req, next):
+        req.peer.close(3456, "bye \ud83d")
+
+    @protoo.get("/nested/:levels")
+    def nested(req, next):
+        """Reply with data of so many levels."""
+        data: dict[str, Any] = {}
+        for _ in range(int(req.params["levels"])):
+            data = {"x": data}
+        req.reply(200, "OK", data)
+
     gates: dict[str, threading.Event] = defaultdict(threading.Event)
 
     @protoo.get("/gate/:name/wait")
@@ -413,6 +439,8 @@ def create_strict_site() -> Flask:
             abort(Response("no coffee", 418))
         if how == "reject":
             raise Reject(402, "pay first")
+        if how == "reject-half":
+            raise Reject(402, "pay \ud83d")
         if how == "crash":
             raise Deliberate("in the authorizer")
         return {

@@ -84,6 +84,7 @@ def test_a_uuid_that_is_too_long_is_refused(site, alice):
     [
         ("none", 403, "not authorized"),
         ("reject", 402, "pay first"),
+        ("reject-half", 402, "pay \ufffd"),
         ("abort", 401, "log in first"),
         ("abort-with-response", 418, "no coffee"),
     ],

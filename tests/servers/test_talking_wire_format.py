@@ -36,6 +36,7 @@ def padded(size: int) -> bytes:
         ('{"method": "get", "path": "/", "id": 9007199254740992}', 0, "id must be an integer"),
         ('{"method": "get", "path": "/", "id": "5"}', 0, "id must be an integer"),
         ('{"method": "get", "path": "/", "id": true}', 0, "id must be an integer"),
+        ('{"method": "get", "path": "/", "id": 5.0}', 5, "id must be an integer"),
         ('{"method": "get", "path": "/", "id": 5, "data": []}', 5, "data must be an object"),
         ('{"method": "get", "path": "/", "id": 5, "data": "x"}', 5, "data must be an object"),
         ('{"method": "get", "path": "/", "id": 5, "data": {"n": NaN}}', 0, "message is not JSON"),
@@ -58,6 +59,110 @@ def test_data_may_be_null(site, alice):
     with site.connect(alice) as a:
         a.send({"method": "get", "path": "/echo", "id": 1, "data": None})
         assert a.receive()["data"] == {}
+
+
+# Half an emoji -------------------------------------------------------------------------------
+
+
+def test_half_an_emoji_is_delivered_as_u_fffd(site, alice, bob):
+    with site.connect(alice) as a, site.connect(bob) as b:
+        path = f"/users/{bob}"
+        # json.dumps writes an escape, as JSON.stringify does.
+        id = a.start("message", path, {"\ud83d": [{"text": "hi \ud83d"}], "ok": "\U0001f600"})
+        message = b.expect("message")
+        assert message["data"] == {"\ufffd": [{"text": "hi \ufffd"}], "ok": "\U0001f600"}
+        b.respond(message, 200, "got \ude00", text="\ude00\ud83d")
+        answer = a.receive()
+        assert (answer["id"], answer["reason"]) == (id, "got \ufffd")
+        assert answer["data"] == {"text": "\ufffd\ufffd"}
+
+        a.notify("message", path, {"text": "\ud83d"})
+        assert b.expect("message")["data"] == {"text": "\ufffd"}
+        answer = a.request("get \ud83d", "/\ud83d")
+        assert (answer["status"], answer["reason"]) == (404, "not found")
+
+
+def test_a_handler_may_send_half_an_emoji_from_a_database(site, alice):
+    with site.connect(alice) as a:
+        id = a.start("get", "/half")
+        text = "hi \ufffd"
+        assert a.receive() == {"method": text, "data": {text: [text]}}
+        request = a.receive()
+        assert (request["method"], request["data"]) == (text, {text: [text]})
+        a.respond(request, 200)
+        assert a.receive() == {"status": 180, "reason": text, "id": id, "data": {}}
+        assert a.receive() == {"status": 200, "reason": text, "id": id, "data": {text: [text]}}
+        assert a.request("get", "/half-refused")["reason"] == "busy \ufffd"
+        a.start("get", "/half-closed")
+        assert a.wait_for_close() == (3456, "bye \ufffd")
+
+
+# Nesting -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("levels", [1100, 12_000, 30_000])
+@pytest.mark.parametrize(
+    "message",
+    [
+        '{"method": "get", "path": "/echo", "id": 5, "data": {"x": %s}}',
+        '{"data": {"x": %s}, "id": 5, "path": "/echo", "method": "get"}',
+        '{"data": {"x": %s}, "status": 200, "id": 5}',
+    ],
+    ids=["request", "request, the id last", "response"],
+)
+def test_a_message_nested_too_deeply_is_refused_with_its_id(site, alice, message, levels):
+    with site.connect(alice) as a:
+        a.connection.send(message % (levels * "[" + levels * "]"))
+        reason = f"nested too deeply: it has {levels + 2} levels, and at most 500 are read"
+        assert a.receive() == {"status": 400, "reason": f"message is {reason}", "id": 5, "data": {}}
+        a.nothing_came()
+
+
+def test_data_of_500_levels_is_delivered(site, alice, bob):
+    data = {"x": json.loads(498 * "[" + 498 * "]")}
+    with site.connect(alice) as a, site.connect(bob) as b:
+        assert a.request("get", "/echo", data)["data"] == data
+        id = a.start("message", f"/users/{bob}", data)
+        message = b.expect("message")
+        assert message["data"] == data
+        b.respond(message, 200, "OK", **data)
+        answer = a.receive()
+        assert (answer["id"], answer["data"]) == (id, data)
+
+
+def test_a_handler_that_replies_with_data_nested_too_deeply_is_told_so(server, site, alice):
+    with site.connect(alice) as a:
+        answer = a.request("get", "/nested/100000")
+        assert (answer["status"], answer["reason"]) == (500, "internal server error")
+        server.expect_traceback("data cannot be written as JSON: it is nested too deeply")
+        a.nothing_came()
+
+
+# Numbers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_integers_are_delivered_exactly(site, alice, sign):
+    edges = [2**53, 2**63, 2**64, 2**65, 2**64 + 10**18, 2 * 10**19, 10**30, 10**400]
+    numbers = [int(f"{sign}{edge + step}") for edge in edges for step in (-1, 0, 1)]
+    numbers.append(int(f"{sign}19933688932870350000"))
+    with site.connect(alice) as a:
+        assert a.request("get", "/echo", {"n": numbers})["data"] == {"n": numbers}
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1E400", "1" * 5000])
+def test_a_number_that_python_does_not_take_is_refused_with_the_id(site, alice, number):
+    with site.connect(alice) as a:
+        a.connection.send(
+            f'{{"method": "get", "path": "/echo", "data": {{"n": {number}}}, "id": 5}}'
+        )
+        answer = a.receive()
+        assert (answer["status"], answer["id"]) == (400, 5)
+        assert "out of range" in answer["reason"]
+        a.nothing_came()
+
+
+# Order and limits ----------------------------------------------------------------------------
 
 
 def test_an_id_in_progress_may_not_be_used_again(site, alice):

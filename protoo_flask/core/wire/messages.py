@@ -4,6 +4,11 @@ One JSON object per WebSocket text message. The structs below *are* the format:
 msgspec validates while it decodes. A peer that breaks the format gets a 400 whose reason is
 the ``description`` of the field that failed.
 
+Every text that is JSON is either read or refused with its id. Where msgspec alone does not do
+that, modules beside this one help: :mod:`.surrogates` (half an emoji), :mod:`.nesting` (a limit,
+and the id of a message beyond it). Most messages need none of them, and meet no more than the
+comparison of a length.
+
 Reading goes through :class:`Incoming`, request and response in one struct, because only
 the decoded message shows which of the two it is. A message that fails there is read again
 as the kind that it claims to be. That second reading finds the reason. It also accepts a
@@ -15,12 +20,14 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any, Dict, Optional, Type, Union
+from typing import Any, Callable, Dict, NoReturn, Optional, Type, Union
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from ..errors import BadMessage, Unsendable
+from .nesting import MAX_DEPTH, is_too_deep, outline
+from .surrogates import mend_text, mend_values
 
 if sys.version_info >= (3, 9):
     from typing import Annotated
@@ -107,12 +114,21 @@ class _Claims(msgspec.Struct):
 
 _decode_incoming = msgspec.json.Decoder(Incoming).decode
 _decode_claims = msgspec.json.Decoder(_Claims).decode
-_decode_id = msgspec.json.Decoder(Id).decode
+_decode_number = msgspec.json.Decoder(Union[int, float]).decode
 _encode = msgspec.json.Encoder(enc_hook=_encode_subclass).encode
+
+#: {kind of message: its decoder}
+_DECODERS: Dict[type, Callable[[bytes], Any]] = {
+    kind: msgspec.json.Decoder(kind).decode
+    for kind in (IncomingRequest, IncomingResponse)
+}
 
 #: The errors of an encoder. OverflowError: an integer beyond 64 bits; RecursionError: data
 #: that contains itself.
 _UNWRITABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+
+#: Bytes of a text that cannot be nested too deeply, as each level opens and closes.
+_SURELY_FLAT = 2 * MAX_DEPTH
 
 _FIELD = re.compile(r"at `\$\.(\w+)`")
 _MISSING = re.compile(r"missing required field `(\w+)`")
@@ -126,6 +142,8 @@ def parse(payload: bytes) -> Incoming:
 
     :raises BadMessage: with the reason and the id to answer with.
     """
+    if len(payload) > _SURELY_FLAT and is_too_deep(payload):
+        _refuse_nesting(payload)
     try:
         try:
             message = _decode_incoming(payload)
@@ -141,9 +159,13 @@ def parse(payload: bytes) -> Incoming:
     # Here for both readings: the first one stops at the first wrong field, and only the second
     # one sees whether the rest is JSON.
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        mended = mend_text(payload)
+        if mended != payload:
+            return parse(mended)
         raise BadMessage(f"message is not JSON: {error}") from error
     except RecursionError:
-        raise BadMessage("message is nested too deeply", _usable_id(payload)) from None
+        # The site has lowered Python's recursion limit.
+        _refuse_nesting(payload)
 
 
 def _parse_as_claimed(payload: bytes) -> Incoming:
@@ -163,18 +185,32 @@ def _parse_as_claimed(payload: bytes) -> Incoming:
             _usable_id(payload),
         )
     try:
-        found = msgspec.json.decode(payload, type=kind)
+        found = _DECODERS[kind](payload)
     except msgspec.ValidationError as exc:
         raise BadMessage(_explain(kind, str(exc)), _usable_id(payload)) from exc
     return Incoming(**msgspec.structs.asdict(found))
 
 
+def _refuse_nesting(payload: bytes) -> NoReturn:
+    """Refuse a message that is nested too deeply."""
+    text, depth = outline(payload)
+    if not text.lstrip().startswith(b"{"):
+        raise BadMessage("message must be a JSON object")
+    allowed = min(MAX_DEPTH, depth - 1)
+    raise BadMessage(
+        f"message is nested too deeply: it has {depth} levels, and at most {allowed} are read",
+        _usable_id(mend_text(text)),
+    )
+
+
 def _usable_id(payload: bytes) -> int:
     """Return the id to answer a broken message with, or 0."""
     try:
-        return int(_decode_id(_decode_claims(payload).id))
+        id = _decode_number(_decode_claims(payload).id)
     except (msgspec.DecodeError, RecursionError):
         return 0
+    # No message has 7.0 as its id, but the client knows it by that name.
+    return int(id) if 1 <= id <= MAX_ID and id == int(id) else 0
 
 
 def _explain(kind: type, problem: str) -> str:
@@ -219,10 +255,11 @@ def serialize_request(
         raise Unsendable(f"data must be a dict, not {data!r}")
     number = UNSET if id is None else id
     address = UNSET if sender is None else sender
+    message = OutgoingRequest(method, number, data, address)
     try:
-        return _encode(OutgoingRequest(method, number, data, address))
+        return _encode(message)
     except _UNWRITABLE as error:
-        raise Unsendable(f"data cannot be written as JSON: {error}") from error
+        return _encode_mended(message, error)
 
 
 def serialize_response(status: int, reason: str, id: int, data: Dict[str, Any]) -> bytes:
@@ -232,7 +269,26 @@ def serialize_response(status: int, reason: str, id: int, data: Dict[str, Any]) 
     """
     if not isinstance(data, dict):
         raise Unsendable(f"data must be a dict, not {data!r}")
+    message = OutgoingResponse(status, reason, id, data)
     try:
-        return _encode(OutgoingResponse(status, reason, id, data))
+        return _encode(message)
     except _UNWRITABLE as error:
-        raise Unsendable(f"data cannot be written as JSON: {error}") from error
+        return _encode_mended(message, error)
+
+
+def _encode_mended(message: Union[OutgoingRequest, OutgoingResponse], error: Exception) -> bytes:
+    """Write a message that has lone surrogates, with U+FFFD for each of them.
+
+    :param error: the error of the encoder.
+    :raises Unsendable: when that error has another cause, or the message has other faults, too.
+    """
+    if isinstance(error, UnicodeEncodeError):
+        try:
+            plain = msgspec.to_builtins(message, str_keys=True, enc_hook=_encode_subclass)
+            return _encode(mend_values(plain))
+        except _UNWRITABLE as another:
+            error = another
+    if isinstance(error, RecursionError):
+        reason = "data cannot be written as JSON: it is nested too deeply, or contains itself"
+        raise Unsendable(reason) from None
+    raise Unsendable(f"data cannot be written as JSON: {error}") from error

@@ -20,6 +20,7 @@ from ...core.close_codes import (
     PROTOCOL_ERROR,
     TOO_BIG,
 )
+from ...core.wire.surrogates import mend_string
 
 CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
 CLOSE, PING, PONG = 0x8, 0x9, 0xA
@@ -59,7 +60,7 @@ def close_payload(code: int, reason: str = "") -> bytes:
     """Return the payload of a Close frame; the reason is cut to the 123 bytes that fit."""
     if code == NO_STATUS:
         return b""
-    text = reason.encode("utf-8")[:123].decode("utf-8", "ignore").encode("utf-8")
+    text = mend_string(reason).encode("utf-8")[:123].decode("utf-8", "ignore").encode("utf-8")
     return struct.pack("!H", code) + text
 
 

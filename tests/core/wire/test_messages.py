@@ -12,7 +12,8 @@ from msgspec import UNSET
 
 from protoo_flask.core.errors import Unsendable
 from protoo_flask.core.wire.messages import MAX_ID, parse, serialize_request, serialize_response
-from tests.core.wire.messages import REQUEST, RESPONSE, encode
+from protoo_flask.core.wire.nesting import MAX_DEPTH
+from tests.core.wire.messages import REQUEST, RESPONSE, encode, refusal_of
 
 # Reading
 
@@ -101,6 +102,82 @@ def test_integers_of_any_size_are_read_and_written_as_they_are(number):
     assert json.loads(serialize_request("m", 1, message.data))["data"] == {"n": number}
 
 
+SURROGATES = [
+    (r"\ud83d", "\ufffd"),
+    (r"hi \uD83D", "hi \ufffd"),
+    (r"\udE00 end", "\ufffd end"),
+    (r"\ude00\ud83d", "\ufffd\ufffd"),
+    (r"\ud83d\ud83d\ude00\ude00", "\ufffd\U0001f600\ufffd"),
+    (r"\ud83d\u0041\u0000", "\ufffdA\0"),
+    (r"\ud83d\n\"", '\ufffd\n"'),
+    (r"\ud83d\\ude00", "\ufffd\\ude00"),
+    (r"\\ud83d \\\ud83d", "\\ud83d \\\ufffd"),
+    ("\U0001f600" + r"\ud83d", "\U0001f600\ufffd"),
+]
+
+
+@pytest.mark.parametrize(("written", "read"), SURROGATES, ids=repr)
+def test_a_lone_surrogate_is_read_as_u_fffd_wherever_it_is(written, read):
+    data = f'{{"{written}": ["{written}", {{"x": [{{"{written}": 1}}]}}]}}'
+    extra = f'"sender": "{written}", "{written}": "{written}"'
+    request = f'{{{extra}, "method": "m{written}", "path": "/{written}", "id": 7, "data": {data}}}'
+    expected = {read: [read, {"x": [{read: 1}]}]}
+    message = parse(request.encode())
+    assert (message.method, message.path) == ("m" + read, "/" + read)
+    assert (message.id, message.data) == (7, expected)
+
+    response = f'{{"status": 200, "reason": "{written}", "data": {data}, "id": 7, {extra}}}'
+    message = parse(response.encode())
+    assert (message.status, message.reason) == (200, read)
+    assert (message.id, message.data) == (7, expected)
+
+    notification = f'{{"method": "{written}", "path": "/", "data": {data}}}'
+    message = parse(notification.encode())
+    assert (message.method, message.id, message.data) == (read, UNSET, expected)
+
+
+def test_a_bad_message_with_a_lone_surrogate_is_refused_with_its_id():
+    error = refusal_of(rb'{"data": {"\ud83d": "\ude00"}, "method": "", "path": "/", "id": 7}')
+    assert (error.id, error.reason) == (7, "method must be a non-empty string")
+
+
+def nested(levels, kind):
+    """Return a list or an object with so many levels, as JSON."""
+    opening, closing = {"list": ("[", "]"), "object": ('{"x": ', "}")}[kind]
+    return levels * opening + "0" * (kind == "object") + levels * closing
+
+
+@pytest.mark.parametrize("kind", ["list", "object"])
+@pytest.mark.parametrize("levels", [1, MAX_DEPTH - 1, MAX_DEPTH])
+def test_data_with_the_greatest_depth_is_read_and_can_be_written(kind, levels):
+    inner = nested(levels - 2, kind) if levels > 2 else "{}"
+    text = f'{{"method": "m", "path": "/", "id": 7, "data": {{"x": {inner}}}}}'
+    data = parse(text.encode()).data
+    assert data == {"x": json.loads(inner)}
+    assert json.loads(serialize_response(200, "", 7, data))["data"] == data
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" + "[], " * 10_000 + "[]]",
+        "[" + '{"x": [1, {"y": 2}]}, ' * 5000 + "{}]",
+        json.dumps("[" * 10_000),
+        json.dumps(["{" * 400, '\\"' * 1000, "[" * 400]),
+    ],
+    ids=["wide", "wide objects", "brackets in a string", "brackets in strings"],
+)
+def test_many_brackets_are_no_depth(text):
+    request = f'{{"method": "m", "path": "/", "id": 7, "data": {{"x": {text}}}}}'
+    assert parse(request.encode()).data == {"x": json.loads(text)}
+
+
+@pytest.mark.parametrize("name", [r"\u0069d", r"i\u0064", r"\u0069\u0064"])
+def test_the_name_of_a_field_may_be_escaped(name):
+    message = parse(rf'{{"{name}": 7, "method": "m", "path": "/"}}'.encode())
+    assert message.id == 7
+
+
 # Writing
 
 
@@ -132,8 +209,6 @@ def contains_itself():
         "text",
         {"x": object()},
         {"x": 1j},
-        {"x": "\ud800"},
-        {"\ud800": 1},
         {None: 1},
         {(1, 2): 1},
         contains_itself(),
@@ -143,8 +218,6 @@ def contains_itself():
         "a string",
         "an object",
         "a complex number",
-        "a lone surrogate",
-        "a lone surrogate in a key",
         "None as a key",
         "a tuple as a key",
         "a circle",
@@ -175,3 +248,57 @@ def test_subclasses_of_strings_and_numbers_are_written_like_their_base_class():
     assert serialize_response(200, Markup("&lt;"), 1, data) == (
         b'{"status":200,"reason":"&lt;","id":1,"data":{"html":"&lt;b&gt;","key":1.5,"status":200}}'
     )
+
+
+def test_a_lone_surrogate_is_written_as_u_fffd_wherever_it_is():
+    @dataclasses.dataclass
+    class Note:
+        text: str
+
+    half = "hi \ud83d"
+    data = {
+        half: [half, {"x": (Note(half),)}],
+        "pair": "\ud83d\ude00",
+        "html": escape(half),
+        3: 1.5,
+    }
+    sender = {"username": half, "uuid": "\ude00"}
+    mended = "hi \ufffd"
+    expected = {
+        mended: [mended, {"x": [{"text": mended}]}],
+        "pair": "\U0001f600",
+        "html": mended,
+        "3": 1.5,
+    }
+    assert json.loads(serialize_request(half, 7, data, sender)) == {
+        "method": mended,
+        "id": 7,
+        "data": expected,
+        "sender": {"username": mended, "uuid": "\ufffd"},
+    }
+    assert json.loads(serialize_request(half, None, data)) == {"method": mended, "data": expected}
+    assert json.loads(serialize_response(200, half, 7, data)) == {
+        "status": 200,
+        "reason": mended,
+        "id": 7,
+        "data": expected,
+    }
+    assert data["html"] == half
+
+
+@pytest.mark.parametrize("value", [object(), {None: 1}], ids=["an object", "None as a key"])
+def test_data_with_a_lone_surrogate_and_another_fault_is_unsendable(value):
+    with pytest.raises(Unsendable, match="data cannot be written as JSON"):
+        serialize_response(200, "", 1, {"a": "\ud83d", "x": value})
+
+
+@pytest.mark.parametrize("text", ["", "\ud83d"], ids=["plain", "with a lone surrogate"])
+def test_data_that_is_nested_too_deeply_is_unsendable(text):
+    deep = text
+    for _ in range(50_000):
+        deep = [deep]
+    for data in ({"x": deep}, contains_itself()):
+        with pytest.raises(Unsendable, match="nested too deeply, or contains itself"):
+            serialize_response(200, text, 1, data)
+        with pytest.raises(Unsendable, match="nested too deeply, or contains itself"):
+            serialize_request("get", None, data)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from protoo_flask.core.wire.messages import MAX_ID
+from protoo_flask.core.wire.nesting import MAX_DEPTH
 from tests.core.wire.messages import REQUEST, RESPONSE, encode, refusal_of
 
 ID_REASON = "id must be an integer from 1 to 9007199254740991"
@@ -135,13 +138,14 @@ def test_json_that_is_no_object_is_refused(payload):
         b'{"method": "get", "path": "/", "data": {"x": -Infinity}}',
         b'{"method": "get", "path": "/", "data": {"x": 01}}',
         b'{"method": "get", "path": "/", "data": {"x": "\n"}}',
-        b'{"method": "get", "path": "/", "data": {"x": "\\ud800"}}',
+        b'{"method": "get", "path": "/", "data": {"x": "\\ud800}}',
+        b'{"method": "get", "path": "/", "data": {"x": "\\ud8"}}',
         b'{"method": "get", "path": "/", "data": {"x": "\xed\xa0\x80"}}',
         b'{"method": "get", "path": "/", "data": {"\xff": 1}}',
         b'{"method": "get", "path": "/\xff", "id": 1}',
         b'{"method": 5, "path": "/"',
         b'{"status": 1, "method": "get", "path": "/\xff"}',
-        b'{"status": 1, "method": "get", "path": "/", "data": {"x": "\\ud800"}}',
+        b'{"status": 1, "method": "get", "path": "/", "data": {"x": "\\ud800", }}',
     ],
     ids=repr,
 )
@@ -151,16 +155,147 @@ def test_text_that_is_not_json_is_refused(payload):
     assert error.reason.startswith("message is not JSON: ")
 
 
+# Nesting
+
+
+def nested(levels, inner=b"", opening=b"[", closing=b"]"):
+    return levels * opening + inner + levels * closing
+
+
+@pytest.mark.parametrize(
+    ("payload", "id"),
+    [
+        (b'{"method": "a", "path": "/", "id": 7, "data": {"x": %s}}', 7),
+        (b'{"data": {"x": %s}, "id": 7, "path": "/", "method": "a"}', 7),
+        (b'{"unknown": {"x": %s, "id": 8}, "method": "a", "path": "/", "id": 7}', 7),
+        (b'{"method": 5, "data": {"x": %s}, "id": 7}', 7),
+        (b'{"data": {"x": %s}, "id": 7}', 7),
+        (b'{"status": 1, "method": "a", "path": "/", "data": {"x": %s}, "id": 7}', 7),
+        (b'{"status": 200, "data": {"x": %s}, "reason": "", "id": 7}', 7),
+        (b'{"id": 8, "data": {"x": %s}, "status": 200, "\\u0069d": 7}', 7),
+        (b' \n{"x": {"x": %s}, "y": "\\ud83d]}\\"", "z": "{", "id"\t:\r7 } ', 7),
+        (b'{"id": 7, "data": [{}, {"id": 9}, {"x": [%s], "y": []}, {}], "x": -1.5e3}', 7),
+        (b'{"method": "a", "path": "/", "data": {"x": %s}}', 0),
+        (b'{"method": "", "id": {"x": %s}}', 0),
+        (b'{"id": {"x": %s}, "id": 7}', 7),
+        (b'{"id": 7, "id": {"x": %s}}', 0),
+        (b'{"data": {"x": %s, "id": 7}, "x": "\\"id\\": 7", "id": "7"}', 0),
+    ],
+)
+@pytest.mark.parametrize(
+    "deep",
+    [
+        nested(1100),
+        nested(30_000),
+        nested(400_000),
+        nested(5000, b"0", b'{"":', b"}"),
+        nested(3000, b"1", b'[{"id": 5, "]": ', b'}, "{\\\\"]'),
+        nested(600, b"1", b"[ \n\t", b" ]\r") + b', "z": [' + b"[], {}," * 1000 + b"1]",
+    ],
+    ids=["1100", "30000", "400000", "objects", "both", "deep and wide"],
+)
+def test_a_message_nested_too_deeply_is_refused_with_its_id(payload, id, deep):
+    error = refusal_of(payload % deep)
+    assert error.id == id
+    assert error.reason.startswith("message is nested too deeply: it has ")
+    assert error.reason.endswith(f" levels, and at most {MAX_DEPTH} are read")
+
+
+@pytest.mark.parametrize("brackets", [(b"[", b"]"), (b'{"": ', b"}")], ids=["lists", "objects"])
+def test_the_reason_tells_the_depth_from_the_first_level_beyond_the_limit(brackets):
+    inner = nested(MAX_DEPTH - 1, b"0", *brackets)
+    error = refusal_of(b'{"method": "m", "path": "/", "id": 7, "data": {"x": %s}}' % inner)
+    depth = MAX_DEPTH + 1
+    assert (error.id, error.reason) == (
+        7,
+        f"message is nested too deeply: it has {depth} levels, and at most {MAX_DEPTH} are read",
+    )
+
+
+def test_a_message_is_refused_with_its_id_when_even_fewer_levels_cannot_be_followed():
+    limit = sys.getrecursionlimit()
+    if sys.version_info >= (3, 12):
+        pytest.skip("a parser in C has a limit of its own, far above")
+    sys.setrecursionlimit(450)
+    try:
+        error = refusal_of(b'{"data": {"x": %s}, "method": "", "id": 7}' % nested(440))
+    finally:
+        sys.setrecursionlimit(limit)
+    assert error.id == 7
+    assert "nested too deeply: it has 442 levels, and at most 441 are read" in error.reason
+
+
 @pytest.mark.parametrize(
     "payload",
     [
-        b'{"method": "a", "path": "/", "data": {"x": %s}}' % DEEP,
-        b'{"unknown": %s, "method": "a", "path": "/"}' % DEEP,
-        b'{"method": 5, "data": {"x": %s}}' % DEEP,
-        b'{"status": 1, "method": "a", "path": "/", "data": {"x": %s}}' % DEEP,
-        b'{"method": "", "id": %s}' % DEEP,
+        b'{"id": 7, "data": ' + b"[" * 5000,
+        b'{"id": 7, "data": ' + b'{"x": ' * 5000 + b"}" * 4000,
+        b'{"id": 7, "data": %s, "x' % nested(5000),
+        b'{"id": 7, "data": %s, \\' % nested(5000),
+        b'{"id": 7, "data": %s}]' % nested(5000),
+        b'{"id": 7, "data": %s}}' % nested(5000),
+        b'{"id": 7, "data": %s} {}' % nested(5000),
+        b'{"id": 7 "data": %s}' % nested(5000),
+        b'{"id": 07, "data": %s}' % nested(5000),
+        b'{{"id": 7, "data": %s}}' % nested(5000),
     ],
-    ids=["data", "unknown field", "behind a bad field", "behind a foreign field", "id"],
 )
-def test_a_message_nested_too_deeply_is_refused(payload):
-    assert refusal_of(payload).reason == "message is nested too deeply"
+def test_a_deep_text_that_is_not_json_is_refused_with_id_0(payload):
+    assert refusal_of(payload).id == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"x": %s, "y": ' % nested(600) + b'"' * 60_000,
+        b'{"x": %s, "y": ' % nested(600) + b'\\"' * 30_000,
+        b'{"x": %s, "y": "' % nested(600) + b'\\"' * 30_000,
+        b'{"x": %s, "y": "' % nested(600) + b"\\" * 60_001,
+        b'{"x": %s, "y": "' % nested(600) + b"\\ud83d" * 10_000,
+        b'{"x": "' + b"\\\\ud83d" * 10_000 + b"\\",
+        b'{"x": "' + b"\\" * 60_000 + b"ud83d",
+        b'{"x": %s' % nested(600) + b" " * 60_000,
+        b'{"x": %s' % nested(600) + b"]" * 60_000,
+        b"]" * 30_000 + b"[" * 30_000,
+    ],
+)
+def test_hostile_text_takes_linear_time(text):
+    # Not measured: quadratic time would be minutes.
+    assert refusal_of(text * 5).id == 0
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        ("1e999", "Number out of range"),
+        ("-1E400", "Number out of range"),
+        ("1e99999999999999999999", "Number out of range"),
+        ("1" * 4301, "Integer value out of range"),
+        ("-" + "1" * 5000, "Integer value out of range"),
+    ],
+    ids=lambda text: text[:9],
+)
+@pytest.mark.parametrize("text", ["hi", r"\ud83d"])
+def test_a_number_that_python_does_not_take_is_refused_with_the_id(number, reason, text):
+    payload = f'{{"data": {{"t": "{text}", "n": {number}}}, "method": "a", "path": "/", "id": 7}}'
+    error = refusal_of(payload.encode())
+    assert (error.id, error.reason[: len(reason)]) == (7, reason)
+
+
+@pytest.mark.parametrize(
+    ("written", "id"),
+    [("7.0", 7), ("70e-1", 7), ("7E0", 7), ("9007199254740991.0", MAX_ID), ("1e3", 1000)],
+)
+def test_an_id_that_is_not_written_as_an_integer_is_refused_with_its_value(written, id):
+    for rest in ('"method": "a", "path": "/"', '"status": 200'):
+        error = refusal_of(f'{{"id": {written}, {rest}}}'.encode())
+        assert (error.id, error.reason) == (id, ID_REASON)
+
+
+@pytest.mark.parametrize("written", ["0.0", "-7.0", "7.5", "9007199254740992.0", "1e400", "1e300"])
+def test_a_number_that_is_no_id_is_no_usable_id(written):
+    error = refusal_of(f'{{"id": {written}, "method": "a", "path": "/"}}'.encode())
+    assert (error.id, error.reason) == (0, ID_REASON)

@@ -252,6 +252,10 @@ def test_a_broken_close_frame_is_a_violation():
     assert caught.value.args[0].code == 1007
 
 
+def test_a_lone_surrogate_in_a_reason_is_written_as_u_fffd():
+    assert decode_close(close_payload(1000, "half \ud83d!")) == (1000, "half \ufffd!")
+
+
 @pytest.mark.parametrize("reason", ["x" * 500, "é" * 61 + "xé", "€" * 41 + "x", "😀" * 100])
 def test_a_long_reason_is_cut_between_characters(reason):
     payload = close_payload(1008, reason)
