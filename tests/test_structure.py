@@ -28,6 +28,7 @@ LAYERS = [
     ("core.link core.sendable core.response", ""),
     ("core.transactions.best_response", ""),
     ("core.wire.surrogates core.wire.nesting", ""),
+    ("core.wire.long_integers", "json msgspec"),
     ("core.wire.messages", "msgspec typing_extensions"),
     ("core.wire", "msgspec"),
     ("core.transactions.mailbox core.transactions.client", ""),

@@ -6,8 +6,8 @@ the ``description`` of the field that failed.
 
 Every text that is JSON is either read or refused with its id. Where msgspec alone does not do
 that, modules beside this one help: :mod:`.surrogates` (half an emoji), :mod:`.nesting` (a limit,
-and the id of a message beyond it). Most messages need none of them, and meet no more than the
-comparison of a length.
+and the id of a message beyond it), :mod:`.long_integers` (a defect of old releases). Most
+messages need none of them, and meet no more than the comparison of a length.
 
 Reading goes through :class:`Incoming`, request and response in one struct, because only
 the decoded message shows which of the two it is. A message that fails there is read again
@@ -26,6 +26,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from ..errors import BadMessage, Unsendable
+from .long_integers import keep_integers
 from .nesting import MAX_DEPTH, is_too_deep, outline
 from .surrogates import mend_text, mend_values
 
@@ -112,14 +113,14 @@ class _Claims(msgspec.Struct):
     id: Raw = Raw()
 
 
-_decode_incoming = msgspec.json.Decoder(Incoming).decode
+_decode_incoming = keep_integers(msgspec.json.Decoder(Incoming).decode)
 _decode_claims = msgspec.json.Decoder(_Claims).decode
 _decode_number = msgspec.json.Decoder(Union[int, float]).decode
 _encode = msgspec.json.Encoder(enc_hook=_encode_subclass).encode
 
 #: {kind of message: its decoder}
 _DECODERS: Dict[type, Callable[[bytes], Any]] = {
-    kind: msgspec.json.Decoder(kind).decode
+    kind: keep_integers(msgspec.json.Decoder(kind).decode)
     for kind in (IncomingRequest, IncomingResponse)
 }
 
