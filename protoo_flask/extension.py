@@ -19,6 +19,7 @@ from .core.routing.registration import Decorator, F, Registered
 from .core.routing.route import Route
 from .core.routing.router import Router
 from .settings import PREFIX, Settings
+from .site.arrival_notes import ArrivalNotes
 from .site.authorization import Authorizer
 from .site.flask_framework import EVENTS, FORMS, Listeners
 from .site.routes import add_routes
@@ -76,6 +77,9 @@ class Protoo(MethodDecorators):
         app.config.update(settings.to_config())
         app.extensions["protoo"] = site
         self._sites.add(site)
+        app.wsgi_app = ArrivalNotes(  # type: ignore[method-assign]
+            app.wsgi_app, site.arrivals, lambda: site.dialects
+        )
         app.cli.add_command(commands)
 
     # Registration --------------------------------------------------------------------
@@ -228,9 +232,10 @@ class Protoo(MethodDecorators):
         """Close the connections of a user, or of one device; they are offline at once.
 
         For a site that logs a user out, or bans them: after 3001 the client does not come
-        back by itself.
+        back by itself. A handshake of theirs that is in progress does not get in, either: it
+        is answered 403. Change your database first: the next handshake asks the authorizer.
 
-        :returns: how many there were.
+        :returns: how many connections there were, without handshakes in progress.
         """
         site = self._site.expect_peers("disconnect")
         return site.disconnect(username, uuid, code, reason)

@@ -21,7 +21,7 @@ from protoo_flask import middleware
 LAYERS = [
     # modules of protoo_flask        other packages
     ("core.errors core.close_codes", ""),
-    ("core.functions", ""),
+    ("core.functions core.arrivals", ""),
     ("core.scheduling", ""),
     ("core.deadlines core.events core.observer", ""),
     ("core.runtime", ""),
@@ -85,6 +85,7 @@ LAYERS = [
     ("site.fast_contexts", "builtins contextvars flask werkzeug"),
     ("site.context_choice", "contextvars flask"),
     ("site.advice", "flask os"),
+    ("site.arrival_notes", "flask"),
     ("site.authorization", "flask secrets"),
     ("site.flask_framework", "flask werkzeug"),
     ("site.reauthorization", "flask"),

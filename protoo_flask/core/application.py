@@ -7,8 +7,10 @@ There is one per Flask app, made at its first connection. Text comes in through 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Callable
 
+from .arrivals import Arrival, Arrivals
 from .close_codes import GOING_AWAY
 from .errors import UsageError
 from .events import EventQueues
@@ -30,6 +32,7 @@ class Application:
 
     :param owner: becomes ``req.app``.
     :param make_directory: makes the directory; by default, one of this process.
+    :param arrivals: handshakes in progress.
     :ivar directory: the peers that are there.
     """
 
@@ -45,6 +48,7 @@ class Application:
         first_id: Callable[[], int],
         observer: Observer | None = None,
         make_directory: Callable[[Runtime, EventQueues], Directory[Peer]] = LocalDirectory,
+        arrivals: Arrivals | None = None,
     ) -> None:
         self._owner = owner
         # The router's method itself: calling the object would be a detour for each request.
@@ -57,6 +61,7 @@ class Application:
             time_out=self._handling.time_out,
             first_id=first_id,
             observer=observer,
+            arrivals=arrivals,
         )
         self.directory = make_directory(self.runtime, EventQueues(framework.tell, scheduler.lock()))
 
@@ -67,6 +72,7 @@ class Application:
         context: Context,
         when_reachable: Callable[[], None] | None = None,
         dialect: Dialect = PROTOO,
+        arrival: Arrival | None = None,
     ) -> Inbox:
         """Take a new link in: its peer comes online, or moves over to it.
 
@@ -74,23 +80,37 @@ class Application:
 
         :param context: becomes ``peer.context``.
         :param when_reachable: called when others find the peer, before the site is told.
+        :param arrival: of the handshake that the link comes from; by default, it comes now.
         :raises TooManyPeers: when the user has too many devices.
+        :raises TurnedAway: when something has happened since the arrival that forbids it.
         """
-        peer = self.directory.claim(identity, link, context, dialect, when_reachable)
+        arrivals = self.runtime.arrivals
+        if arrival is None:
+            arrival = arrivals.begin()
+        claim = partial(self.directory.claim, identity, link, context, dialect, when_reachable)
+        try:
+            peer = arrivals.admit(arrival, identity.username, identity.uuid, claim)
+        finally:
+            arrivals.end(arrival)
         kind = SharedInbox if self.runtime.scheduler.preempts else Inbox
         return kind(peer, link, dialect, self._handling, self._owner)
 
     def disconnect(self, username: str, uuid: str | None, code: int, reason: str) -> int:
         """Close the links of a user's devices; returns how many.
 
+        Handshakes in progress are turned away, and not counted.
+
         :raises UsageError: without a username, lest everybody be disconnected.
         """
         if not isinstance(username, str):
             raise UsageError(f"disconnect(username) takes a string, not {username!r}")
+        # First: a handshake that is done just now is either turned away, or found.
+        self.runtime.arrivals.turn_away(username, uuid, code, reason)
         peers = self.directory.find(username, uuid)
         return sum(self.directory.remove(peer, code, reason) for peer in peers)
 
     def close(self, reason: str = "shutting down") -> None:
-        """Close every link."""
+        """Close every link, and turn every handshake in progress away."""
+        self.runtime.arrivals.turn_away(None, None, GOING_AWAY, reason)
         for peer in self.directory.find():
             self.directory.remove(peer, GOING_AWAY, reason)

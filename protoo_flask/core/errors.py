@@ -7,6 +7,7 @@
     |   +-- BadMessage       a message that breaks the wire format
     |   +-- BadPath          a path with parameters that do not decode
     +-- Reject               the application refuses, with a status and a reason
+    +-- NotAdmitted          a client may not connect now; carries the code to close with
     +-- UsageError           the developer misused the API; tells the expected and the given
     |   +-- PatternError     a path pattern that cannot be compiled
     |   +-- RegistrationClosed
@@ -75,6 +76,19 @@ class Reject(ProtooError):
 
     def __str__(self) -> str:
         return f"{self.code} {self.reason}".rstrip()
+
+
+class NotAdmitted(ProtooError):
+    """A client may not connect, for a reason that is not the application's.
+
+    :ivar code: closes a WebSocket whose handshake is answered already.
+    :ivar reason: goes with the code.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
 
 
 class UsageError(ProtooError):

@@ -35,7 +35,7 @@ on to hand over what it has read already: that always finds a place.
 Requests of one link are handled one at a time (``PROTOO_PARALLEL_REQUESTS``), in the order of
 arrival. The site's listeners of "online" are the first task of all: they may block, and may
 wait for responses of the client. Requests that a client sent before it left are handled;
-requests that wait when the site closes the link are not.
+requests that wait when the site closes the link, or removes the peer, are not.
 """
 
 from __future__ import annotations
@@ -136,6 +136,8 @@ class Inbox:
         except BaseException:
             self._recover()
             raise
+        if peer.was_removed:
+            self.drop()
         first, *others = [self._pass_on() for _ in range(self._parallel)]
         if self._is_paused:
             self._resume()
@@ -286,6 +288,8 @@ class Inbox:
             except BaseException:
                 self._recover()
                 raise
+            if self._backlog and self.peer.was_removed:
+                self.drop()
             request = self._pass_on()
             if self._is_paused:
                 self._resume()

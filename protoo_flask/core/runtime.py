@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple, TypeVar
 
+from .arrivals import Arrivals
 from .deadlines import Deadlines
 from .observer import Observer
 from .scheduling import Scheduler
@@ -57,6 +58,7 @@ class Runtime:
         the contexts of a peer, and logs its errors.
     :param time_out: called with a request that handlers have not answered in time.
     :param first_id: gives the first id of the requests to a new peer.
+    :param arrivals: handshakes in progress; by default, one without any.
     :ivar observer: told of everything, for metrics; ``None``: nobody is.
     :ivar transactions: expires client transactions that have the usual time.
     :ivar unanswered: expires requests of peers that no handler answers.
@@ -74,8 +76,10 @@ class Runtime:
         time_out: Callable[[Any], None],
         first_id: Callable[[], int],
         observer: Observer | None = None,
+        arrivals: Arrivals | None = None,
     ) -> None:
         self.scheduler = scheduler
+        self.arrivals = Arrivals(scheduler.lock()) if arrivals is None else arrivals
         self.time_limits = time_limits
         self.limits = limits
         self.call_back = call_back

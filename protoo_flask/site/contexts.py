@@ -27,8 +27,11 @@ from ..origins import page_scheme
 CONTEXTS_ARE_MERGED = "ctx" in inspect.signature(Flask.preprocess_request).parameters
 
 #: Keys that servers add to the environ: sockets, buffers, and objects that lead to them.
-#: None of them has a meaning after the handshake.
-_SERVER_KEYS = ("gunicorn.", "werkzeug.", "gevent.", "wsgi.file_wrapper", "wsgi.early_hints")
+#: The last one is ours. None of them has a meaning after the handshake.
+_SERVER_KEYS = (
+    *("gunicorn.", "werkzeug.", "gevent.", "wsgi.file_wrapper", "wsgi.early_hints"),
+    "protoo_flask.",
+)
 
 #: Keys with a value that differs from client to client, so that sharing it gains nothing.
 _OWN_KEYS = {

@@ -16,6 +16,7 @@ from typing import Any, Callable, Protocol, Sequence
 from flask import Flask
 
 from ..core.application import Application
+from ..core.arrivals import Arrival, Arrivals
 from ..core.close_codes import AUTHORIZATION_REVOKED, GOING_AWAY
 from ..core.deadlines import Deadlines
 from ..core.events import EventQueues
@@ -33,6 +34,7 @@ from ..transport.channel import Channel, Loop
 from ..transport.connection import Connection, SharedConnection
 from ..transport.websocket.handshake import Handshake
 from .advice import Advice
+from .arrival_notes import current_arrival
 from .authorization import Authorizer, ask_site
 from .context_choice import choose_context
 from .contexts import HandshakeContext
@@ -58,6 +60,7 @@ class Site:
     :ivar protoo: the extension that serves this app.
     :ivar observer: is told of everything that passes through the core; see
         :class:`~protoo_flask.core.observer.Observer`.
+    :ivar arrivals: the handshakes in progress.
     :ivar dialects: the dialects that clients may ask for, by their sub-protocols.
     :ivar make_directory: makes the directory that finds peers. These three are set before the
         first connection.
@@ -76,6 +79,8 @@ class Site:
         self.context_class = HandshakeContext
         #: Whether :meth:`close` has been called: connections are not welcome any more.
         self.is_closed = False
+        # Handshakes are in progress before it is known which kind of lock is needed.
+        self.arrivals = Arrivals(threading.RLock(), current_arrival)
         self._lock = threading.Lock()
         self._application: Application | None = None
         self._reauthorization: Reauthorization | None = None
@@ -112,6 +117,7 @@ class Site:
     ) -> int:
         """See :meth:`Protoo.disconnect`."""
         if self._application is None:
+            self.arrivals.turn_away(username, uuid, code, reason)
             return 0
         return self._application.disconnect(username, uuid, code, reason)
 
@@ -120,7 +126,9 @@ class Site:
         self.is_closed = True
         if self._reauthorization is not None:
             self._reauthorization.close()
-        if self._application is not None:
+        if self._application is None:
+            self.arrivals.turn_away(None, None, GOING_AWAY, "shutting down")
+        else:
             self._application.close()
 
     # Opening ---------------------------------------------------------------------------
@@ -180,6 +188,7 @@ class Site:
             first_id=_make_first_id,
             observer=self.observer,
             make_directory=self.make_directory,
+            arrivals=self.arrivals,
         )
         self._reauthorization = Reauthorization(
             application,
@@ -192,11 +201,20 @@ class Site:
     # Connections -----------------------------------------------------------------------
 
     def connector(
-        self, identity: Identity, context: HandshakeContext, agreed: Handshake
+        self,
+        identity: Identity,
+        context: HandshakeContext,
+        agreed: Handshake,
+        arrival: Arrival | None = None,
     ) -> Callable[[Channel, bytes], Connection]:
-        """Return ``make(channel, handshake)``, which makes the connection of a client."""
+        """Return ``make(channel, handshake)``, which makes the connection of a client.
+
+        :param arrival: of the handshake; by default, it comes when the connection is made.
+        """
+        if arrival is not None:
+            arrival.outlives_request = True
         # Not closures, which weigh ten times as much: there are as many as connections.
-        connect = partial(self._connect, identity, context, agreed.dialect)
+        connect = partial(self._connect, identity, context, agreed.dialect, arrival)
         return partial(self._make_connection, connect, agreed.codec)
 
     def _make_connection(
@@ -224,15 +242,15 @@ class Site:
         identity: Identity,
         context: HandshakeContext,
         dialect: Dialect,
+        arrival: Arrival | None,
         connection: Connection,
     ) -> Inbox:
         assert self._application is not None
         assert self._reauthorization is not None
-        inbox = self._application.connect(identity, connection, context, connection.open, dialect)
+        inbox = self._application.connect(
+            identity, connection, context, connection.open, dialect, arrival
+        )
         self._reauthorization.watch(inbox.peer)
-        if self.is_closed:
-            # Closed since the handshake was answered; nobody else would close this one.
-            self._application.directory.remove(inbox.peer, GOING_AWAY, "shutting down")
         return inbox
 
     def _disconnect(self, inbox: Inbox, code: int) -> None:

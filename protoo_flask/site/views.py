@@ -7,10 +7,13 @@ from typing import Any
 from flask import Response, after_this_request, request, session
 from werkzeug.exceptions import HTTPException
 
+from ..core.arrivals import Arrival, TurnedAway
+from ..core.close_codes import GOING_AWAY, ONLINE_ELSEWHERE
 from ..core.errors import Reject
 from ..core.peers.directory import Identity, TooManyPeers
 from ..core.wire.surrogates import mend_string
 from ..transport.websocket.handshake import HandshakeError, asks_for_upgrade, negotiate_handshake
+from .arrival_notes import take_arrival
 from .authorization import MissingSession, check_origin, identify, is_allowed_origin
 from .site import Site
 from .upgrade import UpgradeResponse, make_loop
@@ -43,6 +46,7 @@ class Views:
         site = self._site
         if site.loop is None:
             site.advice.at_first_handshake(request.environ)
+        arrival = take_arrival(request, site.arrivals)
         try:
             if site.is_closed:
                 raise Reject(503, "shutting down")
@@ -53,6 +57,7 @@ class Views:
                 dialects=site.dialects,
             )
             identity = self._identify()
+            self._check_arrival(arrival, identity)
             loop = site.loop or make_loop(request.environ)
             site.open(loop).directory.check_space(identity)
         except TooManyPeers as error:
@@ -71,7 +76,9 @@ class Views:
             request._get_current_object(),  # type: ignore[attr-defined]
             session._get_current_object(),  # type: ignore[attr-defined]
         )
-        return UpgradeResponse(agreed.headers, loop, site.connector(identity, context, agreed))
+        return UpgradeResponse(
+            agreed.headers, loop, site.connector(identity, context, agreed, arrival)
+        )
 
     def plain_http(self, **view_args: Any) -> Response:
         """Answer the same path without an upgrade, with the status that a handshake would get.
@@ -106,6 +113,20 @@ class Views:
                 response.headers["Access-Control-Allow-Credentials"] = "true"
         response.headers["Cache-Control"] = "no-store"
         return response
+
+    def _check_arrival(self, arrival: Arrival, identity: Identity) -> None:
+        """Refuse a handshake because of something that happened after it came.
+
+        :raises Reject: with 503 for a client that may try again, else with 403.
+        """
+        try:
+            self._site.arrivals.check(arrival, identity.username, identity.uuid)
+        except TurnedAway as error:
+            # A client that is online elsewhere has to get that close code: a refusal would make
+            # it ask for the reason, find itself welcome, and come back.
+            if error.code != ONLINE_ELSEWHERE:
+                status = 503 if error.code == GOING_AWAY else 403
+                raise Reject(status, error.reason) from None
 
     def _identify(self) -> Identity:
         site = self._site

@@ -36,7 +36,8 @@ class Corked(Protocol):
 class Channel(Protocol):
     """A socket in non-blocking mode. The methods are in the order in which they are called.
 
-    A connection calls :meth:`watch` once. For each call of its function it calls
+    A connection calls :meth:`recv` once to find out whether the client is still there, and then
+    :meth:`watch` once. For each call of its function it calls
     :meth:`recv` once, and then :meth:`has_buffered_input` if :attr:`buffers_input` is
     true. For each message it sends, it calls :meth:`batch_writes`, then :meth:`send`; and
     :meth:`when_writable` when the socket did not take everything. At the end it calls

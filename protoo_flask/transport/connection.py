@@ -25,9 +25,9 @@ from ..core.close_codes import (
     POLICY_VIOLATION,
 )
 from ..core.deadlines import Deadlines
+from ..core.errors import NotAdmitted
 from ..core.inbox import Inbox
 from ..core.link import Unsent
-from ..core.peers.directory import TooManyPeers
 from ..core.scheduling import Timer, one_step
 from .channel import Channel, Loop
 from .closing import CLOSE_TIMEOUT, CLOSED, CLOSING, DRAINING, OPEN, TRANSITIONS
@@ -189,22 +189,38 @@ class Connection:
         """Begin; returns when the site has been told "online". Reading has begun before."""
         connect, self._connect = self._connect, None  # it holds objects that the peer has now
         assert connect is not None
+        if not self._is_awaited():
+            self._end()
+            return
         try:
             try:
                 inbox = connect(self)
             finally:
                 self.open()
             self._begin(inbox)
-        except TooManyPeers as error:
-            # Another device came between the authorization and now.
-            self._close_for(FrameError(POLICY_VIOLATION, str(error)))
+        except NotAdmitted as error:
+            # Another device came between the authorization and now, or the user was
+            # disconnected.
+            self._close_for(FrameError(error.code, error.reason))
             self._watch()
             return
         except BaseException:
             self._end()
             raise
+        if self._items:
+            self._take_items()  # requests among them wait until the inbox is opened
         self._watch()
         inbox.open()
+
+    def _is_awaited(self) -> bool:
+        """Whether the client still waits for the answer to its handshake.
+
+        Authorization may have taken long. A client that has gone meanwhile must not take its
+        device over from the connection that it has by now, nor get the messages that wait.
+        Its end is certain only when everything before it has been read.
+        """
+        data = self._channel.recv()
+        return data is None or self._receive(data)
 
     def serve_to_the_end(self) -> None:
         """Serve the client; returns when the connection has ended."""

@@ -11,14 +11,15 @@ import json
 import pytest
 
 from protoo_flask.core.inbox import MAX_BACKLOG, REQUEST_SIZE
-from tests.fakes import Core
+from protoo_flask.core.peers.directory import Identity
+from tests.fakes import Core, FakeLink
 
 
 class Busy:
     """A client with a first request that is being handled while ``meanwhile()`` runs."""
 
     def __init__(self, **options) -> None:
-        core = Core(**options)
+        self.core = core = Core(**options)
         self.handled: list[str] = []
         core.router.use(self._handle)
         self.client = core.connect()
@@ -142,3 +143,54 @@ def test_nothing_is_handled_before_the_site_has_been_told_online():
     core.framework.on_event.append(send_first)
     core.connect()
     assert handled == ["early"]
+
+
+def drop_link(busy):
+    busy.client.drop()
+
+
+def take_over(busy):
+    busy.client = busy.core.connect()
+
+
+@pytest.mark.parametrize("lose_link", [drop_link, take_over])
+def test_requests_of_an_earlier_link_are_not_handled_when_the_peer_has_been_removed(lose_link):
+    busy = Busy(grace_period=10)
+
+    def meanwhile():
+        busy.send("second")
+        lose_link(busy)
+        busy.core.application.disconnect("alice", None, 3001, "banned")
+
+    busy.run(meanwhile)
+    assert busy.handled == ["first"]
+    assert busy.inbox.waiting == 0
+
+
+def test_requests_of_a_client_that_has_left_by_itself_are_handled():
+    busy = Busy(grace_period=10)
+
+    def meanwhile():
+        busy.send("second")
+        busy.client.leave()
+
+    busy.run(meanwhile)
+    assert busy.handled == ["first", "second"]
+
+
+def test_requests_that_came_before_the_online_event_are_not_handled_after_a_removal():
+    core = Core()
+    handled = []
+    core.router.use(lambda req, next: handled.append(req.method))
+
+    def listen(event):
+        if event.name == "peer_online":
+            core.application.connect(Identity("alice", "a1"), FakeLink(), None)
+            core.application.disconnect("alice", None, 3001, "banned")
+
+    core.framework.on_event.append(listen)
+    core.router.freeze(core.routing_options)
+    inbox = core.application.connect(Identity("alice", "a1"), FakeLink(), None)
+    inbox.receive(b'{"method": "get", "path": "/", "id": 1}')
+    inbox.open()
+    assert handled == []

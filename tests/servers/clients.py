@@ -220,10 +220,20 @@ class RawClient:
     """Single frames over a socket. It answers no pings, and reads only on request."""
 
     def __init__(self, sock: socket.socket, target: str, **headers: str) -> None:
-        self._sock = sock
         lines = [f"GET {target} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in handshake_headers(dict(headers)).items()]
         sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        self._take_answer(sock)
+
+    @classmethod
+    def of_answer(cls, sock: socket.socket) -> RawClient:
+        """Return the client of a handshake that was sent already."""
+        client = cls.__new__(cls)
+        client._take_answer(sock)
+        return client
+
+    def _take_answer(self, sock: socket.socket) -> None:
+        self._sock = sock
         self._file = sock.makefile("rb")
         #: The HTTP status.
         self.status = int(self._file.readline().split()[1])

@@ -13,7 +13,10 @@ import threading
 from collections import defaultdict
 from typing import Any
 
+import gevent
+import gevent.event
 from flask import Flask, Response, abort, current_app, g, jsonify, request, session, url_for
+from flask.sessions import SecureCookieSessionInterface
 from flask_login import (
     LoginManager,
     UserMixin,
@@ -107,6 +110,7 @@ def create_app() -> Flask:
         "/proxied": create_proxied_site(),
         "/shop": create_shop(),
         "/rented": create_tenants(Flask("rented"), PROTOO_PATH="/<tenant>/chat"),
+        "/slow": create_slow_site(),
         "/squeezed": create_site("squeezed", PROTOO_COMPRESSION=True),
         "/strict": create_strict_site(),
         "/tenants": create_tenants(
@@ -466,6 +470,87 @@ def create_closing_site() -> Flask:
     def close():
         app.extensions["protoo"].close()
         return ""
+
+    return app
+
+
+class Turnstile:
+    """Holds the handshakes of clients that ask for it in the URL, until it is opened for them.
+
+    ``?gate=NAME&at=STAGE``: the stage is "session", "before", "authorizer" or "after".
+    """
+
+    def __init__(self) -> None:
+        self._events: dict[str, Any] = {}
+
+    def hold(self, stage: str) -> None:
+        """Wait, if the current request is to be held at this stage."""
+        name = request.args.get("gate")
+        if name is not None and request.args.get("at", "authorizer") == stage:
+            # Flask's development server has threads, the others greenlets.
+            in_greenlet = isinstance(gevent.getcurrent(), gevent.Greenlet)
+            event = gevent.event.Event() if in_greenlet else threading.Event()
+            self._events[name] = event
+            assert event.wait(20)
+
+    def holds(self, name: str) -> bool:
+        return name in self._events
+
+    def open(self, name: str) -> None:
+        self._events.pop(name).set()
+
+
+def create_slow_site() -> Flask:
+    """Make a site whose handshakes take as long as a test says."""
+    protoo = Protoo()
+    add_messages(protoo)
+    turnstile = Turnstile()
+
+    class SlowSessions(SecureCookieSessionInterface):
+        """Opens a session, and then waits, as if a store on the network had answered late."""
+
+        def open_session(self, app, request):
+            opened = super().open_session(app, request)
+            turnstile.hold("session")
+            return opened
+
+    @protoo.authorize
+    def authorize():
+        username, uuid = session.get("username"), request.args.get("uuid")
+        if request.args.get("kick") == "others":
+            protoo.disconnect(username, reason="one device at a time")
+        turnstile.hold("authorizer")
+        return None if username is None else (username, uuid)
+
+    app = create_site("slow", protoo, PROTOO_DISCONNECT_GRACE_PERIOD=60)
+    app.session_interface = SlowSessions()
+
+    @app.before_request
+    def before():
+        turnstile.hold("before")
+
+    @app.after_request
+    def after(response):
+        turnstile.hold("after")
+        return response
+
+    @app.get("/holds/<name>")
+    def holds(name):
+        return jsonify(turnstile.holds(name))
+
+    @app.post("/open/<name>")
+    def open_for(name):
+        turnstile.open(name)
+        return ""
+
+    @app.post("/close/<username>/<uuid>")
+    def close(username, uuid):
+        protoo.peer(username, uuid).close(int(request.args["code"]), "closed")
+        return ""
+
+    @app.get("/closures")
+    def closures():
+        return str(len(app.extensions["protoo"].arrivals))
 
     return app
 

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple, Protocol, TypeVar
 
-from ..errors import ProtooError
+from ..close_codes import POLICY_VIOLATION
+from ..errors import NotAdmitted
 from ..link import Context, Link
 from ..wire.dialect import Dialect
 
 P = TypeVar("P")
 
 
-class TooManyPeers(ProtooError):
+class TooManyPeers(NotAdmitted):
     """The user has as many devices connected as ``PROTOO_MAX_PEERS_PER_USER`` allows."""
 
     def __init__(self, username: str, limit: int) -> None:
         super().__init__(
-            f"{username} is connected from {limit} devices already, which is the limit"
+            POLICY_VIOLATION,
+            f"{username} is connected from {limit} devices already, which is the limit",
         )
 
 

@@ -159,6 +159,8 @@ class LocalDirectory:
                 return False
             if not self._take_off(peer, "remove"):
                 return False
+            # For the links that it had before: this one, if any, is closed below.
+            peer.was_removed = True
         # The link is closed first: listeners of a departure may block, and a peer that has been
         # disconnected must not be served meanwhile.
         if link is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Iterable
 
-from ..close_codes import NORMAL_CLOSURE
+from ..close_codes import AUTHORIZATION_REVOKED, NORMAL_CLOSURE
 from ..errors import UsageError
 from ..functions import check_function
 from ..link import Context, Link
@@ -64,6 +64,8 @@ class Peer:
         self.uuid = identity.uuid
         self.data = identity.data
         self.state = OFFLINE
+        #: Whether the site has closed it. Requests that it sent before are not handled any more.
+        self.was_removed = False
         #: Of its latest link.
         self.context: Context
         self.runtime = runtime
@@ -158,7 +160,13 @@ class Peer:
         return True
 
     def close(self, code: int = NORMAL_CLOSURE, reason: str = "normal closure") -> None:
-        """Close its connection; it counts as offline at once."""
+        """Close its connection; it counts as offline at once.
+
+        With 3001, a handshake of the device that is in progress is turned away, too: whoever
+        has no permission any more must not be back at once.
+        """
+        if code == AUTHORIZATION_REVOKED:
+            self.runtime.arrivals.turn_away(self.username, self.uuid, code, reason)
         self.directory.remove(self, code, reason)
 
     def on(self, event: str, function: Callable[[Peer], Any] | None = None) -> Any:
