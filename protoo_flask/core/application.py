@@ -73,6 +73,7 @@ class Application:
         when_reachable: Callable[[], None] | None = None,
         dialect: Dialect = PROTOO,
         arrival: Arrival | None = None,
+        welcome: bool = False,
     ) -> Inbox:
         """Take a new link in: its peer comes online, or moves over to it.
 
@@ -81,17 +82,24 @@ class Application:
         :param context: becomes ``peer.context``.
         :param when_reachable: called when others find the peer, before the site is told.
         :param arrival: of the handshake that the link comes from; by default, it comes now.
+        :param welcome: whether the first message over the link tells the client who it is.
         :raises TooManyPeers: when the user has too many devices.
         :raises TurnedAway: when something has happened since the arrival that forbids it.
         """
         arrivals = self.runtime.arrivals
         if arrival is None:
             arrival = arrivals.begin()
+        greeting = _write_welcome(identity, dialect) if welcome else None
+        if greeting is not None:
+            # Messages that have waited are sent next, so this is the moment.
+            when_reachable = partial(_greet, link, greeting, when_reachable)
         claim = partial(self.directory.claim, identity, link, context, dialect, when_reachable)
         try:
             peer = arrivals.admit(arrival, identity.username, identity.uuid, claim)
         finally:
             arrivals.end(arrival)
+        if greeting is not None and self.runtime.observer is not None:
+            self.runtime.observer.sent(peer, len(greeting))
         kind = SharedInbox if self.runtime.scheduler.preempts else Inbox
         return kind(peer, link, dialect, self._handling, self._owner)
 
@@ -114,3 +122,19 @@ class Application:
         self.runtime.arrivals.turn_away(None, None, GOING_AWAY, reason)
         for peer in self.directory.find():
             self.directory.remove(peer, GOING_AWAY, reason)
+
+
+def _write_welcome(identity: Identity, dialect: Dialect) -> bytes:
+    """Return the notification that tells a client its username and uuid.
+
+    A script in a browser cannot read the headers of the handshake, and does not know a uuid
+    that was made up here.
+    """
+    data = {"username": identity.username, "uuid": identity.uuid}
+    return dialect.serialize_notification("welcome", data, None)
+
+
+def _greet(link: Link, greeting: bytes, when_reachable: Callable[[], None] | None) -> None:
+    if when_reachable is not None:
+        when_reachable()
+    link.outbox.send_text(greeting)

@@ -206,15 +206,17 @@ class Site:
         context: HandshakeContext,
         agreed: Handshake,
         arrival: Arrival | None = None,
+        welcome: bool = False,
     ) -> Callable[[Channel, bytes], Connection]:
         """Return ``make(channel, handshake)``, which makes the connection of a client.
 
         :param arrival: of the handshake; by default, it comes when the connection is made.
+        :param welcome: whether the client wants to be told who it is.
         """
         if arrival is not None:
             arrival.outlives_request = True
         # Not closures, which weigh ten times as much: there are as many as connections.
-        connect = partial(self._connect, identity, context, agreed.dialect, arrival)
+        connect = partial(self._connect, identity, context, agreed.dialect, arrival, welcome)
         return partial(self._make_connection, connect, agreed.codec)
 
     def _make_connection(
@@ -243,12 +245,13 @@ class Site:
         context: HandshakeContext,
         dialect: Dialect,
         arrival: Arrival | None,
+        welcome: bool,
         connection: Connection,
     ) -> Inbox:
         assert self._application is not None
         assert self._reauthorization is not None
         inbox = self._application.connect(
-            identity, connection, context, connection.open, dialect, arrival
+            identity, connection, context, connection.open, dialect, arrival, welcome
         )
         self._reauthorization.watch(inbox.peer)
         return inbox

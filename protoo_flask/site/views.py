@@ -76,9 +76,9 @@ class Views:
             request._get_current_object(),  # type: ignore[attr-defined]
             session._get_current_object(),  # type: ignore[attr-defined]
         )
-        return UpgradeResponse(
-            agreed.headers, loop, site.connector(identity, context, agreed, arrival)
-        )
+        welcome = request.args.get("welcome", "0") != "0"
+        start = site.connector(identity, context, agreed, arrival, welcome)
+        return UpgradeResponse(agreed.headers, loop, start)
 
     def plain_http(self, **view_args: Any) -> Response:
         """Answer the same path without an upgrade, with the status that a handshake would get.

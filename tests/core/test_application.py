@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from protoo_flask.core.errors import UsageError
+from protoo_flask.core.errors import NotAdmitted, UsageError
 from protoo_flask.core.inbox import Inbox, SharedInbox
+from protoo_flask.core.observer import Observer
+from protoo_flask.core.peers.directory import Identity
 from protoo_flask.core.request import Request
 from protoo_flask.core.transactions.outbound import Outbound, SharedOutbound
 from protoo_flask.core.transactions.server import ServerTransactions, SharedServerTransactions
-from tests.fakes import Core
+from tests.fakes import Core, FakeLink
 
 
 @pytest.mark.parametrize(
@@ -61,6 +63,73 @@ def test_close_closes_every_link_with_1001():
     assert core.application.directory.find() == []
     assert [response.status for response in told] == [410]
     assert core.scheduler.pending_timers == 0
+
+
+# Handshakes in progress
+
+
+@pytest.mark.parametrize(
+    ("what", "fate"),
+    [
+        (lambda core: core.application.disconnect("alice", None, 3001, "banned"), (3001, "banned")),
+        (lambda core: core.application.disconnect("alice", "a1", 4000, "bye"), (4000, "bye")),
+        (lambda core: core.application.close(), (1001, "shutting down")),
+        (lambda core: core.connect("alice", "a1"), (3000, "online elsewhere")),
+        (lambda core: core.connect("alice", "a1").peer.close(3001, "no"), (3001, "no")),
+    ],
+    ids=["disconnect", "disconnect a device", "close", "a later handshake", "close a peer"],
+)
+def test_a_handshake_does_not_outlive_the_end_of_its_user_or_device(what, fate):
+    core = Core()
+    arrival = core.application.runtime.arrivals.begin()
+    what(core)
+    core.framework.told.clear()
+    link = FakeLink()
+    with pytest.raises(NotAdmitted) as caught:
+        connect(core, link, arrival=arrival)
+    assert (caught.value.code, caught.value.reason) == fate
+    assert core.framework.told == link.payloads == []
+    assert connect(core, FakeLink()).peer.online
+
+
+def connect(core, link, **options):
+    core.router.freeze(core.routing_options)
+    return core.application.connect(Identity("alice", "a1"), link, None, **options)
+
+
+# The welcome
+
+
+def test_a_client_that_asks_is_welcomed_on_each_link_before_all_other_messages():
+    core = Core(grace_period=10)
+    first, second = FakeLink(), FakeLink()
+    welcome = {"method": "welcome", "data": {"username": "alice", "uuid": "a1"}}
+    inbox = connect(core, first, welcome=True)
+    assert first.take_all() == [welcome]
+    inbox.peer.send(Request("question"))
+    inbox.peer.notify("news")
+    order = []
+    connect(core, second, when_reachable=lambda: order.extend(second.payloads), welcome=True)
+    assert order == []  # nothing is sent before the answer to the handshake
+    assert [message["method"] for message in second.take_all()] == ["welcome", "question"]
+    assert len(inbox.peer.outbound) == 1
+    third = FakeLink()
+    connect(core, third)
+    assert [message["method"] for message in third.take_all()] == ["question"]
+
+
+def test_the_observer_is_told_of_the_welcome():
+    class Sizes(Observer):
+        def __init__(self):
+            self.sizes = []
+
+        def sent(self, peer, size):
+            self.sizes.append((peer.uuid, size))
+
+    observer = Sizes()
+    link = FakeLink()
+    connect(Core(observer=observer), link, welcome=True)
+    assert observer.sizes == [("a1", len(link.payloads[0]))]
 
 
 # Among greenlets and among threads

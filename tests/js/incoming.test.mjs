@@ -323,6 +323,16 @@ describe("An incoming notification", () => {
     assert.deepEqual(here.sent, []);
   });
 
+  test("may be the welcome that the URL has asked for", async (t) => {
+    const here = world(t);
+    const client = await here.openClient({ url: "/protoo?welcome=1" });
+    const events = here.record(client, "notification", "error");
+    const data = { username: "alice", uuid: "a1" };
+    await here.say({ method: "welcome", data });
+    assert.deepEqual(events, [["notification", { method: "welcome", data, sender: null }]]);
+    assert.deepEqual(here.sent, []);
+  });
+
   test("without a listener is dropped", async (t) => {
     const here = world(t);
     await here.openClient();
