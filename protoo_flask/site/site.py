@@ -87,6 +87,11 @@ class Site:
         #: Asks clients that are silent whether they are still there.
         self._silence: Deadlines[Connection] | None = None
 
+    @property
+    def detection(self) -> float:
+        """Seconds within which a dead connection is noticed."""
+        return 2 * (self.settings.ping_interval or NO_PING_DETECTION)
+
     # Its peers -----------------------------------------------------------------------
 
     def expect_peers(self, method: str) -> Site:
@@ -178,7 +183,7 @@ class Site:
                 session=settings.session_timeout,
                 response=settings.response_timeout,
                 grace_period=settings.disconnect_grace_period,
-                detection=2 * (settings.ping_interval or NO_PING_DETECTION),
+                detection=self.detection,
             ),
             Limits(
                 peers_per_user=settings.max_peers_per_user,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from flask import Response, after_this_request, request, session
@@ -61,7 +62,7 @@ class Views:
             loop = site.loop or make_loop(request.environ)
             site.open(loop).directory.check_space(identity)
         except TooManyPeers as error:
-            return _refuse(403, str(error))
+            return self._refuse_for_now(error)
         except Reject as error:
             return _refuse(error.code, error.reason)
         except HandshakeError as error:
@@ -95,7 +96,7 @@ class Views:
                 raise Reject(503, "shutting down")
             self._site.check_space(self._identify())
         except TooManyPeers as error:
-            return _refuse(403, str(error))
+            return self._refuse_for_now(error)
         except Reject as error:
             return _refuse(error.code, error.reason)
         response = _refuse(426, UPGRADE_HINT)
@@ -109,9 +110,20 @@ class Views:
         if origin and settings.allowed_origins:
             response.headers.add("Vary", "Origin")
             if is_allowed_origin(request, settings):
+                response.headers["Access-Control-Expose-Headers"] = "Retry-After"
                 response.headers["Access-Control-Allow-Origin"] = origin
                 response.headers["Access-Control-Allow-Credentials"] = "true"
         response.headers["Cache-Control"] = "no-store"
+        return response
+
+    def _refuse_for_now(self, error: TooManyPeers) -> Response:
+        """Refuse one device more than a user may have.
+
+        Some of the others may be gone, and not known to be. So there may be room as soon as
+        dead connections have been noticed (429: RFC 6585 section 4).
+        """
+        response = _refuse(429, error.reason)
+        response.headers["Retry-After"] = str(math.ceil(self._site.detection))
         return response
 
     def _check_arrival(self, arrival: Arrival, identity: Identity) -> None:

@@ -71,6 +71,7 @@
   const MAX_ANSWERED = 500;
   const MAX_ANSWERED_LENGTH = 2 ** 20;
   const MAX_IN_PROGRESS = 10000;
+  const MAX_RETRY_AFTER = 60 * 60 * 1000; // nobody waits longer in front of a page
   const MAX_TIMER = 2 ** 31 - 1; // with a longer delay, setTimeout fires at once
   const MAX_ID = Number.MAX_SAFE_INTEGER;
   const UUID_KEY = "protoo.uuid";
@@ -215,7 +216,15 @@
     const text = isPlain ? (await response.text()).trim().slice(0, 200) : "";
     const { status, statusText } = response;
     const isRefusal = isIntegerIn(status, 400, 499) && !PASSING_STATUSES.includes(status);
-    return { status, reason: text || statusText || `HTTP ${status}`, isRefusal };
+    const retryAfter = parseRetryAfter(response.headers.get("Retry-After"));
+    return { status, reason: text || statusText || `HTTP ${status}`, isRefusal, retryAfter };
+  }
+
+  /** Read a Retry-After header, seconds or a date (RFC 9110, 10.2.3). Returns ms, 0 without one. */
+  function parseRetryAfter(value) {
+    const text = (value ?? "").trim();
+    const delay = /^\d+$/.test(text) ? text * 1000 : Date.parse(text) - Date.now();
+    return delay > 0 ? Math.min(delay, MAX_RETRY_AFTER) : 0; // a text that is neither gives NaN
   }
 
   // ---- Incoming requests ---------------------------------------------------------------------
@@ -516,8 +525,8 @@
       }
       if (this.#probe !== controller) return; // close() was called in the meantime
       if (!answer) this.#lose(1006, "handshake failed");
-      else if (!answer.isRefusal) this.#lose(1006, `handshake failed, HTTP ${answer.status}`);
-      else this.#refuse(answer);
+      else if (answer.isRefusal) this.#refuse(answer);
+      else this.#lose(1006, `handshake failed, HTTP ${answer.status}`, answer.retryAfter);
     }
 
     #refuse({ status, reason }) {
@@ -533,7 +542,8 @@
       this.#lose(1006, reason);
     }
 
-    #lose(code, reason) {
+    /** @param {number} retryAfter ms: the server has said not to come back earlier */
+    #lose(code, reason, retryAfter = 0) {
       const error = localError(410, `connection lost (${reason ? `${code} ${reason}` : code})`);
       if (!this.#options.reconnect || FINAL_CLOSE_CODES.includes(code)) {
         this.#finish(code, reason, error);
@@ -547,7 +557,9 @@
         else this.#end(transaction).reject(error);
       }
       const { min, max } = this.#options.reconnect;
-      const delay = Math.round(Math.random() * Math.min(max, min * 2 ** this.#attempts));
+      // Random also after a time that the server has set for all of its clients.
+      const backoff = Math.round(Math.random() * Math.min(max, min * 2 ** this.#attempts));
+      const delay = retryAfter + backoff;
       this.#attempts += 1;
       this.#enter("waiting", delay, () => this.#open());
       this.#emit("close", { code, reason, willReconnect: true, delay });

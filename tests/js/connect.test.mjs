@@ -195,6 +195,43 @@ describe("A handshake that fails", () => {
     });
   }
 
+  for (const [value, delay] of [
+    ["50", 50000],
+    ["0", 0],
+    [" 1 ", 1000],
+    ["100000000000", 3600000],
+    [new Date(Date.now() + 1e9).toUTCString(), 3600000],
+    ["Thu, 01 Jan 1970 00:00:00 GMT", 0],
+    ["soon", 0],
+    ["-1", 0],
+  ]) {
+    test(`with Retry-After: ${value} is tried again not earlier`, async (t) => {
+      const { client: newClient, drop, record, tick } = world(t);
+      const client = newClient();
+      const events = record(client, "close");
+      client.connect();
+      const answer = http(429, "too many devices");
+      answer.headers.set("Retry-After", value);
+      await drop(1006, "", answer);
+      assert.equal(events[0][1].delay, delay + 250);
+      await tick(delay + 249);
+      assert.equal(client.state, "waiting");
+      await tick(1);
+      assert.equal(client.state, "connecting");
+    });
+  }
+
+  test("is tried again at once when the page comes to the front", async (t) => {
+    const { client: newClient, drop, page } = world(t);
+    const client = newClient();
+    client.connect();
+    const answer = http(429, "too many devices");
+    answer.headers.set("Retry-After", "50");
+    await drop(1006, "", answer);
+    await page("online");
+    assert.equal(client.state, "connecting");
+  });
+
   test("without network is tried again", async (t) => {
     const { client: newClient, drop } = world(t);
     const client = newClient();

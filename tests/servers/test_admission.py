@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from .clients import eventually
+
 # Handshakes that break the rules ----------------------------------------------------
 
 
@@ -132,17 +134,33 @@ def test_a_user_of_flask_login_is_accepted(site_at, alice):
         assert members.get(f"/peers?username={alice}") == [f"{alice}/a1"]
 
 
-def test_the_seventeenth_device_is_refused_with_a_reason(site, alice):
+def test_the_seventeenth_device_is_refused_for_now_with_a_reason(site, alice):
     cookie = site.login(alice)
     clients = [site.connect_with(f"?uuid={n}", Cookie=cookie) for n in range(16)]
     try:
         answer = site.knock("?uuid=16", Cookie=cookie)
-        assert answer.status == 403
+        assert answer.status == 429
         assert answer.text == f"{alice} is connected from 16 devices already, which is the limit"
         plain = site.http("GET", "/protoo?uuid=16", {"Cookie": cookie})
-        assert (plain.status, plain.text) == (403, answer.text)
+        assert (plain.status, plain.text) == (429, answer.text)
+        # A device that has gone without a word is noticed after two pings.
+        assert answer.headers["Retry-After"] == plain.headers["Retry-After"] == "50"
         # A connected device may connect again at the limit.
         clients.append(site.connect_with("?uuid=0", Cookie=cookie))
+        clients.pop().close()
+        eventually(lambda: len(site.get(f"/peers?username={alice}")), 15)
+        clients.append(site.connect_with("?uuid=16", Cookie=cookie))
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_a_device_too_many_may_come_back_after_a_whole_number_of_seconds(site_at, alice):
+    brisk = site_at("/brisk")
+    cookie = brisk.login(alice)
+    clients = [brisk.connect_with(f"?uuid={n}", Cookie=cookie) for n in range(16)]
+    try:
+        assert brisk.knock("?uuid=16", Cookie=cookie).headers["Retry-After"] == "1"
     finally:
         for client in clients:
             client.close()
@@ -394,6 +412,7 @@ def test_a_page_of_an_allowed_origin_may_read_the_plain_answer(site_at, alice, l
     assert answer.status == (426 if logged_in else 401)
     assert answer.headers["Access-Control-Allow-Origin"] == "https://partner.example"
     assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+    assert answer.headers["Access-Control-Expose-Headers"] == "Retry-After"
     assert "Origin" in answer.headers["Vary"]
     assert answer.headers["Cache-Control"] == "no-store"
 
