@@ -12,6 +12,7 @@ from .commands import commands
 from .core.close_codes import AUTHORIZATION_REVOKED
 from .core.errors import UsageError
 from .core.functions import check_function
+from .core.names import Name
 from .core.peers.peer import Peer, broadcast
 from .core.routing.matching.patterns import PathPattern
 from .core.routing.methods import MethodDecorators
@@ -195,12 +196,18 @@ class Protoo(MethodDecorators):
 
     # Peers ----------------------------------------------------------------------------
 
-    def peers(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
-        """Return the peers of a user, of a device, of both, or all of them."""
+    def peers(self, username: Name | None = None, uuid: Name | None = None) -> list[Peer]:
+        """Return the peers of a user, of a device, of both, or all of them.
+
+        Usernames and uuids are strings. Here and below, an integer or a UUID is converted:
+        ``peers(current_user.id)``.
+
+        :raises UsageError: for a name of any other type; it is a ``TypeError``, too.
+        """
         return self._site.expect_peers("peers").peers(username, uuid)
 
-    def peer(self, username: str, uuid: str) -> Peer | None:
-        """Return one peer, or ``None``."""
+    def peer(self, username: Name, uuid: Name) -> Peer | None:
+        """Return one peer, or ``None``; for the names, see :meth:`peers`."""
         return self._site.expect_peers("peer").peer(username, uuid)
 
     def broadcast(
@@ -224,8 +231,8 @@ class Protoo(MethodDecorators):
 
     def disconnect(
         self,
-        username: str,
-        uuid: str | None = None,
+        username: Name,
+        uuid: Name | None = None,
         code: int = AUTHORIZATION_REVOKED,
         reason: str = "authorization revoked",
     ) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from uuid import uuid4
 
 import pytest
 from flask import url_for
+from markupsafe import Markup
 
 from protoo_flask import Protoo, Reject, Request
 from protoo_flask.core.errors import RegistrationClosed, UsageError
@@ -240,6 +242,75 @@ def test_peers_are_found_by_user_and_by_device():
         (3001, "authorization revoked"),
         None,
     ]
+    protoo.close()
+
+
+@pytest.mark.parametrize("name", [7, "7", Markup("7")], ids=repr)
+def test_peers_are_found_by_the_ids_of_a_database(name):
+    app = make_app()
+    protoo = Protoo(app)
+    peer, other = connect(app, "7", "5"), connect(app, "8", "5")
+
+    assert protoo.peers(name) == protoo.peers(name, 5) == [peer]
+    assert protoo.peers(uuid=5) == [peer, other]
+    assert protoo.peer(name, 5) is peer
+    link = peer.link
+    assert protoo.disconnect(name, 6) == 0
+    assert protoo.disconnect(name, 5) == 1
+    assert link.closed == (3001, "authorization revoked")
+    assert protoo.peers() == [other]
+    assert protoo.disconnect(8) == 1
+    protoo.close()
+
+
+def test_a_uuid_object_is_a_name_too():
+    app = make_app()
+    protoo = Protoo(app)
+    device = uuid4()
+    peer = connect(app, "7", str(device))
+
+    assert protoo.peers(7, device) == [peer]
+    assert protoo.peer(7, device) is peer
+    assert protoo.disconnect(7, device) == 1
+    protoo.close()
+
+
+@pytest.mark.parametrize("is_serving", [False, True])
+@pytest.mark.parametrize("name", [True, b"alice", 7.0, ["alice"], object()], ids=repr)
+def test_a_name_of_another_type_is_refused_everywhere(name, is_serving):
+    app = make_app()
+    protoo = Protoo(app)
+    if is_serving:
+        connect(app)
+
+    for call in (
+        lambda: protoo.peers(name),
+        lambda: protoo.peers("alice", name),
+        lambda: protoo.peer(name, "a1"),
+        lambda: protoo.peer("alice", name),
+        lambda: protoo.disconnect(name),
+        lambda: protoo.disconnect("alice", name),
+    ):
+        with pytest.raises(UsageError, match="takes a string, not") as caught:
+            call()
+        assert isinstance(caught.value, TypeError)
+    assert len(protoo.peers()) == is_serving
+    protoo.close()
+
+
+def test_nobody_in_particular_is_refused_where_one_is_meant():
+    app = make_app()
+    protoo = Protoo(app)
+    peer = connect(app)
+
+    for call in (
+        lambda: protoo.disconnect(None),
+        lambda: protoo.peer(None, "a1"),
+        lambda: protoo.peer("alice", None),
+    ):
+        with pytest.raises(UsageError, match="takes a string, not None"):
+            call()
+    assert protoo.peers() == protoo.peers(None, None) == [peer]
     protoo.close()
 
 

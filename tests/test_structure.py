@@ -21,7 +21,7 @@ from protoo_flask import middleware
 LAYERS = [
     # modules of protoo_flask        other packages
     ("core.errors core.close_codes", ""),
-    ("core.functions core.arrivals", ""),
+    ("core.functions core.arrivals core.names", ""),
     ("core.scheduling", ""),
     ("core.deadlines core.events core.observer", ""),
     ("core.runtime", ""),
@@ -114,6 +114,7 @@ PURE = {
     *(
         "itertools",
         "logging",
+        "math",
         "re",
         "reprlib",
         "struct",

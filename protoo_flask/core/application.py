@@ -12,11 +12,11 @@ from typing import Any, Callable
 
 from .arrivals import Arrival, Arrivals
 from .close_codes import GOING_AWAY
-from .errors import UsageError
 from .events import EventQueues
 from .handling import Framework, Handling
 from .inbox import Inbox, SharedInbox
 from .link import Context, Link
+from .names import Name, to_name, to_name_or_none
 from .observer import Observer
 from .peers.directory import Directory, Identity
 from .peers.local_directory import LocalDirectory
@@ -103,15 +103,15 @@ class Application:
         kind = SharedInbox if self.runtime.scheduler.preempts else Inbox
         return kind(peer, link, dialect, self._handling, self._owner)
 
-    def disconnect(self, username: str, uuid: str | None, code: int, reason: str) -> int:
+    def disconnect(self, username: Name, uuid: Name | None, code: int, reason: str) -> int:
         """Close the links of a user's devices; returns how many.
 
         Handshakes in progress are turned away, and not counted.
 
-        :raises UsageError: without a username, lest everybody be disconnected.
+        :raises BadName: without a username, lest everybody be disconnected.
         """
-        if not isinstance(username, str):
-            raise UsageError(f"disconnect(username) takes a string, not {username!r}")
+        username = to_name(username, "disconnect(username)")
+        uuid = to_name_or_none(uuid, "disconnect(username, uuid)")
         # First: a handshake that is done just now is either turned away, or found.
         self.runtime.arrivals.turn_away(username, uuid, code, reason)
         peers = self.directory.find(username, uuid)

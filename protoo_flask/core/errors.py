@@ -10,6 +10,7 @@
     +-- NotAdmitted          a client may not connect now; carries the code to close with
     +-- UsageError           the developer misused the API; tells the expected and the given
     |   +-- PatternError     a path pattern that cannot be compiled
+    |   +-- BadName          a username or uuid of a type that is not converted
     |   +-- RegistrationClosed
     |   +-- AlreadyReplied
     +-- DeliveryError        a message cannot arrive
@@ -113,6 +114,10 @@ class PatternError(UsageError, ValueError):
         if self.position is None:
             return text
         return f"{text}\n    {self.pattern}\n    {' ' * self.position}^"
+
+
+class BadName(UsageError, TypeError):
+    """A username or uuid of a type that is not converted to a string."""
 
 
 class RegistrationClosed(UsageError, RuntimeError):

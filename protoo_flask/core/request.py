@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from .errors import AlreadyReplied, Unsendable, UsageError
+from .names import to_address
 from .peers.peer import Peer
 from .response import Response
 from .sendable import Sendable
@@ -116,7 +117,7 @@ class Request(Sendable):
 
     @sender.setter
     def sender(self, sender: dict[str, str] | None) -> None:
-        self._sender = sender
+        self._sender = None if sender is None else to_address(sender, "request.sender")
 
     @property
     def response(self) -> Response | None:

@@ -14,6 +14,7 @@ from flask import request as flask_request
 from flask.sessions import NullSession
 
 from ..core.errors import Reject, UsageError
+from ..core.names import to_name
 from ..core.peers.directory import Identity
 from ..origins import Origin, allowed_origin, origin_of_url, parse_origin
 from ..settings import Settings
@@ -117,10 +118,11 @@ def ask_site(authorizer: Authorizer | None, settings: Settings) -> Identificatio
             f"the function given to @protoo.authorize returned {answer!r}, which has no "
             "username; return None to refuse"
         )
-    uuid = None if uuid is None or uuid == "" else str(uuid)
+    username = to_name(username, "the username of @protoo.authorize")
+    uuid = None if uuid is None or uuid == "" else to_name(uuid, "the uuid of @protoo.authorize")
     if uuid is not None and len(uuid) > MAX_UUID_LENGTH:
         raise Reject(400, f"a uuid has at most {MAX_UUID_LENGTH} characters")
-    return Identification(str(username), uuid, answer[2] if len(answer) == 3 else None)
+    return Identification(username, uuid, answer[2] if len(answer) == 3 else None)
 
 
 class MissingSession:
@@ -161,7 +163,7 @@ def _authorize_by_session(settings: Settings) -> tuple[str, str | None] | None:
     if username is None or username == "":
         raise Reject(403, "not logged in")
     uuid = flask_request.args.get("uuid")
-    return str(username), uuid
+    return to_name(username, f'session["{settings.session_key}"]'), uuid
 
 
 def make_uuid() -> str:

@@ -21,6 +21,7 @@ from ..core.close_codes import AUTHORIZATION_REVOKED, GOING_AWAY
 from ..core.deadlines import Deadlines
 from ..core.events import EventQueues
 from ..core.inbox import Inbox
+from ..core.names import Name, to_name, to_name_or_none
 from ..core.observer import Observer
 from ..core.peers.directory import Directory, Identity
 from ..core.peers.local_directory import LocalDirectory
@@ -105,22 +106,28 @@ class Site:
             self.advice.when_nobody_is_served(method)
         return self
 
-    def peers(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
+    def peers(self, username: Name | None = None, uuid: Name | None = None) -> list[Peer]:
         """See :meth:`Protoo.peers`."""
+        username = to_name_or_none(username, "peers(username)")
+        uuid = to_name_or_none(uuid, "peers(username, uuid)")
         return self._application.directory.find(username, uuid) if self._application else []
 
-    def peer(self, username: str, uuid: str) -> Peer | None:
+    def peer(self, username: Name, uuid: Name) -> Peer | None:
         """See :meth:`Protoo.peer`."""
+        username = to_name(username, "peer(username, uuid)")
+        uuid = to_name(uuid, "peer(username, uuid)")
         return self._application.directory.get(username, uuid) if self._application else None
 
     def disconnect(
         self,
-        username: str,
-        uuid: str | None = None,
+        username: Name,
+        uuid: Name | None = None,
         code: int = AUTHORIZATION_REVOKED,
         reason: str = "authorization revoked",
     ) -> int:
         """See :meth:`Protoo.disconnect`."""
+        username = to_name(username, "disconnect(username)")
+        uuid = to_name_or_none(uuid, "disconnect(username, uuid)")
         if self._application is None:
             self.arrivals.turn_away(username, uuid, code, reason)
             return 0

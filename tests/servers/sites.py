@@ -459,7 +459,15 @@ def create_strict_site() -> Flask:
         data = {"username": req.peer.username, "uuid": req.peer.uuid, "data": req.peer.data}
         req.reply(200, "OK", data)
 
-    return create_site("strict", protoo)
+    app = create_site("strict", protoo)
+
+    @app.post("/ids")
+    def find_by_id():
+        """Find and disconnect the user 42 by the id that a database has."""
+        (peer,) = protoo.peers(42)
+        return jsonify([protoo.peer(42, peer.uuid) is peer, protoo.disconnect(42)])
+
+    return app
 
 
 def create_closing_site() -> Flask:

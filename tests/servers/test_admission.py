@@ -125,6 +125,13 @@ def test_the_authorizer_gives_name_uuid_and_data(site_at):
     assert myself["data"] == {"role": "admin"}
 
 
+def test_a_user_is_found_and_disconnected_by_the_id_of_a_database(site_at):
+    strict = site_at("/strict")
+    with strict.connect_with("?how=number") as client:
+        assert strict.post("/ids") == [True, 1]
+        assert client.wait_for_close() == (3001, "authorization revoked")
+
+
 def test_a_user_of_flask_login_is_accepted(site_at, alice):
     members = site_at("/members")
     cookie = members.login(alice, "/flask-login/")

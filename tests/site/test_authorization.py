@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 from flask import Flask, abort, session
 from flask.sessions import SessionInterface, SessionMixin
@@ -37,6 +39,23 @@ def identify_in(app, authorizer=None, url="/protoo", logged_in=None, **options):
 )
 def test_an_authorizer_returns_the_names_of_the_peer(app, answer, identity):
     assert tuple(identify_in(app, lambda: answer)) == identity
+
+
+@pytest.mark.parametrize("answer", [(True, "a1"), (b"alice", "a1"), ("alice", 1.5)], ids=repr)
+def test_a_name_that_is_neither_a_string_nor_an_id_is_explained(app, answer):
+    with pytest.raises(UsageError, match=r"of @protoo\.authorize takes a string, not"):
+        identify_in(app, lambda: answer)
+
+
+def test_a_session_without_a_name_is_explained(app):
+    who = {"user": {"id": 7}}
+    with pytest.raises(UsageError, match=r'session\["user"\] takes a string, not'):
+        identify_in(app, logged_in=who, session_key="user")
+
+
+def test_uuids_of_a_database_become_strings(app):
+    user, device = uuid4(), uuid4()
+    assert tuple(identify_in(app, lambda: (user, device)))[:2] == (str(user), str(device))
 
 
 @pytest.mark.parametrize("uuid", [None, ""])

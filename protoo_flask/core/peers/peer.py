@@ -15,6 +15,7 @@ from ..close_codes import AUTHORIZATION_REVOKED, NORMAL_CLOSURE
 from ..errors import UsageError
 from ..functions import check_function
 from ..link import Context, Link
+from ..names import to_address
 from ..response import Response
 from ..runtime import Runtime
 from ..sendable import Sendable
@@ -36,6 +37,9 @@ PEER_EVENTS = {
     "disconnect": "peer_disconnect",
     "reconnect": "peer_reconnect",
 }
+
+
+_EXPECTED_PEERS = 'broadcast(peers, ...) takes peers, like protoo.peers("bob"), not {!r}'
 
 
 class Peer:
@@ -212,6 +216,18 @@ class Peer:
         return f"<Peer {self.username}/{self.uuid} {'online' if self.online else self.state}>"
 
 
+def check_peer(peer: Any, where: str) -> None:
+    """Check that the site has passed a peer, and not a username.
+
+    :param where: the call, for the error: ``room.remove(peer)``.
+    :raises UsageError: when it has not.
+    """
+    if not hasattr(peer, "outbound"):
+        raise UsageError(
+            f"{where} takes a Peer, as protoo.peer(username, uuid) returns it, not {peer!r}"
+        )
+
+
 def broadcast(
     peers: Iterable[Peer],
     method: str,
@@ -223,11 +239,11 @@ def broadcast(
     :returns: how many are there to receive it.
     :raises Unsendable: when the data is not JSON; nobody has got anything then.
     """
-    if isinstance(peers, (str, Peer)):
-        raise UsageError(
-            f'broadcast(peers, ...) takes peers, like protoo.peers("bob"), not {peers!r}'
-        )
+    if isinstance(peers, (str, Peer)) or not hasattr(peers, "__iter__"):
+        raise UsageError(_EXPECTED_PEERS.format(peers))
     notification = Sendable(method, data)
+    if sender is not None:
+        sender = to_address(sender, "a notification's sender")
     # {dialect: the text}. Written also when there are no peers: data that is not JSON is an
     # error of the caller.
     payloads: dict[Dialect, bytes] = {
@@ -235,7 +251,10 @@ def broadcast(
     }
     count = 0
     for peer in peers:
-        outbound = peer.outbound
+        try:
+            outbound = peer.outbound
+        except AttributeError:
+            raise UsageError(_EXPECTED_PEERS.format(peer)) from None
         dialect = outbound.dialect  # read once: another link may take over meanwhile
         payload = payloads.get(dialect)
         if payload is None:

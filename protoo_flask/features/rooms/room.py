@@ -30,7 +30,7 @@ from typing import Any, Callable, ContextManager, Protocol
 
 from ...core.errors import UsageError
 from ...core.functions import check_function
-from ...core.peers.peer import Peer, broadcast
+from ...core.peers.peer import Peer, broadcast, check_peer
 from ...core.request import Request
 from ...core.transactions.client import ClientTransaction, OnResponse
 
@@ -165,6 +165,7 @@ class Room:
 
         :param timeout: seconds instead of ``PROTOO_REQUEST_TIMEOUT``.
         """
+        check_peer(peer, "room.send(peer, ...)")
         return peer.send(Request(method, self.add_path(data)), on_response, timeout)
 
     def broadcast(
@@ -182,6 +183,8 @@ class Room:
         :raises Unsendable: when the data is not JSON; nothing has been sent then.
         """
         data = self.add_path(data)
+        if skip is not None:
+            check_peer(skip, "room.broadcast(skip=peer)")
         with self._rooms.lock:
             others = [peer for peer in self.members.values() if peer is not skip]
             return broadcast(others, method, data, sender)
@@ -191,6 +194,7 @@ class Room:
 
         :returns: ``False`` when the peer was not a member.
         """
+        check_peer(peer, "room.remove(peer)")
         return self._rooms.remove(self, peer, reason)
 
     def close(self, reason: str = "room closed") -> int:
@@ -202,7 +206,10 @@ class Room:
 
     def has(self, peer: Peer | None) -> bool:
         """Whether a peer is a member."""
-        return peer is not None and self.members.get((peer.username, peer.uuid)) is peer
+        if peer is None:
+            return False
+        check_peer(peer, "room.has(peer)")
+        return self.members.get((peer.username, peer.uuid)) is peer
 
     def enter_state(self, event: str) -> bool:
         """Follow the table; ``False`` when the event is not in it for this state."""

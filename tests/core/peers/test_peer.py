@@ -6,6 +6,7 @@ import pytest
 
 from protoo_flask.core.errors import Unsendable, UsageError
 from protoo_flask.core.peers.peer import broadcast
+from protoo_flask.core.request import Request
 from tests.fakes import Core
 
 
@@ -85,9 +86,30 @@ def test_a_broadcast_is_written_once_and_counts_the_peers_that_are_there():
 
 def test_a_broadcast_to_anything_but_several_peers_is_refused():
     bob = Core().connect("bob", "b1")
-    for peers in ("bob", bob.peer):
+    for peers in ("bob", bob.peer, 7, None, ["bob"], [7]):
         with pytest.raises(UsageError, match="takes peers"):
             broadcast(peers, "news")
+
+
+def test_the_names_of_a_sender_are_strings_on_the_wire():
+    bob = Core().connect("bob", "b1")
+    sender = {"username": 7, "uuid": 1}
+    bob.peer.notify("news", sender=sender)
+    request = Request("question")
+    request.sender = sender
+    bob.peer.send(request)
+    for _ in range(2):
+        assert bob.take()["sender"] == {"username": "7", "uuid": "1"}
+
+
+@pytest.mark.parametrize("sender", [7, "alice", {"username": "alice"}], ids=repr)
+def test_a_sender_that_no_client_could_read_is_refused(sender):
+    bob = Core().connect("bob", "b1")
+    with pytest.raises(UsageError, match="sender takes"):
+        bob.peer.notify("news", sender=sender)
+    with pytest.raises(UsageError, match="sender takes"):
+        Request("question").sender = sender
+    assert bob.take_all() == []
 
 
 def test_a_broadcast_that_cannot_be_written_reaches_nobody():

@@ -7,6 +7,7 @@ from flask import current_app, g
 from flask import session as flask_session
 
 from protoo_flask import Protoo, Reject
+from protoo_flask.core.errors import UsageError
 from protoo_flask.middleware import room_handler
 from tests.fakes import Core, FakeScheduler, postpone
 from tests.features.sites import status_line
@@ -202,3 +203,19 @@ def test_listeners_run_in_fresh_contexts_of_the_peer(monkeypatch):
     # join_request runs in the same handler as on_room(), and so in the same contexts.
     fresh = [False, True, False, False, False]
     assert found == [("site", "alice", noted) for noted in fresh]
+
+
+@pytest.mark.parametrize("name", ["bob", 7], ids=repr)
+def test_a_room_takes_peers_and_not_their_names(name):
+    site = make_site(ALICE, BOB)
+    room = site.room
+    for call in (
+        lambda: room.broadcast("news", skip=name),
+        lambda: room.send(name, "mute"),
+        lambda: room.remove(name),
+        lambda: room.has(name),
+    ):
+        with pytest.raises(UsageError, match=r"takes a Peer, as protoo.peer\(username, uuid\)"):
+            call()
+    assert len(room.peers) == 2
+    assert site[BOB].take_all() == []
