@@ -54,6 +54,38 @@ def test_a_client_may_leave_before_the_handshake(site, how):
     client.wait_for_end()
 
 
+def test_a_client_that_has_gone_before_the_answer_takes_over_nothing(site):
+    client = site.connect()
+    client.request("get")  # it is told as online by now
+    told = list(site.framework.told)
+    gone = site.begin(gone=True)
+    gone.wait_for_end()
+    assert gone.sock.recv(1) == b""  # not even the answer to its handshake
+    assert client.request("get")["status"] == 404
+    assert site.framework.told == told
+
+
+def test_a_client_is_served_if_it_has_sent_something_before_its_end(site):
+    answered = site.begin(early=text(request(1)), gone=True)
+    answered.receive_handshake()
+    take_departure(site)
+    names = [name for name, _ in site.framework.told]
+    assert names == ["peer_online", "user_online", "peer_offline", "user_offline"]
+
+
+@pytest.mark.parametrize("number", [1, 50])
+def test_messages_that_come_with_the_handshake_are_answered_in_order(site, number):
+    early = b"".join(text(request(id)) for id in range(1, number + 1))
+    client = site.connect(early=early)
+    assert [client.take()["id"] for _ in range(number)] == [*range(1, number + 1)]
+    assert client.request("get", "/later")["status"] == 404
+
+
+def test_a_violation_that_comes_with_the_handshake_closes_the_connection(site):
+    client = site.connect(early=frame(3))
+    assert client.receive().close[0] == 1002
+
+
 def test_a_client_may_leave_while_an_online_listener_runs(site, online_gate):
     client = site.connect()
     online_gate.wait()

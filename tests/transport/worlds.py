@@ -283,6 +283,7 @@ class Site:
         codec: Any = None,
         buffers: int | None = None,
         early: bytes = b"",
+        gone: bool = False,
         connect: Any = None,
         **settings: Any,
     ) -> Client:
@@ -290,11 +291,14 @@ class Site:
 
         :param buffers: bytes that the sockets keep for a client that does not read, about.
         :param early: bytes that the client has sent before the connection begins.
+        :param gone: whether the client has sent its FIN, too.
         :param connect: instead of telling the application.
         """
         self.router.freeze(RoutingOptions())
         server, sock = connect_tcp(buffers)
         sock.sendall(early)
+        if gone:
+            sock.shutdown(socket.SHUT_WR)
         options = {**self._settings, **settings}
         max_message_size = options.pop("max_message_size")
         ping_interval = options.pop("ping_interval")
