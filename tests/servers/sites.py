@@ -560,6 +560,11 @@ def create_slow_site() -> Flask:
     def closures():
         return str(len(app.extensions["protoo"].arrivals))
 
+    @app.get("/in-progress")
+    def in_progress():
+        references = app.extensions["protoo"].arrivals._in_progress.values()
+        return str(sum(reference() is not None for reference in list(references)))
+
     return app
 
 

@@ -33,6 +33,10 @@ class Handshake:
     def go_on(self) -> None:
         self._slow.post(f"/open/{self.gate}")
 
+    def wait_for_end(self) -> None:
+        """Wait until no handshake is in progress."""
+        eventually(lambda: self._slow.get("/in-progress"), "0")
+
     def take_answer(self) -> RawClient:
         return RawClient.of_answer(self._sock)
 
@@ -118,8 +122,9 @@ def test_a_client_that_has_gone_does_not_come_online(slow, alice, how):
     gone = Handshake(slow, alice, "a1")
     gone.hang_up(how)
     gone.go_on()
-    # The next handshake, of another device, is done after that one.
-    with slow.connect(alice, "a2"):
+    gone.wait_for_end()
+    with slow.connect(alice, "a2") as client:
+        client.nothing_came()
         assert slow.get(f"/peers?username={alice}") == [f"{alice}/a2"]
         assert events_of(slow, alice) == ["online a2"]
 
@@ -129,8 +134,7 @@ def test_a_client_that_has_gone_takes_over_nothing(slow, alice):
         gone = Handshake(slow, alice, "a1")
         gone.hang_up("close")
         gone.go_on()
-        client.nothing_came()
-        slow.connect(alice, "a2").close()
+        gone.wait_for_end()
         client.nothing_came()
         assert slow.get(f"/peers?username={alice}") == [f"{alice}/a1"]
 

@@ -166,8 +166,8 @@ class Peer:
     def close(self, code: int = NORMAL_CLOSURE, reason: str = "normal closure") -> None:
         """Close its connection; it counts as offline at once.
 
-        With 3001, a handshake of the device that is in progress is turned away, too: whoever
-        has no permission any more must not be back at once.
+        With 3001, a handshake of the device that is in progress is turned away, too. A device
+        without permission must not be back at once.
         """
         if code == AUTHORIZATION_REVOKED:
             self.runtime.arrivals.turn_away(self.username, self.uuid, code, reason)
