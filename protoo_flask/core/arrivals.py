@@ -14,8 +14,8 @@ the site has closed                        1001 "shutting down"
 more happened than can be remembered       1001 "authorization took too long"
 =========================================  ==========================================
 
-A handshake is not turned away for what its own authorizer does: one that disconnects all
-other devices of its user comes in.
+A handshake is not turned away by a ``disconnect()`` of its own authorizer: one that disconnects
+all other devices of its user comes in.
 
 These *closures* are remembered only while an older handshake is in progress.
 """
@@ -144,7 +144,7 @@ class Arrivals:
         with self._lock:
             number = next(self._numbers)
             closure = Closure(number, code, reason, certain=number)
-            if maker is not None:
+            if maker is not None and username is not None:
                 maker.has_disconnected = True
                 closure = closure._replace(certain=0, maker=maker.number)
             self._remember((username, uuid), closure)

@@ -127,6 +127,12 @@ def test_an_authorizer_that_disconnects_its_user_does_not_lift_a_ban(door, ban_f
     assert door.connect(own) == BANNED
 
 
+def test_an_authorizer_that_closes_the_site_turns_itself_away(door):
+    own = door.begin()
+    door.disconnect(username=None, by=own)
+    assert door.connect(own) == BANNED
+
+
 # What is remembered
 
 

@@ -93,6 +93,7 @@ def create_app() -> Flask:
         ),
         "/brisk": create_site("brisk", PROTOO_PING_INTERVAL=0.3, PROTOO_MAX_MESSAGE_SIZE=1000),
         "/closing": create_closing_site(),
+        "/closing-early": create_closing_site(),
         "/club": create_club(),
         "/keyless": create_site("keyless"),
         "/library": create_library(),
@@ -472,7 +473,15 @@ def create_strict_site() -> Flask:
 
 def create_closing_site() -> Flask:
     """Make the site that stops accepting peers after a request."""
-    app = create_site("closing")
+    protoo = Protoo()
+
+    @protoo.authorize
+    def authorize():
+        if "close" in request.args:
+            protoo.close()
+        return session["username"], request.args.get("uuid")
+
+    app = create_site("closing", protoo)
 
     @app.post("/close")
     def close():

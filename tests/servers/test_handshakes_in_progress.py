@@ -225,3 +225,10 @@ def test_nothing_is_remembered_when_no_handshake_is_in_progress(slow, alice):
     handshake.go_on()
     assert fate_of(handshake) == 403
     eventually(lambda: slow.get("/closures"), "0")
+
+
+def test_a_handshake_in_progress_does_not_get_into_a_site_that_closes(site_at, alice):
+    closing = site_at("/closing-early")
+    answer = closing.knock("?close", Cookie=closing.login(alice))
+    assert (answer.status, answer.text) == (503, "shutting down")
+    assert closing.get("/peers") == []
