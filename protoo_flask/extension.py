@@ -19,9 +19,10 @@ from .core.routing.methods import MethodDecorators
 from .core.routing.registration import Decorator, F, Registered
 from .core.routing.route import Route
 from .core.routing.router import Router
-from .settings import PREFIX, Settings
+from .settings import Settings
 from .site.arrival_notes import ArrivalNotes
 from .site.authorization import Authorizer
+from .site.configuration import Configuration
 from .site.flask_framework import EVENTS, FORMS, Listeners
 from .site.routes import add_routes
 from .site.site import Site
@@ -71,11 +72,10 @@ class Protoo(MethodDecorators):
             raise UsageError(f"Protoo(app) and init_app(app) take a Flask app, not {app!r}")
         if "protoo" in app.extensions:
             raise UsageError(f"{app!r} has a Protoo already; an app has one, with many routers")
-        settings = Settings.load(app.config, self._options)
-        _warn_of_unknown_settings(app)
-        site = Site(self, app, settings)
-        add_routes(app, Views(site), settings)
-        app.config.update(settings.to_config())
+        configuration = Configuration(app, self._options)
+        site = Site(self, app, configuration)
+        add_routes(app, Views(site), configuration.at_registration)
+        configuration.watch()
         app.extensions["protoo"] = site
         self._sites.add(site)
         app.wsgi_app = ArrivalNotes(  # type: ignore[method-assign]
@@ -282,12 +282,3 @@ class Protoo(MethodDecorators):
         if not self._sites:
             self.init_app(Flask("protoo_flask.standalone", static_folder=None))
         serve(self._site.app, host, port)
-
-
-def _warn_of_unknown_settings(app: Flask) -> None:
-    known = [PREFIX + name.upper() for name in Settings.__dataclass_fields__]
-    for key in app.config:
-        if key.startswith(PREFIX) and key not in known:
-            close: list[str] = difflib.get_close_matches(key, known, 1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            app.logger.warning("%s is not a setting of this protoo_flask%s", key, hint)

@@ -71,23 +71,20 @@ class Settings:
         :raises UsageError: for a value that cannot work; it tells the values that can.
         """
         values = {
-            item.name: config[PREFIX + item.name.upper()]
+            item.name: config[config_key(item.name)]
             for item in fields(cls)
-            if PREFIX + item.name.upper() in config
+            if config_key(item.name) in config
         }
         values.update(options)
         for name, value in values.items():
-            check = _CHECKS.get(name)
-            if check is not None and not check(value):
-                expected = _EXPECTED[name] + _explain(name, value)
-                raise UsageError(f"{PREFIX}{name.upper()} is {expected}, not {value!r}")
+            check_setting(name, value)
         settings = cls(**values)
         check_ice_servers(settings.ice_servers, settings.turn_secret)
         return settings
 
     def to_config(self) -> dict[str, Any]:
         """Return them as they are written in ``app.config``."""
-        return {PREFIX + item.name.upper(): getattr(self, item.name) for item in fields(self)}
+        return {config_key(item.name): getattr(self, item.name) for item in fields(self)}
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,6 +101,22 @@ class Settings:
                     f"Protoo() has no option {name!r}{hint}; it has {', '.join(names)}"
                 )
         return dict(options)
+
+
+def config_key(name: str) -> str:
+    """Return the key in ``app.config`` of the setting ``name``."""
+    return PREFIX + name.upper()
+
+
+def check_setting(name: str, value: Any) -> None:
+    """Check the value of one setting.
+
+    :raises UsageError: for a value that cannot work; it tells the values that can.
+    """
+    check = _CHECKS.get(name)
+    if check is not None and not check(value):
+        expected = _EXPECTED[name] + _explain(name, value)
+        raise UsageError(f"{config_key(name)} is {expected}, not {value!r}")
 
 
 def _strip_prefix(name: str) -> str:

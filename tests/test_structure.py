@@ -80,6 +80,7 @@ LAYERS = [
     ("transport.greenlets", "gevent socket ssl time"),
     ("transport.threads", "selectors socket ssl sys threading time"),
     ("transport", ""),
+    ("site.configuration", "flask"),
     ("site.contexts", "contextvars flask"),
     ("site.context_probe", "flask"),
     ("site.fast_contexts", "builtins contextvars flask werkzeug"),

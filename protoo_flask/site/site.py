@@ -37,6 +37,7 @@ from ..transport.websocket.handshake import Handshake
 from .advice import Advice
 from .arrival_notes import current_arrival
 from .authorization import Authorizer, ask_site
+from .configuration import Configuration
 from .context_choice import choose_context
 from .contexts import HandshakeContext
 from .flask_framework import FlaskFramework, Listeners
@@ -67,10 +68,10 @@ class Site:
         first connection.
     """
 
-    def __init__(self, protoo: Registrations, app: Flask, settings: Settings) -> None:
+    def __init__(self, protoo: Registrations, app: Flask, configuration: Configuration) -> None:
         self.protoo = protoo
         self.app = app
-        self.settings = settings
+        self.configuration = configuration
         self.observer: Observer | None = None
         self.dialects: Sequence[Dialect] = (PROTOO,)
         self.make_directory: Callable[[Runtime, EventQueues], Directory[Peer]] = LocalDirectory
@@ -92,6 +93,14 @@ class Site:
     def detection(self) -> float:
         """Seconds within which a dead connection is noticed."""
         return 2 * (self.settings.ping_interval or NO_PING_DETECTION)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the app, read when they are first asked for.
+
+        :raises UsageError: for a value that cannot work.
+        """
+        return self.configuration.settings
 
     # Its peers -----------------------------------------------------------------------
 

@@ -51,6 +51,7 @@ class Views:
         try:
             if site.is_closed:
                 raise Reject(503, "shutting down")
+            site.configuration.warn_of_late_changes()
             agreed = negotiate_handshake(
                 request.environ,
                 compression=site.settings.compression,
@@ -90,6 +91,7 @@ class Views:
         if asks_for_upgrade(request.environ):
             # Werkzeug 2.0.0 routes Firefox, with its "keep-alive, Upgrade", to this view.
             return self.handshake()
+        _ = self._site.settings  # before the function below needs them: they may be wrong
         after_this_request(self._let_allowed_pages_read)
         try:
             if self._site.is_closed:

@@ -96,6 +96,7 @@ def create_app() -> Flask:
         "/closing-early": create_closing_site(),
         "/club": create_club(),
         "/keyless": create_site("keyless"),
+        "/late": create_late_site(PROTOO_MAX_MESSAGE_SIZE=1000, PROTOO_MAX_PEERS_PER_USER=2),
         "/library": create_library(),
         "/meeting": create_meeting(),
         "/members": create_members_site(),
@@ -121,6 +122,7 @@ def create_app() -> Flask:
         "/twin-1": create_site("twin-1", twins),
         "/twin-2": create_site("twin-2", twins),
         "/unvisited": create_site("unvisited"),
+        "/wrong": create_late_site(PROTOO_PING_INTERVAL="soon"),
     }
     mounts["/keyless"].secret_key = None
     main.wsgi_app = DispatcherMiddleware(main.wsgi_app, mounts)
@@ -573,6 +575,20 @@ def create_slow_site() -> Flask:
     def in_progress():
         references = app.extensions["protoo"].arrivals._in_progress.values()
         return str(sum(reference() is not None for reference in list(references)))
+
+    return app
+
+
+def create_late_site(**config: Any) -> Flask:
+    """Make a site that is configured after ``init_app()``."""
+    app = create_site("late")
+    app.config.update(config)
+
+    @app.post("/configure/<name>/<int:value>")
+    def configure(name, value):
+        """Change a setting that has been read already."""
+        app.config[name] = value
+        return ""
 
     return app
 

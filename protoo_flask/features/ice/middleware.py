@@ -11,9 +11,10 @@ from ...core.request import Request
 from ...core.routing.registration import Next
 from ...core.routing.router import Router
 from ...extension import Protoo
+from ...settings import check_setting
 from ..limits import check_limit
 from ..sending_peer import sending_peer
-from .servers import make_credentials, needs_credentials
+from .servers import check_ice_servers, make_credentials, needs_credentials
 
 #: Seconds. It is longer than a call, and short enough for credentials that may leak from a
 #: page.
@@ -48,10 +49,14 @@ def ice_servers(protoo: Protoo, ttl: int = TTL, *, now: Callable[[], float] = ti
     def get(req: Request, next: Next) -> None:
         username = sending_peer(req).username
         # Several apps may share this router; the settings are those of the peer's app.
-        secret = current_app.config["PROTOO_TURN_SECRET"]
+        secret: Any = current_app.config.get("PROTOO_TURN_SECRET")
+        configured = current_app.config.get("PROTOO_ICE_SERVERS", [])
+        # They may have changed since the start.
+        check_setting("turn_secret", secret)
+        check_ice_servers(configured, secret)
         servers: list[dict[str, Any]] = []
         expires = False
-        for server in current_app.config["PROTOO_ICE_SERVERS"]:
+        for server in configured:
             if needs_credentials(server):
                 expires = True
                 made = make_credentials(secret, username, int(now()) + ttl)

@@ -92,3 +92,33 @@ def test_wrong_servers_are_refused_when_the_app_is_initialised():
         Protoo(app)
     assert "protoo" not in app.extensions
     Protoo(app, turn_secret="north")
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_the_servers_and_the_secret_may_change_while_the_site_runs(caplog, connected):
+    app = make_site(PROTOO_ICE_SERVERS=[STUN])
+    if connected:
+        assert ask(app)["data"]["iceServers"] == [STUN]
+    app.config.update(PROTOO_ICE_SERVERS=[TURN], PROTOO_TURN_SECRET="north")
+    assert ask(app)["data"] == {"iceServers": [MADE], "ttl": 600}
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        ({"PROTOO_ICE_SERVERS": [TURN]}, r"PROTOO_ICE_SERVERS\[0\] has a \"turn:\" URL"),
+        ({"PROTOO_ICE_SERVERS": None}, "PROTOO_ICE_SERVERS is a list"),
+        ({"PROTOO_TURN_SECRET": 7}, "PROTOO_TURN_SECRET is the secret"),
+    ],
+)
+def test_a_change_that_cannot_work_is_a_500_with_the_name_of_the_setting_in_the_log(
+    caplog, config, name
+):
+    app = make_site(PROTOO_ICE_SERVERS=[STUN])
+    assert ask(app)["status"] == 200
+    app.config.update(config)
+    assert ask(app)["status"] == 500
+    (record,) = caplog.records
+    with pytest.raises(UsageError, match=name):
+        raise record.exc_info[1]
