@@ -10,7 +10,6 @@ from flask.cli import AppGroup
 
 from .core.errors import BadPath
 from .core.routing.inspection import Row, list_routes, match
-from .core.routing.layer import RoutingOptions
 from .core.routing.router import Router
 
 commands = AppGroup("protoo", help="Look at the routing of protoo requests.")
@@ -52,9 +51,8 @@ def show_match(method: str, path: str) -> None:
 
 def _router() -> Router:
     site = current_app.extensions["protoo"]
-    settings = site.settings
+    site.freeze_routes()
     router: Router = site.protoo.router
-    router.freeze(RoutingOptions(settings.case_sensitive_routing, settings.strict_routing))
     return router
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from typing import Any, Iterator
+from weakref import WeakSet
 
 import pytest
 from hypothesis import settings
@@ -26,12 +27,12 @@ settings.load_profile("protoo_flask")
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Fail a test after which a thread runs, a peer is listed or a signal has a receiver."""
-    sites = []
+    sites: WeakSet[Site] = WeakSet()
     init = Site.__init__
 
     def remember(self: Site, *args: Any) -> None:
         init(self, *args)
-        sites.append(self)
+        sites.add(self)
 
     monkeypatch.setattr(Site, "__init__", remember)
     receivers = {signal: set(signal.receivers) for signal in SIGNALS}

@@ -358,8 +358,9 @@ def test_a_protoo_with_one_app_needs_no_context_and_is_not_confused_by_anothers(
 
 def test_a_protoo_with_several_apps_cannot_be_run():
     protoo = Protoo()
-    protoo.init_app(make_app())
-    protoo.init_app(make_app())
+    apps = [make_app(), make_app()]
+    for app in apps:
+        protoo.init_app(app)
 
     with pytest.raises(UsageError, match="run one of them"):
         protoo.run()

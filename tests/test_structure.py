@@ -21,7 +21,7 @@ from protoo_flask import middleware
 LAYERS = [
     # modules of protoo_flask        other packages
     ("core.errors core.close_codes", ""),
-    ("core.functions core.arrivals core.names", ""),
+    ("core.functions core.arrivals core.names core.registration_log", ""),
     ("core.scheduling", ""),
     ("core.deadlines core.events core.observer", ""),
     ("core.runtime", ""),
@@ -97,7 +97,7 @@ LAYERS = [
     ("site", ""),
     ("commands", "click flask os"),
     ("serving", "flask gevent signal"),
-    ("extension", "flask"),
+    ("extension", "flask gc"),
     ("features.presence", "time"),
     ("features.ice", "flask time"),
     ("features.calls", "secrets time"),

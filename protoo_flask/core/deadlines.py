@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Callable, Generic, TypeVar
 
-from .scheduling import Scheduler, Timer
+from .scheduling import Scheduler, Timer, call_later_if_alive
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class Deadlines(Generic[T]):
         if self._timer is None:
             with self._lock:
                 if self._timer is None:
-                    self._timer = self._scheduler.call_later(self.seconds, self._look)
+                    self._timer = call_later_if_alive(self._scheduler, self.seconds, self._look)
 
     def remove(self, item: T) -> None:
         """Forget an item; harmless when it is not there."""
@@ -87,7 +87,7 @@ class Deadlines(Generic[T]):
             now = self._now()
             due, following = self._split(now)
             if following is not None:
-                self._timer = self._scheduler.call_later(following - now, self._look)
+                self._timer = call_later_if_alive(self._scheduler, following - now, self._look)
         for item in due:
             # Another thread may have removed it meanwhile.
             if self._deadlines.pop(item, None) is not None:

@@ -7,6 +7,7 @@ tests have one with a clock that is advanced by hand.
 from __future__ import annotations
 
 import functools
+import weakref
 from typing import Any, Callable, ContextManager, Protocol, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -55,6 +56,36 @@ class Scheduler(Protocol):
 
         Nothing may block while holding one, which is why greenlets need none.
         """
+
+
+def call_later_if_alive(
+    scheduler: Scheduler, seconds: float, method: Callable[..., Any], *args: Any
+) -> Timer:
+    """Call a method later, if its object and the arguments still exist then.
+
+    A timer is held by the server's loop, and must not keep an app alive: test suites make an
+    app for each test, and an idle timer may have a minute to go.
+    """
+    weak = [weakref.ref(arg) for arg in args]
+    return scheduler.call_later(seconds, _WeakMethod(method), *weak)
+
+
+class _WeakMethod:
+    """A bound method that keeps neither its object nor its arguments alive."""
+
+    __slots__ = ("_method",)
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self._method = weakref.WeakMethod(method)
+
+    @property
+    def __self__(self) -> Any:
+        return getattr(self._method(), "__self__", None)
+
+    def __call__(self, *weak: Callable[[], Any]) -> None:
+        method, args = self._method(), [ref() for ref in weak]
+        if method is not None and all(arg is not None for arg in args):
+            method(*args)
 
 
 def one_step(method: F) -> F:

@@ -177,11 +177,20 @@ class Site:
                 _at_exit(self._say_goodbye)
             return self._application
 
+    def freeze_routes(self) -> None:
+        """Close the registration, and compile the paths with the settings of the app."""
+        settings = self.settings
+        options = RoutingOptions(settings.case_sensitive_routing, settings.strict_routing)
+        if not self.protoo.router.freeze(options):
+            self.app.logger.warning(
+                "PROTOO_CASE_SENSITIVE_ROUTING and PROTOO_STRICT_ROUTING of this app are ignored: "
+                "its routers have compiled their paths for another app, which has other values. "
+                "Apps with different values need a Protoo and routers of their own"
+            )
+
     def _make_application(self, loop: Loop) -> Application:
         settings = self.settings
-        self.protoo.router.freeze(
-            RoutingOptions(settings.case_sensitive_routing, settings.strict_routing)
-        )
+        self.freeze_routes()
         self.loop = loop
         self.context_class = choose_context(self.app)
         if settings.ping_interval:

@@ -32,7 +32,7 @@ from ..close_codes import LEAVING, ONLINE_ELSEWHERE, POLICY_VIOLATION
 from ..events import EventQueues, SiteEvent
 from ..link import Context, Link
 from ..runtime import Runtime
-from ..scheduling import Timer
+from ..scheduling import Timer, call_later_if_alive
 from ..transactions.mailbox import Mailbox
 from ..wire.dialect import Dialect
 from .directory import Identity, TooManyPeers
@@ -222,8 +222,9 @@ class LocalDirectory:
         if mailbox is None:
             return False
         self._enter(peer, "drop")
-        self._timers[peer] = self._runtime.scheduler.call_later(
-            self._runtime.time_limits.grace_period, self._expire, peer, mailbox
+        runtime = self._runtime
+        self._timers[peer] = call_later_if_alive(
+            runtime.scheduler, runtime.time_limits.grace_period, self._expire, peer, mailbox
         )
         return True
 

@@ -7,6 +7,7 @@ from typing import Any, Callable, Protocol, Sequence, TypeVar, Union
 
 from ..errors import RegistrationClosed, UsageError
 from ..functions import MIDDLEWARE, check_function
+from ..registration_log import TWO_WAYS
 from ..request import Request
 from .matching.patterns import PathPattern
 
@@ -86,10 +87,10 @@ def check_method(name: Any) -> str:
 def check_open(frozen: bool) -> None:
     """Check that there was no connection yet.
 
-    :raises RegistrationClosed: with the right time to register.
+    :raises RegistrationClosed: with the right times to register.
     """
     if frozen:
         raise RegistrationClosed(
-            "routes and handlers are registered before the first connection: "
-            "when the module is imported, or in the app factory"
+            "routes and handlers are registered before the first connection to any app of the "
+            f"Protoo. {TWO_WAYS}"
         )

@@ -6,6 +6,7 @@ from typing import Any, Collection, Sequence
 
 from ..errors import UsageError
 from ..functions import check_function
+from ..registration_log import RegistrationLog
 from ..request import Request
 from .decoration import is_decorated
 from .matching.patterns import PathPattern
@@ -40,6 +41,8 @@ class Route(MethodDecorators):
 
     def __init__(self, path: PathPattern | None = None) -> None:
         self.path = path
+        #: Notices registrations that are made again for another app.
+        self.registrations = RegistrationLog()
         self._stack: list[tuple[str | None, Handler]] = []
         #: The functions for each named method, in order, with those for any method among them;
         #: and the functions for every other method.
@@ -72,6 +75,7 @@ class Route(MethodDecorators):
     def add(self, method: str | None, functions: Sequence[Handler]) -> None:
         """Append functions for one method, or with ``None`` for all methods."""
         check_open(self._frozen)
+        self.registrations.add(method, functions)
         self._stack.extend((method, function) for function in functions)
         if method is not None:
             chosen = [self._by_method.setdefault(method, [*self._for_any_method])]

@@ -15,6 +15,7 @@ from typing import Any, Callable, Iterable, Sequence, overload
 
 from ..errors import BadPath, UsageError
 from ..functions import ERROR_HANDLER, MIDDLEWARE, check_function
+from ..registration_log import RegistrationLog
 from ..request import Request
 from .decoration import is_decorated
 from .layer import Layer, RoutingOptions
@@ -68,9 +69,12 @@ class Router(MethodDecorators):
         self._options = RoutingOptions(case_sensitive, strict, merge_params)
         #: Whether its layers see the parameters of the router above.
         self.merges_params = merge_params
+        #: Notices registrations that are made again for another app.
+        self.registrations = RegistrationLog()
         self._stack: list[Layer] = []
         self._param_handlers = ParamHandlers()
         self._frozen = False
+        self._options_in_effect = self._options
         #: The options of the router that this one is mounted in.
         self._surroundings = RoutingOptions()
         #: Finds the layers for a request. An index takes this place when the stack is complete.
@@ -172,6 +176,7 @@ class Router(MethodDecorators):
         def decorate(function: ParamHandler) -> ParamHandler:
             check_open(self._frozen)
             check_function(function, "fn(req, next, value)")
+            self.registrations.add("param", wanted, function)
             for name in wanted:
                 self._param_handlers.add(name, function)
             return function
@@ -201,24 +206,42 @@ class Router(MethodDecorators):
 
     def _append(self, layers: list[Layer]) -> None:
         check_open(self._frozen)
+        for layer in layers:
+            self.registrations.add(layer.path, layer.handle, layer.is_error_handler)
         self._stack.extend(layers)
 
-    def freeze(self, parent: RoutingOptions) -> None:
+    def begin_app(self) -> None:
+        """Note that another app has been initialised with this router, and those below it."""
+        self.registrations.begin_app()
+        for layer in self._stack:
+            if layer.route is not None:
+                layer.route.registrations.begin_app()
+            for function in layer.functions:
+                if isinstance(function, Router):
+                    function.begin_app()
+
+    def freeze(self, parent: RoutingOptions) -> bool:
         """Close the registration of this router and of those below it.
 
         Paths are compiled once more, because the settings of the app are known only now.
+
+        :returns: whether these options are in effect. They are not when one of the routers was
+            closed with others before, for another app.
         """
-        if self._frozen:
-            return
-        self._frozen = True
         options = self._options.within(parent)
+        if self._frozen:
+            return options == self._options_in_effect
+        self._frozen = True
+        self._options_in_effect = options
+        in_effect = True
         for layer in self._stack:
             layer.freeze(options, self._param_handlers)
             for function in layer.functions:
                 if isinstance(function, Router):
-                    function.freeze(options)
+                    in_effect = function.freeze(options) and in_effect
         if fast_layer_index.ENABLED:
             self._layers = LayerIndex(self._stack, bool(options.case_sensitive))
+        return in_effect
 
     def _compile(self) -> None:
         """Compile the paths of a router that is called, and so is never frozen.

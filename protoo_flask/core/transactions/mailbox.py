@@ -18,7 +18,7 @@ class Mailbox:
         ``PROTOO_MAX_OUTBOX``.
     """
 
-    __slots__ = ("_limit", "_payloads", "_unnamed", "size")
+    __slots__ = ("__weakref__", "_limit", "_payloads", "_unnamed", "size")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
