@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import gc
 from typing import Any, Callable, Iterable, Sequence, overload
 from weakref import WeakSet
@@ -12,20 +11,21 @@ from flask import Flask, current_app, has_app_context
 from .commands import commands
 from .core.close_codes import AUTHORIZATION_REVOKED
 from .core.errors import UsageError
-from .core.functions import check_function
+from .core.functions import check_function, name_function
 from .core.names import Name
 from .core.peers.peer import Peer, broadcast
 from .core.registration_log import RegistrationLog
 from .core.routing.matching.patterns import PathPattern
-from .core.routing.methods import MethodDecorators
+from .core.routing.methods import METHODS, MethodDecorators
 from .core.routing.registration import Decorator, F, Registered
 from .core.routing.route import Route
 from .core.routing.router import Router
+from .core.suggestions import suggest
 from .settings import Settings
 from .site.arrival_notes import ArrivalNotes
 from .site.authorization import Authorizer
 from .site.configuration import Configuration
-from .site.flask_framework import EVENTS, FORMS, Listeners
+from .site.flask_framework import EVENTS, FOREIGN_EVENTS, FORMS, Listeners
 from .site.routes import add_routes
 from .site.site import Site
 from .site.views import Views
@@ -109,7 +109,10 @@ class Protoo(MethodDecorators):
         check_function(function, "fn()")
         self._registrations.add("authorize", function)
         if self.authorizer is not None:
-            raise UsageError(f"@protoo.authorize was given {self.authorizer!r} already")
+            raise UsageError(
+                f"@protoo.authorize was given {name_function(self.authorizer)} already; a Protoo "
+                "has one authorizer, for all of its apps"
+            )
         self.authorizer = function
         return function
 
@@ -190,9 +193,9 @@ class Protoo(MethodDecorators):
         ``"routing_error"`` calls ``fn(error, request)``. See ``protoo_flask.signals``.
         """
         if event not in EVENTS:
-            close = difflib.get_close_matches(str(event), EVENTS, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise UsageError(f"on(event, fn) knows {', '.join(EVENTS)}, not {event!r}{hint}")
+            raise UsageError(
+                f"on(event, fn) knows {', '.join(EVENTS)}, not {event!r}{_hint_at_event(event)}"
+            )
 
         def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
             check_function(function, FORMS.get(event, "fn(peer)"))
@@ -303,6 +306,15 @@ class Protoo(MethodDecorators):
         if not sites:
             self.init_app(Flask("protoo_flask.standalone", static_folder=None))
         serve(self._site.app, host, port)
+
+
+def _hint_at_event(event: object) -> str:
+    meant = suggest(event, EVENTS, FOREIGN_EVENTS)
+    if meant:
+        return f"; did you mean {meant!r}?"
+    if event in METHODS:
+        return f"; requests are handled by @protoo.{event}(path)"
+    return ""
 
 
 def _without_closed(sites: Iterable[Site]) -> list[Site]:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, field, fields
 from typing import Any, Callable, Mapping
 
 from .core.errors import UsageError
+from .core.suggestions import suggest
 from .features.ice.servers import check_ice_servers
 from .origins import explain_fault
 
 PREFIX = "PROTOO_"
+
+#: What others call these settings, among them Flask-SocketIO and flask-sock.
+FOREIGN_NAMES = {
+    **dict.fromkeys(["cors", "cors_allowed_origins", "cors_origins", "origin"], "allowed_origins"),
+    **dict.fromkeys(["endpoint", "route", "url", "url_prefix"], "path"),
+    **dict.fromkeys(["heartbeat", "heartbeat_interval", "keepalive"], "ping_interval"),
+    **dict.fromkeys(["max_http_buffer_size", "max_payload", "max_size"], "max_message_size"),
+    **dict.fromkeys(["max_devices", "max_connections_per_user"], "max_peers_per_user"),
+    **dict.fromkeys(["deflate", "http_compression", "per_message_deflate"], "compression"),
+    **dict.fromkeys(["reconnect_timeout", "recovery"], "disconnect_grace_period"),
+    "username_key": "session_key",
+}
 
 
 @dataclass(frozen=True)
@@ -95,8 +107,8 @@ class Settings:
         names = [item.name for item in fields(cls)]
         for name in options:
             if name not in names:
-                close: list[str] = difflib.get_close_matches(_strip_prefix(name), names, 1)
-                hint = f" (did you mean {close[0]!r}?)" if close else ""
+                meant = suggest(_strip_prefix(name), names, FOREIGN_NAMES)
+                hint = f" (did you mean {meant!r}?)" if meant else ""
                 raise UsageError(
                     f"Protoo() has no option {name!r}{hint}; it has {', '.join(names)}"
                 )

@@ -112,3 +112,79 @@ def test_match_uses_the_settings_of_the_app(case_sensitive, found):
     app = make_app(register, PROTOO_CASE_SENSITIVE_ROUTING=case_sensitive)
     _, output = run(app, "match", "get", "/ROOMS/7")
     assert ("deliver" in output) is found
+
+
+# Names and widths
+
+
+def register_local(protoo):
+    def inside(req, next): ...
+
+    protoo.get("/short", inside)
+
+
+def test_names_have_no_locals():
+    _, output = run(make_app(register_local), "routes")
+    assert f"{__name__}.register_local.inside" in output
+
+
+def register_long_names(protoo):
+    def a_function_with_a_name_that_tells_everything_about_it_and_then_some_more(req, next): ...
+
+    router = Router()
+    path = "/organisations/:organisation/departments/:department/rooms/:room(\\d+)/messages"
+    router.method("mark-as-read", path, check, Handler().handle_everything)
+    router.get(f"{path}{path}/:and_more", deliver)
+    router.errorhandler(KeyError, ValueError, TypeError, ZeroDivisionError, explain)
+    for _ in range(3):
+        outer = Router()
+        outer.use("/v1", router)
+        router = outer
+    router.get("/x", a_function_with_a_name_that_tells_everything_about_it_and_then_some_more)
+    protoo.use("/api", router)
+
+
+class Handler:
+    def handle_everything(self, req, next): ...
+
+
+@pytest.mark.parametrize(
+    "args",
+    [("routes",), ("match", "get", "/x"), ("match", "get", f"/api/x/{'long' * 50}")],
+    ids=" ".join,
+)
+def test_every_line_fits_into_100_columns(args):
+    _, output = run(make_app(register_long_names), *args)
+    assert max(len(line) for line in output.splitlines()) <= 100
+
+
+def test_what_does_not_fit_is_continued_below():
+    _, output = run(make_app(register_long_names), "routes")
+    lines = output.splitlines()
+    header = lines[0]
+    columns = [header.index(word) for word in ("path", "handler", "defined")]
+    first = next(index for index, line in enumerate(lines) if "mark-as-read" in line)
+    rest = next(
+        index
+        for index, line in enumerate(lines[first + 1 :], first + 1)
+        if line[: columns[0]].strip()
+    )
+    path = "".join(line[columns[0] : columns[1]].strip() for line in lines[first:rest])
+    assert path == "/organisations/:organisation/departments/:department/rooms/:room(\\d+)/messages"
+
+
+def test_the_modules_are_left_out_where_there_is_no_room_for_them():
+    def register(protoo):
+        protoo.get("/a/path/that/leaves/little/room/for/anything/else", deliver)
+
+    _, output = run(make_app(register), "routes")
+    assert len(output.splitlines()) == 2
+    assert __name__ not in output
+    assert " deliver " in output
+
+
+def test_a_place_is_relative_to_a_folder_that_python_looks_in(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    _, output = run(make_app(lambda protoo: protoo.get("/", deliver)), "routes")
+    line = deliver.__code__.co_firstlineno
+    assert output.splitlines()[-1].endswith(f"  tests/test_commands.py:{line}")

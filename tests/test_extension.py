@@ -101,7 +101,9 @@ def test_there_is_one_authorizer():
         """Not changed by the decorator."""
 
     assert protoo.authorizer is authorize
-    with pytest.raises(UsageError, match=r"@protoo.authorize was given .*authorize.* already"):
+    line = authorize.__code__.co_firstlineno
+    name = rf"{__name__}\.\w+\.authorize \({__file__}:{line}\)"
+    with pytest.raises(UsageError, match=rf"@protoo.authorize was given {name} already"):
         protoo.authorize(lambda: None)
 
 

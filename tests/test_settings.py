@@ -9,7 +9,7 @@ from flask import Flask
 
 from protoo_flask import Protoo
 from protoo_flask.core.errors import UsageError
-from protoo_flask.settings import Settings
+from protoo_flask.settings import FOREIGN_NAMES, Settings
 
 
 def load(config=None, **options):
@@ -133,6 +133,11 @@ def test_an_unknown_option_is_rejected_with_the_names_that_there_are():
     [
         ("PROTOO_PING_INTERVALL", "; did you mean PROTOO_PING_INTERVAL?"),
         ("PROTOO_MAXIMAL_OUTBOX", "; did you mean PROTOO_MAX_OUTBOX?"),
+        ("PROTOO_PINGINTERVAL", "; did you mean PROTOO_PING_INTERVAL?"),
+        ("PROTOO_GRACE_PERIOD", "; did you mean PROTOO_DISCONNECT_GRACE_PERIOD?"),
+        ("PROTOO_ORIGINS", "; did you mean PROTOO_ALLOWED_ORIGINS?"),
+        ("PROTOO_CORS_ALLOWED_ORIGINS", "; did you mean PROTOO_ALLOWED_ORIGINS?"),
+        ("PROTOO_MAX_HTTP_BUFFER_SIZE", "; did you mean PROTOO_MAX_MESSAGE_SIZE?"),
         ("PROTOO_COLOUR_OF_THE_SKY", ""),
     ],
 )
@@ -158,7 +163,13 @@ def test_known_settings_are_not_warned_of(caplog):
     assert caplog.records == []
 
 
-@pytest.mark.parametrize("name", ["PROTOO_PING_INTERVAL", "ping_intervall"])
+def test_every_name_of_others_leads_to_a_setting():
+    names = {key[len("PROTOO_") :].lower() for key in load().to_config()}
+    assert set(FOREIGN_NAMES.values()) <= names
+    assert not set(FOREIGN_NAMES) & names
+
+
+@pytest.mark.parametrize("name", ["PROTOO_PING_INTERVAL", "ping_intervall", "ping"])
 def test_an_option_that_is_nearly_one_is_refused_with_the_one_that_was_meant(name):
     with pytest.raises(UsageError, match=r"\(did you mean 'ping_interval'\?\)"):
         Protoo(**{name: 5})

@@ -9,7 +9,7 @@ from flask import current_app, has_request_context, request, session
 
 from protoo_flask import Peer, Protoo, signals
 from protoo_flask.core.errors import UsageError
-from protoo_flask.site.flask_framework import EVENTS
+from protoo_flask.site.flask_framework import EVENTS, FOREIGN_EVENTS
 
 from .joining import join, make_app
 
@@ -138,7 +138,11 @@ def test_a_receiver_that_fails_is_logged_and_keeps_nobody_from_being_told(site, 
     assert told == ["second"]
     errors = [record for record in caplog.records if record.exc_info]
     assert [str(record.exc_info[1]) for record in errors] == ["no", "no"]
-    assert all("error in" in record.message for record in errors)
+    place = f"({__file__}:{fail.__code__.co_firstlineno})"
+    name = test_a_receiver_that_fails_is_logged_and_keeps_nobody_from_being_told.__name__
+    for record in errors:
+        assert record.message.startswith(f"error in {__name__}.{name}.fail {place}, called with ")
+        assert "function" not in record.message
 
 
 def test_receivers_of_another_app_are_not_told():
@@ -174,6 +178,17 @@ def test_on_is_a_call_or_a_decorator():
     [
         ("offlin", "; did you mean 'offline'?"),
         ("user-online", "; did you mean 'user_online'?"),
+        ("connect", "; did you mean 'online'?"),
+        ("Connection", "; did you mean 'online'?"),
+        ("join", "; did you mean 'online'?"),
+        ("peer_online", "; did you mean 'online'?"),
+        ("disconnected", "; did you mean 'offline'?"),
+        ("close", "; did you mean 'offline'?"),
+        ("peer_disconnect", "; did you mean 'disconnect'?"),
+        ("reconnected", "; did you mean 'reconnect'?"),
+        ("error", "; did you mean 'routing_error'?"),
+        ("user joined", "; did you mean 'user_online'?"),
+        ("message", "; requests are handled by @protoo.message(path)"),
         ("xyz", ""),
         (7, ""),
     ],
@@ -186,6 +201,45 @@ def test_an_unknown_event_is_rejected_with_those_that_there_are(event, hint):
         "on(event, fn) knows online, disconnect, reconnect, offline, user_online, "
         f"user_offline, routing_error, not {event!r}{hint}"
     )
+
+
+def test_every_name_of_others_leads_to_an_event():
+    assert set(FOREIGN_EVENTS.values()) <= set(EVENTS)
+    assert not set(FOREIGN_EVENTS) & set(EVENTS)
+
+
+@pytest.mark.parametrize(
+    ("event", "hint"),
+    [
+        ("connect", "; did you mean 'reconnect'?"),
+        ("close", "; did you mean 'offline'?"),
+        ("ofline", "; did you mean 'offline'?"),
+        ("xyz", ""),
+    ],
+)
+def test_an_unknown_event_of_a_peer_is_rejected_with_a_suggestion(site, event, hint):
+    with pytest.raises(UsageError) as caught:
+        site.connect().peer.on(event, print)
+    assert str(caught.value).endswith(f", not {event!r}{hint}")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("peer_connect", "; did you mean peer_online?"),
+        ("peer_offlin", "; did you mean peer_offline?"),
+        ("user_left", "; did you mean user_offline?"),
+        ("xyz", ""),
+    ],
+)
+def test_an_unknown_signal_is_an_error_with_those_that_there_are(name, hint):
+    with pytest.raises(AttributeError) as caught:
+        getattr(signals, name)
+    assert str(caught.value) == (
+        "protoo_flask.signals has peer_online, peer_disconnect, peer_reconnect, peer_offline, "
+        f"user_online, user_offline, routing_error, not {name!r}{hint}"
+    )
+    assert not hasattr(signals, "__path__")
 
 
 def test_a_listener_must_be_a_plain_function():

@@ -21,7 +21,8 @@ from protoo_flask import middleware
 LAYERS = [
     # modules of protoo_flask        other packages
     ("core.errors core.close_codes", ""),
-    ("core.functions core.arrivals core.names core.registration_log", ""),
+    ("core.registration_log core.suggestions", ""),
+    ("core.functions core.arrivals core.names", ""),
     ("core.scheduling", ""),
     ("core.deadlines core.events core.observer", ""),
     ("core.runtime", ""),

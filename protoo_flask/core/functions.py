@@ -7,6 +7,7 @@ import inspect
 from typing import Any
 
 from .errors import UsageError
+from .registration_log import RegistrationLog
 
 #: The forms of handlers, as the errors about other functions show them.
 MIDDLEWARE = "fn(req, next)"
@@ -26,12 +27,12 @@ def check_function(function: Any, form: str = MIDDLEWARE) -> Any:
         raise UsageError(f"expected {expected}; got {function!r} where a function belongs")
     if _is_async(function) or _is_async(function.__call__):
         raise UsageError(
-            f"{function!r} is a coroutine function; handlers are plain functions here "
-            "(each runs in a greenlet, so blocking calls are fine)"
+            f"{name_function(function)} is a coroutine function; handlers are plain functions "
+            "here (each runs in a greenlet, so blocking calls are fine)"
         )
     if inspect.isgeneratorfunction(function) or inspect.isgeneratorfunction(function.__call__):
         raise UsageError(
-            f"{describe(function)}{locate_in_words(function)} is a generator function: a call of "
+            f"{name_function(function)} is a generator function: a call of "
             "it runs nothing. Remove its yield; to answer in parts, reply with a 1xx first"
         )
     _check_signature(function, form)
@@ -56,31 +57,65 @@ def _check_signature(function: Any, form: str) -> None:
         ) from None
 
 
-def locate_in_words(function: Any) -> str:
-    """Return the place of a function's definition for a sentence: "" if it is unknown."""
-    place = locate(function)
-    return f" ({place})" if place else ""
-
-
 def _is_async(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
+def name_function(function: Any) -> str:
+    """Return the name and the place of a function: ``chat.store (/app/chat.py:81)``.
+
+    It is for logs and errors, in the place of ``repr()``, which shows an address in memory.
+    """
+    return describe_shortly(function) + locate_in_words(function)
+
+
+def describe_shortly(function: Any) -> str:
+    """Return the name of a function with its module: ``chat.create_app.store``.
+
+    It has no ``<locals>``, which is noise in a table and beside a line number.
+    """
+    return describe(function).replace(".<locals>", "")
+
+
+def locate_in_words(function: Any) -> str:
+    """Return the place of a function's definition for a sentence: "" if it is unknown."""
+    place = find_definition(function)
+    return f" ({place})" if place else ""
+
+
 def describe(function: Any) -> str:
-    """Return the name of a function with its module: ``chat.store``."""
-    target = _unwrap(function)
+    """Return the whole name of a function: ``chat.create_app.<locals>.store``."""
+    target = unwrap(function)
     name = getattr(target, "__qualname__", None)
     if name is None:
         return type(target).__name__
     return f"{target.__module__}.{name}"
 
 
+def find_definition(function: Any) -> str:
+    """Return the place of a definition, ``/app/chat.py:81``; "" if it is unknown.
+
+    That of an object is the place of its method ``__call__``, and that of a router the line
+    that made it.
+    """
+    registrations = getattr(function, "registrations", None)
+    if isinstance(registrations, RegistrationLog):
+        return registrations.made_at
+    return locate(function) or locate(type(unwrap(function)).__call__)
+
+
 def locate(function: Any) -> str:
     """Return the place of a function's definition, ``/app/chat.py:81``; "" if it is unknown."""
-    code = getattr(_unwrap(function), "__code__", None)
+    code = getattr(unwrap(function), "__code__", None)
     return f"{code.co_filename}:{code.co_firstlineno}" if code else ""
 
 
-def _unwrap(function: Any) -> Any:
-    target = inspect.unwrap(getattr(function, "__func__", function))
-    return target.func if isinstance(target, functools.partial) else target
+def unwrap(function: Any) -> Any:
+    """Return the function in partials, bound methods and decorators, in any order of these."""
+    while True:
+        target = inspect.unwrap(getattr(function, "__func__", function))
+        if isinstance(target, functools.partial):
+            target = target.func
+        if target is function:
+            return target
+        function = target

@@ -11,7 +11,7 @@ from typing import Any, Callable, Protocol
 
 from .errors import ProtocolError, Reject
 from .events import SiteEvent
-from .functions import describe, locate
+from .functions import describe, name_function
 from .peers.peer import Peer
 from .request import Request
 
@@ -76,12 +76,11 @@ class Handling:
         """Answer a request that nobody has answered in time."""
         handler = request.last_handler
         self._framework.logger.warning(
-            "nobody has answered %s %s from %s; it stopped in %s %s",
+            "nobody has answered %s %s from %s; it stopped in %s",
             request.method,
             request.original_path,
             request.peer,
-            describe(handler),
-            locate(handler),
+            name_function(handler),
         )
         if not request.ended:
             request.reply(504, "no answer")

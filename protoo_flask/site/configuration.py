@@ -19,12 +19,12 @@ An option of ``Protoo(app, name=...)`` wins over all of these.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from typing import Any, Mapping
 
 from flask import Flask, request_started
 
-from ..settings import PREFIX, Settings, config_key
+from ..core.suggestions import suggest
+from ..settings import FOREIGN_NAMES, PREFIX, Settings, config_key
 
 #: The settings that the route is registered with.
 OF_THE_ROUTE = ("host", "path", "subdomain")
@@ -57,7 +57,7 @@ class Configuration:
         self._show(self.at_registration)
         # The config is complete when the first request comes. Without the right path, clients
         # never come to the route, so that no handshake would find the mistake.
-        request_started.connect(self._check_route, app)
+        request_started.connect(self._check_route, self._app)
 
     @property
     def settings(self) -> Settings:
@@ -124,10 +124,12 @@ class Configuration:
         self._app.logger.warning("a change of %s in app.config is ignored: %s", key, reason)
 
     def _warn_of_unknown_keys(self) -> None:
-        known = [config_key(item.name) for item in dataclasses.fields(Settings)]
+        names = [item.name for item in dataclasses.fields(Settings)]
+        known = [config_key(name) for name in names]
         for key in self._app.config:
             if key.startswith(PREFIX) and key not in known and key not in self._unknown:
                 self._unknown.add(key)
-                close: list[str] = difflib.get_close_matches(key, known, 1)
-                hint = f"; did you mean {close[0]}?" if close else ""
+                name = key[len(PREFIX) :].lower()
+                meant = suggest(name, names, FOREIGN_NAMES)
+                hint = f"; did you mean {config_key(meant)}?" if meant else ""
                 self._app.logger.warning("%s is not a setting of this protoo_flask%s", key, hint)

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from .. import signals
 from ..core.events import SiteEvent
+from ..core.functions import name_function
 from ..core.peers.peer import Peer
 from ..core.request import Request
 
@@ -26,6 +27,20 @@ EVENTS = {
     "user_online": "user_online",
     "user_offline": "user_offline",
     "routing_error": "routing_error",
+}
+
+#: What others call these events, among them Socket.IO and Django Channels: ``{name: ours}``.
+FOREIGN_EVENTS = {
+    **dict.fromkeys(["connect", "connected", "connection", "open", "opened"], "online"),
+    **dict.fromkeys(["join", "joined", "enter", "arrive", "login", "peer_online"], "online"),
+    **dict.fromkeys(["close", "closed", "leave", "left", "exit", "logout"], "offline"),
+    **dict.fromkeys(["disconnected", "disconnecting", "disconnection"], "offline"),
+    **dict.fromkeys(["end", "gone", "peer_offline"], "offline"),
+    **dict.fromkeys(["drop", "dropped", "lost", "peer_disconnect"], "disconnect"),
+    **dict.fromkeys(["resume", "resumed", "back", "peer_reconnect"], "reconnect"),
+    **dict.fromkeys(["user_connect", "user_connected", "user_join", "user_joined"], "user_online"),
+    **dict.fromkeys(["user_disconnect", "user_disconnected", "user_left"], "user_offline"),
+    **dict.fromkeys(["error", "exception", "connect_error"], "routing_error"),
 }
 
 #: The arguments of functions given to ``on()``, where they are not ``fn(peer)``.
@@ -111,7 +126,9 @@ class FlaskFramework:
         try:
             function(*args, **kwargs)
         except Exception:
-            self.logger.exception("error in %r, called with %r %r", function, args, kwargs)
+            self.logger.exception(
+                "error in %s, called with %r %r", name_function(function), args, kwargs
+            )
 
 
 def _run_here(function: Callable[..., Any], *args: Any) -> None:

@@ -7,7 +7,13 @@ import functools
 import pytest
 
 from protoo_flask.core.errors import UsageError
-from protoo_flask.core.functions import ERROR_HANDLER, check_function, describe, locate
+from protoo_flask.core.functions import (
+    ERROR_HANDLER,
+    check_function,
+    describe,
+    locate,
+    name_function,
+)
 from protoo_flask.core.routing.router import Router
 
 
@@ -98,3 +104,56 @@ def test_a_method_is_named_with_its_class_and_an_object_by_its_class():
     assert describe(Handler().handle) == f"{__name__}.Handler.handle"
     assert describe(Handler()) == "Handler"
     assert locate(Handler()) == locate(print) == ""
+
+
+class Caller:
+    def __call__(self, req, next): ...
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "code"),
+    [
+        (middleware, "middleware", middleware.__code__),
+        (Handler().handle, "Handler.handle", Handler.handle.__code__),
+        (wrap(wrap(middleware)), "middleware", middleware.__code__),
+        (functools.partial(Handler().handle, None), "Handler.handle", Handler.handle.__code__),
+        (
+            functools.partial(functools.partial(wrap(middleware), None), None),
+            "middleware",
+            middleware.__code__,
+        ),
+    ],
+)
+def test_a_log_names_a_function_with_its_place(function, name, code):
+    expected = f"{__name__}.{name} ({__file__}:{code.co_firstlineno})"
+    assert name_function(function) == expected
+
+
+def test_a_log_names_a_function_in_another_one_without_noise():
+    def local(req, next): ...
+
+    test = test_a_log_names_a_function_in_another_one_without_noise.__name__
+    line = local.__code__.co_firstlineno
+    assert name_function(local) == f"{__name__}.{test}.local ({__file__}:{line})"
+    assert name_function(lambda: 1) == f"{__name__}.{test}.<lambda> ({__file__}:{line + 5})"
+
+
+def test_a_log_names_an_object_with_the_place_of_its_call():
+    line = Caller.__call__.__code__.co_firstlineno
+    assert name_function(Caller()) == f"Caller ({__file__}:{line})"
+    assert name_function(functools.partial(Caller(), 1)) == f"Caller ({__file__}:{line})"
+
+
+def test_a_log_names_a_router_with_the_line_that_made_it():
+    router = Router()
+    code = test_a_log_names_a_router_with_the_line_that_made_it.__code__
+    assert name_function(router) == f"Router ({__file__}:{code.co_firstlineno + 1})"
+
+
+def test_a_log_names_a_function_without_a_place():
+    assert name_function(print) == "builtins.print"
+
+
+def test_the_errors_of_registration_name_functions():
+    with pytest.raises(UsageError, match=rf"^{__name__}.async_middleware \({__file__}:\d+\) is"):
+        check_function(async_middleware)

@@ -19,6 +19,7 @@ from ..names import to_address
 from ..response import Response
 from ..runtime import Runtime
 from ..sendable import Sendable
+from ..suggestions import suggest
 from ..transactions.client import ClientTransaction, OnResponse
 from ..transactions.mailbox import Mailbox
 from ..transactions.outbound import Outbound, SharedOutbound
@@ -36,6 +37,13 @@ PEER_EVENTS = {
     "offline": "peer_offline",
     "disconnect": "peer_disconnect",
     "reconnect": "peer_reconnect",
+}
+
+#: What others call these events: ``{name: ours}``.
+FOREIGN_EVENTS = {
+    **dict.fromkeys(["close", "closed", "leave", "left", "disconnected", "gone"], "offline"),
+    **dict.fromkeys(["drop", "dropped", "lost"], "disconnect"),
+    **dict.fromkeys(["connect", "online", "resume", "back"], "reconnect"),
 }
 
 
@@ -176,8 +184,10 @@ class Peer:
     def on(self, event: str, function: Callable[[Peer], Any] | None = None) -> Any:
         """Call ``function(peer)`` at its "offline", "disconnect" or "reconnect"."""
         if event not in PEER_EVENTS:
+            meant = suggest(event, PEER_EVENTS, FOREIGN_EVENTS)
+            hint = f"; did you mean {meant!r}?" if meant else ""
             raise UsageError(
-                f"peer.on(event, fn) knows {', '.join(sorted(PEER_EVENTS))}, not {event!r}"
+                f"peer.on(event, fn) knows {', '.join(sorted(PEER_EVENTS))}, not {event!r}{hint}"
             )
 
         def decorate(function: Callable[[Peer], Any]) -> Callable[[Peer], Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Iterator, NamedTuple
 
-from ..functions import describe, locate
+from ..functions import describe_shortly, locate, unwrap
 from ..request import Request
 from .layer import Layer
 from .matching.patterns import PathPattern
@@ -23,6 +23,7 @@ class Row(NamedTuple):
     :ivar path: the pattern as it was registered; "" for every path.
     :ivar handler: the name of the function; for an error handler, the error classes, too.
     :ivar place: the place of its definition, ``file:line``.
+    :ivar name: the handler without its module.
     """
 
     depth: int
@@ -30,6 +31,7 @@ class Row(NamedTuple):
     path: str
     handler: str
     place: str
+    name: str = ""
 
 
 def list_routes(router: Router, depth: int = 0) -> Iterator[Row]:
@@ -46,7 +48,11 @@ def list_routes(router: Router, depth: int = 0) -> Iterator[Row]:
         elif layer.is_error_handler:
             row = _row(depth, "error", path, layer.handle)
             classes = ", ".join(item.__name__ for item in layer.error_classes)
-            yield row._replace(handler=f"{row.handler} for {classes}") if classes else row
+            if classes:
+                row = row._replace(
+                    handler=f"{row.handler} for {classes}", name=f"{row.name} for {classes}"
+                )
+            yield row
         else:
             yield _row(depth, "use", path, layer.handle)
             if isinstance(layer.handle, Router):
@@ -107,7 +113,10 @@ def _match_layer(layer: Layer, matched: str, request: Request, depth: int) -> It
 
 
 def _row(depth: int, kind: str, path: str, function: Any) -> Row:
-    return Row(depth, kind, path, describe(function), locate(function))
+    handler = describe_shortly(function)
+    module = getattr(unwrap(function), "__module__", None)
+    name = handler[len(f"{module}.") :] if handler.startswith(f"{module}.") else handler
+    return Row(depth, kind, path, handler, locate(function), name)
 
 
 def describe_path(path: PathPattern | None) -> str:

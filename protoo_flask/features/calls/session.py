@@ -27,11 +27,11 @@ a request has arrived, not that a device rings (RFC 3261 section 17.2.1).
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, Callable, Dict
 
 from ...core.errors import UsageError
 from ...core.functions import check_function
+from ...core.suggestions import suggest
 
 CONNECTING = "connecting"
 PROGRESS = "progress"
@@ -58,6 +58,15 @@ TRANSITIONS = {
 
 #: The names that ``session.on()`` accepts, by the state that is entered.
 EVENTS = {PROGRESS: "progress", OPEN: "open", CLOSED: "close"}
+
+#: What others call these: ``{name: ours}``.
+FOREIGN_EVENTS = {
+    **dict.fromkeys(["alerting", "provisional", "ring", "trying"], "progress"),
+    **dict.fromkeys(["answer", "answered", "accept", "accepted", "confirmed"], "open"),
+    **dict.fromkeys(["connect", "connected", "established", "start"], "open"),
+    **dict.fromkeys(["bye", "closed", "end", "ended", "hangup", "terminated"], "close"),
+    **dict.fromkeys(["cancel", "canceled", "failed", "rejected", "offline"], "close"),
+}
 
 Listener = Callable[["Session"], Any]
 
@@ -133,8 +142,8 @@ class Session:
         """
         known = list(EVENTS.values())
         if event not in known:
-            close = difflib.get_close_matches(str(event), known, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            meant = suggest(event, known, FOREIGN_EVENTS)
+            hint = f"; did you mean {meant!r}?" if meant else ""
             raise UsageError(f"session.on(event, fn) knows {', '.join(known)}, not {event!r}{hint}")
 
         def decorate(function: Listener) -> Listener:

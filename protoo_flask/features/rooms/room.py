@@ -32,6 +32,7 @@ from ...core.errors import UsageError
 from ...core.functions import check_function
 from ...core.peers.peer import Peer, broadcast, check_peer
 from ...core.request import Request
+from ...core.suggestions import suggest
 from ...core.transactions.client import ClientTransaction, OnResponse
 
 OPENING = "opening"
@@ -53,6 +54,15 @@ TRANSITIONS = {
 #: may answer it; listeners of events run afterwards.
 QUESTIONS = ("join_request", "request")
 EVENTS = ("join", "leave", "close")
+
+#: What others call these: ``{name: ours}``.
+FOREIGN_EVENTS = {
+    **dict.fromkeys(["ask", "knock", "before_join", "joining"], "join_request"),
+    **dict.fromkeys(["message", "method", "data"], "request"),
+    **dict.fromkeys(["joined", "enter", "entered", "online", "connect"], "join"),
+    **dict.fromkeys(["left", "exit", "offline", "disconnect", "removed"], "leave"),
+    **dict.fromkeys(["closed", "end", "ended", "empty"], "close"),
+}
 
 #: How the listeners of events are called; those of questions are ``fn(room, req)``.
 FORMS = {"join": "fn(room, peer)", "leave": "fn(room, peer)", "close": "fn(room)"}
@@ -122,8 +132,10 @@ class Room:
         :raises UsageError: for another event, or a function with other parameters.
         """
         if event not in QUESTIONS + EVENTS:
-            known = ", ".join(QUESTIONS + EVENTS)
-            raise UsageError(f"room.on(event, fn) knows {known}, not {event!r}")
+            known = QUESTIONS + EVENTS
+            meant = suggest(event, known, FOREIGN_EVENTS)
+            hint = f"; did you mean {meant!r}?" if meant else ""
+            raise UsageError(f"room.on(event, fn) knows {', '.join(known)}, not {event!r}{hint}")
         form = FORMS.get(event, "fn(room, req)")
 
         def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
