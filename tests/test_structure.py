@@ -23,6 +23,7 @@ LAYERS = [
     ("core.errors core.close_codes", ""),
     ("core.registration_log core.suggestions", ""),
     ("core.functions core.arrivals core.names", ""),
+    ("core.teardown_log", ""),
     ("core.scheduling", ""),
     ("core.deadlines core.events core.observer", ""),
     ("core.runtime", ""),

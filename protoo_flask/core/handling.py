@@ -14,6 +14,7 @@ from .events import SiteEvent
 from .functions import describe, name_function
 from .peers.peer import Peer
 from .request import Request
+from .teardown_log import TeardownLog, passed_through
 
 
 class Framework(Protocol):
@@ -42,6 +43,7 @@ class Handling:
     def __init__(self, route: Callable[[Request, Callable[..., None]], None], framework: Framework):
         self._route = route
         self._framework = framework
+        self._teardown_log = TeardownLog()
 
     def handle(self, request: Request) -> None:
         """Route a request from a peer; returns when its chain has run.
@@ -64,10 +66,15 @@ class Handling:
         try:
             peer.context.run(self._route, request, final_handler)
         except BaseException as error:
-            # A teardown function of the site failed, or something that is no Exception
-            # (a gevent.Timeout, say) came through the chain. Or the chain was too deep: error
-            # handlers called at that depth would fail the same way, so that error comes all the
-            # way up.
+            # Something that is no Exception (a gevent.Timeout, say) came through the chain. Or
+            # the chain was too deep: error handlers called at that depth would fail the same
+            # way, so that error comes all the way up. Otherwise a teardown function of the
+            # site failed.
+            if isinstance(error, Exception) and not isinstance(error, RecursionError):
+                occasion = f"{request.method} {request.original_path} from {peer}"
+                self._teardown_log.add(self._framework.logger, occasion, error)
+                self._end(request, error)
+                return
             self._fail(request, error)
             if not isinstance(error, Exception):
                 raise
@@ -89,13 +96,17 @@ class Handling:
         """Run a function of the site in the contexts of a peer; its errors are logged."""
         try:
             peer.context.run(function, subject)
-        except Exception:
-            self._framework.logger.exception(
-                "error in %s, called with %r for %r", describe(function), subject, peer
-            )
+        except Exception as error:
+            logger = self._framework.logger
+            if passed_through(function, error):
+                logger.exception(
+                    "error in %s, called with %r for %r", describe(function), subject, peer
+                )
+            else:
+                self._teardown_log.add(logger, f"{name_function(function)} for {peer}", error)
 
     def _fail(self, request: Request, error: Any) -> None:
-        status, reason = self._describe(error)
+        status, _ = self._describe(error)
         if status >= 500 or request.ended:
             # The traceback of a chain that was too deep is a thousand times the same frame.
             told = isinstance(error, BaseException) and not isinstance(error, RecursionError)
@@ -108,7 +119,12 @@ class Handling:
                 error,
                 exc_info=exc_info,
             )
+        self._end(request, error)
+
+    def _end(self, request: Request, error: Any) -> None:
+        """Answer a request that failed, if it has no answer, and tell the site."""
         if not request.ended:
+            status, reason = self._describe(error)
             # A site's reason may be a lazy string, which is translated when it is read.
             request.reply(status, str(reason))
         self._framework.tell_error(error, request)

@@ -14,6 +14,7 @@ from ..core.events import SiteEvent
 from ..core.functions import name_function
 from ..core.peers.peer import Peer
 from ..core.request import Request
+from ..core.teardown_log import TeardownLog
 
 #: Listeners given to ``protoo.on(name)``: ``{name of the signal: functions}``.
 Listeners = Dict[str, List[Callable[..., Any]]]
@@ -57,6 +58,7 @@ class FlaskFramework:
     def __init__(self, app: Flask, listeners: Listeners) -> None:
         self._app = app
         self._listeners = listeners
+        self._teardown_log = TeardownLog()
 
     @property
     def logger(self) -> logging.Logger:
@@ -107,7 +109,7 @@ class FlaskFramework:
             return
         if len(listeners) == 1 and not receivers:
             # The usual case, for each connection that comes or goes.
-            self._call(run, self._call, listeners[0], *arguments.values())
+            self._run(name, run, self._call, listeners[0], *arguments.values())
             return
 
         def call_all() -> None:
@@ -119,7 +121,14 @@ class FlaskFramework:
                 for receiver in reversed(receivers):
                     calls.callback(self._call, receiver, self._app, **arguments)
 
-        self._call(run, call_all)
+        self._run(name, run, call_all)
+
+    def _run(self, name: str, run: Callable[..., None], *args: Any) -> None:
+        try:
+            run(*args)
+        except Exception as error:  # noqa: BLE001
+            # Errors of listeners are logged below. This one is of a teardown function.
+            self._teardown_log.add(self.logger, f"the listeners of {name}", error)
 
     def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         # One receiver that fails must not keep the others from being told.

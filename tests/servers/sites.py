@@ -92,6 +92,8 @@ def create_app() -> Flask:
             PROTOO_SUBDOMAIN="<tenant>.Branches",
         ),
         "/brisk": create_site("brisk", PROTOO_PING_INTERVAL=0.3, PROTOO_MAX_MESSAGE_SIZE=1000),
+        "/careful": create_pair_site("careful"),
+        "/careless": create_pair_site("careless"),
         "/closing": create_closing_site(),
         "/closing-early": create_closing_site(),
         "/club": create_club(),
@@ -575,6 +577,33 @@ def create_slow_site() -> Flask:
     def in_progress():
         references = app.extensions["protoo"].arrivals._in_progress.values()
         return str(sum(reference() is not None for reference in list(references)))
+
+    return app
+
+
+def create_pair_site(name: str) -> Flask:
+    """Make a site that opens something before each view, and closes it at each teardown."""
+    protoo = Protoo()
+
+    def open_it():
+        g.opened = []
+
+    if name == "careful":
+
+        @protoo.use()
+        def open_it_for_message(req, next):
+            open_it()
+            next()
+
+    add_messages(protoo)
+    app = create_site(name, protoo)
+    app.before_request(open_it)
+
+    @app.teardown_request
+    def close_it(error):
+        # The listeners of the journal have not opened it.
+        if "mark" not in g or not g.mark.startswith("protoo-"):
+            g.opened.clear()
 
     return app
 

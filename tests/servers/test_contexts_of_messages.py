@@ -162,3 +162,27 @@ def test_teardown_functions_run_once_after_each_signal(site, alice):
         assert teardowns(a.journal(), mark) == once(mark)
     mark = "protoo-peer-offline"
     eventually(lambda: teardowns(site.get(f"/journal/{alice}"), mark), once(mark))
+
+
+# A pair of before_request and teardown_request ---------------------------------------
+
+
+def test_a_teardown_function_that_needs_before_request_is_explained_in_the_log(
+    server, site_at, alice
+):
+    with site_at("/careless").connect(alice) as a:
+        for _ in range(3):
+            assert a.request("get", "/echo", {"n": 1})["data"] == {"n": 1}
+    server.allow_traceback("AttributeError: .*opened|Errors during")
+    line = server.wait_for_output(f"error after get /echo from <Peer {alice}", server.first_line)
+    assert "close_it (" in line
+    assert "sites.py:" in line
+
+
+def test_a_middleware_without_a_path_does_the_work_of_before_request(server, site_at, alice):
+    with site_at("/careful").connect(alice) as a:
+        assert a.request("get", "/echo", {"n": 1})["data"] == {"n": 1}
+        assert a.request("get", "/nowhere")["status"] == 404
+        a.notify("get", "/echo")
+        a.nothing_came()
+    assert "error after" not in server.output(server.first_line)
