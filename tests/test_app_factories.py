@@ -49,6 +49,12 @@ def decorate_without_a_path(protoo):
         next()
 
 
+def decorate_without_parentheses(protoo):
+    @protoo.use
+    def log(req, next):
+        next()
+
+
 def call(protoo):
     protoo.get("/echo", lambda req, next: req.reply(200))
 
@@ -133,6 +139,7 @@ def deliver(req, next): ...
 REGISTRATIONS = [
     decorate,
     decorate_without_a_path,
+    decorate_without_parentheses,
     call,
     call_with_a_list_of_paths,
     mount_middleware,

@@ -205,6 +205,25 @@ def test_a_late_path_is_warned_of_once_at_the_first_request_of_any_page(warnings
     assert warnings() == []
 
 
+@pytest.mark.parametrize(
+    ("options", "key", "late", "registered"),
+    [
+        ({"host_matching": True}, "PROTOO_HOST", "late.example", "early.example"),
+        ({"subdomain_matching": True}, "PROTOO_SUBDOMAIN", "late", "early"),
+    ],
+)
+def test_a_late_host_or_subdomain_is_warned_of_too(warnings, options, key, late, registered):
+    app = Flask("site", static_folder=None, **options)
+    app.config.update({"SECRET_KEY": "x", "SERVER_NAME": "early.example", key: registered})
+    Protoo(app)
+    app.config[key] = late
+    app.test_client().get("/hello")
+    (warning,) = warnings()
+    assert warning.startswith(f"a change of {key} in app.config is ignored: the route was")
+    assert repr(registered) in warning
+    assert getattr(app.extensions["protoo"].settings, key[len("PROTOO_") :].lower()) == registered
+
+
 def test_an_option_wins_over_a_late_setting_too_and_this_is_said(warnings):
     app = make_app()
     app.config["PROTOO_SESSION_KEY"] = "config"  # known when the option was given: no riddle
