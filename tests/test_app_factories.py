@@ -196,6 +196,23 @@ def test_a_router_and_a_route_outside_of_the_factory_are_like_the_protoo():
             register(router, route)
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_router_of_a_module_is_shared_by_the_protoos_of_all_apps(when):
+    router = Router()
+
+    def create_app():
+        protoo = Protoo(make_app())
+        if when == "before":
+            router.get("/echo", deliver)
+        protoo.use(router)
+        if when == "after":
+            router.get("/echo", deliver)
+
+    create_app()
+    with pytest.raises(UsageError, match=AGAIN):
+        create_app()
+
+
 def test_what_is_refused_is_not_registered():
     protoo = Protoo()
     for _ in range(2):
@@ -233,6 +250,22 @@ def test_a_loop_may_register_many_functions_for_one_app():
         protoo.use(deliver)
         protoo.on("online", lambda peer: None)
     assert len(protoo.router.layers()) == 3
+
+
+def test_a_router_may_be_mounted_at_several_paths():
+    protoo, router = Protoo(), Router()
+    for path in ("/a", "/b"):
+        protoo.use(path, router)
+        router.get(path, deliver)
+    assert len(router.layers()) == 2
+
+
+def test_routers_may_be_mounted_in_each_other():
+    protoo, router = Protoo(), Router()
+    protoo.use("/a", router)
+    router.use("/b", router)
+    protoo.init_app(make_app())
+    protoo.use("/c", router)
 
 
 def test_two_apps_may_share_a_protoo_with_registrations_before_between_and_after():

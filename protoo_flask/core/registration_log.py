@@ -14,8 +14,9 @@ with the second app::
         def echo(req, next): ...
 
 Two registrations are the same if one line of the site makes both, for the same path, with
-functions of the same code. They are refused if ``init_app()`` was called between them. A loop
-that registers many functions for one app, or a helper for several paths, makes different ones.
+functions of the same code. They are refused if ``init_app()`` was called between them, or if
+the router was mounted. A loop that registers many functions for one app is fine, and so is a
+helper that is called with several paths.
 """
 
 from __future__ import annotations
@@ -70,8 +71,9 @@ class RegistrationLog:
         key = place, make_fingerprint(subject)
         if key in self._old:
             raise UsageError(
-                f"{place} has registered the same before, for another app. A Protoo is shared by "
-                "its apps, so both registrations would be there for each of them. " + TWO_WAYS
+                f"{place} has registered the same before, for another app. A Protoo or Router "
+                "outside of the app factory is shared by all apps, so each of them would have both "
+                "registrations. " + TWO_WAYS
             )
         self._new.add(key)
 

@@ -208,17 +208,27 @@ class Router(MethodDecorators):
         check_open(self._frozen)
         for layer in layers:
             self.registrations.add(layer.path, layer.handle, layer.is_error_handler)
+            for function in layer.functions:
+                if isinstance(function, Router):
+                    # A router of a module may be mounted by the Protoo of each app.
+                    function.begin_app()
         self._stack.extend(layers)
 
     def begin_app(self) -> None:
         """Note that another app has been initialised with this router, and those below it."""
+        self._begin_app(set())
+
+    def _begin_app(self, done: set[int]) -> None:
+        if id(self) in done:
+            return  # two routers that are mounted in each other
+        done.add(id(self))
         self.registrations.begin_app()
         for layer in self._stack:
             if layer.route is not None:
                 layer.route.registrations.begin_app()
             for function in layer.functions:
                 if isinstance(function, Router):
-                    function.begin_app()
+                    function._begin_app(done)
 
     def freeze(self, parent: RoutingOptions) -> bool:
         """Close the registration of this router and of those below it.
