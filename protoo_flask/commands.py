@@ -11,7 +11,7 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
-from .core.errors import BadPath
+from .core.errors import BadPath, UsageError
 from .core.routing.inspection import Row, list_routes, match
 from .core.routing.router import Router
 
@@ -63,7 +63,10 @@ def show_match(method: str, path: str) -> None:
 
 def _router() -> Router:
     site = current_app.extensions["protoo"]
-    site.freeze_routes()
+    try:
+        site.freeze_routes()
+    except UsageError as error:  # a setting that cannot work
+        raise click.ClickException(str(error)) from None
     router: Router = site.protoo.router
     return router
 

@@ -114,6 +114,14 @@ def test_match_uses_the_settings_of_the_app(case_sensitive, found):
     assert ("deliver" in output) is found
 
 
+def test_a_setting_that_cannot_work_is_named():
+    app = make_app(register)
+    app.config["PROTOO_STRICT_ROUTING"] = "yes"
+    code, output = run(app, "routes")
+    assert code == 1
+    assert output == "Error: PROTOO_STRICT_ROUTING is True or False, not 'yes'\n"
+
+
 # Names and widths
 
 

@@ -53,7 +53,7 @@ def _check_signature(function: Any, form: str) -> None:
     except TypeError:
         raise UsageError(
             f"{describe(function)}{signature} cannot be called as {form}, the form that is "
-            f"expected here{locate_in_words(function)}"
+            f"expected here{_locate_in_words(function)}"
         ) from None
 
 
@@ -66,7 +66,7 @@ def name_function(function: Any) -> str:
 
     It is for logs and errors, in the place of ``repr()``, which shows an address in memory.
     """
-    return describe_shortly(function) + locate_in_words(function)
+    return describe_shortly(function) + _locate_in_words(function)
 
 
 def describe_shortly(function: Any) -> str:
@@ -77,7 +77,7 @@ def describe_shortly(function: Any) -> str:
     return describe(function).replace(".<locals>", "")
 
 
-def locate_in_words(function: Any) -> str:
+def _locate_in_words(function: Any) -> str:
     """Return the place of a function's definition for a sentence: "" if it is unknown."""
     place = find_definition(function)
     return f" ({place})" if place else ""

@@ -110,14 +110,16 @@ class Handling:
         if status >= 500 or request.ended:
             # The traceback of a chain that was too deep is a thousand times the same frame.
             told = isinstance(error, BaseException) and not isinstance(error, RecursionError)
-            exc_info = error if told else None
+            # Without a traceback, the log names the function that the chain had reached.
+            handler = None if told else request.last_handler
             self._framework.logger.error(
-                "error in %s %s from %s: %r",
+                "error in %s %s from %s: %r%s",
                 request.method,
                 request.original_path,
                 request.peer,
                 error,
-                exc_info=exc_info,
+                "" if handler is None else f", last in {name_function(handler)}",
+                exc_info=error if told else None,
             )
         self._end(request, error)
 

@@ -157,8 +157,13 @@ def test_an_error_of_the_server_is_logged_with_its_traceback(error, logged, capl
 
 
 def test_an_error_that_is_no_exception_is_logged_without_a_traceback(caplog):
-    answer_to(lambda req, next: next("oops"))
-    assert "'oops'" in caplog.records[0].message
+    def fail(req, next):
+        next("oops")
+
+    answer_to(fail)
+    place = f"({__file__}:{fail.__code__.co_firstlineno})"
+    test = test_an_error_that_is_no_exception_is_logged_without_a_traceback.__name__
+    assert caplog.records[0].message.endswith(f": 'oops', last in {__name__}.{test}.fail {place}")
     assert not caplog.records[0].exc_info
 
 

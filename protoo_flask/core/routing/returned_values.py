@@ -6,7 +6,7 @@ import reprlib
 from typing import Any
 
 from ..errors import UsageError
-from ..functions import describe, locate_in_words
+from ..functions import name_function
 from ..request import Request
 from ..transactions.client import ClientTransaction
 
@@ -25,7 +25,7 @@ def check_returned(value: Any, function: Any, req: Request) -> None:
     if passed_on or req.id is None or isinstance(value, ClientTransaction):
         return
     raise UsageError(
-        f"{describe(function)}{locate_in_words(function)} returned {reprlib.repr(value)} "
+        f"{name_function(function)} returned {reprlib.repr(value)} "
         "instead of a reply: a handler answers with req.reply(status, reason, data) or calls "
         "next(); its return value is not sent. To answer later, return None"
     )
