@@ -242,6 +242,22 @@ def test_an_unknown_signal_is_an_error_with_those_that_there_are(name, hint):
     assert not hasattr(signals, "__path__")
 
 
+@pytest.mark.parametrize("grace_period", [0, 5])
+def test_a_listener_that_is_never_called_without_a_grace_period_is_warned_of(caplog, grace_period):
+    app = make_app()
+    protoo = Protoo(app, disconnect_grace_period=grace_period)
+    protoo.on("online", print)
+    protoo.on("disconnect", print)
+    for _ in range(2):
+        join(app)
+    protoo.close()
+    text = (
+        'on("disconnect") never calls builtins.print without PROTOO_DISCONNECT_GRACE_PERIOD: a '
+        'connection that drops is "offline" at once'
+    )
+    assert [record.getMessage() for record in caplog.records] == ([] if grace_period else [text])
+
+
 def test_a_listener_must_be_a_plain_function():
     async def listen(peer):
         """Nobody would await it."""

@@ -20,6 +20,7 @@ from ..core.arrivals import Arrival, Arrivals
 from ..core.close_codes import AUTHORIZATION_REVOKED, GOING_AWAY
 from ..core.deadlines import Deadlines
 from ..core.events import EventQueues
+from ..core.functions import name_function
 from ..core.inbox import Inbox
 from ..core.names import Name, to_name, to_name_or_none
 from ..core.observer import Observer
@@ -40,7 +41,7 @@ from .authorization import Authorizer, ask_site
 from .configuration import Configuration
 from .context_choice import choose_context
 from .contexts import HandshakeContext
-from .flask_framework import FlaskFramework, Listeners
+from .flask_framework import EVENTS, FlaskFramework, Listeners
 from .reauthorization import Reauthorization
 
 #: Seconds that stand for the ping interval where nobody pings. A dead connection is then
@@ -188,9 +189,23 @@ class Site:
                 "Apps with different values need a Protoo and routers of their own"
             )
 
+    def _warn_of_silent_events(self) -> None:
+        """Log a warning about listeners of events that never happen with these settings."""
+        if self.settings.disconnect_grace_period:
+            return
+        for event in ("disconnect", "reconnect"):
+            for function in self.protoo.listeners.get(EVENTS[event], []):
+                self.app.logger.warning(
+                    'on("%s") never calls %s without PROTOO_DISCONNECT_GRACE_PERIOD: a '
+                    'connection that drops is "offline" at once',
+                    event,
+                    name_function(function),
+                )
+
     def _make_application(self, loop: Loop) -> Application:
         settings = self.settings
         self.freeze_routes()
+        self._warn_of_silent_events()
         self.loop = loop
         self.context_class = choose_context(self.app)
         if settings.ping_interval:
