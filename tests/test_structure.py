@@ -21,6 +21,7 @@ from protoo_flask import middleware
 LAYERS = [
     # modules of protoo_flask        other packages
     ("core.errors core.close_codes", ""),
+    ("core.callers", ""),
     ("core.registration_log core.suggestions", ""),
     ("core.functions core.arrivals core.names", ""),
     ("core.teardown_log", ""),

@@ -24,10 +24,10 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-import sys
 from types import CodeType, FunctionType
 from typing import Any, Hashable
 
+from .callers import find_calling_line
 from .errors import UsageError
 
 #: The right ways to register, for errors that tell of a wrong one.
@@ -35,8 +35,6 @@ TWO_WAYS = (
     "Either register when the module is imported, and only call protoo.init_app(app) in the app "
     "factory; or make the Protoo in the app factory, with protoo = Protoo(app), and register there"
 )
-
-_PACKAGE = __name__.partition(".")[0]
 
 #: Closures in closures: a fingerprint looks into them no deeper than this.
 _DEPTH = 4
@@ -51,7 +49,7 @@ class RegistrationLog:
     """
 
     def __init__(self) -> None:
-        self.made_at = find_caller()
+        self.made_at = find_calling_line()
         #: The registrations since the last app was initialised, and those before it.
         self._new: set[Hashable] = set()
         self._old: set[Hashable] = set()
@@ -67,7 +65,7 @@ class RegistrationLog:
         :param subject: its kind, its path, its functions: any objects.
         :raises UsageError: when it was made before, for another app.
         """
-        place = find_caller()
+        place = find_calling_line()
         key = place, make_fingerprint(subject)
         if key in self._old:
             raise UsageError(
@@ -81,18 +79,6 @@ class RegistrationLog:
     def fingerprint(self) -> Hashable:
         """A value that is the same for a twin: made by the same line, with the same in it."""
         return self.made_at, frozenset(self._old | self._new)
-
-
-def find_caller() -> str:
-    """Return the line of the site that called this package: ``/app/chat.py:81``."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__")):
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
-
-def _is_ours(module: Any) -> bool:
-    return isinstance(module, str) and module.partition(".")[0] == _PACKAGE
 
 
 def make_fingerprint(value: Any, depth: int = _DEPTH) -> Hashable:

@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 from protoo_flask.core.errors import UsageError
-from protoo_flask.core.registration_log import RegistrationLog, find_caller, make_fingerprint
+from protoo_flask.core.registration_log import RegistrationLog, make_fingerprint
 
 
 def make_function(value, other=lambda: 1):
@@ -109,8 +109,3 @@ def test_a_registration_is_refused_only_for_another_app():
     log.begin_app()
     with pytest.raises(UsageError):
         register("b")
-
-
-def test_the_caller_is_the_line_of_the_site():
-    function = test_the_caller_is_the_line_of_the_site
-    assert find_caller() == f"{__file__}:{function.__code__.co_firstlineno + 2}"

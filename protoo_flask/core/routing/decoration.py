@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import dis
 import inspect
-import sys
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
-PACKAGE = __name__.partition(".")[0]
+from ..callers import find_caller
 
 
 def is_decorated(function: Any) -> bool:
@@ -27,22 +26,10 @@ def is_decorated(function: Any) -> bool:
     if not isinstance(function, FunctionType) or function.__name__ == "<lambda>":
         return False
     code = function.__code__
-    caller = _find_caller()
-    if caller is None or code not in caller.f_code.co_consts:
+    caller = find_caller()
+    if code not in caller.f_code.co_consts:
         return False
     return code.co_firstlineno <= caller.f_lineno <= _last_line(code)
-
-
-def _find_caller() -> FrameType | None:
-    """Return the frame that called into this package."""
-    frame: FrameType | None = sys._getframe()
-    while frame is not None and _is_ours(frame.f_globals.get("__name__", "")):
-        frame = frame.f_back
-    return frame
-
-
-def _is_ours(module: str) -> bool:
-    return module == PACKAGE or module.startswith(PACKAGE + ".")
 
 
 def _last_line(code: CodeType) -> int:
