@@ -44,6 +44,10 @@ from .contexts import HandshakeContext
 from .flask_framework import EVENTS, FlaskFramework, Listeners
 from .reauthorization import Reauthorization
 
+#: Ping intervals within which a dead connection is noticed. Two are enough for most. Of a slow
+#: link, the last progress counts: see ``transport/waiting_ping.py``.
+DETECTION = 3
+
 #: Seconds that stand for the ping interval where nobody pings. A dead connection is then
 #: noticed when something is sent, if at all; answers must not be remembered for ever.
 NO_PING_DETECTION = 25
@@ -92,7 +96,7 @@ class Site:
 
     @property
     def detection(self) -> float:
-        """Seconds within which a dead connection is noticed."""
+        """Seconds within which a dead connection is usually noticed."""
         return 2 * (self.settings.ping_interval or NO_PING_DETECTION)
 
     @property
@@ -223,7 +227,7 @@ class Site:
                 session=settings.session_timeout,
                 response=settings.response_timeout,
                 grace_period=settings.disconnect_grace_period,
-                detection=self.detection,
+                detection=DETECTION * (settings.ping_interval or NO_PING_DETECTION),
             ),
             Limits(
                 peers_per_user=settings.max_peers_per_user,

@@ -79,6 +79,9 @@ class Channel(Protocol):
         :raises OSError: when the connection is broken.
         """
 
+    def count_unacknowledged(self) -> int:
+        """Return how many bytes of those sent the other side has not yet; 0 if nobody knows."""
+
     def when_writable(self, function: Callable[[], None]) -> None:
         """Call ``function()`` once, when the socket is writable."""
 

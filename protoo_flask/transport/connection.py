@@ -32,6 +32,7 @@ from ..core.scheduling import Timer, one_step
 from .channel import Channel, Loop
 from .closing import CLOSE_TIMEOUT, CLOSED, CLOSING, DRAINING, OPEN, TRANSITIONS
 from .outbox import Outbox, SharedOutbox
+from .waiting_ping import ARRIVED, STUCK, WaitingPing
 from .websocket.frames import (
     CLOSE,
     PING,
@@ -78,6 +79,7 @@ class Connection:
         "_loop",
         "_silence",
         "_unsent",
+        "_waiting_ping",
         "outbox",
         "state",
     )
@@ -114,6 +116,8 @@ class Connection:
         self._is_watching = False
         #: Whether the client has sent anything since the last ping.
         self._heard = True
+        #: The last ping, if there was something to be sent before it.
+        self._waiting_ping: WaitingPing | None = None
         #: Whether the channel was aborted: only its end is waited for.
         self._is_broken = False
         self._close_code = ABNORMAL_CLOSURE
@@ -245,19 +249,37 @@ class Connection:
                 self.outbox.uncork()
 
     def keep_alive(self) -> None:
-        """Ping; or end the connection: the client has sent nothing since the last ping."""
+        """Ping; or end the connection: the client has given no sign of life since the last ping.
+
+        A sign is any byte from the client. While the ping waits behind data, it is also a sign
+        that the client receives the data: see :mod:`.waiting_ping`.
+        """
         with self._lock:
             if self.state is not OPEN:
                 return
-            if not self._heard and not self._is_paused:
+            is_alive, self._heard = self._heard or self._is_paused, False
+            ping = self._waiting_ping
+            state = None if ping is None else ping.look(self._loop.now())
+            if is_alive and state is STUCK:
+                # It sends and does not read. The ping is still on its way: watch it anew.
+                self._waiting_ping = WaitingPing(self.outbox, self._loop.now())
+            elif not is_alive and (state is None or state is STUCK):
                 self._close_for(FrameError(POLICY_VIOLATION, "ping timeout"))
                 self._break()  # nobody is there to finish a closing handshake with
                 return
-            self._heard = False
-            if not self._send_control(PING, b""):
-                return
+            elif state is None or state is ARRIVED:
+                self._waiting_ping = None
+                if is_alive:
+                    self._ping()
             assert self._silence is not None
             self._silence.add(self)
+
+    def _ping(self) -> None:
+        if self.outbox.undelivered:
+            self._waiting_ping = WaitingPing(self.outbox, self._loop.now())
+        # Unbounded: one ping at a time is on its way, and a client must not be closed because
+        # the outbox has no room for our own question.
+        self.outbox.send(PING, b"", bounded=False)
 
     def _begin(self, inbox: Inbox) -> None:
         with self._lock:

@@ -115,6 +115,7 @@ class Outbox:
         "_queued",
         "_sent",
         "_state",
+        "_taken",
     )
 
     def __init__(
@@ -137,6 +138,8 @@ class Outbox:
         self._buffer = b""
         self._sent = 0
         self._batch: Sequence[tuple[int, int, bytes, int | None]] = ()
+        # How many bytes the socket has taken since the beginning.
+        self._taken = 0
         # The messages behind them, and how many bytes they count. Most clients never need
         # the deque, and an empty one takes as much memory as a connection's socket.
         self._queue: deque[tuple[int, bytes, int | None]] | None = None
@@ -147,6 +150,16 @@ class Outbox:
     def size(self) -> int:
         """Bytes that are kept; an unencoded message counts its payload and a header."""
         return len(self._buffer) - self._sent + self._queued
+
+    @property
+    def arrived(self) -> int:
+        """Bytes that have arrived at the other side, in total."""
+        return self._taken - self._channel.count_unacknowledged()
+
+    @property
+    def undelivered(self) -> int:
+        """Bytes that have not arrived: those that are kept, and those in the socket."""
+        return self.size + self._channel.count_unacknowledged()
 
     def send_text(self, payload: bytes, id: int | None = None) -> bool:
         """Send a text message; see :class:`~protoo_flask.core.link.Outbox`."""
@@ -264,11 +277,13 @@ class Outbox:
                 buffer, sent = self._encode_batch(), 0
             try:
                 # A view, not a copy: a large frame goes out in many writes.
-                sent += self._channel.send(memoryview(buffer)[sent:] if sent else buffer)
+                taken = self._channel.send(memoryview(buffer)[sent:] if sent else buffer)
             except OSError:
                 self._state, self._sent = GONE, sent
                 self._channel.abort()  # the reader sees the end of the connection
                 break
+            sent += taken
+            self._taken += taken
             if sent < len(buffer):
                 self._state, self._sent = BLOCKED, sent
                 self._channel.when_writable(self._on_writable)

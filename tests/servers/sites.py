@@ -192,6 +192,14 @@ def add_pages(app: Flask, protoo: Protoo) -> None:
         (peer,) = protoo.peers(username)
         return str(peer.link.outbox.size)
 
+    @app.post("/interval/<username>")
+    def interval(username):
+        """Do what happens when a ping interval has passed. Returns the state afterwards."""
+        (peer,) = protoo.peers(username)
+        link = peer.link
+        link.keep_alive()
+        return link.state
+
 
 def keep_journal(app: Flask, journal: Journal) -> None:
     """Record every teardown, with the user and the mark in ``g``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from .clients import CLOSE, TEXT, eventually
+from .clients import CLOSE, PING, PONG, TEXT, eventually
 
 
 def test_a_slow_reader_gets_an_intact_stream_and_does_not_delay_others(site, alice, bob):
@@ -42,3 +42,27 @@ def test_a_client_that_does_not_read_is_disconnected(site_at, alice, bob):
             opcode, payload = slow.read_frame()
         assert seen < sent
         assert (opcode, payload) == (CLOSE, (1008).to_bytes(2, "big") + b"slow consumer")
+
+
+def test_a_client_on_a_slow_link_stays_although_it_answers_a_ping_late(site, alice):
+    with site.connect_raw(alice, receive_buffer=65_536) as slow:
+        count = int(site.post(f"/push/{alice}?size=50000&more=8"))
+        assert site.post(f"/interval/{alice}") == "open"
+        for n in range(count):
+            assert slow.read_message()["data"]["n"] == n
+            # The link has time for some messages in each ping interval.
+            if n % 15 == 14:
+                assert site.post(f"/interval/{alice}") == "open"
+        assert slow.read_frame() == (PING, b"")
+        slow.send_frame(PONG)
+        slow.send_request("get", "/echo", 7, n=7)
+        assert slow.read_message()["data"] == {"n": 7}
+        assert site.post(f"/interval/{alice}") == "open"
+
+
+def test_a_client_that_neither_reads_nor_sends_is_closed_after_two_intervals(site, alice):
+    with site.connect_raw(alice, receive_buffer=65_536):
+        site.post(f"/push/{alice}?size=50000&more=8")
+        assert site.post(f"/interval/{alice}") == "open"
+        assert site.post(f"/interval/{alice}") == "draining"
+        eventually(lambda: site.get(f"/peers?username={alice}"), [])

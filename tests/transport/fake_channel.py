@@ -26,6 +26,8 @@ class FakeChannel:
         self.writes: list[int] = []
         self.broken = False
         self.aborted = 0
+        #: Bytes of those received that are still in the socket's buffer.
+        self.unacknowledged = 0
         self._when_writable: Any = None
         #: The outboxes to be uncorked at the end of a batch; ``None`` outside of one.
         self.corked: Any = None
@@ -49,6 +51,9 @@ class FakeChannel:
         self.received += sent
         self.writes.append(len(sent))
         return len(sent)
+
+    def count_unacknowledged(self) -> int:
+        return self.unacknowledged
 
     def when_writable(self, function: Any) -> None:
         assert self._when_writable is None, "asked twice"

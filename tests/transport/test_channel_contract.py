@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 import threading
+from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
@@ -251,3 +254,68 @@ def test_a_unix_socket_will_do_as_well(world):
         assert pair.channel.send(b"bye") == 3
         assert pair.client.recv(3) == b"bye"
         pair.close()
+
+
+# The bytes on their way --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["TCP", "Unix"])
+def test_the_channel_knows_how_many_bytes_have_not_arrived(world, kind):
+    sockets = connect_tcp(8192) if kind == "TCP" else socket.socketpair()
+    with world.check_leaks():
+        pair = Pair(world, *sockets)
+        assert pair.channel.count_unacknowledged() == 0
+        sent = pair.fill()
+        waiting = pair.channel.count_unacknowledged()
+        assert waiting > 0
+        pair.drain(sent)
+        assert pair.channel.count_unacknowledged() == 0
+        pair.close()
+
+
+def test_a_closed_channel_has_nothing_on_its_way(pair):
+    pair.fill()
+    pair.channel.close()
+    pair.server.close()
+    assert pair.channel.count_unacknowledged() == 0
+
+
+def test_a_channel_with_tls_knows_it_too(world):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # Only for tests: the key is no secret.
+    context.load_cert_chain(Path(__file__).with_name("certificate.pem"))
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname = False
+    trusting.verify_mode = ssl.CERT_NONE
+    with world.check_leaks():
+        raw_server, raw_client = connect_tcp(8192)
+        server = context.wrap_socket(raw_server, server_side=True, do_handshake_on_connect=False)
+        client = trusting.wrap_socket(raw_client, do_handshake_on_connect=False)
+        shake_hands(server, client)
+        channel = world.make_channel(server)
+        while channel.send(b"x" * 100_000):
+            pass
+        waiting = channel.count_unacknowledged()
+        assert waiting > 0
+        read = 0
+        with contextlib.suppress(ssl.SSLWantReadError):
+            while read < waiting // 2:
+                read += len(client.recv(16_384))
+        assert read > 0
+        assert channel.count_unacknowledged() < waiting
+        client.close()
+        channel.close()
+        world.settle()
+        server.close()
+
+
+def shake_hands(*sockets: ssl.SSLSocket) -> None:
+    """Let the ends of a TLS connection take turns in one thread."""
+    unfinished = list(sockets)
+    for sock in unfinished:
+        sock.settimeout(0)
+    while unfinished:
+        for sock in list(unfinished):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                sock.do_handshake()
+                unfinished.remove(sock)

@@ -183,3 +183,19 @@ def test_finish_calls_when_the_socket_breaks(channel, outbox):
     outbox.finish(lambda: told.append(2))
     assert told == [1, 2]
     assert unsent_of(outbox) == [b"second"]
+
+
+# How far the bytes have come -----------------------------------------------------------------
+
+
+def test_the_outbox_knows_how_many_bytes_have_arrived(channel, outbox):
+    channel.room = 10
+    send_texts(outbox, b"seven", b"seven")
+    assert (outbox.arrived, outbox.undelivered) == (10, 4)
+    channel.unacknowledged = 8
+    assert (outbox.arrived, outbox.undelivered) == (2, 12)
+    channel.make_room(100)
+    channel.unacknowledged = 3
+    assert (outbox.arrived, outbox.undelivered) == (11, 3)
+    channel.unacknowledged = 0
+    assert (outbox.arrived, outbox.undelivered) == (14, 0)

@@ -12,6 +12,7 @@ import gevent.event
 from gevent import monkey
 
 from ..channel import READ_SIZE, send_without_delay
+from ..send_buffer import count_unacknowledged
 from .greenlet_pool import GreenletPool
 
 #: The socket class of the standard library, also in a process that gevent has patched.
@@ -85,6 +86,9 @@ class GreenletChannel:
         except _NOT_NOW:
             return 0
         return sent
+
+    def count_unacknowledged(self) -> int:
+        return count_unacknowledged(self._sock)
 
     def when_writable(self, function: Callable[[], None]) -> None:
         if self._write_watcher is None:

@@ -11,6 +11,7 @@ import threading
 from typing import Any, Callable
 
 from ..channel import READ_SIZE, Corked, send_without_delay
+from ..send_buffer import count_unacknowledged
 
 # Not the default selector: epoll would cost a file descriptor for each wait.
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
@@ -76,6 +77,9 @@ class ThreadChannel:
                 return int(self._sock.send(data))
         except _NOT_NOW:
             return 0
+
+    def count_unacknowledged(self) -> int:
+        return count_unacknowledged(self._sock)
 
     def when_writable(self, function: Callable[[], None]) -> None:
         def wait_and_call() -> None:
