@@ -25,30 +25,12 @@ from ..transport.channel import Channel, Loop
 from ..transport.greenlets.channel import GreenletChannel, PlainSocket
 from ..transport.greenlets.greenlet_pool import GreenletPool
 from ..transport.greenlets.loop import GreenletLoop
-from ..transport.server_sockets import find_socket, is_greenlet_socket, is_tls
+from ..transport.server_sockets import find_socket, is_tls
 from ..transport.threads.channel import ThreadChannel
-from ..transport.threads.loop import ThreadLoop
-from ..transport.websocket.handshake import HandshakeError, serialize_handshake
+from ..transport.websocket.handshake import serialize_handshake
 
 #: ``start(channel, handshake) -> connection``, to be served.
 Start = Callable[[Channel, bytes], Any]
-
-
-def make_loop(environ: Any) -> Loop:
-    """Return the loop of the world that this request's socket lives in.
-
-    :raises HandshakeError: 500 under a server that handles one request at a time, as
-        the first connection would be the last.
-    """
-    if is_greenlet_socket(find_socket(environ)):
-        return GreenletLoop()
-    if environ.get("wsgi.multithread"):
-        return ThreadLoop()
-    raise HandshakeError(
-        500,
-        "this server handles one request at a time, and a connection would block it: "
-        "use gunicorn --worker-class gevent, or flask run with threads",
-    )
 
 
 class UpgradeResponse(Response):
@@ -75,12 +57,13 @@ class UpgradeResponse(Response):
         greenlet = gevent.getcurrent()
         # For the server's access log. The server writes this response when it has lost the
         # socket, or when the connection is over: in both cases the other end is closed.
-        start_response("101 Switching Protocols", [])
+        # The length is for middlewares that check it: a response of 101 has no body.
+        start_response("101 Switching Protocols", [("Content-Length", "0")])
         if not isinstance(self._loop, GreenletLoop):
-            return _Attached(self._start(ThreadChannel(sock), handshake))
+            return _Attached(lambda: self._start(ThreadChannel(sock), handshake))
         pool = self._loop.pool
         if is_tls(sock) or not isinstance(greenlet, gevent.Greenlet):
-            return _Attached(self._start(GreenletChannel(sock, False, pool), handshake))
+            return _Attached(lambda: self._start(GreenletChannel(sock, False, pool), handshake))
         _detach(sock, greenlet, partial(_begin, pool, self._start, handshake))
         return []
 
@@ -122,11 +105,16 @@ def _dead_end() -> int:
 
 
 class _Attached:
-    """A response body. To iterate over it is to serve the connection to its end."""
+    """A response body. To iterate over it is to serve the connection to its end.
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    Nothing happens before: a WSGI middleware may throw the body away and answer itself.
+
+    :param make_connection: takes the socket.
+    """
+
+    def __init__(self, make_connection: Callable[[], Any]) -> None:
+        self._make_connection = make_connection
 
     def __iter__(self) -> Iterator[bytes]:
-        self._connection.serve_to_the_end()
+        self._make_connection().serve_to_the_end()
         return iter(())

@@ -13,11 +13,13 @@ from ..core.close_codes import GOING_AWAY, ONLINE_ELSEWHERE
 from ..core.errors import Reject
 from ..core.peers.directory import Identity, TooManyPeers
 from ..core.wire.surrogates import mend_string
+from ..transport.opened_websocket import refuse_opened_websocket
+from ..transport.server_worlds import check_world, make_loop
 from ..transport.websocket.handshake import HandshakeError, asks_for_upgrade, negotiate_handshake
 from .arrival_notes import take_arrival
 from .authorization import MissingSession, check_origin, identify, is_allowed_origin
 from .site import Site
-from .upgrade import UpgradeResponse, make_loop
+from .upgrade import UpgradeResponse
 
 #: The answer to a browser that opens the WebSocket's URL as a page, and to a client behind a
 #: proxy that has not passed the upgrade on.
@@ -34,6 +36,8 @@ class Views:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        #: The reason why the server cannot work, as of the latest handshake that got so far.
+        self._unfit: HandshakeError | None = None
 
     def handshake(self, **view_args: Any) -> Response:
         """Let a client in, or answer with a status.
@@ -49,6 +53,7 @@ class Views:
             site.advice.at_first_handshake(request.environ)
         arrival = take_arrival(request, site.arrivals)
         try:
+            refuse_opened_websocket(request.environ)
             if site.is_closed:
                 raise Reject(503, "shutting down")
             site.configuration.warn_of_late_changes()
@@ -61,17 +66,15 @@ class Views:
             identity = self._identify()
             self._check_arrival(arrival, identity)
             loop = site.loop or make_loop(request.environ)
+            check_world(request.environ, loop)
+            self._unfit = None
             site.open(loop).directory.check_space(identity)
         except TooManyPeers as error:
             return self._refuse_for_now(error)
         except Reject as error:
             return _refuse(error.code, error.reason)
         except HandshakeError as error:
-            if error.status >= 500:
-                site.app.logger.error("cannot upgrade: %s", error.reason)
-            response = _refuse(error.status, error.reason)
-            response.headers.update(error.headers)
-            return response
+            return self._refuse_handshake(error)
         # The objects themselves: the proxies mean nothing outside of this request.
         context = site.context_class(
             site.app,
@@ -81,6 +84,16 @@ class Views:
         welcome = request.args.get("welcome", "0") != "0"
         start = site.connector(identity, context, agreed, arrival, welcome)
         return UpgradeResponse(agreed.headers, loop, start)
+
+    def _refuse_handshake(self, error: HandshakeError) -> Response:
+        if error.status >= 500:
+            # Once: clients try again and again.
+            if self._unfit is None or self._unfit.reason != error.reason:
+                self._site.app.logger.error("cannot upgrade: %s", error.reason)
+            self._unfit = error
+        response = _refuse(error.status, error.reason)
+        response.headers.update(error.headers)
+        return response
 
     def plain_http(self, **view_args: Any) -> Response:
         """Answer the same path without an upgrade, with the status that a handshake would get.
@@ -97,10 +110,14 @@ class Views:
             if self._site.is_closed:
                 raise Reject(503, "shutting down")
             self._site.check_space(self._identify())
+            if self._unfit is not None:
+                raise self._unfit
         except TooManyPeers as error:
             return self._refuse_for_now(error)
         except Reject as error:
             return _refuse(error.code, error.reason)
+        except HandshakeError as error:
+            return _refuse(error.status, error.reason)
         response = _refuse(426, UPGRADE_HINT)
         response.headers["Upgrade"] = "websocket"
         return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from typing import Any, Callable, Iterator
 
@@ -9,7 +10,7 @@ import pytest
 
 from . import sites
 from .clients import Site
-from .processes import KINDS, Server, start_server
+from .processes import KINDS, SITES, Server, start, start_server
 
 
 @pytest.fixture(scope="session", params=KINDS)
@@ -40,6 +41,19 @@ def site(server: Server) -> Site:
 def site_at(server: Server) -> Callable[[str], Site]:
     """Return a function that returns the site below a prefix."""
     return lambda prefix: Site(server.port, prefix)
+
+
+@pytest.fixture
+def start_gunicorn(tmp_path):
+    with contextlib.ExitStack() as stack:
+
+        def start_gunicorn(*options):
+            command = ["-m", "gunicorn", *options, SITES + "()"]
+            server = start("gunicorn", command, **{sites.DATABASE: str(tmp_path / "database")})
+            stack.callback(server.stop)
+            return server
+
+        yield start_gunicorn
 
 
 _numbers = itertools.count(1)

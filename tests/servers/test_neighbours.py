@@ -6,7 +6,6 @@ import contextlib
 import signal
 import socket
 
-import pytest
 from websockets.sync.client import connect
 
 from . import sites
@@ -18,7 +17,6 @@ from .clients import (
 )
 from .processes import (
     DEADLINE,
-    SITES,
     WHERE_BLOCKING_IS_FINE,
     start,
 )
@@ -104,19 +102,6 @@ def test_a_site_in_debug_mode_can_change_every_response(site_at, alice):
 # In special servers ----------------------------------------------------------------
 
 
-@pytest.fixture
-def start_gunicorn(tmp_path):
-    with contextlib.ExitStack() as stack:
-
-        def start_gunicorn(*options):
-            command = ["-m", "gunicorn", *options, SITES + "()"]
-            server = start("gunicorn", command, **{sites.DATABASE: str(tmp_path / "database")})
-            stack.callback(server.stop)
-            return server
-
-        yield start_gunicorn
-
-
 def test_idle_clients_do_not_use_up_the_connections_of_gunicorn(start_gunicorn):
     server = start_gunicorn("-k", "gevent", "--worker-connections", "3", "--bind", "127.0.0.1:0")
     site = Site(server.port)
@@ -171,26 +156,3 @@ def test_a_unix_socket_behind_a_proxy_works(start_gunicorn, tmp_path):
             raw.send_request("get", "/query", 1)
             assert raw.read_message()["data"]["rows"] == 1
     assert server.complaints() == []
-
-
-def test_gunicorns_threaded_worker_works(start_gunicorn):
-    server = start_gunicorn("-k", "gthread", "--threads", "8", "--bind", "127.0.0.1:0")
-    site = Site(server.port)
-    assert site.knock().status == 403
-    with site.connect("alice") as a, site.connect("bob") as b:
-        a.start("message", "/users/bob")
-        b.respond(b.expect("message"), 200)
-        assert a.receive()["status"] == 200
-    eventually(lambda: site.get("/peers"), [])
-    assert server.complaints() == []
-
-
-def test_a_server_that_handles_one_request_at_a_time_is_refused(start_gunicorn):
-    server = start_gunicorn("-k", "sync", "--bind", "127.0.0.1:0")
-    site = Site(server.port)
-
-    answer = site.knock(Cookie=site.login("alice"))
-
-    assert answer.status == 500
-    server.wait_for_output("use gunicorn --worker-class gevent")
-    assert site.get("/hello") == "hello from main"

@@ -10,6 +10,7 @@ import pytest
 
 from protoo_flask.site.upgrade import UpgradeResponse
 from protoo_flask.transport.greenlets.loop import GreenletLoop
+from protoo_flask.transport.threads.loop import ThreadLoop
 
 
 class Connection:
@@ -97,3 +98,17 @@ def test_a_server_that_closes_or_shuts_down_its_socket_harms_no_other_connection
         assert read_all(served) == b""
         served.shutdown(gevent.socket.SHUT_RDWR)
         served.close()
+
+
+def test_a_body_that_a_middleware_throws_away_leaves_the_socket_to_the_server(sockets):
+    def refuse_to_start(channel, handshake):
+        raise AssertionError("nobody has asked for the body")
+
+    served, client = sockets()
+    timeout = served.gettimeout()
+    response = UpgradeResponse([("Upgrade", "websocket")], ThreadLoop(), refuse_to_start)
+    response({"werkzeug.socket": served}, lambda status, headers: None)
+    assert served.gettimeout() == timeout
+    served.sendall(b"HTTP/1.1 500 Internal Server Error\r\n\r\n")
+    served.close()
+    assert read_all(client).startswith(b"HTTP/1.1 500")

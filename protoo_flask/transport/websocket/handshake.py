@@ -70,6 +70,10 @@ def negotiate_handshake(
     # The view has checked Upgrade and Connection, but werkzeug routes HEAD like GET.
     if environ["REQUEST_METHOD"] != "GET" or environ["SERVER_PROTOCOL"] == "HTTP/1.0":
         raise HandshakeError(400, "a WebSocket handshake is a GET request of HTTP/1.1")
+    has_length = environ.get("CONTENT_LENGTH", "").strip(" 0")
+    if has_length or "HTTP_TRANSFER_ENCODING" in environ:
+        # The server leaves its bytes on the connection, where they would be taken for frames.
+        raise HandshakeError(400, "a WebSocket handshake has no body")
     version = environ.get("HTTP_SEC_WEBSOCKET_VERSION")
     if version != "13":
         raise HandshakeError(
