@@ -7,6 +7,7 @@ process have nothing to do with each other.
 from __future__ import annotations
 
 import atexit
+import os
 import secrets
 import threading
 import weakref
@@ -34,6 +35,7 @@ from ..core.wire.dialect import PROTOO, Dialect
 from ..settings import Settings
 from ..transport.channel import Channel, Loop
 from ..transport.connection import Connection, SharedConnection
+from ..transport.forked_child import inherit
 from ..transport.websocket.handshake import Handshake
 from .advice import Advice
 from .arrival_notes import current_arrival
@@ -93,6 +95,7 @@ class Site:
         self._reauthorization: Reauthorization | None = None
         #: Asks clients that are silent whether they are still there.
         self._silence: Deadlines[Connection] | None = None
+        inherit(self)
 
     @property
     def detection(self) -> float:
@@ -306,9 +309,21 @@ class Site:
         return inbox
 
     def _disconnect(self, inbox: Inbox, code: int) -> None:
-        assert self._reauthorization is not None
+        if self._reauthorization is None:
+            return  # in a forked child: the site must not hear from it that a client is offline
         inbox.closed(code)
         self._reauthorization.note_departure(inbox.peer)
+
+    def leave_to_parent(self) -> None:
+        """Forget, in a process that was just forked, the clients: the parent serves them.
+
+        A client that connects to this process makes everything anew.
+        """
+        self.loop = None
+        self._application = None
+        self._reauthorization = None
+        self._silence = None
+        self._lock = threading.Lock()  # a thread that the child does not have may hold it
 
     def _say_goodbye(self) -> None:
         """Tell the clients that the process ends: they come back to the next one."""
@@ -329,10 +344,12 @@ def _make_first_id() -> int:
 def _at_exit(method: Callable[[], None]) -> None:
     """Call a method when the process ends, if its object is still there."""
     weak = weakref.WeakMethod(method)
+    process = os.getpid()
 
     def call() -> None:
         alive = weak()
-        if alive is not None:
+        # A child that was forked inherits this call, and its parent goes on.
+        if alive is not None and os.getpid() == process:
             alive()
 
     atexit.register(call)

@@ -12,6 +12,7 @@ import gevent.event
 from gevent import monkey
 
 from ..channel import READ_SIZE, send_without_delay
+from ..forked_child import close_descriptor
 from ..send_buffer import count_unacknowledged
 from .greenlet_pool import GreenletPool
 
@@ -51,6 +52,7 @@ class GreenletChannel:
         self._read_watcher: Any = None
         self._write_watcher: Any = None
         self.buffers_input = hasattr(sock, "pending")
+        pool.channels.add(self)
 
     def watch(self, function: Callable[[], None]) -> None:
         # Started once, not for each read: the watcher fires in each iteration of the hub as
@@ -106,6 +108,7 @@ class GreenletChannel:
         _shut_down(self._sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
+        self._pool.channels.discard(self)
         if self._read_watcher is not None:
             self._pool.detach()
         for watcher in (self._read_watcher, self._write_watcher):
@@ -116,6 +119,12 @@ class GreenletChannel:
         self.abort()
         if self._owned:
             self._sock.close()
+
+    def leave_to_parent(self) -> None:
+        for watcher in (self._read_watcher, self._write_watcher):
+            if watcher is not None:
+                watcher.stop()
+        close_descriptor(self._sock)
 
 
 def _shut_down(sock: Any, how: int) -> None:

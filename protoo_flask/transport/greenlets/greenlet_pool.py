@@ -18,6 +18,7 @@ from typing import Any, Callable
 import gevent
 from gevent import getcurrent
 
+from ..forked_child import Inherited, inherit
 from .write_batching import WriteBatching
 
 #: The number of greenlets that may be idle. More are needed only at moments in which many
@@ -30,17 +31,23 @@ class GreenletPool:
 
     This is the plain pool: a function runs at once, and a greenlet runs one function.
 
+    In a forked child it runs nothing: see :mod:`..forked_child`.
+
     :param writes: tells when the messages that the functions send are written.
+    :ivar channels: the channels of this hub that are not closed.
     :ivar size: how many greenlets there are, idle ones included.
     """
 
     def __init__(self, writes: WriteBatching) -> None:
         self.size = 0
+        self.channels: set[Inherited] = set()
         self.writes = writes
         self._hub: Any = gevent.get_hub()
         self._idle: list[Any] = []
         #: The functions to call, the next one last. In the plain pool there is at most one.
         self._ready: list[Callable[[], None]] = []
+        self._is_of_parent = False
+        inherit(self)
 
     @property
     def busy(self) -> int:
@@ -52,6 +59,8 @@ class GreenletPool:
 
         Returns when the function has returned or blocked.
         """
+        if self._is_of_parent:
+            return
         self._ready.append(partial(function, *args) if args else function)
         self._run_ready()
 
@@ -63,6 +72,13 @@ class GreenletPool:
 
     def detach(self) -> None:
         """Take note that the watcher of a socket has been closed."""
+
+    def leave_to_parent(self) -> None:
+        """Stop, in a process that was just forked, for ever."""
+        self._is_of_parent = True
+        self._ready.clear()
+        while self.channels:
+            self.channels.pop().leave_to_parent()
 
     def spawn(self, function: Callable[..., None], *args: Any) -> None:
         """Call ``function(*args)`` in a greenlet, as soon as the current greenlet blocks."""

@@ -11,6 +11,7 @@ import threading
 from typing import Any, Callable
 
 from ..channel import READ_SIZE, Corked, send_without_delay
+from ..forked_child import close_descriptor, inherit
 from ..send_buffer import count_unacknowledged
 
 # Not the default selector: epoll would cost a file descriptor for each wait.
@@ -33,6 +34,7 @@ class ThreadChannel:
         self._pending: Callable[[], int] | None = getattr(sock, "pending", None)
         #: Identifies the thread that watches; any other thread that has watched ends.
         self._watcher: object = None
+        inherit(self)
 
     def watch(self, function: Callable[[], None]) -> None:
         self._watcher = watcher = object()
@@ -98,6 +100,10 @@ class ThreadChannel:
         self.unwatch()
         # The server closes its socket; its later writes fail.
         self.abort()
+
+    def leave_to_parent(self) -> None:
+        self._busy = threading.Lock()  # a thread that the child does not have may hold it
+        close_descriptor(self._sock)
 
     def _shut_down(self, how: int) -> None:
         # An error says that the socket is not connected any more, so nothing is left to do.
