@@ -76,7 +76,7 @@ LAYERS = [
     ("transport.websocket.frames", ""),
     ("transport.websocket.fast_frames", "websockets"),
     (
-        "transport.closing transport.outbox transport.waiting_ping transport.websocket.deflate",
+        "transport.closing transport.outbox transport.waiting_frame transport.websocket.deflate",
         "",
     ),
     ("transport.websocket.handshake", "websockets"),

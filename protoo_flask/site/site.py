@@ -47,7 +47,7 @@ from .flask_framework import EVENTS, FlaskFramework, Listeners
 from .reauthorization import Reauthorization
 
 #: Ping intervals within which a dead connection is noticed. Two are enough for most. Of a slow
-#: link, the last progress counts: see ``transport/waiting_ping.py``.
+#: link, the last progress counts: see ``transport/waiting_frame.py``.
 DETECTION = 3
 
 #: Seconds that stand for the ping interval where nobody pings. A dead connection is then

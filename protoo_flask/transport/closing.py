@@ -14,7 +14,9 @@ open      end of the connection    closed      hand over unsent messages, releas
 closing   Close received           draining    FIN
 closing   violation and so on      draining    FIN
 any       end of the connection    closed      release everything
-any       close timer              (same)      break the connection; its end follows
+any       close timer              (same)      break the connection; its end follows. Or
+                                               start the timer again: a slow client is
+                                               receiving the data before our Close
 ========  =======================  ==========  =========================================
 
 The FIN is sent when the outbox is empty. Then the connection waits for the client's end:
@@ -50,5 +52,6 @@ TRANSITIONS = {
     (DRAINING, "ended"): CLOSED,
 }
 
-#: Seconds that a client has to finish the closing handshake.
+#: Seconds that a client has to finish the closing handshake, when it has received our Close. See
+#: :mod:`.waiting_frame` for the time before.
 CLOSE_TIMEOUT = 5.0

@@ -32,7 +32,7 @@ from ..core.scheduling import Timer, one_step
 from .channel import Channel, Loop
 from .closing import CLOSE_TIMEOUT, CLOSED, CLOSING, DRAINING, OPEN, TRANSITIONS
 from .outbox import Outbox, SharedOutbox
-from .waiting_ping import ARRIVED, STUCK, WaitingPing
+from .waiting_frame import ARRIVED, STUCK, WaitingFrame
 from .websocket.frames import (
     CLOSE,
     PING,
@@ -79,7 +79,7 @@ class Connection:
         "_loop",
         "_silence",
         "_unsent",
-        "_waiting_ping",
+        "_waiting_frame",
         "outbox",
         "state",
     )
@@ -116,8 +116,8 @@ class Connection:
         self._is_watching = False
         #: Whether the client has sent anything since the last ping.
         self._heard = True
-        #: The last ping, if there was something to be sent before it.
-        self._waiting_ping: WaitingPing | None = None
+        #: The last ping, or our Close, if there was something to be sent before.
+        self._waiting_frame: WaitingFrame | None = None
         #: Whether the channel was aborted: only its end is waited for.
         self._is_broken = False
         self._close_code = ABNORMAL_CLOSURE
@@ -252,23 +252,23 @@ class Connection:
         """Ping; or end the connection: the client has given no sign of life since the last ping.
 
         A sign is any byte from the client. While the ping waits behind data, it is also a sign
-        that the client receives the data: see :mod:`.waiting_ping`.
+        that the client receives the data: see :mod:`.waiting_frame`.
         """
         with self._lock:
             if self.state is not OPEN:
                 return
             is_alive, self._heard = self._heard or self._is_paused, False
-            ping = self._waiting_ping
+            ping = self._waiting_frame
             state = None if ping is None else ping.look(self._loop.now())
             if is_alive and state is STUCK:
                 # It sends and does not read. The ping is still on its way: watch it anew.
-                self._waiting_ping = WaitingPing(self.outbox, self._loop.now())
+                self._waiting_frame = WaitingFrame(self.outbox, self._loop.now())
             elif not is_alive and (state is None or state is STUCK):
                 self._close_for(FrameError(POLICY_VIOLATION, "ping timeout"))
                 self._break()  # nobody is there to finish a closing handshake with
                 return
             elif state is None or state is ARRIVED:
-                self._waiting_ping = None
+                self._waiting_frame = None
                 if is_alive:
                     self._ping()
             assert self._silence is not None
@@ -276,7 +276,7 @@ class Connection:
 
     def _ping(self) -> None:
         if self.outbox.undelivered:
-            self._waiting_ping = WaitingPing(self.outbox, self._loop.now())
+            self._waiting_frame = WaitingFrame(self.outbox, self._loop.now())
         # Unbounded: one ping at a time is on its way, and a client must not be closed because
         # the outbox has no room for our own question.
         self.outbox.send(PING, b"", bounded=False)
@@ -424,6 +424,21 @@ class Connection:
     def _send_close(self, code: int, reason: str = "") -> None:
         self.outbox.send_close(close_payload(code, reason))
 
+    def _start_close_timer(self) -> None:
+        self._close_timer = self._loop.call_later(CLOSE_TIMEOUT, self._time_out_closing)
+
+    def _time_out_closing(self) -> None:
+        """Break the connection, unless the client is still receiving the data before our Close."""
+        with self._lock:
+            close = self._waiting_frame
+            state = STUCK if close is None else close.look(self._loop.now())
+            if state is ARRIVED:
+                self._waiting_frame = None  # from now on, it has the usual time for its answer
+            if state is not STUCK and self.state is not CLOSED:
+                self._start_close_timer()
+                return
+        self._break()
+
     def _break(self) -> None:
         """Break the connection; the next turn reads its end."""
         with self._lock:
@@ -461,7 +476,10 @@ class Connection:
         if old is OPEN:
             self._close_code = code
             if state is not CLOSED:
-                self._close_timer = self._loop.call_later(CLOSE_TIMEOUT, self._break)
+                self._waiting_frame = None
+                if self.outbox.size:
+                    self._waiting_frame = WaitingFrame(self.outbox, self._loop.now())
+                self._start_close_timer()
             self._resume()  # to read the client's Close
             if self._inbox is not None:
                 # Not here: listeners of a departure may block, and a sender that overflows

@@ -159,6 +159,35 @@ def test_a_client_that_does_not_read_its_close_is_cut_off(site, monkeypatch):
     client.wait_for_end()
 
 
+def test_a_client_on_a_slow_link_receives_everything_and_the_close(site):
+    client = site.connect(buffers=8192)
+    for n in range(40):
+        assert site.peer().notify("note", {"n": n, "text": "x" * 20_000})
+    site.peer().close(3001, "banned")
+    for first in range(0, 40, 4):
+        for n in range(first, first + 4):
+            assert client.take()["data"]["n"] == n
+        if first:
+            # Another close timeout has passed.
+            client.connection._close_timer.cancel()
+            client.connection._time_out_closing()
+    assert client.receive().close == (3001, "banned")
+    client.send_bytes(close_frame(3001))
+    client.take_end()
+
+
+def test_a_client_that_stops_reading_before_its_close_is_cut_off(site):
+    client = site.connect(buffers=8192)
+    for n in range(40):
+        assert site.peer().notify("note", {"n": n, "text": "x" * 20_000})
+    site.peer().close(3001, "banned")
+    client.take_many(10)
+    for _ in range(3):
+        client.connection._close_timer.cancel()
+        client.connection._time_out_closing()
+    client.wait_for_end()
+
+
 def test_a_process_that_exits_closes_with_1001(site):
     client = site.connect()
     client.connection.abandon(1001, "shutting down")

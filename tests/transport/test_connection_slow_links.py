@@ -10,7 +10,7 @@ from typing import Any, Callable
 
 import pytest
 
-from protoo_flask.transport import waiting_ping
+from protoo_flask.transport import waiting_frame
 
 from .connections import take_departure
 from .wire import PATIENCE, PING, PONG, Frame, frame
@@ -104,7 +104,7 @@ def test_a_client_that_receives_a_little_now_and_then_is_closed_in_the_end(
     site, client, monkeypatch
 ):
     # No link is that fast, so the time is over soon.
-    monkeypatch.setattr(waiting_ping, "SLOWEST", 1e12)
+    monkeypatch.setattr(waiting_frame, "SLOWEST", 1e12)
     let_an_interval_pass(client)
     receive_some(client, range(10))
     let_an_interval_pass(client)

@@ -1,23 +1,24 @@
-"""A ping that waits behind data, on its way to a slow client.
+"""A ping or a Close that waits behind data, on its way to a slow client.
 
-A client can answer a ping only when it has received everything before it. A phone with a
-bad network may need a minute for that. So as long as the ping waits, the client is alive if
-the data before the ping gets ahead. As soon as the ping has arrived, the usual rule holds.
+A client can answer such a frame only when it has received everything before the frame. A phone
+with a bad network may need a minute for that. So as long as the frame waits, the client is
+alive if the data before the frame gets ahead. As soon as the frame has arrived, the usual
+rule holds. The connection looks regularly, after each ping interval or close timeout.
 
 =========  ==========================================================  ==========
-state      seen after one ping interval more                           next state
+state      seen at a look                                              next state
 =========  ==========================================================  ==========
-sent       the ping has arrived                                        arrived
+sent       the frame has arrived                                       arrived
 sent       some of the data before it has arrived                      moving
-sent       nothing has arrived                                         stuck
-moving     the ping has arrived                                        arrived
+sent       nothing has arrived since the last look                     stuck
+moving     the frame has arrived                                       arrived
 moving     some of the data before it has arrived                      moving
-moving     nothing has arrived                                         resting
-resting    the ping has arrived                                        arrived
+moving     nothing has arrived since the last look                     resting
+resting    the frame has arrived                                       arrived
 resting    some of the data before it has arrived                      moving
-resting    nothing has arrived                                         stuck
+resting    nothing has arrived since the last look                     stuck
 any of     the time that a link of ``SLOWEST`` bytes per second would  stuck
-the above  need for the data is over, and the ping has not arrived
+the above  need for the data is over, and the frame has not arrived
 =========  ==========================================================  ==========
 
 "resting" exists because bytes arrive in bursts. A proxy takes another 64 KiB when it has
@@ -38,13 +39,13 @@ STUCK = "stuck"
 
 #: (state, what was seen) -> state; the table above.
 TRANSITIONS = {
-    (SENT, "ping"): ARRIVED,
+    (SENT, "frame"): ARRIVED,
     (SENT, "some"): MOVING,
     (SENT, "none"): STUCK,
-    (MOVING, "ping"): ARRIVED,
+    (MOVING, "frame"): ARRIVED,
     (MOVING, "some"): MOVING,
     (MOVING, "none"): RESTING,
-    (RESTING, "ping"): ARRIVED,
+    (RESTING, "frame"): ARRIVED,
     (RESTING, "some"): MOVING,
     (RESTING, "none"): STUCK,
     **{(state, "time is over"): STUCK for state in (SENT, MOVING, RESTING)},
@@ -68,10 +69,10 @@ class Deliveries(Protocol):
         """The bytes that have not; 0 only if everything has arrived."""
 
 
-class WaitingPing:
-    """A ping that was just sent, with data before it.
+class WaitingFrame:
+    """A frame that was just sent, with data before it.
 
-    :param deliveries: of the outbox, asked before the ping was sent.
+    :param deliveries: of the outbox, asked before the frame was sent.
     :param now: seconds, of any clock.
     """
 
@@ -81,12 +82,12 @@ class WaitingPing:
         self.state = SENT
         self._deliveries = deliveries
         self._arrived = deliveries.arrived
-        #: When that many bytes have arrived, the ping is next.
+        #: When that many bytes have arrived, the frame is next.
         self._position = self._arrived + deliveries.undelivered
         self._latest = now + deliveries.undelivered / SLOWEST
 
     def look(self, now: float) -> str:
-        """Follow the table, one interval later; returns the new state."""
+        """Follow the table, at a look; returns the new state."""
         self.state = TRANSITIONS[self.state, self._see(now)]
         return self.state
 
@@ -95,7 +96,7 @@ class WaitingPing:
         # The position may be too high: an outbox counts messages that it will compress, and
         # TLS and Unix sockets count more bytes than they were given.
         if self._arrived > self._position or not self._deliveries.undelivered:
-            return "ping"
+            return "frame"
         if now > self._latest:
             return "time is over"
         return "some" if self._arrived > before else "none"

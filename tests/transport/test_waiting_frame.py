@@ -1,10 +1,10 @@
-"""A ping that waits behind data: its table of states, with a clock by hand."""
+"""A frame that waits behind data: its table of states, with a clock by hand."""
 
 from __future__ import annotations
 
 import pytest
 
-from protoo_flask.transport.waiting_ping import (
+from protoo_flask.transport.waiting_frame import (
     ARRIVED,
     MOVING,
     RESTING,
@@ -12,7 +12,7 @@ from protoo_flask.transport.waiting_ping import (
     SLOWEST,
     STUCK,
     TRANSITIONS,
-    WaitingPing,
+    WaitingFrame,
 )
 
 
@@ -37,72 +37,72 @@ def deliveries():
 
 
 @pytest.fixture
-def ping(deliveries):
-    ping = WaitingPing(deliveries, 0)
+def frame(deliveries):
+    frame = WaitingFrame(deliveries, 0)
     deliveries.send(2)
-    return ping
+    return frame
 
 
-def test_a_client_that_receives_nothing_is_stuck_after_one_interval(ping):
-    assert ping.look(25) == STUCK
+def test_a_client_that_receives_nothing_is_stuck_after_one_interval(frame):
+    assert frame.look(25) == STUCK
 
 
-def test_a_client_that_goes_on_receiving_is_never_stuck(deliveries, ping):
+def test_a_client_that_goes_on_receiving_is_never_stuck(deliveries, frame):
     for second in range(25, 250, 25):
         deliveries.deliver(100_000)
-        assert ping.look(second) == MOVING
+        assert frame.look(second) == MOVING
 
 
-def test_new_data_behind_the_ping_hides_no_progress(deliveries, ping):
+def test_new_data_behind_the_frame_hides_no_progress(deliveries, frame):
     deliveries.send(500_000)
     deliveries.deliver(100_000)
-    assert ping.look(25) == MOVING
+    assert frame.look(25) == MOVING
 
 
-def test_new_data_is_no_progress(deliveries, ping):
+def test_new_data_is_no_progress(deliveries, frame):
     deliveries.send(500_000)
-    assert ping.look(25) == STUCK
+    assert frame.look(25) == STUCK
 
 
-def test_a_client_that_stops_receiving_is_stuck_after_two_intervals(deliveries, ping):
+def test_a_client_that_stops_receiving_is_stuck_after_two_intervals(deliveries, frame):
     deliveries.deliver(100_000)
-    assert [ping.look(25), ping.look(50), ping.look(75)] == [MOVING, RESTING, STUCK]
+    assert [frame.look(25), frame.look(50), frame.look(75)] == [MOVING, RESTING, STUCK]
 
 
-def test_a_client_that_receives_in_bursts_may_rest_for_one_interval(deliveries, ping):
+def test_a_client_that_receives_in_bursts_may_rest_for_one_interval(deliveries, frame):
     for second in range(25, 500, 50):
         deliveries.deliver(65_536)
-        assert ping.look(second) == MOVING
-        assert ping.look(second + 25) == RESTING
+        assert frame.look(second) == MOVING
+        assert frame.look(second + 25) == RESTING
 
 
-def test_the_ping_has_arrived_when_everything_before_it_has(deliveries, ping):
+def test_the_frame_has_arrived_when_everything_before_it_has(deliveries, frame):
     deliveries.send(1000)
     deliveries.deliver(1_000_000)
-    assert ping.look(25) == MOVING
+    assert frame.look(25) == MOVING
     deliveries.deliver(2)
-    assert ping.look(50) == ARRIVED
+    assert frame.look(50) == ARRIVED
 
 
-def test_the_ping_has_arrived_when_nothing_is_left(deliveries, ping):
+def test_the_frame_has_arrived_when_nothing_is_left(deliveries, frame):
     # The data was compressed, and less than it seemed.
     deliveries.arrived += 10_000
     deliveries.undelivered = 0
-    assert ping.look(25) == ARRIVED
+    assert frame.look(25) == ARRIVED
 
 
-def test_a_client_that_takes_a_byte_now_and_then_is_stuck_in_the_end(deliveries, ping):
+def test_a_client_that_takes_a_byte_now_and_then_is_stuck_in_the_end(deliveries, frame):
     second = 25
     deliveries.deliver(1)
-    while ping.look(second) != STUCK:
+    while frame.look(second) != STUCK:
         second += 25
         deliveries.deliver(1)
     assert second == 1_000_000 / SLOWEST + 25
 
 
-def test_a_ping_that_arrives_late_has_arrived(deliveries, ping):
+def test_a_frame_that_arrives_late_has_arrived(deliveries, frame):
     deliveries.deliver(1_000_002)
-    assert ping.look(1_000_000) == ARRIVED
+    assert frame.look(1_000_000) == ARRIVED
 
 
 def test_every_state_has_a_place_in_the_table():
@@ -111,7 +111,7 @@ def test_every_state_has_a_place_in_the_table():
     assert set(TRANSITIONS.values()) == {MOVING, RESTING, ARRIVED, STUCK}
     for state in waiting:
         assert {seen for before, seen in TRANSITIONS if before == state} == {
-            "ping",
+            "frame",
             "some",
             "none",
             "time is over",
