@@ -57,6 +57,23 @@ def test_the_example_of_the_rfc_is_answered_as_there():
     ]
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("CONTENT_LENGTH", "5"), ("CONTENT_LENGTH", "50"), ("HTTP_TRANSFER_ENCODING", "chunked")],
+)
+def test_a_handshake_with_a_body_is_refused(key, value):
+    environ = {**make_environ(), key: value}
+    with pytest.raises(HandshakeError, match="has no body") as caught:
+        negotiate_handshake(environ, compression=False, max_message_size=100)
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("length", ["", "0", "00", " 0 "])
+def test_a_handshake_with_a_body_of_no_bytes_is_accepted(length):
+    environ = {**make_environ(), "CONTENT_LENGTH": length}
+    negotiate_handshake(environ, compression=False, max_message_size=100)
+
+
 def test_the_codec_has_the_sites_limit():
     codec = negotiate().codec
     assert type(codec) is FastFrameCodec
