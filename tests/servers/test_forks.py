@@ -10,7 +10,7 @@ from .processes import KINDS, SITES, start
 FORKING = "tests.servers.forking_site:create_app"
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(scope="module", params=KINDS)
 def forking_server(request):
     command, stop_signal = KINDS[request.param]
     command = [part.replace(SITES, FORKING) for part in command]
