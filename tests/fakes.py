@@ -21,6 +21,8 @@ from protoo_flask.core.routing.router import Router
 from protoo_flask.core.runtime import Limits, TimeLimits
 from protoo_flask.core.wire.dialect import PROTOO, Dialect
 
+T = TypeVar("T")
+
 
 class FakeTimer:
     def __init__(self, function: Callable[..., Any], args: Any) -> None:
@@ -69,6 +71,9 @@ class FakeScheduler:
         #: Functions that "happen" while something waits for an event.
         self.on_wait: list[Callable[[], Any]] = []
 
+    owner = 0
+    thread_id = staticmethod(int)
+
     def now(self) -> float:
         return self.time
 
@@ -82,6 +87,21 @@ class FakeScheduler:
 
     def event(self) -> FakeEvent:
         return FakeEvent(self)
+
+    def is_foreign(self) -> bool:
+        return False
+
+    def call(self, function: Callable[..., T], *args: Any) -> T:
+        return function(*args)
+
+    def hand_over(self, function: Callable[..., Any], *args: Any) -> None:
+        function(*args)
+
+    def is_here(self) -> bool:
+        return True
+
+    def is_gone(self) -> bool:
+        return False
 
     def lock(self) -> Any:
         # One for all: a test has one thread. Made in C, it costs as much as a site's lock.

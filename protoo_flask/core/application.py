@@ -114,14 +114,16 @@ class Application:
         uuid = to_name_or_none(uuid, "disconnect(username, uuid)")
         # First: a handshake that is done just now is either turned away, or found.
         self.runtime.arrivals.turn_away(username, uuid, code, reason)
-        peers = self.directory.find(username, uuid)
-        return sum(self.directory.remove(peer, code, reason) for peer in peers)
+        return self.runtime.scheduler.call(self._remove_all, username, uuid, code, reason)
 
     def close(self, reason: str = "shutting down") -> None:
         """Close every link, and turn every handshake in progress away."""
         self.runtime.arrivals.turn_away(None, None, GOING_AWAY, reason)
-        for peer in self.directory.find():
-            self.directory.remove(peer, GOING_AWAY, reason)
+        self.runtime.scheduler.call(self._remove_all, None, None, GOING_AWAY, reason)
+
+    def _remove_all(self, username: str | None, uuid: str | None, code: int, reason: str) -> int:
+        peers = self.directory.find(username, uuid)
+        return sum(self.directory.remove(peer, code, reason) for peer in peers)
 
 
 def _write_welcome(identity: Identity, dialect: Dialect) -> bytes:

@@ -16,6 +16,7 @@
     +-- DeliveryError        a message cannot arrive
         +-- Unsendable       data that is not JSON
         +-- WaitTimeout      nothing final came within the time given to ``wait()``
+        +-- ServerStopped    the thread that serves the app has ended, or is blocked
 """
 
 from __future__ import annotations
@@ -134,6 +135,14 @@ class DeliveryError(ProtooError):
 
 class Unsendable(DeliveryError, TypeError):
     """Data that JSON (or this wire format) cannot carry."""
+
+
+class ServerStopped(DeliveryError, RuntimeError):
+    """A call from another thread than that which serves the app, and that one does not run.
+
+    Under gevent, one hub owns all peers of an app. Calls from other threads are handed over
+    to it.
+    """
 
 
 class WaitTimeout(DeliveryError, TimeoutError):

@@ -59,6 +59,7 @@ class Runtime:
     :param time_out: called with a request that handlers have not answered in time.
     :param first_id: gives the first id of the requests to a new peer.
     :param arrivals: handshakes in progress; by default, one without any.
+    :ivar thread_id: that of the scheduler.
     :ivar observer: told of everything, for metrics; ``None``: nobody is.
     :ivar transactions: expires client transactions that have the usual time.
     :ivar unanswered: expires requests of peers that no handler answers.
@@ -80,6 +81,7 @@ class Runtime:
     ) -> None:
         self.scheduler = scheduler
         self.arrivals = Arrivals(scheduler.lock()) if arrivals is None else arrivals
+        self.thread_id = scheduler.thread_id
         self.time_limits = time_limits
         self.limits = limits
         self.call_back = call_back

@@ -11,6 +11,7 @@ import weakref
 from typing import Any, Callable, ContextManager, Protocol, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class Timer(Protocol):
@@ -35,9 +36,14 @@ class Scheduler(Protocol):
 
     :ivar preempts: whether another thread may run between any two steps. Greenlets switch
         only where one blocks, so code that never blocks needs no lock among them.
+    :ivar owner: the identity of the thread that owns the state of the app.
     """
 
     preempts: bool
+    owner: int
+
+    def thread_id(self) -> int:
+        """Return the identity of the current thread; :attr:`owner` where that does not matter."""
 
     def now(self) -> float:
         """Seconds on a clock that never goes back."""
@@ -50,6 +56,27 @@ class Scheduler(Protocol):
 
     def event(self) -> Event:
         """Return an event that blocks only the caller's greenlet or thread."""
+
+    def is_foreign(self) -> bool:
+        """Whether the state of the app belongs to another thread than the current one.
+
+        It does so among greenlets, for all threads but that of the hub. Code of the core runs in
+        the owner's thread. Only the methods for the site look at this, and hand over.
+        """
+
+    def call(self, function: Callable[..., T], *args: Any) -> T:
+        """Return ``function(*args)``, run by the owner of the state; it must not block.
+
+        :raises ServerStopped: in a foreign thread, when the owner does not run any more.
+        """
+
+    def hand_over(self, function: Callable[..., Any], *args: Any) -> None:
+        """Have the owner of the state run ``function(*args)`` soon; do not wait for it.
+
+        What one thread hands over, here or by :meth:`call`, is run in order.
+
+        :raises ServerStopped: as :meth:`call`.
+        """
 
     def lock(self) -> ContextManager[Any]:
         """Return a re-entrant lock.

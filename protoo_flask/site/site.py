@@ -7,19 +7,22 @@ process have nothing to do with each other.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import secrets
 import threading
 import weakref
 from functools import partial
-from typing import Any, Callable, Protocol, Sequence
+from typing import Any, Callable, ContextManager, Protocol, Sequence
 
 from flask import Flask
+from gevent import monkey
 
 from ..core.application import Application
 from ..core.arrivals import Arrival, Arrivals
 from ..core.close_codes import AUTHORIZATION_REVOKED, GOING_AWAY
 from ..core.deadlines import Deadlines
+from ..core.errors import ServerStopped
 from ..core.events import EventQueues
 from ..core.functions import name_function
 from ..core.inbox import Inbox
@@ -36,7 +39,7 @@ from ..settings import Settings
 from ..transport.channel import Channel, Loop
 from ..transport.connection import Connection, SharedConnection
 from ..transport.forked_child import inherit
-from ..transport.websocket.handshake import Handshake
+from ..transport.websocket.handshake import Handshake, HandshakeError
 from .advice import Advice
 from .arrival_notes import current_arrival
 from .authorization import Authorizer, ask_site
@@ -54,6 +57,12 @@ DETECTION = 3
 #: noticed when something is sent, if at all; answers must not be remembered for ever.
 NO_PING_DETECTION = 25
 
+#: ``threading.RLock``, also in a process that gevent has patched.
+make_real_lock: Callable[[], ContextManager[Any]] = monkey.get_original("_thread", "RLock")
+
+#: Seconds that the exit of the process waits for a hub in another thread.
+GOODBYE_TIMEOUT = 2.0
+
 
 class Registrations(Protocol):
     """The registrations of a site, as :class:`~protoo_flask.Protoo` keeps them."""
@@ -67,6 +76,7 @@ class Site:
     """The peers of one Flask app, and the way that new ones come in.
 
     :ivar protoo: the extension that serves this app.
+    :ivar loop: of the thread or threads that serve the clients; ``None`` before the first one.
     :ivar observer: is told of everything that passes through the core; see
         :class:`~protoo_flask.core.observer.Observer`.
     :ivar arrivals: the handshakes in progress.
@@ -88,8 +98,9 @@ class Site:
         self.context_class = HandshakeContext
         #: Whether :meth:`close` has been called: connections are not welcome any more.
         self.is_closed = False
-        # Handshakes are in progress before it is known which kind of lock is needed.
-        self.arrivals = Arrivals(threading.RLock(), current_arrival)
+        # Handshakes are in progress before it is known which kind of lock is needed. A real one
+        # is right for greenlets, too: nothing blocks while it is held. And real threads may call.
+        self.arrivals = Arrivals(make_real_lock(), current_arrival)
         self._lock = threading.Lock()
         self._application: Application | None = None
         self._reauthorization: Reauthorization | None = None
@@ -127,13 +138,21 @@ class Site:
         """See :meth:`Protoo.peers`."""
         username = to_name_or_none(username, "peers(username)")
         uuid = to_name_or_none(uuid, "peers(username, uuid)")
-        return self._application.directory.find(username, uuid) if self._application else []
+        return self._directory.find(username, uuid) if self._directory else []
 
     def peer(self, username: Name, uuid: Name) -> Peer | None:
         """See :meth:`Protoo.peer`."""
         username = to_name(username, "peer(username, uuid)")
         uuid = to_name(uuid, "peer(username, uuid)")
-        return self._application.directory.get(username, uuid) if self._application else None
+        return self._directory.get(username, uuid) if self._directory else None
+
+    @property
+    def _directory(self) -> Directory[Peer] | None:
+        """The peers; ``None`` when there are none, or they have gone with their thread."""
+        loop, application = self.loop, self._application
+        if application is None or (loop is not None and loop.is_foreign() and loop.is_gone()):
+            return None
+        return application.directory
 
     def disconnect(
         self,
@@ -153,11 +172,16 @@ class Site:
     def close(self) -> None:
         """See :meth:`Protoo.close`."""
         self.is_closed = True
+        if self.loop is None:
+            self.arrivals.turn_away(None, None, GOING_AWAY, "shutting down")
+        elif not self.loop.is_gone():
+            self.loop.call(self._close_all)
+        # Else the connections have ended with the thread that served them.
+
+    def _close_all(self) -> None:
         if self._reauthorization is not None:
             self._reauthorization.close()
-        if self._application is None:
-            self.arrivals.turn_away(None, None, GOING_AWAY, "shutting down")
-        else:
+        if self._application is not None:
             self._application.close()
 
     # Opening ---------------------------------------------------------------------------
@@ -170,18 +194,47 @@ class Site:
         if self._application is not None:
             self._application.directory.check_space(identity)
 
+    def find_loop(self, make_loop: Callable[[], Loop]) -> Loop:
+        """Return the loop for a client that comes in the current thread.
+
+        It is usually that of the first client. But the tests of a site may serve the same
+        app several times, each time in a thread of its own, on a hub of its own.
+
+        :param make_loop: makes a loop for the current thread.
+        :raises HandshakeError: 503 when clients are connected that another hub serves.
+        """
+        loop = self.loop
+        if loop is None:
+            return make_loop()
+        if loop.is_here():
+            return loop
+        if self.peers():  # none, if that hub is gone
+            raise HandshakeError(
+                503,
+                "clients of this app are connected to a server in another thread of this "
+                "process, whose gevent hub owns them all: run one gevent server for each app, "
+                "or several in the same thread",
+            )
+        return make_loop()
+
     def open(self, loop: Loop) -> Application:
         """Return the application, made when the first client comes.
 
         Only then is it known whether the server runs greenlets or threads, and from
         then on routes and handlers stay as they are.
+
+        :param loop: becomes :attr:`loop`, unless there is one that serves the current thread;
+            see :meth:`find_loop`.
         """
-        if self._application is not None:
+        if self._application is not None and self.loop is loop:
             return self._application
         # Under threads, the first two clients may come at once.
         with self._lock:
-            if self._application is None:
-                self._application = self._make_application(loop)
+            former = self._application
+            if former is not None and (self.loop is None or self.loop.is_here()):
+                return former
+            self._application = self._make_application(loop)
+            if former is None:
                 _at_exit(self._say_goodbye)
             return self._application
 
@@ -279,6 +332,8 @@ class Site:
         handshake: bytes,
     ) -> Connection:
         assert self.loop is not None
+        if self.loop.is_foreign():
+            raise ServerStopped("a server in another thread has taken the app over meanwhile")
         kind = SharedConnection if self.loop.preempts else Connection
         return kind(
             channel,
@@ -327,6 +382,24 @@ class Site:
 
     def _say_goodbye(self) -> None:
         """Tell the clients that the process ends: they come back to the next one."""
+        loop = self.loop
+        if loop is None or loop.is_gone():
+            return
+        if not loop.is_foreign():
+            self._abandon_all()
+            return
+        # The hub runs in another thread, which ends with the process.
+        done = loop.event()
+
+        def abandon_all() -> None:
+            self._abandon_all()
+            done.set()
+
+        with contextlib.suppress(ServerStopped):
+            loop.hand_over(abandon_all)
+            done.wait(GOODBYE_TIMEOUT)
+
+    def _abandon_all(self) -> None:
         for peer in self.peers():
             link = peer.link
             if isinstance(link, Connection):

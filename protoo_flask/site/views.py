@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 from flask import Response, after_this_request, request, session
@@ -65,10 +66,11 @@ class Views:
             )
             identity = self._identify()
             self._check_arrival(arrival, identity)
-            loop = site.loop or make_loop(request.environ)
+            loop = site.find_loop(partial(make_loop, request.environ))
             check_world(request.environ, loop)
             self._unfit = None
             site.open(loop).directory.check_space(identity)
+            loop = site.loop or loop
         except TooManyPeers as error:
             return self._refuse_for_now(error)
         except Reject as error:

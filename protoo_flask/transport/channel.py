@@ -98,6 +98,12 @@ class Channel(Protocol):
 class Loop(Scheduler, Protocol):
     """A scheduler for one of the two worlds."""
 
+    def is_here(self) -> bool:
+        """Whether a connection that comes in the current thread can be served by this loop."""
+
+    def is_gone(self) -> bool:
+        """Whether it will never run again: its thread has ended, its hub is destroyed."""
+
     def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call ``function(*args)`` in another greenlet as soon as this one blocks.
 

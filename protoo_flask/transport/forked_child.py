@@ -47,8 +47,10 @@ def close_descriptor(sock: Any) -> None:
 
 
 def _leave_to_parent() -> None:
-    for object in list(_inherited):
-        object.leave_to_parent()
+    with contextlib.ExitStack() as calls:
+        # All of them are called even if one raises an exception.
+        for object in list(_inherited):
+            calls.callback(object.leave_to_parent)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork

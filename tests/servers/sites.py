@@ -80,6 +80,8 @@ class Journal:
 
 def create_app() -> Flask:
     """Return the main site with the others mounted below it."""
+    from .workshop import create_workshop  # it uses this module
+
     main = create_main_site()
     twins = Protoo()
     add_messages(twins)
@@ -125,6 +127,7 @@ def create_app() -> Flask:
         "/twin-2": create_site("twin-2", twins),
         "/unvisited": create_site("unvisited"),
         "/wrong": create_late_site(PROTOO_PING_INTERVAL="soon"),
+        "/workshop": create_workshop(),
     }
     mounts["/keyless"].secret_key = None
     main.wsgi_app = DispatcherMiddleware(main.wsgi_app, mounts)

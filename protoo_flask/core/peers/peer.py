@@ -18,6 +18,7 @@ from ..link import Context, Link
 from ..names import to_address
 from ..response import Response
 from ..runtime import Runtime
+from ..scheduling import Scheduler
 from ..sendable import Sendable
 from ..suggestions import suggest
 from ..transactions.client import ClientTransaction, OnResponse
@@ -142,7 +143,7 @@ class Peer:
     def request(
         self, method: str, data: dict[str, Any] | None = None, timeout: float | None = None
     ) -> Response:
-        """Send a request and block this greenlet until its final response.
+        """Send a request and block this greenlet or thread until its final response.
 
         :param timeout: seconds instead of ``PROTOO_REQUEST_TIMEOUT``; then a local 408.
         """
@@ -165,6 +166,9 @@ class Peer:
 
     def cancel(self, request: Sendable) -> bool:
         """End the transaction of ``request`` with a local 487; ``False`` if it has ended."""
+        return self.runtime.scheduler.call(self._cancel, request)
+
+    def _cancel(self, request: Sendable) -> bool:
         transaction = self.outbound.find(request)
         if transaction is None:
             return False
@@ -179,7 +183,7 @@ class Peer:
         """
         if code == AUTHORIZATION_REVOKED:
             self.runtime.arrivals.turn_away(self.username, self.uuid, code, reason)
-        self.directory.remove(self, code, reason)
+        self.runtime.scheduler.call(self.directory.remove, self, code, reason)
 
     def on(self, event: str, function: Callable[[Peer], Any] | None = None) -> Any:
         """Call ``function(peer)`` at its "offline", "disconnect" or "reconnect"."""
@@ -260,16 +264,36 @@ def broadcast(
         PROTOO: PROTOO.serialize_notification(method, notification.data, sender)
     }
     count = 0
+    #: {scheduler: the messages that its owner is to send}, in a thread that is foreign to it.
+    handed_over: dict[Scheduler, list[tuple[Outbound, bytes]]] = {}
+    checked: Scheduler | None = None
+    is_foreign = False
     for peer in peers:
         try:
             outbound = peer.outbound
         except AttributeError:
             raise UsageError(_EXPECTED_PEERS.format(peer)) from None
+        scheduler = outbound.runtime.scheduler
+        if scheduler is not checked:  # usually once: peers of two apps are a rare case
+            checked = scheduler
+            is_foreign = scheduler.is_foreign()
         dialect = outbound.dialect  # read once: another link may take over meanwhile
         payload = payloads.get(dialect)
         if payload is None:
             payload = payloads[dialect] = dialect.serialize_notification(
                 notification.method, notification.data, sender
             )
-        count += outbound.transmit(payload)
+        if is_foreign:
+            handed_over.setdefault(scheduler, []).append((outbound, payload))
+            # A peer that is just coming is listed first, and gets its link a moment later.
+            count += peer.is_listed
+        else:
+            count += outbound.transmit(payload)
+    for scheduler, messages in handed_over.items():
+        scheduler.hand_over(_transmit_all, messages)
     return count
+
+
+def _transmit_all(messages: list[tuple[Outbound, bytes]]) -> None:
+    for outbound, payload in messages:
+        outbound.transmit(payload)

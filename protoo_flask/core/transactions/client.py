@@ -121,11 +121,12 @@ class ClientTransaction:
         self._waiting: list[Event] = []
 
     def wait(self, timeout: float | None = None) -> Response:
-        """Block this greenlet until the final response is there, and return it.
+        """Block this greenlet or thread until the final response is there, and return it.
 
         :param timeout: seconds; ``None`` leaves it to ``PROTOO_REQUEST_TIMEOUT``, which
             ends the transaction itself with a local 408.
         :raises WaitTimeout: when ``timeout`` passed first; the transaction goes on.
+        :raises ServerStopped: in another thread than the server's, which has ended.
         """
         now = self._owner.runtime.scheduler.now
         deadline = None if timeout is None else now() + timeout
@@ -152,7 +153,7 @@ class ClientTransaction:
 
     def cancel(self) -> None:
         """End it with a local 487; nothing happens when it has ended."""
-        self.finish(487, "canceled")
+        self._owner.runtime.scheduler.call(self.finish, 487, "canceled")
 
     def time_out(self) -> None:
         """End it with a local 408, as SIP does (RFC 3261 section 21.4.9)."""

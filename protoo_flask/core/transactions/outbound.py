@@ -179,6 +179,8 @@ class Outbound:
     ) -> ClientTransaction:
         """Send ``request``; never blocks. Failures come as local responses.
 
+        A foreign thread may send a request of the site. It does not wait for the owner.
+
         :param timeout: seconds until it ends with a local 408; ``None``: never by itself.
         :param kind: ``OF_SITE``, ``OF_CORE`` or ``URGENT``.
         """
@@ -194,16 +196,24 @@ class Outbound:
         except Unsendable as error:
             transaction.fail(400, str(error))
             return transaction
+        # Code of the core runs in the owner's thread anyway.
+        if kind is OF_SITE and self.runtime.scheduler.is_foreign():
+            self.runtime.scheduler.hand_over(self._begin, transaction, timeout, kind)
+        else:
+            self._begin(transaction, timeout, kind)
+        return transaction
+
+    def _begin(self, transaction: LocalTransaction, timeout: float | None, kind: str) -> None:
+        """Send the request of a transaction; failures come as local responses."""
         if kind is not URGENT and self._size + len(transaction.payload) > MAX_UNANSWERED:
             transaction.fail(503, "too much is unanswered")
-            return transaction
+            return
         is_taken, full = self._take(transaction, timeout)
         # These run code of others, which may take locks of their own.
         if full is not None:
-            peer.give_up(full)
+            transaction.peer.give_up(full)
         if not is_taken:
             transaction.finish(410, "peer offline")
-        return transaction
 
     def _take(
         self, transaction: LocalTransaction, timeout: float | None

@@ -32,6 +32,7 @@ from ...core.errors import UsageError
 from ...core.functions import check_function
 from ...core.peers.peer import Peer, broadcast, check_peer
 from ...core.request import Request
+from ...core.scheduling import Scheduler
 from ...core.suggestions import suggest
 from ...core.transactions.client import ClientTransaction, OnResponse
 
@@ -72,9 +73,11 @@ class RoomOwner(Protocol):
     """The rooms of an app, as far as one room needs them; see :class:`.rooms.Rooms`.
 
     :ivar lock: held during every change of a room.
+    :ivar scheduler: of the app, whose owner makes the changes.
     """
 
     lock: ContextManager[Any]
+    scheduler: Scheduler
 
     def remove(self, room: Room, peer: Peer, reason: str) -> bool:
         """See :meth:`Room.remove`."""
@@ -197,6 +200,11 @@ class Room:
         data = self.add_path(data)
         if skip is not None:
             check_peer(skip, "room.broadcast(skip=peer)")
+        return self._rooms.scheduler.call(self._broadcast, method, data, skip, sender)
+
+    def _broadcast(
+        self, method: str, data: dict[str, Any], skip: Peer | None, sender: dict[str, str] | None
+    ) -> int:
         with self._rooms.lock:
             others = [peer for peer in self.members.values() if peer is not skip]
             return broadcast(others, method, data, sender)
@@ -207,14 +215,14 @@ class Room:
         :returns: ``False`` when the peer was not a member.
         """
         check_peer(peer, "room.remove(peer)")
-        return self._rooms.remove(self, peer, reason)
+        return self._rooms.scheduler.call(self._rooms.remove, self, peer, reason)
 
     def close(self, reason: str = "room closed") -> int:
         """Send every member an ``end`` request, and release the room.
 
         :returns: the number of members that were in the room.
         """
-        return self._rooms.close(self, reason)
+        return self._rooms.scheduler.call(self._rooms.close, self, reason)
 
     def has(self, peer: Peer | None) -> bool:
         """Whether a peer is a member."""

@@ -29,11 +29,13 @@ class _EventSubject(NamedTuple):
 class Rooms:
     """Two indexes of the same memberships: ``{path: room}`` and ``{peer: its rooms}``.
 
+    :param scheduler: of the app.
     :param max_peers: members of one room.
     :param max_rooms: rooms that one peer may be in.
     """
 
     def __init__(self, scheduler: Scheduler, max_peers: int, max_rooms: int) -> None:
+        self.scheduler = scheduler
         self.lock = scheduler.lock()
         self._max_peers = max_peers
         self._max_rooms = max_rooms

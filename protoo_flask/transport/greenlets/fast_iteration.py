@@ -109,16 +109,16 @@ class FastGreenletPool(GreenletPool):
     def attach(self) -> None:
         self._attached += 1
         if self._end_of_iteration is None:
-            self._end_of_iteration = check = self._hub.loop.check(ref=False)
+            self._end_of_iteration = check = self.hub.loop.check(ref=False)
             # Watchers of sockets have a middle priority, so they come first.
-            check.priority = self._hub.loop.MINPRI
+            check.priority = self.hub.loop.MINPRI
             check.start(self._run_ready)
 
     def detach(self) -> None:
         self._attached -= 1
         if not self._attached:
             # A function that was collected in this iteration must still be called.
-            self._hub.loop.run_callback(self._run_ready)
+            self.hub.loop.run_callback(self._run_ready)
             self._end_of_iteration.stop()
             self._end_of_iteration.close()
             self._end_of_iteration = None

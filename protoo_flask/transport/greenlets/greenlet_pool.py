@@ -35,6 +35,7 @@ class GreenletPool:
 
     :param writes: tells when the messages that the functions send are written.
     :ivar channels: the channels of this hub that are not closed.
+    :ivar hub: the hub.
     :ivar size: how many greenlets there are, idle ones included.
     """
 
@@ -42,7 +43,7 @@ class GreenletPool:
         self.size = 0
         self.channels: set[Inherited] = set()
         self.writes = writes
-        self._hub: Any = gevent.get_hub()
+        self.hub: Any = gevent.get_hub()
         self._idle: list[Any] = []
         #: The functions to call, the next one last. In the plain pool there is at most one.
         self._ready: list[Callable[[], None]] = []
@@ -82,7 +83,7 @@ class GreenletPool:
 
     def spawn(self, function: Callable[..., None], *args: Any) -> None:
         """Call ``function(*args)`` in a greenlet, as soon as the current greenlet blocks."""
-        self._hub.loop.run_callback(self.run, function, *args)
+        self.hub.loop.run_callback(self.run, function, *args)
 
     def _run_ready(self) -> None:
         """Have a greenlet call the function that is ready."""
@@ -105,7 +106,7 @@ class GreenletPool:
                 if len(self._idle) >= MAX_IDLE:
                     return
                 self._idle.append(greenlet)
-                self._hub.switch()
+                self.hub.switch()
         finally:
             self.size -= 1
             if greenlet in self._idle:  # the site has killed it while it was idle

@@ -4,55 +4,60 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any, Callable, ContextManager
+from typing import Any, Callable, ContextManager, TypeVar
 
-import gevent
 import gevent.event
-from gevent import monkey
 
+from ..forked_child import inherit
 from .fast_iteration import FastGreenletPool, FastWriteBatching
 from .greenlet_pool import GreenletPool
+from .handover import Handover, OutsideEvent, get_ident
 from .write_batching import WriteBatching
+
+T = TypeVar("T")
+
+#: The identity of no thread.
+NOBODY = 0
 
 _NO_LOCK = contextlib.nullcontext()
 
 
 class GreenletTimer:
-    """A timer of the hub; its function runs in a greenlet of the pool."""
+    """A timer of the loop's hub; its function runs in a greenlet of the pool."""
 
-    __slots__ = ("_pool", "_watcher")
+    __slots__ = ("_loop", "_watcher")
 
-    def __init__(
-        self, pool: GreenletPool, seconds: float, function: Callable[..., Any], args: Any
-    ) -> None:
-        self._pool = pool
-        self._watcher: Any = gevent.get_hub().loop.timer(seconds)
+    def __init__(self, loop: GreenletLoop) -> None:
+        self._loop = loop
+        self._watcher: Any = None
+
+    def start(self, seconds: float, function: Callable[..., Any], args: Any) -> None:
+        """Begin; in the thread of the hub."""
+        self._watcher = self._loop.pool.hub.loop.timer(seconds)
         self._watcher.start(self._fire, function, args)
 
     def _fire(self, function: Callable[..., Any], args: Any) -> None:
-        self.cancel()
-        self._pool.run(function, *args)
+        self._stop()
+        self._loop.pool.run(function, *args)
 
     def cancel(self) -> None:
+        if self._loop.is_foreign():
+            self._loop.hand_over(self._stop)
+        else:
+            self._stop()
+
+    def _stop(self) -> None:
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
             watcher.stop()
             watcher.close()
 
 
-class _OfThread(monkey.get_original("_thread", "_local")):  # type: ignore[misc]
-    """The pool of a thread, made when the thread asks for it."""
-
-    def __init__(self, make_pool: Callable[[], GreenletPool]) -> None:
-        self.pool = make_pool()
-
-
 class GreenletLoop:
-    """Time and concurrency by greenlets.
+    """Time and concurrency by greenlets, on the hub of the thread that makes the loop.
 
-    There is usually one thread. But the tests of a site may serve the same app several
-    times, each time in a thread of its own, and a greenlet can be switched to only in the
-    thread that has made it. So each thread has its own pool.
+    That hub owns everything that uses the loop. Other threads hand over to it what they want
+    (:mod:`.handover`): timers are always those of this hub, and greenlets run on it.
 
     :param pool: how greenlets are given work: the fast way, or one function at a time.
     :param writes: how messages are written: the fast way, or each at once.
@@ -60,28 +65,62 @@ class GreenletLoop:
 
     preempts = False
     now = staticmethod(time.monotonic)
+    thread_id = staticmethod(get_ident)
 
     def __init__(
         self,
         pool: type[GreenletPool] = FastGreenletPool,
         writes: type[WriteBatching] = FastWriteBatching,
     ) -> None:
-        self._of_thread = _OfThread(lambda: pool(writes()))
+        self.pool = pool(writes())
+        self.owner = get_ident()
+        inherit(self)
+        self._handover = Handover(self.pool)
 
-    @property
-    def pool(self) -> GreenletPool:
-        """The pool of the current thread."""
-        pool: GreenletPool = self._of_thread.pool
-        return pool
+    def is_foreign(self) -> bool:
+        return get_ident() != self.owner
+
+    def hand_over(self, function: Callable[..., Any], *args: Any) -> None:
+        if self.is_foreign():
+            self._handover.hand_over(function, *args)
+        else:
+            self.pool.spawn(function, *args)
+
+    def call(self, function: Callable[..., T], *args: Any) -> T:
+        if not self.is_foreign():
+            return function(*args)
+        result: T = self._handover.call(function, *args)
+        return result
+
+    def leave_to_parent(self) -> None:
+        """Make every thread foreign, in a process that was just forked: see :mod:`..forked_child`.
+
+        So a call fails, and does nothing to the copies of the parent's peers.
+        """
+        self.owner = NOBODY
+
+    def is_here(self) -> bool:
+        return self._handover.is_here()
+
+    def is_gone(self) -> bool:
+        return self._handover.why_gone() is not None
 
     def call_later(self, seconds: float, function: Callable[..., Any], *args: Any) -> GreenletTimer:
-        return GreenletTimer(self.pool, seconds, function, args)
+        timer = GreenletTimer(self)
+        if self.is_foreign():
+            self.hand_over(timer.start, seconds, function, args)
+        else:
+            timer.start(seconds, function, args)
+        return timer
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> None:
-        self.pool.spawn(function, *args)
+        if self.is_foreign():
+            self.hand_over(self.pool.spawn, function, *args)
+        else:
+            self.pool.spawn(function, *args)
 
     def event(self) -> Any:
-        return gevent.event.Event()
+        return OutsideEvent(self._handover) if self.is_foreign() else gevent.event.Event()
 
     def lock(self) -> ContextManager[Any]:
         # Greenlets switch only where they block, and nothing blocks while holding a lock.
@@ -89,4 +128,4 @@ class GreenletLoop:
 
     def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any:
         # The hub runs its callbacks as soon as this greenlet blocks, unless they are stopped.
-        return gevent.get_hub().loop.run_callback(self.pool.run, function, *args)
+        return self.pool.hub.loop.run_callback(self.pool.run, function, *args)

@@ -6,7 +6,9 @@ import heapq
 import itertools
 import threading
 import time
-from typing import Any, Callable, ContextManager
+from typing import Any, Callable, ContextManager, TypeVar
+
+T = TypeVar("T")
 
 #: Seconds until a timer is tried again when no thread could be started for it.
 RETRY = 1.0
@@ -39,6 +41,9 @@ class ThreadLoop:
 
     preempts = True
     now = staticmethod(time.monotonic)
+    # Every thread owns the state. int() returns 0, and costs less than a method.
+    owner = 0
+    thread_id = staticmethod(int)
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -80,6 +85,21 @@ class ThreadLoop:
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> None:
         threading.Thread(target=function, args=args, name="protoo", daemon=True).start()
+
+    def is_foreign(self) -> bool:
+        return False  # the locks are real
+
+    def call(self, function: Callable[..., T], *args: Any) -> T:
+        return function(*args)
+
+    def hand_over(self, function: Callable[..., Any], *args: Any) -> None:
+        function(*args)
+
+    def is_here(self) -> bool:
+        return True
+
+    def is_gone(self) -> bool:
+        return False
 
     def event(self) -> threading.Event:
         return threading.Event()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+from typing import Any, Callable
 
 import gevent
 import pytest
 
 from protoo_flask.transport.greenlets.fast_iteration import FastGreenletPool, FastWriteBatching
 from protoo_flask.transport.greenlets.greenlet_pool import GreenletPool
+from protoo_flask.transport.greenlets.handover import get_ident
 from protoo_flask.transport.greenlets.loop import GreenletLoop
 from protoo_flask.transport.greenlets.write_batching import WriteBatching
 
@@ -72,18 +73,62 @@ def test_blocking_is_not_noticed_when_it_does_not_happen(loop):
     assert seen == []
 
 
-def test_each_thread_has_a_pool_of_its_own(loop):
-    done: list[threading.Thread] = []
+def in_thread(function: Callable[[], Any]) -> Any:
+    """Run a function in a real thread, while the hub of the test goes on."""
+    return gevent.get_hub().threadpool.apply(function)
 
-    def serve() -> None:
-        event = loop.event()
-        loop.call_later(0, loop.spawn, event.set)
-        if event.wait(PATIENCE):
-            done.append(threading.current_thread())
-        gevent.get_hub().destroy(destroy_loop=True)
 
-    for _ in range(2):
-        thread = threading.Thread(target=serve)
-        thread.start()
-        thread.join(PATIENCE)
-    assert len(done) == 2
+def test_a_timer_that_another_thread_sets_fires_on_the_hub(loop):
+    fired = loop.event()
+    threads = []
+
+    def fire() -> None:
+        threads.append(get_ident())
+        fired.set()
+
+    in_thread(lambda: loop.call_later(0.001, fire))
+    assert fired.wait(PATIENCE)
+    assert threads == [get_ident()]
+
+
+@counts_watchers
+def test_another_thread_cancels_a_timer(loop):
+    in_thread(lambda: None)  # the threadpool has its own watchers
+    before = gevent.get_hub().loop.activecnt
+    timer = loop.call_later(1000, print)
+    in_thread(timer.cancel)
+    in_thread(lambda: loop.call_later(1000, print).cancel())
+    in_thread(lambda: loop.call(lambda: None))  # runs after the steps before it
+    assert gevent.get_hub().loop.activecnt == before
+
+
+def test_a_greenlet_that_another_thread_spawns_runs_on_the_hub(loop):
+    done = loop.event()
+    threads = []
+
+    def run() -> None:
+        gevent.sleep(0)
+        threads.append(get_ident())
+        done.set()
+
+    in_thread(lambda: loop.spawn(run))
+    assert done.wait(PATIENCE)
+    assert threads == [get_ident()]
+
+
+def test_another_thread_waits_for_an_event_of_its_own(loop):
+    event = in_thread(loop.event)
+    assert not event.is_set()
+    assert not in_thread(lambda: event.wait(0.001))
+    gevent.spawn_later(0.01, event.set)
+    assert in_thread(lambda: event.wait(PATIENCE))
+    assert event.is_set()
+    assert in_thread(event.wait)
+
+
+def test_a_loop_serves_the_thread_that_has_made_it(loop):
+    assert loop.is_here()
+    assert not loop.is_foreign()
+    assert in_thread(loop.is_foreign)
+    assert not in_thread(loop.is_here)
+    assert not in_thread(loop.is_gone)
