@@ -22,10 +22,9 @@ from .core.routing.route import Route
 from .core.routing.router import Router
 from .core.suggestions import suggest
 from .settings import Settings
-from .site.arrival_notes import ArrivalNotes
 from .site.authorization import Authorizer
 from .site.configuration import Configuration
-from .site.empty_body import empty_bodies_of_upgrades
+from .site.entrance import Entrance
 from .site.flask_framework import EVENTS, FOREIGN_EVENTS, FORMS, Listeners
 from .site.routes import add_routes
 from .site.site import Site
@@ -82,11 +81,8 @@ class Protoo(MethodDecorators):
         configuration.watch()
         app.extensions["protoo"] = site
         self._sites.add(site)
-        app.wsgi_app = ArrivalNotes(  # type: ignore[method-assign]
-            app.wsgi_app, site.arrivals, lambda: site.dialects
-        )
-        app.wsgi_app = empty_bodies_of_upgrades(  # type: ignore[assignment, method-assign]
-            app.wsgi_app, configuration.at_registration.path
+        app.wsgi_app = Entrance(  # type: ignore[method-assign]
+            app.wsgi_app, site, configuration.at_registration.path
         )
         app.cli.add_command(commands)
         self._registrations.begin_app()

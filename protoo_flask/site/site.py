@@ -41,11 +41,11 @@ from ..transport.connection import Connection, SharedConnection
 from ..transport.forked_child import inherit
 from ..transport.websocket.handshake import Handshake, HandshakeError
 from .advice import Advice
-from .arrival_notes import current_arrival
 from .authorization import Authorizer, ask_site
 from .configuration import Configuration
 from .context_choice import choose_context
 from .contexts import HandshakeContext
+from .entrance import current_arrival
 from .flask_framework import EVENTS, FlaskFramework, Listeners
 from .reauthorization import Reauthorization
 

@@ -17,8 +17,8 @@ from ..core.wire.surrogates import mend_string
 from ..transport.opened_websocket import refuse_opened_websocket
 from ..transport.server_worlds import check_world, make_loop
 from ..transport.websocket.handshake import HandshakeError, asks_for_upgrade, negotiate_handshake
-from .arrival_notes import take_arrival
 from .authorization import MissingSession, check_origin, identify, is_allowed_origin
+from .entrance import take_arrival
 from .site import Site
 from .upgrade import UpgradeResponse
 

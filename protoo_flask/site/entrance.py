@@ -1,0 +1,99 @@
+"""The entrance: the WSGI layer in front of the app, which handshakes pass before any of its code.
+
+Two things have to happen there, and not in a ``before_request`` function or a listener of
+``request_started``, because opening the session comes before these, and may take long or read:
+
+- The arrival is noted. Of two handshakes of one device, the later one wins, however long each
+  takes to be authorized: see :mod:`protoo_flask.core.arrivals`.
+- The body becomes empty. A handshake has none (RFC 6455 section 4.1 has a GET), but some servers
+  give the app the whole connection as ``wsgi.input``. Code of the site that reads the body, as
+  many a function for logs does, would wait for bytes until the client hangs up.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Callable, Iterable, Protocol, Sequence
+
+from flask import Request, has_request_context
+from flask import request as flask_request
+
+from ..core.arrivals import Arrival, Arrivals
+from ..core.wire.dialect import Dialect
+
+WSGIApp = Callable[[Any, Any], Iterable[bytes]]
+
+#: The key of the environ with the :class:`~protoo_flask.core.arrivals.Arrival`.
+KEY = "protoo_flask.arrival"
+
+
+class Host(Protocol):
+    """The owner of the route, as the entrance needs it: a site."""
+
+    arrivals: Arrivals
+    dialects: Sequence[Dialect]
+
+
+class Entrance:
+    """Stands behind WSGI middleware that is added later, and in front of the Flask app.
+
+    Other requests, WebSockets of the site among them, pass untouched.
+
+    :param path: the path of the route.
+    """
+
+    def __init__(self, wsgi_app: WSGIApp, host: Host, path: str) -> None:
+        self._wsgi_app = wsgi_app
+        self._host = host
+        # A path with variable parts is not compared.
+        self._ending = "" if "<" in path else path
+
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        if "websocket" not in environ.get("HTTP_UPGRADE", "").lower():
+            return self._wsgi_app(environ, start_response)
+        if environ.get("PATH_INFO", "").endswith(self._ending) and "wsgi.input" in environ:
+            environ["wsgi.input"] = EmptyBody(environ["wsgi.input"])
+        if not self._offers_our_protocol(environ):
+            return self._wsgi_app(environ, start_response)
+        arrivals = self._host.arrivals
+        arrival = environ[KEY] = arrivals.begin()
+        try:
+            return self._wsgi_app(environ, start_response)
+        finally:
+            if not arrival.outlives_request:
+                arrivals.end(arrival)
+
+    def _offers_our_protocol(self, environ: Any) -> bool:
+        # Other WebSockets of the site, which may last for days, have other sub-protocols.
+        offered = environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", "")
+        return any(dialect.subprotocol in offered for dialect in self._host.dialects)
+
+
+class EmptyBody(io.BytesIO):
+    """An input without bytes, that leads to the same socket as the server's input.
+
+    :param original: the server's input. Its attributes are found here, too: servers without
+        another place for it keep the socket there.
+    """
+
+    def __init__(self, original: Any) -> None:
+        super().__init__()
+        self._original = original
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+
+def take_arrival(request: Request, arrivals: Arrivals) -> Arrival:
+    """Return the arrival of a handshake; it is now, if nobody has taken a note."""
+    arrival = request.environ.get(KEY)
+    if arrival is None:
+        # The site has put a WSGI app of its own in the place of Flask's.
+        arrival = request.environ[KEY] = arrivals.begin()
+    assert isinstance(arrival, Arrival)
+    return arrival
+
+
+def current_arrival() -> Arrival | None:
+    """Return the handshake whose request is being handled in this greenlet or thread."""
+    return flask_request.environ.get(KEY) if has_request_context() else None
