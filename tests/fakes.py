@@ -213,6 +213,8 @@ class FakeFramework:
         self.on_event: list[Callable[[SiteEvent], Any]] = []
         self.told: list[tuple[str, str]] = []
         self.errors: list[Any] = []
+        #: What a teardown function of the site failed after.
+        self.failed_teardowns: list[str] = []
 
     def run(self, function: Callable[..., Any], *args: Any) -> None:
         """Run code of the site, for the contexts of all peers; a test may replace it."""
@@ -226,6 +228,9 @@ class FakeFramework:
 
     def tell_error(self, error: Any, request: Any) -> None:
         self.errors.append(error)
+
+    def log_teardown(self, occasion: str, error: BaseException) -> None:
+        self.failed_teardowns.append(occasion)
 
     def describe_error(self, error: Any) -> tuple[int, str] | None:
         return None

@@ -119,3 +119,16 @@ def unwrap(function: Any) -> Any:
         if target is function:
             return target
         function = target
+
+
+def passed_through(function: Any, error: BaseException) -> bool:
+    """Whether an error was raised inside of a function; true if that cannot be known."""
+    code = getattr(unwrap(function), "__code__", None)
+    if code is None:
+        return True
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code is code:
+            return True
+        trace = trace.tb_next
+    return False

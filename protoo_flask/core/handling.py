@@ -11,10 +11,9 @@ from typing import Any, Callable, Protocol
 
 from .errors import ProtocolError, Reject
 from .events import SiteEvent
-from .functions import describe, name_function
+from .functions import name_function, passed_through
 from .peers.peer import Peer
 from .request import Request
-from .teardown_log import TeardownLog, passed_through
 
 
 class Framework(Protocol):
@@ -30,6 +29,12 @@ class Framework(Protocol):
     def tell_error(self, error: Any, request: Request) -> None:
         """Tell the site of an error that no error handler took; must not raise."""
 
+    def log_teardown(self, occasion: str, error: BaseException) -> None:
+        """Log an error of a function of the site that ran after code in its contexts.
+
+        :param occasion: the message or event, for ``error after ...``.
+        """
+
     def describe_error(self, error: Any) -> tuple[int, str] | None:
         """Return the status and reason of an error of the framework's own kind."""
 
@@ -43,7 +48,6 @@ class Handling:
     def __init__(self, route: Callable[[Request, Callable[..., None]], None], framework: Framework):
         self._route = route
         self._framework = framework
-        self._teardown_log = TeardownLog()
 
     def handle(self, request: Request) -> None:
         """Route a request from a peer; returns when its chain has run.
@@ -72,7 +76,7 @@ class Handling:
             # site failed.
             if isinstance(error, Exception) and not isinstance(error, RecursionError):
                 occasion = f"{request.method} {request.original_path} from {peer}"
-                self._teardown_log.add(self._framework.logger, occasion, error)
+                self._framework.log_teardown(occasion, error)
                 self._end(request, error)
                 return
             self._fail(request, error)
@@ -97,13 +101,13 @@ class Handling:
         try:
             peer.context.run(function, subject)
         except Exception as error:
-            logger = self._framework.logger
+            name = name_function(function)
             if passed_through(function, error):
-                logger.exception(
-                    "error in %s, called with %r for %r", describe(function), subject, peer
+                self._framework.logger.exception(
+                    "error in %s, called with %r for %r", name, subject, peer
                 )
             else:
-                self._teardown_log.add(logger, f"{name_function(function)} for {peer}", error)
+                self._framework.log_teardown(f"{name} for {peer}", error)
 
     def _fail(self, request: Request, error: Any) -> None:
         status, _ = self._describe(error)

@@ -14,7 +14,7 @@ from ..core.events import SiteEvent
 from ..core.functions import name_function
 from ..core.peers.peer import Peer
 from ..core.request import Request
-from ..core.teardown_log import TeardownLog
+from .teardown_log import TeardownLog
 
 #: Listeners given to ``protoo.on(name)``: ``{name of the signal: functions}``.
 Listeners = Dict[str, List[Callable[..., Any]]]
@@ -79,6 +79,9 @@ class FlaskFramework:
         run = _run_here if has_request_context() else request.peer.context.run
         self._send("routing_error", arguments, [], run)
 
+    def log_teardown(self, occasion: str, error: BaseException) -> None:
+        self._teardown_log.add(self.logger, occasion, error)
+
     def describe_error(self, error: Any) -> tuple[int, str] | None:
         """Return the code and the description of a werkzeug ``HTTPException``."""
         if not isinstance(error, HTTPException):
@@ -128,7 +131,7 @@ class FlaskFramework:
             run(*args)
         except Exception as error:  # noqa: BLE001
             # Errors of listeners are logged below. This one is of a teardown function.
-            self._teardown_log.add(self.logger, f"the listeners of {name}", error)
+            self.log_teardown(f"the listeners of {name}", error)
 
     def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         # One receiver that fails must not keep the others from being told.

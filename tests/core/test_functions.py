@@ -13,6 +13,7 @@ from protoo_flask.core.functions import (
     describe,
     locate,
     name_function,
+    passed_through,
 )
 from protoo_flask.core.routing.router import Router
 
@@ -157,3 +158,21 @@ def test_a_log_names_a_function_without_a_place():
 def test_the_errors_of_registration_name_functions():
     with pytest.raises(UsageError, match=rf"^{__name__}.async_middleware \({__file__}:\d+\) is"):
         check_function(async_middleware)
+
+
+def test_an_error_passed_through_the_functions_of_its_traceback():
+    def fail():
+        raise ValueError("no")
+
+    def fail_deeper():
+        fail()
+
+    def another():
+        """A function that was not called."""
+
+    with pytest.raises(ValueError, match="no") as caught:
+        fail_deeper()
+    assert passed_through(fail_deeper, caught.value)
+    assert passed_through(fail, caught.value)
+    assert not passed_through(another, caught.value)
+    assert passed_through(print, caught.value)  # nobody knows

@@ -210,3 +210,26 @@ def test_after_the_504_the_id_is_free_and_the_connection_lives():
     alice.send({"method": "get", "path": "/", "id": 7})
     assert alice.take()["status"] == 200
     assert alice.link.closed is None
+
+
+def test_a_failed_teardown_of_a_message_is_told_apart_from_a_failed_handler():
+    core = Core()
+    core.router.get("/echo", lambda req, next: req.reply(200))
+    alice = core.connect("alice", "a1")
+    run = core.framework.run
+
+    def run_and_fail(function, *args):
+        run(function, *args)
+        raise AttributeError("db")
+
+    core.framework.run = run_and_fail
+    for _ in range(2):
+        assert alice.request("get", "/echo")["status"] == 200
+    assert alice.request("get", "/nowhere")["status"] == 404
+    peer = repr(alice.peer)
+    assert core.framework.failed_teardowns == [
+        f"get /echo from {peer}",
+        f"get /echo from {peer}",
+        f"get /nowhere from {peer}",
+    ]
+    assert len(core.framework.errors) == 3

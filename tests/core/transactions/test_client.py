@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from protoo_flask.core.functions import name_function
 from protoo_flask.core.request import Request
 from protoo_flask.core.response import Response
 from protoo_flask.core.transactions.client import (
@@ -151,7 +152,7 @@ def test_an_on_response_that_fails_is_logged_and_called_again(caplog):
     assert told == [180, 200]
     assert transaction.state == TERMINATED
     assert [record.message for record in caplog.records] == [
-        f"error in {__name__}.{on_response.__qualname__}, called with {response!r} for {bob.peer!r}"
+        f"error in {name_function(on_response)}, called with {response!r} for {bob.peer!r}"
         for response in (Response(180), Response(200))
     ]
     assert bob.request("get", "/")["status"] == 404

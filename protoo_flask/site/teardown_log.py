@@ -2,15 +2,13 @@
 
 A site may open something in ``before_request``, and close it in ``teardown_request``. For a
 message only the second one runs. It then fails after every message, so its traceback and the
-explanation are logged once, and a line without them from then on.
+explanation are logged once, and a line without them from then on. Another kind of error of the
+same function has a traceback of its own.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any
-
-from .functions import unwrap
 
 _HINT = (
     "Teardown functions run after each message and event, and before_request functions do not: "
@@ -25,8 +23,8 @@ class TeardownLog:
     """Logs the errors of teardown functions."""
 
     def __init__(self) -> None:
-        #: The functions whose errors have been explained.
-        self._explained: set[str] = set()
+        #: The functions whose errors have been explained, each with the class of the error.
+        self._explained: set[tuple[str, type]] = set()
 
     def add(self, logger: logging.Logger, occasion: str, error: BaseException) -> None:
         """Log an error that came from the contexts in which code of the site ran.
@@ -34,10 +32,10 @@ class TeardownLog:
         :param occasion: the message or event, for ``error after ...``.
         """
         function = find_function(error)
-        if function in self._explained:
+        if (function, type(error)) in self._explained:
             logger.error("error after %s: %r, again in %s", occasion, error, function)
             return
-        self._explained.add(function)
+        self._explained.add((function, type(error)))
         logger.error(
             "error after %s: %r, in %s. %s", occasion, error, function, _HINT, exc_info=error
         )
@@ -61,16 +59,3 @@ def find_function(error: BaseException) -> str:
     name = getattr(code, "co_qualname", code.co_name).replace(".<locals>", "")
     module = found.f_globals.get("__name__")
     return f"{module}.{name} ({code.co_filename}:{code.co_firstlineno})"
-
-
-def passed_through(function: Any, error: BaseException) -> bool:
-    """Whether an error was raised inside of a function; true if that cannot be known."""
-    code = getattr(unwrap(function), "__code__", None)
-    if code is None:
-        return True
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code is code:
-            return True
-        trace = trace.tb_next
-    return False
