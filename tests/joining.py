@@ -10,6 +10,15 @@ from protoo_flask.site.context_choice import choose_context
 
 from .fakes import FakeLink, FakeScheduler
 
+#: The headers of a handshake, for Flask's test client.
+HANDSHAKE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    "Sec-WebSocket-Protocol": "protoo",
+}
+
 
 def make_app(name: str = "site") -> Flask:
     app = Flask(name)

@@ -19,6 +19,7 @@ An option of ``Protoo(app, name=...)`` wins over all of these.
 from __future__ import annotations
 
 import dataclasses
+import threading
 from typing import Any, Mapping
 
 from flask import Flask, request_started
@@ -48,6 +49,7 @@ class Configuration:
         #: The keys that were warned of because there are no such settings.
         self._unknown: set[str] = set()
         self._settings: Settings | None = None
+        self._lock = threading.Lock()
         #: ``{key: value}``, as the app's config had it when it was last looked at.
         self._seen: dict[str, Any] = {}
         self._warn_of_unknown_keys()
@@ -65,12 +67,19 @@ class Configuration:
 
         :raises UsageError: for a value that cannot work, as often as they are asked for.
         """
-        if self._settings is None:
-            self._settings = self._read()
-        return self._settings
+        settings = self._settings
+        if settings is None:
+            # Under threads, the first two requests may come at once.
+            with self._lock:
+                settings = self._settings
+                if settings is None:
+                    settings = self._settings = self._read()
+        return settings
 
     def warn_of_late_changes(self) -> None:
         """Log a warning for each setting that has changed since the settings were read."""
+        if self._settings is None:
+            return  # the first use reads them
         config = self._app.config
         for key, seen in self._seen.items():
             value = config.get(key, seen)

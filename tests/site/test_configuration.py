@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from flask import Flask
 
 from protoo_flask import Protoo
 from protoo_flask.core.errors import UsageError
 
-from ..joining import join, make_app
+from ..joining import HANDSHAKE, join, make_app
 
 
 @pytest.fixture
@@ -29,15 +32,6 @@ def knock(app):
     with client.session_transaction() as session:
         session["username"] = session["_user_id"] = "alice"
     return client.get("/protoo", headers=HANDSHAKE)
-
-
-HANDSHAKE = {
-    "Connection": "Upgrade",
-    "Upgrade": "websocket",
-    "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
-    "Sec-WebSocket-Protocol": "protoo",
-}
 
 
 def set_item(app):
@@ -62,6 +56,45 @@ def replace_the_config(app):
 
 
 # Before the first use ---------------------------------------------------------------
+
+
+def test_the_first_handshake_does_not_warn_of_settings_that_it_reads(warnings):
+    app = make_app()
+    protoo = Protoo(app)
+    app.config["PROTOO_PING_INTERVAL"] = 7
+
+    knock(app)
+
+    assert protoo._site.settings.ping_interval == 7
+    assert [message for message in warnings() if "PROTOO_PING_INTERVAL" in message] == []
+
+
+def test_two_threads_that_need_the_settings_first_read_them_once(monkeypatch):
+    app = make_app()
+    configuration = Protoo(app)._site.configuration
+    both = threading.Barrier(2)
+    reads = []
+    read = configuration._read
+
+    def read_slowly():
+        reads.append(threading.get_ident())
+        both.wait(10)  # the other thread is about to ask
+        return read()
+
+    monkeypatch.setattr(configuration, "_read", read_slowly)
+
+    def ask(*_):
+        if reads:
+            both.wait(10)
+        return configuration.settings
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(lambda: configuration.settings)
+        while not reads:
+            pass
+        second = pool.submit(ask)
+        assert first.result() is second.result()
+    assert len(reads) == 1
 
 
 @pytest.mark.parametrize(
