@@ -61,15 +61,16 @@ def check_world(environ: Mapping[str, Any], loop: Loop) -> None:
 
 
 def _check_greenlets(environ: Mapping[str, Any]) -> None:
-    """Refuse gunicorn's other workers in a process that gevent has patched.
+    """Refuse other servers than gevent's in a process that gevent has patched.
 
     Their sockets are gevent's, too, and their greenlets are not.
     """
-    if "gunicorn.socket" in environ:
+    if "gunicorn.socket" in environ or "werkzeug.socket" in environ:
         _check_multithread(environ)
-        # A request of the gevent worker has a greenlet of its own, which no Thread has started.
-        if not isinstance(threading.current_thread(), threading._DummyThread):
-            raise HandshakeError(500, POOL)
+    # A request of the gevent worker has a greenlet of its own, which no Thread has started.
+    is_in_greenlet = isinstance(threading.current_thread(), threading._DummyThread)
+    if "gunicorn.socket" in environ and not is_in_greenlet:
+        raise HandshakeError(500, POOL)
 
 
 def _check_threads(environ: Mapping[str, Any]) -> None:

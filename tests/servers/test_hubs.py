@@ -262,13 +262,13 @@ def test_a_call_fails_when_the_server_has_ended():
         lambda: peer.request("question"),
         transaction.wait,
         transaction.cancel,
-        lambda: protoo.disconnect("alice"),
     ):
         with pytest.raises(ServerStopped, match="has been destroyed"):
             call()
     # The peers have gone with their server.
     assert protoo.peers() == []
     assert protoo.peer("alice", "a1") is None
+    assert protoo.disconnect("alice") == 0
     protoo.close()
     client.connection.socket.close()
     client.close()
@@ -297,6 +297,32 @@ def run_script(tmp_path: Path, *parts: str):
 
 def test_clients_are_told_when_a_process_ends_that_serves_in_another_thread(tmp_path):
     server = run_script(tmp_path, "while not protoo.peers('bob'): pass")
+    site = Site(server.port)
+    with site.connect("alice") as alice, site.connect("bob"):
+        assert alice.wait_for_close() == (1001, "shutting down")
+        server.process.wait(DEADLINE)
+    server.stop()
+    assert server.complaints() == []
+
+
+@pytest.mark.parametrize("close", ["", "atexit.register(protoo.close)"], ids=["end", "close()"])
+def test_clients_are_told_when_a_process_ends_that_serves_in_its_main_thread(tmp_path, close):
+    script = f"""
+import atexit
+import gevent
+from gevent.pywsgi import WSGIServer
+from tests.servers.test_hubs import make_app
+
+app, protoo = make_app()
+server = WSGIServer(("127.0.0.1", 0), app)
+server.start()
+print(f"http://127.0.0.1:{{server.server_port}}", flush=True)
+{close}
+while not protoo.peers("bob"):
+    gevent.sleep(0.01)
+"""
+    server = run("script", ["-c", script])
+    server.wait_until_it_listens()
     site = Site(server.port)
     with site.connect("alice") as alice, site.connect("bob"):
         assert alice.wait_for_close() == (1001, "shutting down")

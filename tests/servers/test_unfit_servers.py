@@ -56,8 +56,12 @@ def test_workers_of_gunicorn_but_gevents_are_refused(
     check_that_it_refuses(server, reason)
 
 
-def test_the_development_server_without_threads_is_refused(tmp_path):
-    command = ["-m", "flask", "run", "--without-threads", "--port", "0"]
+FLASK_RUN = "import sys; from flask.cli import main; sys.argv[0] = 'flask'; main()"
+
+
+@pytest.mark.parametrize("patch", ["", PATCH], ids=["plain", "patched by gevent"])
+def test_the_development_server_without_threads_is_refused(tmp_path, patch):
+    command = ["-c", patch + FLASK_RUN, "run", "--without-threads", "--port", "0"]
     server = start("flask-run", command, **{sites.DATABASE: str(tmp_path / "database")})
     try:
         check_that_it_refuses(server, ONE)

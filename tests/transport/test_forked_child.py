@@ -10,6 +10,8 @@ from typing import Any, Callable
 
 import pytest
 
+from protoo_flask.core.errors import ServerStopped
+
 from .wire import PATIENCE
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes fork")
@@ -57,7 +59,8 @@ def test_the_child_can_neither_send_nor_close(site):
     def touch() -> None:
         if not site.world.loop.preempts:
             # A thread that the child does not have may hold a lock of the core for ever.
-            site.peer().notify("from the child")
+            with pytest.raises(ServerStopped, match="this process was forked"):
+                site.peer().notify("from the child")
         link._channel.shut_down_writing()
         link._channel.abort()
         link._channel.close()

@@ -37,14 +37,17 @@ def test_the_development_server_has_a_thread_for_each_connection(plain):
     assert isinstance(make_loop(environ), ThreadLoop)
 
 
-def test_a_server_of_gevents_has_greenlets(greenlet):
-    assert isinstance(make_loop({"werkzeug.socket": greenlet}), GreenletLoop)
+def test_the_development_server_in_a_process_that_gevent_has_patched_has_greenlets(greenlet):
+    environ = {"werkzeug.socket": greenlet, "wsgi.multithread": True}
+    assert isinstance(make_loop(environ), GreenletLoop)
 
 
 @pytest.mark.parametrize("key", ["gunicorn.socket", "werkzeug.socket"])
-def test_a_server_of_one_request_at_a_time_is_refused(plain, key):
+@pytest.mark.parametrize("is_patched", [False, True])
+def test_a_server_of_one_request_at_a_time_is_refused(plain, greenlet, key, is_patched):
+    environ = {key: greenlet if is_patched else plain, "wsgi.multithread": False}
     with pytest.raises(HandshakeError, match=r"one request at a time.*--worker-class gevent"):
-        make_loop({key: plain, "wsgi.multithread": False})
+        make_loop(environ)
 
 
 def test_a_pool_of_threads_is_refused(plain):

@@ -42,6 +42,7 @@ from .greenlet_pool import GreenletPool
 get_ident: Callable[[], int] = monkey.get_original("_thread", "get_ident")
 _allocate_lock: Callable[[], Any] = monkey.get_original("_thread", "allocate_lock")
 _ThreadLocal: Any = monkey.get_original("_thread", "_local")
+_main_thread: Callable[[], Any] = monkey.get_original("threading", "main_thread")
 
 #: Seconds. A hub that takes no step for so long is blocked; gunicorn kills such a worker.
 PATIENCE = 30.0
@@ -220,7 +221,9 @@ class Handover:
             return "this process was forked from the one that serves the app"
         if self._hub.loop is None or self._hub.dead:
             return "the hub that served the app has been destroyed"
-        if self._sentinel() is None or self._has_main_thread_ended():
+        is_foreign = get_hub_if_exists() is not self._hub
+        # Functions of atexit run when the main thread counts as ended, and in that thread.
+        if self._sentinel() is None or (is_foreign and self._has_main_thread_ended()):
             return "the thread that served the app has ended"
         return None
 
@@ -305,6 +308,3 @@ class Handover:
 
 def _do_nothing() -> None:
     """Return when everything that was handed over before has run."""
-
-
-_main_thread: Callable[[], Any] = monkey.get_original("threading", "main_thread")

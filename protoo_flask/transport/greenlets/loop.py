@@ -25,14 +25,17 @@ _NO_LOCK = contextlib.nullcontext()
 class GreenletTimer:
     """A timer of the loop's hub; its function runs in a greenlet of the pool."""
 
-    __slots__ = ("_loop", "_watcher")
+    __slots__ = ("_has_ended", "_loop", "_watcher")
 
     def __init__(self, loop: GreenletLoop) -> None:
         self._loop = loop
         self._watcher: Any = None
+        self._has_ended = False
 
     def start(self, seconds: float, function: Callable[..., Any], args: Any) -> None:
         """Begin; in the thread of the hub."""
+        if self._has_ended:
+            return  # canceled while it was handed over
         self._watcher = self._loop.pool.hub.loop.timer(seconds)
         self._watcher.start(self._fire, function, args)
 
@@ -47,6 +50,7 @@ class GreenletTimer:
             self._stop()
 
     def _stop(self) -> None:
+        self._has_ended = True
         watcher, self._watcher = self._watcher, None
         if watcher is not None:
             watcher.stop()

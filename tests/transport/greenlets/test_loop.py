@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable
 
 import gevent
@@ -100,6 +101,15 @@ def test_another_thread_cancels_a_timer(loop):
     in_thread(lambda: loop.call_later(1000, print).cancel())
     in_thread(lambda: loop.call(lambda: None))  # runs after the steps before it
     assert gevent.get_hub().loop.activecnt == before
+
+
+def test_a_timer_of_another_thread_that_is_canceled_at_once_does_not_fire(loop):
+    fired = []
+    with ThreadPoolExecutor(1) as pool:  # this thread waits, so the hub cannot run meanwhile
+        timer = pool.submit(loop.call_later, 0, fired.append, True).result()
+    timer.cancel()
+    gevent.sleep(0.01)
+    assert fired == []
 
 
 def test_a_greenlet_that_another_thread_spawns_runs_on_the_hub(loop):
