@@ -6,6 +6,7 @@ logged in. The log is the only place where the cause can be told.
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any, Mapping
 
@@ -24,6 +25,12 @@ _NOBODY_SERVED = (
 _NO_SESSION = (
     "the authorizer looked into flask.session and then refused a client, but this app has no "
     "sessions, as app.secret_key is not set"
+)
+
+_NO_LOGIN = (
+    "cannot authorize: the user is in flask.session, and this app has no sessions, as "
+    "app.secret_key is not set. Set it, or recognise users in another way, with "
+    "@protoo.authorize"
 )
 
 
@@ -52,8 +59,12 @@ class Advice:
         """Warn that an authorizer may have refused a client for a session that cannot exist."""
         self._give(_NO_SESSION)
 
-    def _give(self, text: str, *args: Any) -> None:
+    def when_nobody_can_log_in(self) -> None:
+        """Tell that the default authorizer can recognise nobody."""
+        self._give(_NO_LOGIN, level=logging.ERROR)
+
+    def _give(self, text: str, *args: Any, level: int = logging.WARNING) -> None:
         mark = object()
         # In one step, as threads may come at once.
         if self._given.setdefault((os.getpid(), text), mark) is mark:
-            self._app.logger.warning(text, *args)
+            self._app.logger.log(level, text, *args)

@@ -153,11 +153,6 @@ def _authorize_by_session(settings: Settings) -> tuple[str, str | None] | None:
     :raises Reject: 403 if nobody has logged in, 500 if nobody can.
     """
     if MissingSession.find() is not None:
-        current_app.logger.error(
-            "cannot authorize: the user is in flask.session, and this app has no sessions, as "
-            "app.secret_key is not set. Set it, or recognise users in another way, with "
-            "@protoo.authorize"
-        )
         raise Reject(500, "nobody can log in: this site has no sessions, and its log tells why")
     username = session.get(settings.session_key)
     if username is None or username == "":

@@ -49,9 +49,10 @@ from .entrance import current_arrival
 from .flask_framework import EVENTS, FlaskFramework, Listeners
 from .reauthorization import Reauthorization
 
-#: Ping intervals within which a dead connection is noticed. Two are enough for most. Of a slow
-#: link, the last progress counts: see ``transport/waiting_frame.py``.
-DETECTION = 3
+#: Ping intervals within which a dead connection is noticed. Most are after two. Of a slow link,
+#: the last progress counts: see ``transport/waiting_frame.py``.
+USUAL_DETECTION = 2
+LATEST_DETECTION = 3
 
 #: Seconds that stand for the ping interval where nobody pings. A dead connection is then
 #: noticed when something is sent, if at all; answers must not be remembered for ever.
@@ -109,9 +110,12 @@ class Site:
         inherit(self)
 
     @property
-    def detection(self) -> float:
-        """Seconds within which a dead connection is usually noticed."""
-        return 2 * (self.settings.ping_interval or NO_PING_DETECTION)
+    def retry_after(self) -> float:
+        """Seconds after which there may be room for another device.
+
+        By then, a connection that is dead now has usually been noticed.
+        """
+        return USUAL_DETECTION * (self.settings.ping_interval or NO_PING_DETECTION)
 
     @property
     def settings(self) -> Settings:
@@ -164,7 +168,7 @@ class Site:
         """See :meth:`Protoo.disconnect`."""
         username = to_name(username, "disconnect(username)")
         uuid = to_name_or_none(uuid, "disconnect(username, uuid)")
-        if self._application is None:
+        if self._application is None or self._directory is None:
             self.arrivals.turn_away(username, uuid, code, reason)
             return 0
         return self._application.disconnect(username, uuid, code, reason)
@@ -172,11 +176,12 @@ class Site:
     def close(self) -> None:
         """See :meth:`Protoo.close`."""
         self.is_closed = True
-        if self.loop is None:
-            self.arrivals.turn_away(None, None, GOING_AWAY, "shutting down")
-        elif not self.loop.is_gone():
-            self.loop.call(self._close_all)
-        # Else the connections have ended with the thread that served them.
+        # First: the first client of all may be coming just now.
+        self.arrivals.turn_away(None, None, GOING_AWAY, "shutting down")
+        loop = self.loop
+        # If the loop is gone, the connections have ended with the thread that served them.
+        if loop is not None and not loop.is_gone():
+            loop.call(self._close_all)
 
     def _close_all(self) -> None:
         if self._reauthorization is not None:
@@ -191,8 +196,8 @@ class Site:
 
         :raises TooManyPeers: when it may not.
         """
-        if self._application is not None:
-            self._application.directory.check_space(identity)
+        if self._directory is not None:
+            self._directory.check_space(identity)
 
     def find_loop(self, make_loop: Callable[[], Loop]) -> Loop:
         """Return the loop for a client that comes in the current thread.
@@ -283,7 +288,7 @@ class Site:
                 session=settings.session_timeout,
                 response=settings.response_timeout,
                 grace_period=settings.disconnect_grace_period,
-                detection=DETECTION * (settings.ping_interval or NO_PING_DETECTION),
+                detection=LATEST_DETECTION * (settings.ping_interval or NO_PING_DETECTION),
             ),
             Limits(
                 peers_per_user=settings.max_peers_per_user,
@@ -378,7 +383,9 @@ class Site:
         self._application = None
         self._reauthorization = None
         self._silence = None
-        self._lock = threading.Lock()  # a thread that the child does not have may hold it
+        # A thread that the child does not have may hold the locks.
+        self._lock = threading.Lock()
+        self.arrivals = Arrivals(make_real_lock(), current_arrival)
 
     def _say_goodbye(self) -> None:
         """Tell the clients that the process ends: they come back to the next one."""

@@ -38,7 +38,7 @@ class Views:
     def __init__(self, site: Site) -> None:
         self._site = site
         #: The reason why the server cannot work, as of the latest handshake that got so far.
-        self._unfit: HandshakeError | None = None
+        self._unfit: tuple[int, str] | None = None
 
     def handshake(self, **view_args: Any) -> Response:
         """Let a client in, or answer with a status.
@@ -90,9 +90,11 @@ class Views:
     def _refuse_handshake(self, error: HandshakeError) -> Response:
         if error.status >= 500:
             # Once: clients try again and again.
-            if self._unfit is None or self._unfit.reason != error.reason:
+            # Not the exception itself, whose traceback keeps the request.
+            unfit = error.status, error.reason
+            if self._unfit != unfit:
                 self._site.app.logger.error("cannot upgrade: %s", error.reason)
-            self._unfit = error
+            self._unfit = unfit
         response = _refuse(error.status, error.reason)
         response.headers.update(error.headers)
         return response
@@ -112,14 +114,12 @@ class Views:
             if self._site.is_closed:
                 raise Reject(503, "shutting down")
             self._site.check_space(self._identify())
-            if self._unfit is not None:
-                raise self._unfit
         except TooManyPeers as error:
             return self._refuse_for_now(error)
         except Reject as error:
             return _refuse(error.code, error.reason)
-        except HandshakeError as error:
-            return _refuse(error.status, error.reason)
+        if self._unfit is not None:
+            return _refuse(*self._unfit)
         response = _refuse(426, UPGRADE_HINT)
         response.headers["Upgrade"] = "websocket"
         return response
@@ -144,7 +144,7 @@ class Views:
         dead connections have been noticed (429: RFC 6585 section 4).
         """
         response = _refuse(429, error.reason)
-        response.headers["Retry-After"] = str(math.ceil(self._site.detection))
+        response.headers["Retry-After"] = str(math.ceil(self._site.retry_after))
         return response
 
     def _check_arrival(self, arrival: Arrival, identity: Identity) -> None:
@@ -165,6 +165,8 @@ class Views:
         site = self._site
         check_origin(request, site.settings)
         missing = MissingSession.find()
+        if missing is not None and site.protoo.authorizer is None:
+            site.advice.when_nobody_can_log_in()
         try:
             return identify(site.protoo.authorizer, site.settings)
         except (Reject, HTTPException):
