@@ -13,7 +13,8 @@ any other                            at the first           is warned of at the 
                                      handshake              handshake
 ===================================  =====================  ================================
 
-An option of ``Protoo(app, name=...)`` wins over all of these.
+An option of ``Protoo(app, name=...)`` wins, except that a change for ICE servers after the first
+handshake is used.
 """
 
 from __future__ import annotations

@@ -6,12 +6,8 @@ process have nothing to do with each other.
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import os
 import secrets
 import threading
-import weakref
 from functools import partial
 from typing import Any, Callable, ContextManager, Protocol, Sequence
 
@@ -47,6 +43,7 @@ from .context_choice import choose_context
 from .contexts import HandshakeContext
 from .entrance import current_arrival
 from .flask_framework import EVENTS, FlaskFramework, Listeners
+from .goodbye import say_goodbye_at_exit
 from .reauthorization import Reauthorization
 
 #: Ping intervals within which a dead connection is noticed. Most are after two. Of a slow link,
@@ -60,9 +57,6 @@ NO_PING_DETECTION = 25
 
 #: ``threading.RLock``, also in a process that gevent has patched.
 make_real_lock: Callable[[], ContextManager[Any]] = monkey.get_original("_thread", "RLock")
-
-#: Seconds that the exit of the process waits for a hub in another thread.
-GOODBYE_TIMEOUT = 2.0
 
 
 class Registrations(Protocol):
@@ -240,7 +234,7 @@ class Site:
                 return former
             self._application = self._make_application(loop)
             if former is None:
-                _at_exit(self._say_goodbye)
+                say_goodbye_at_exit(self)
             return self._application
 
     def freeze_routes(self) -> None:
@@ -387,31 +381,6 @@ class Site:
         self._lock = threading.Lock()
         self.arrivals = Arrivals(make_real_lock(), current_arrival)
 
-    def _say_goodbye(self) -> None:
-        """Tell the clients that the process ends: they come back to the next one."""
-        loop = self.loop
-        if loop is None or loop.is_gone():
-            return
-        if not loop.is_foreign():
-            self._abandon_all()
-            return
-        # The hub runs in another thread, which ends with the process.
-        done = loop.event()
-
-        def abandon_all() -> None:
-            self._abandon_all()
-            done.set()
-
-        with contextlib.suppress(ServerStopped):
-            loop.hand_over(abandon_all)
-            done.wait(GOODBYE_TIMEOUT)
-
-    def _abandon_all(self) -> None:
-        for peer in self.peers():
-            link = peer.link
-            if isinstance(link, Connection):
-                link.abandon(GOING_AWAY, "shutting down")
-
 
 def _make_first_id() -> int:
     """Return the first id of the requests to a peer: none that another could guess.
@@ -419,17 +388,3 @@ def _make_first_id() -> int:
     Of 48 bits, so that MAX_ID is out of reach whatever is added.
     """
     return int.from_bytes(secrets.token_bytes(6), "big") + 1
-
-
-def _at_exit(method: Callable[[], None]) -> None:
-    """Call a method when the process ends, if its object is still there."""
-    weak = weakref.WeakMethod(method)
-    process = os.getpid()
-
-    def call() -> None:
-        alive = weak()
-        # A child that was forked inherits this call, and its parent goes on.
-        if alive is not None and os.getpid() == process:
-            alive()
-
-    atexit.register(call)

@@ -1,0 +1,67 @@
+"""The goodbye: when the process ends, its clients are told, and come back to the next one."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import weakref
+from typing import Protocol
+
+from ..core.close_codes import GOING_AWAY
+from ..core.errors import ServerStopped
+from ..core.peers.peer import Peer
+from ..transport.channel import Loop
+from ..transport.connection import Connection
+
+#: Seconds that the exit of the process waits for a hub in another thread.
+TIMEOUT = 2.0
+
+
+class Host(Protocol):
+    """The owner of the clients: a site."""
+
+    loop: Loop | None
+
+    def peers(self) -> list[Peer]:
+        """Return all peers."""
+
+
+def say_goodbye_at_exit(host: Host) -> None:
+    """Have the clients of a host told that the process ends, if the host still exists then."""
+    weak = weakref.ref(host)
+    process = os.getpid()
+
+    def call() -> None:
+        alive = weak()
+        # A child that was forked inherits this call, and its parent goes on.
+        if alive is not None and os.getpid() == process:
+            _say_goodbye(alive)
+
+    atexit.register(call)
+
+
+def _say_goodbye(host: Host) -> None:
+    loop = host.loop
+    if loop is None or loop.is_gone():
+        return
+    if not loop.is_foreign():
+        _abandon_all(host)
+        return
+    # The hub runs in another thread, which ends with the process.
+    done = loop.event()
+
+    def abandon_all() -> None:
+        _abandon_all(host)
+        done.set()
+
+    with contextlib.suppress(ServerStopped):
+        loop.hand_over(abandon_all)
+        done.wait(TIMEOUT)
+
+
+def _abandon_all(host: Host) -> None:
+    for peer in host.peers():
+        link = peer.link
+        if isinstance(link, Connection):
+            link.abandon(GOING_AWAY, "shutting down")
