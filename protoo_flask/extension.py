@@ -20,7 +20,7 @@ from .core.routing.methods import METHODS, MethodDecorators
 from .core.routing.registration import Decorator, F, Registered
 from .core.routing.route import Route
 from .core.routing.router import Router
-from .core.suggestions import suggest
+from .core.suggestions import hint
 from .settings import Settings
 from .site.authorization import Authorizer
 from .site.configuration import Configuration
@@ -309,12 +309,10 @@ class Protoo(MethodDecorators):
 
 
 def _hint_at_event(event: object) -> str:
-    meant = suggest(event, EVENTS, FOREIGN_EVENTS)
-    if meant:
-        return f"; did you mean {meant!r}?"
-    if event in METHODS:
+    meant = hint(event, EVENTS, FOREIGN_EVENTS)
+    if not meant and event in METHODS:
         return f"; requests are handled by @protoo.{event}(path)"
-    return ""
+    return meant
 
 
 def _without_closed(sites: Iterable[Site]) -> list[Site]:

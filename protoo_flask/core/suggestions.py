@@ -31,3 +31,12 @@ def suggest(name: object, known: Iterable[str], foreign: Mapping[str, str] = _NO
     # "ping" is a part of one name only, and "timeout" of many.
     parts = [other for other in names if word in other.lower().split("_")]
     return parts[0] if len(parts) == 1 else ""
+
+
+def hint(name: object, known: Iterable[str], foreign: Mapping[str, str] = _NO_NAMES) -> str:
+    """Return the end of a sentence about a wrong name: ``"; did you mean 'online'?"``, or "".
+
+    The arguments are those of :func:`suggest`.
+    """
+    meant = suggest(name, known, foreign)
+    return f"; did you mean {meant!r}?" if meant else ""

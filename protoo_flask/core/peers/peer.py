@@ -20,7 +20,7 @@ from ..response import Response
 from ..runtime import Runtime
 from ..scheduling import Scheduler
 from ..sendable import Sendable
-from ..suggestions import suggest
+from ..suggestions import hint
 from ..transactions.client import ClientTransaction, OnResponse
 from ..transactions.mailbox import Mailbox
 from ..transactions.outbound import Outbound, SharedOutbound
@@ -188,10 +188,9 @@ class Peer:
     def on(self, event: str, function: Callable[[Peer], Any] | None = None) -> Any:
         """Call ``function(peer)`` at its "offline", "disconnect" or "reconnect"."""
         if event not in PEER_EVENTS:
-            meant = suggest(event, PEER_EVENTS, FOREIGN_EVENTS)
-            hint = f"; did you mean {meant!r}?" if meant else ""
             raise UsageError(
-                f"peer.on(event, fn) knows {', '.join(sorted(PEER_EVENTS))}, not {event!r}{hint}"
+                f"peer.on(event, fn) knows {', '.join(sorted(PEER_EVENTS))}, not {event!r}"
+                + hint(event, PEER_EVENTS, FOREIGN_EVENTS)
             )
 
         def decorate(function: Callable[[Peer], Any]) -> Callable[[Peer], Any]:

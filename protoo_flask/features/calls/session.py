@@ -31,7 +31,7 @@ from typing import Any, Callable, Dict
 
 from ...core.errors import UsageError
 from ...core.functions import check_function
-from ...core.suggestions import suggest
+from ...core.suggestions import hint
 
 CONNECTING = "connecting"
 PROGRESS = "progress"
@@ -142,9 +142,10 @@ class Session:
         """
         known = list(EVENTS.values())
         if event not in known:
-            meant = suggest(event, known, FOREIGN_EVENTS)
-            hint = f"; did you mean {meant!r}?" if meant else ""
-            raise UsageError(f"session.on(event, fn) knows {', '.join(known)}, not {event!r}{hint}")
+            raise UsageError(
+                f"session.on(event, fn) knows {', '.join(known)}, not {event!r}"
+                + hint(event, known, FOREIGN_EVENTS)
+            )
 
         def decorate(function: Listener) -> Listener:
             self._listeners.setdefault(event, []).append(check_function(function, "fn(session)"))

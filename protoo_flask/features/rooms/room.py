@@ -33,7 +33,7 @@ from ...core.functions import check_function
 from ...core.peers.peer import Peer, broadcast, check_peer
 from ...core.request import Request
 from ...core.scheduling import Scheduler
-from ...core.suggestions import suggest
+from ...core.suggestions import hint
 from ...core.transactions.client import ClientTransaction, OnResponse
 
 OPENING = "opening"
@@ -136,9 +136,10 @@ class Room:
         """
         if event not in QUESTIONS + EVENTS:
             known = QUESTIONS + EVENTS
-            meant = suggest(event, known, FOREIGN_EVENTS)
-            hint = f"; did you mean {meant!r}?" if meant else ""
-            raise UsageError(f"room.on(event, fn) knows {', '.join(known)}, not {event!r}{hint}")
+            raise UsageError(
+                f"room.on(event, fn) knows {', '.join(known)}, not {event!r}"
+                + hint(event, known, FOREIGN_EVENTS)
+            )
         form = FORMS.get(event, "fn(room, req)")
 
         def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
