@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protoo_flask import Reject
+from protoo_flask.core.functions import name_function
 from tests.features.sites import status_line
 
 from .switchboards import (
@@ -271,7 +272,8 @@ def test_an_error_in_a_listener_is_logged_and_the_call_goes_on(caplog):
     assert status_line(board["alice/a1"].request("end", path)) == (200, "session ended")
     assert len(told) == 2
     (record,) = caplog.records
-    assert record.message.startswith(f"error in {__name__}.crash_later, called with <Session")
+    name = name_function(crash_later)
+    assert record.message.startswith(f"error in {name}, called with <Session")
     assert "RuntimeError: secret" in caplog.text
 
 
