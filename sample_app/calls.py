@@ -76,7 +76,7 @@ def is_talking(username):
 def outcome_of(session):
     if session.answered is not None:
         return "answered"
-    if session.cause == "rejected" and session.status == 486:
+    if session.status == 486:
         return "busy"
     return OUTCOMES.get(session.cause)
 

@@ -20,7 +20,7 @@ from ...core.peers.peer import Peer, broadcast
 from ...core.request import Request, answer
 from ...core.response import Response
 from ...core.scheduling import Timer
-from ...core.transactions.best_response import best_rejection
+from ...core.transactions.best_response import SAYS_LEAST, best_rejection
 from ...core.transactions.client import OF_CORE, URGENT
 from ..relay import Relay
 from ..sending_peer import sending_peer
@@ -215,6 +215,17 @@ class Call:
         if not self.legs:
             cause = "gone" if self._rejection is None else "rejected"
             self.close(cause, response=self._rejection)
+
+    def expire(self) -> None:
+        """End a call that has rung for too long.
+
+        It counts as a 408 of the devices that still ring (RFC 3261 section 16.8). A rejection
+        that says more is the answer to the caller: 486 of one device, when another one lies
+        in a drawer.
+        """
+        rejection = best_rejection(self._rejection, Response(408, "request timeout"))
+        told = None if rejection.status in SAYS_LEAST else rejection
+        self.close("timeout", response=told)
 
     def _stop_ringing(self, reason: str) -> None:
         """Release the ringing devices; no more devices join."""

@@ -157,7 +157,7 @@ class Calls:
         with self._changing():
             # The timer may have fired at the moment of the answer.
             if call.session.is_ringing:
-                call.close("timeout")
+                call.expire()
 
     def join(self, peer: Peer) -> None:
         """Ring a device that has come online."""

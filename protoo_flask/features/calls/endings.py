@@ -14,15 +14,19 @@ gone         410 peer offline                         (no device rings any more)
 unavailable  404 peer not found                       (no device has rung)
 canceled     487 canceled                             canceled
 offline      487 offline                              offline
-timeout      408 request timeout                      timeout
+timeout      408 request timeout, or a rejection      timeout
+             that says more
 glare        491 request pending                      glare
 failed       (it has been answered)                   failed
 refused      (it has been answered)                   (no device has rung)
 ===========  =======================================  =============================
 
 A device that went offline does not count when others have rejected: a user that answered
-"busy" at one device was present. SIP uses the same statuses 491 and 487 for these cases
-(RFC 3261 sections 14.1 and 21.4.25).
+"busy" at one device was present. For the same reason a device that rings until the time is
+up does not count either, if another one has said more than it (see
+:data:`~protoo_flask.core.transactions.best_response.SAYS_LEAST`).
+
+SIP uses the same statuses 491 and 487 for these cases (RFC 3261 sections 14.1 and 21.4.25).
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict
 
 from ...core.errors import UsageError
-from ...core.functions import check_function
+from ...core.functions import check_function, show
 from ...core.suggestions import hint
 
 CONNECTING = "connecting"
@@ -143,7 +143,7 @@ class Session:
         known = list(EVENTS.values())
         if event not in known:
             raise UsageError(
-                f"session.on(event, fn) knows {', '.join(known)}, not {event!r}"
+                f"session.on(event, fn) knows {', '.join(known)}, not {show(event)}"
                 + hint(event, known, FOREIGN_EVENTS)
             )
 

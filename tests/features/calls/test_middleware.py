@@ -341,6 +341,28 @@ def test_a_call_that_rings_too_long_is_answered_408():
     assert (board.unfinished(), board.core.scheduler.pending_timers) == ({}, 0)
 
 
+@pytest.mark.parametrize(
+    ("rejection", "told"),
+    [
+        ((486, "busy"), (486, "busy")),
+        ((302, "moved"), (302, "moved")),
+        ((404, "not found"), (408, "request timeout")),
+        ((480, "away"), (408, "request timeout")),
+        ((503, "overloaded"), (408, "request timeout")),
+    ],
+    ids=repr,
+)
+def test_a_call_that_rings_too_long_tells_what_a_device_has_said(rejection, told):
+    board = Switchboard("alice/a1", "bob/b1", "bob/b2", core_options={"session_timeout": 30})
+    id, rung = board.call()
+    board["bob/b1"].respond(rung["b1"], *rejection)
+    board.core.scheduler.advance(30)
+    answer = board["alice/a1"].take()
+    assert (answer["id"], status_line(answer)) == (id, told)
+    assert take_end(board["bob/b2"]) == end(reason="timeout")
+    assert board.left_behind() == NOTHING
+
+
 def test_a_device_at_which_no_more_calls_may_ring_counts_as_busy():
     board = Switchboard("alice/a1", "carol/c1", "bob/b1", "bob/b2")
     for _ in range(MAX_RINGING):
