@@ -70,7 +70,7 @@ LAYERS = [
     ("origins", ""),
     ("settings", ""),
     ("transport.send_buffer", "array contextlib fcntl socket sys termios"),
-    ("transport.forked_child", "contextlib os weakref"),
+    ("transport.forked_child", "gevent os"),
     ("transport.channel", "socket"),
     ("transport.websocket.frames", ""),
     ("transport.websocket.fast_frames", "websockets"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Callable, Protocol
 
-from .errors import ProtocolError, Reject
+from .errors import AlreadyReplied, ProtocolError, ProtooError, Reject
 from .events import SiteEvent
 from .functions import name_function, passed_through
 from .peers.peer import Peer
@@ -59,8 +59,8 @@ class Handling:
             """The last ``next`` of the chain: nobody has answered, or there was an error."""
             if error is not None:
                 self._fail(request, error)
-            elif not request.ended:
-                request.reply(404, "not found")
+            else:
+                self._answer(request, 404, "not found")
 
         peer = request.peer
         assert peer is not None
@@ -85,6 +85,8 @@ class Handling:
 
     def time_out(self, request: Request) -> None:
         """Answer a request that nobody has answered in time."""
+        if request.ended:
+            return  # it could not be answered: see _answer()
         handler = request.last_handler
         self._framework.logger.warning(
             "nobody has answered %s %s from %s; it stopped in %s",
@@ -93,8 +95,7 @@ class Handling:
             request.peer,
             name_function(handler),
         )
-        if not request.ended:
-            request.reply(504, "no answer")
+        self._answer(request, 504, "no answer")
 
     def call_back(self, peer: Peer, function: Callable[[Any], Any], subject: Any) -> None:
         """Run a function of the site in the contexts of a peer; its errors are logged."""
@@ -129,11 +130,32 @@ class Handling:
 
     def _end(self, request: Request, error: Any) -> None:
         """Answer a request that failed, if it has no answer, and tell the site."""
-        if not request.ended:
-            status, reason = self._describe(error)
-            # A site's reason may be a lazy string, which is translated when it is read.
-            request.reply(status, str(reason))
+        status, reason = self._describe(error)
+        # A site's reason may be a lazy string, which is translated when it is read.
+        self._answer(request, status, str(reason))
         self._framework.tell_error(error, request)
+
+    def _answer(self, request: Request, status: int, reason: str) -> None:
+        """Answer a request that has no answer; never raises an Exception.
+
+        An error of the last function of the chain would come back to it as the next error.
+        """
+        if request.ended:
+            return
+        try:
+            request.reply(status, reason)
+        except AlreadyReplied:
+            return  # another thread was faster
+        except ProtooError as error:
+            # The server has stopped; or this is a forked process, whose parent answers.
+            request.ended = True
+            self._framework.logger.warning(
+                "%s %s is not answered %s: %s",
+                request.method,
+                request.original_path,
+                status,
+                error,
+            )
 
     def _describe(self, error: Any) -> tuple[int, str]:
         """Return the status and reason of the response to an error.

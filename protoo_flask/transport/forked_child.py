@@ -15,7 +15,12 @@ from __future__ import annotations
 import contextlib
 import os
 import weakref
-from typing import Any, Protocol
+from typing import Any, Callable, Protocol
+
+from gevent import monkey
+
+#: gevent's own ``os.close()`` waits for the hub, which may never run again in a child.
+_close: Callable[[int], None] = monkey.get_original("os", "close")
 
 
 class Inherited(Protocol):
@@ -43,7 +48,7 @@ def close_descriptor(sock: Any) -> None:
     ``close()`` and ``shutdown()`` of the socket would tell the client.
     """
     with contextlib.suppress(OSError):
-        os.close(sock.detach())
+        _close(sock.detach())
 
 
 def _leave_to_parent() -> None:

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from protoo_flask.core.errors import ServerStopped
 from protoo_flask.core.routing.router import Router
 from tests.fakes import Core, FakeContext
 
@@ -233,3 +234,22 @@ def test_a_failed_teardown_of_a_message_is_told_apart_from_a_failed_handler():
         f"get /nowhere from {peer}",
     ]
     assert len(core.framework.errors) == 3
+
+
+@pytest.mark.parametrize("path", ["/fails", "/nowhere", "/slow/1"], ids=["500", "404", "504"])
+def test_a_server_that_has_stopped_is_told_once_and_the_request_is_over(caplog, monkeypatch, path):
+    """In a forked process, every answer fails. It must not come back as the next error."""
+    core = forgetful_core()
+    core.router.get("/fails", raising(ValueError("no")))
+    alice = core.connect()
+
+    def respond(*args):
+        raise ServerStopped("this process was forked")
+
+    monkeypatch.setattr(type(alice.peer.requests), "respond", respond)
+    alice.start_request("get", path)
+    core.scheduler.advance(30)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len([line for line in lines if "is not answered" in line]) == 1
+    assert len(lines) <= 2
+    assert alice.take_all() == []
