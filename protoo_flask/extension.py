@@ -11,7 +11,7 @@ from flask import Flask, current_app, has_app_context
 from .commands import commands
 from .core.close_codes import AUTHORIZATION_REVOKED
 from .core.errors import UsageError
-from .core.functions import check_function, name_function
+from .core.functions import check_function, name_function, show
 from .core.names import Name
 from .core.peers.peer import Peer, broadcast
 from .core.registration_log import RegistrationLog
@@ -155,9 +155,9 @@ class Protoo(MethodDecorators):
         """Handle requests of the method ``name``, which may be any string."""
         return self.router.method(name, *args)
 
-    def route(self, path: PathPattern) -> Route:
+    def route(self, path: PathPattern, *, methods: None = None) -> Route:
         """Return a :class:`Route`, to give one path functions for several methods."""
-        return self.router.route(path)
+        return self.router.route(path, methods=methods)
 
     def param(self, names: str | Sequence[str], function: Any = None) -> Any:
         """Run ``fn(req, next, value)`` before layers whose path has such a parameter."""
@@ -194,7 +194,7 @@ class Protoo(MethodDecorators):
         """
         if event not in EVENTS:
             raise UsageError(
-                f"on(event, fn) knows {', '.join(EVENTS)}, not {event!r}{_hint_at_event(event)}"
+                f"on(event, fn) knows {', '.join(EVENTS)}, not {show(event)}{_hint_at_event(event)}"
             )
 
         def decorate(function: Callable[..., Any]) -> Callable[..., Any]:

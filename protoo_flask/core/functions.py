@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from types import FunctionType
 from typing import Any
 
 from .errors import UsageError
@@ -52,7 +53,7 @@ def _check_signature(function: Any, form: str) -> None:
         signature.bind(*names.split(", ") if names else ())
     except TypeError:
         raise UsageError(
-            f"{describe(function)}{signature} cannot be called as {form}, the form that is "
+            f"{describe_shortly(function)}{signature} cannot be called as {form}, the form that is "
             f"expected here{_locate_in_words(function)}"
         ) from None
 
@@ -67,6 +68,11 @@ def name_function(function: Any) -> str:
     It is for logs and errors, in the place of ``repr()``, which shows an address in memory.
     """
     return describe_shortly(function) + _locate_in_words(function)
+
+
+def show(value: Any) -> str:
+    """Return a value for an error about it: a function by its name and place, else ``repr()``."""
+    return name_function(value) if isinstance(value, FunctionType) else repr(value)
 
 
 def describe_shortly(function: Any) -> str:

@@ -16,7 +16,7 @@ from flask.sessions import NullSession
 from ..core.errors import Reject, UsageError
 from ..core.names import to_name
 from ..core.peers.directory import Identity
-from ..origins import Origin, allowed_origin, origin_of_url, parse_origin
+from ..origins import Origin, allowed_origin, origin_of_url, page_scheme, parse_origin
 from ..settings import Settings
 from ..transport.websocket.handshake import asks_for_upgrade
 
@@ -39,8 +39,8 @@ def check_origin(request: Request, settings: Settings) -> None:
         raise Reject(
             403,
             f"origin {find_origin(request)} is not allowed: this site is "
-            f"{request.scheme}://{request.host} (behind a proxy, it must pass the Host "
-            "header on), and PROTOO_ALLOWED_ORIGINS does not name it",
+            f"{page_scheme(request.scheme)}://{request.host} (behind a proxy, it must pass the "
+            "Host header on), and PROTOO_ALLOWED_ORIGINS does not name it",
         )
 
 

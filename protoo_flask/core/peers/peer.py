@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterable
 
 from ..close_codes import AUTHORIZATION_REVOKED, NORMAL_CLOSURE
 from ..errors import UsageError
-from ..functions import check_function
+from ..functions import check_function, show
 from ..link import Context, Link
 from ..names import to_address
 from ..response import Response
@@ -189,7 +189,7 @@ class Peer:
         """Call ``function(peer)`` at its "offline", "disconnect" or "reconnect"."""
         if event not in PEER_EVENTS:
             raise UsageError(
-                f"peer.on(event, fn) knows {', '.join(sorted(PEER_EVENTS))}, not {event!r}"
+                f"peer.on(event, fn) knows {', '.join(sorted(PEER_EVENTS))}, not {show(event)}"
                 + hint(event, PEER_EVENTS, FOREIGN_EVENTS)
             )
 

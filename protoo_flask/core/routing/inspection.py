@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Iterator, NamedTuple
 
-from ..functions import describe_shortly, locate, unwrap
+from ..functions import describe_shortly, find_definition, unwrap
 from ..request import Request
 from .layer import Layer
 from .matching.patterns import PathPattern
@@ -116,7 +116,8 @@ def _row(depth: int, kind: str, path: str, function: Any) -> Row:
     handler = describe_shortly(function)
     module = getattr(unwrap(function), "__module__", None)
     name = handler[len(f"{module}.") :] if handler.startswith(f"{module}.") else handler
-    return Row(depth, kind, path, handler, locate(function), name)
+    place = "" if isinstance(function, Router) else find_definition(function)
+    return Row(depth, kind, path, handler, place, name)
 
 
 def describe_path(path: PathPattern | None) -> str:

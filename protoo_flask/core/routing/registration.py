@@ -6,7 +6,7 @@ import re
 from typing import Any, Callable, Protocol, Sequence, TypeVar, Union
 
 from ..errors import RegistrationClosed, UsageError
-from ..functions import MIDDLEWARE, check_function
+from ..functions import MIDDLEWARE, check_function, show
 from ..registration_log import TWO_WAYS
 from ..request import Request
 from .matching.patterns import PathPattern
@@ -80,7 +80,7 @@ def check_method(name: Any) -> str:
     :raises UsageError: if it cannot.
     """
     if not isinstance(name, str) or not name:
-        raise UsageError(f'a method is a non-empty string, like "message", not {name!r}')
+        raise UsageError(f'a method is a non-empty string, like "message", not {show(name)}')
     return name
 
 

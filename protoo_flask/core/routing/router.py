@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any, Callable, Iterable, Sequence, overload
 
 from ..errors import BadPath, UsageError
-from ..functions import ERROR_HANDLER, MIDDLEWARE, check_function
+from ..functions import ERROR_HANDLER, MIDDLEWARE, check_function, show
 from ..registration_log import RegistrationLog
 from ..request import Request
 from .decoration import is_decorated
@@ -153,10 +153,18 @@ class Router(MethodDecorators):
             ERROR_HANDLER,
         )
 
-    def route(self, path: PathPattern) -> Route:
-        """Return a :class:`.Route`, which takes functions for several methods of one path."""
+    def route(self, path: PathPattern, *, methods: None = None) -> Route:
+        """Return a :class:`.Route`, which takes functions for several methods of one path.
+
+        :param methods: only for the error about it, as Flask's ``route()`` takes methods.
+        """
+        if methods is not None:
+            raise UsageError(
+                f"route(path) takes no methods: write route({path!r}).message(fn), or a decorator "
+                f"for each method, like @protoo.message({path!r})"
+            )
         if not is_path(path):
-            raise UsageError(f'route(path) takes a path like "/rooms/:id", not {path!r}')
+            raise UsageError(f'route(path) takes a path like "/rooms/:id", not {show(path)}')
         route = Route(path)
         self._append([Layer(path, route)])
         return route
@@ -170,7 +178,8 @@ class Router(MethodDecorators):
         for name in wanted:
             if not isinstance(name, str) or not name or name.startswith(":"):
                 raise UsageError(
-                    f'param(name, fn) takes the name of a parameter, like "username", not {name!r}'
+                    'param(name, fn) takes the name of a parameter, like "username", not '
+                    + show(name)
                 )
 
         def decorate(function: ParamHandler) -> ParamHandler:

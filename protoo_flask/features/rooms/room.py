@@ -29,7 +29,7 @@ from __future__ import annotations
 from typing import Any, Callable, ContextManager, Protocol
 
 from ...core.errors import UsageError
-from ...core.functions import check_function
+from ...core.functions import check_function, show
 from ...core.peers.peer import Peer, broadcast, check_peer
 from ...core.request import Request
 from ...core.scheduling import Scheduler
@@ -137,7 +137,7 @@ class Room:
         if event not in QUESTIONS + EVENTS:
             known = QUESTIONS + EVENTS
             raise UsageError(
-                f"room.on(event, fn) knows {', '.join(known)}, not {event!r}"
+                f"room.on(event, fn) knows {', '.join(known)}, not {show(event)}"
                 + hint(event, known, FOREIGN_EVENTS)
             )
         form = FORMS.get(event, "fn(room, req)")

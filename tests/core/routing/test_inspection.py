@@ -111,15 +111,14 @@ def test_a_router_in_a_route_is_part_of_the_tree():
         (wrapped, "deliver", deliver),
         (functools.partial(check), "check", check),
         (Handler().method, "Handler.method", Handler.method),
-        (Handler(), "Handler", None),
+        (Handler(), "Handler", Handler.__call__),
     ],
     ids=["function", "wrapped", "partial", "method", "object"],
 )
 def test_a_handler_is_listed_with_its_name_and_place(function, name, code):
     (row,) = list_routes(Router().use(function))
     assert row.handler in (f"{__name__}.{name}", name)
-    place = f"{__file__}:{code.__code__.co_firstlineno}" if code else ""
-    assert row.place == place
+    assert row.place == f"{__file__}:{code.__code__.co_firstlineno}"
 
 
 def test_a_match_goes_through_nested_routers_with_their_params():

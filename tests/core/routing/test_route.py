@@ -50,6 +50,11 @@ def test_a_route_as_a_decorator_is_refused_with_the_decorators_that_there_are():
         def view(req, next): ...
 
 
+def test_methods_as_flask_takes_them_are_refused_with_the_right_forms():
+    with pytest.raises(UsageError, match=r"takes no methods: write route\('/x'\).message\(fn\)"):
+        Router().route("/x", methods=["GET"])
+
+
 def test_next_route_leaves_the_route_and_goes_on_below_it():
     core, trace = Core(), []
     core.router.get("/", lambda req, next: next("route"), note(trace, "skipped"))

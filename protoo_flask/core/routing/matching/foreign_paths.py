@@ -17,8 +17,8 @@ from ...errors import PatternError
 _PARAMETER = re.compile(
     r"""
     (?<!\\)(?<!\(\?P)(?<!\(\?)
-    (?: <(?:(?P<converter>[A-Za-z_]\w*)(?:\((?P<arguments>[^)]*)\))?:)?(?P<name>[A-Za-z_]\w*)>
-      | \{(?P<braced>[A-Za-z_]\w*)(?::(?P<kind>[^{}]*))?\}
+    (?: <(?:(?P<converter>[A-Za-z_]\w*)(?:\((?P<arguments>[^)]*)\))?:)?(?P<name>[A-Za-z_][\w-]*)>
+      | \{(?P<braced>[A-Za-z_][\w-]*)(?::(?P<kind>[^{}]*))?\}
     )
     """,
     re.VERBOSE,
@@ -55,4 +55,5 @@ def _translate_parameter(found: Any) -> str:
     form = _FORMS.get(converter, "")
     if converter == "any" and found.group("arguments"):
         form = f"({'|'.join(item.strip() for item in found.group('arguments').split(','))})"
-    return f":{found.group('name') or found.group('braced')}{form}"
+    name = found.group("name") or found.group("braced")
+    return f":{name.replace('-', '_')}{form}"

@@ -26,6 +26,7 @@ from protoo_flask.core.routing.matching.patterns import compile_pattern
         ("/item/{id:int}", r"/item/:id(\d+)"),
         ("/files/{name:path}", "/files/*"),
         ("/users/:name/<uuid>", "/users/:name/:uuid"),
+        ("/users/<user-name>", "/users/:user_name"),
     ],
 )
 def test_a_parameter_of_another_framework_is_refused_with_the_right_pattern(pattern, right):
