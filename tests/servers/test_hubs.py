@@ -257,6 +257,7 @@ def test_a_call_fails_when_the_server_has_ended():
         eventually(lambda: len(protoo.peers("alice")), 1)
         (peer,) = protoo.peers("alice")
         transaction = peer.send(Request("question"))
+        client.expect("question")
     for call in (
         lambda: peer.notify("news"),
         lambda: peer.request("question"),
