@@ -37,7 +37,7 @@ RESTING = "resting"
 ARRIVED = "arrived"
 STUCK = "stuck"
 
-#: (state, what was seen) -> state; the table above.
+#: (state, event) -> state; the table above.
 TRANSITIONS = {
     (SENT, "frame"): ARRIVED,
     (SENT, "some"): MOVING,

@@ -133,7 +133,7 @@ def test_an_authorizer_that_closes_the_site_turns_itself_away(door):
     assert door.connect(own) == BANNED
 
 
-# What is remembered
+# Closures that are remembered
 
 
 def test_nothing_is_remembered_without_handshakes_in_progress(door):

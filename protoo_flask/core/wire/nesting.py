@@ -20,7 +20,7 @@ from typing import NamedTuple
 #: the other half is for the calls around a parser, and for a site's code that follows the data.
 MAX_DEPTH = 500
 
-# A string; what is not closed is a string up to the end, so this never fails after a quote.
+# A string. An unclosed one goes up to the end of the text, so the match never fails after a quote.
 _STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"?'
 _STRINGS = re.compile(_STRING, re.DOTALL)
 

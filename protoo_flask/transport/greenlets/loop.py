@@ -60,7 +60,7 @@ class GreenletTimer:
 class GreenletLoop:
     """Time and concurrency by greenlets, on the hub of the thread that makes the loop.
 
-    That hub owns everything that uses the loop. Other threads hand over to it what they want
+    That hub owns everything that uses the loop. Other threads hand their calls over to it
     (:mod:`.handover`): timers are always those of this hub, and greenlets run on it.
 
     :param pool: how greenlets are given work: the fast way, or one function at a time.
