@@ -59,7 +59,7 @@ def test_data_may_be_missing_or_null(message, data):
         (REQUEST, {"method": "каждый метод"}),
         (REQUEST, {"path": "/"}),
         (REQUEST, {"path": "//"}),
-        (REQUEST, {"path": "/a b\n\0?#%"}),
+        (REQUEST, {"path": "/a b?#%~\xa0"}),
         (REQUEST, {"data": {}}),
         (RESPONSE, {"status": 100}),
         (RESPONSE, {"status": 699}),
@@ -120,10 +120,12 @@ SURROGATES = [
 def test_a_lone_surrogate_is_read_as_u_fffd_wherever_it_is(written, read):
     data = f'{{"{written}": ["{written}", {{"x": [{{"{written}": 1}}]}}]}}'
     extra = f'"sender": "{written}", "{written}": "{written}"'
-    request = f'{{{extra}, "method": "m{written}", "path": "/{written}", "id": 7, "data": {data}}}'
+    path = written.replace(r"\u0000", "+").replace(r"\n", "+")  # a path has no control characters
+    request = f'{{{extra}, "method": "m{written}", "path": "/{path}", "id": 7, "data": {data}}}'
     expected = {read: [read, {"x": [{read: 1}]}]}
     message = parse(request.encode())
-    assert (message.method, message.path) == ("m" + read, "/" + read)
+    path_read = read.replace("\0", "+").replace("\n", "+")
+    assert (message.method, message.path) == ("m" + read, "/" + path_read)
     assert (message.id, message.data) == (7, expected)
 
     response = f'{{"status": 200, "reason": "{written}", "data": {data}, "id": 7, {extra}}}'

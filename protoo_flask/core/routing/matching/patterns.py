@@ -16,7 +16,8 @@ is a dot.
 ``/ab?cd``, ``/ab+cd``       "b" or nothing; one or more "b"
 ``/(a|b)``, ``/a(bc)?``      a group; its text is a numbered parameter, except when
                              it begins right after a "/"
-``re.compile(...)``          searched in the path, with its own flags
+``re.compile(...)``          searched in the path, with its own flags: "." stops
+                             at a newline, unless there is ``re.DOTALL``
 a list of these              the first that matches
 ===========================  ====================================================
 
@@ -173,7 +174,9 @@ class _Translator:
             position = token.end()
         self._write_text(position, len(pattern))
         self._pieces.append((len(self._source), len(pattern)))
-        flags = 0 if case_sensitive else re.IGNORECASE
+        # The wildcard takes every character that a parameter takes: newlines, too. Otherwise a
+        # guard of "/item/*" would overlook a path that "/item/:id" takes.
+        flags = re.DOTALL if case_sensitive else re.DOTALL | re.IGNORECASE
         # First without the tail, so that the position of an error is inside the pattern.
         self._compile(self._source, flags)
         if not strict:
