@@ -21,6 +21,8 @@
 
 from __future__ import annotations
 
+from .excerpts import excerpt, excerpt_of
+
 
 class ProtooError(Exception):
     """The root of every error of this package."""
@@ -70,14 +72,16 @@ class Reject(ProtooError):
     def __init__(self, code: int, reason: str = "") -> None:
         if isinstance(code, bool) or not isinstance(code, int) or not 300 <= code <= 699:
             raise UsageError(
-                f"Reject(code, reason) takes a status from 300 to 699 as its code, not {code!r}"
+                f"Reject(code, reason) takes a status from 300 to 699 as its code, not "
+                f"{excerpt_of(code)}"
             )
         super().__init__(code, reason)
         self.code = code
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.code} {self.reason}".rstrip()
+        # For tracebacks. The peer gets the reason as it is.
+        return f"{self.code} {excerpt(str(self.reason))}".rstrip()
 
 
 class NotAdmitted(ProtooError):

@@ -8,6 +8,7 @@ from types import FunctionType
 from typing import Any
 
 from .errors import UsageError
+from .excerpts import excerpt_of
 from .registration_log import RegistrationLog
 
 #: The forms of handlers, as the errors about other functions show them.
@@ -25,7 +26,9 @@ def check_function(function: Any, form: str = MIDDLEWARE) -> Any:
         expected = f"a function {form}"
         if form in (MIDDLEWARE, ERROR_HANDLER):
             expected = f"a path first, then functions {form} or routers"
-        raise UsageError(f"expected {expected}; got {function!r} where a function belongs")
+        raise UsageError(
+            f"expected {expected}; got {excerpt_of(function)} where a function belongs"
+        )
     if _is_async(function) or _is_async(function.__call__):
         raise UsageError(
             f"{name_function(function)} is a coroutine function; handlers are plain functions "
@@ -71,8 +74,8 @@ def name_function(function: Any) -> str:
 
 
 def show(value: Any) -> str:
-    """Return a value for an error about it: a function by its name and place, else ``repr()``."""
-    return name_function(value) if isinstance(value, FunctionType) else repr(value)
+    """Return a value for an error about it: a function by its name and place, else an excerpt."""
+    return name_function(value) if isinstance(value, FunctionType) else excerpt_of(value)
 
 
 def describe_shortly(function: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Callable, Protocol
 
 from .errors import AlreadyReplied, ProtocolError, ProtooError, Reject
 from .events import SiteEvent
+from .excerpts import excerpt, excerpt_of, excerpt_of_error
 from .functions import name_function, passed_through
 from .peers.peer import Peer
 from .request import Request
@@ -70,18 +71,23 @@ class Handling:
         try:
             peer.context.run(self._route, request, final_handler)
         except BaseException as error:
-            # Something that is no Exception (a gevent.Timeout, say) came through the chain. Or
-            # the chain was too deep: error handlers called at that depth would fail the same
-            # way, so that error comes all the way up. Otherwise a teardown function of the
-            # site failed.
-            if isinstance(error, Exception) and not isinstance(error, RecursionError):
-                occasion = f"{request.method} {request.original_path} from {peer}"
-                self._framework.log_teardown(occasion, error)
+            ends_here = isinstance(error, Exception)
+            if ends_here and not self._came_through_chain(error):
+                # A teardown function of the site failed.
+                self._framework.log_teardown(_describe_request(request), error)
                 self._end(request, error)
                 return
             self._fail(request, error)
-            if not isinstance(error, Exception):
+            if not ends_here:
                 raise
+
+    def _came_through_chain(self, error: BaseException) -> bool:
+        """Whether an error has left the chain of handlers, which usually ends errors itself."""
+        if isinstance(error, Exception):
+            # Error handlers called at that depth would fail the same way, so this error comes
+            # all the way up.
+            return isinstance(error, RecursionError)
+        return passed_through(self._route, error)
 
     def time_out(self, request: Request) -> None:
         """Answer a request that nobody has answered in time."""
@@ -89,10 +95,8 @@ class Handling:
             return  # it could not be answered: see _answer()
         handler = request.last_handler
         self._framework.logger.warning(
-            "nobody has answered %s %s from %s; it stopped in %s",
-            request.method,
-            request.original_path,
-            request.peer,
+            "nobody has answered %s; it stopped in %s",
+            _describe_request(request),
             name_function(handler),
         )
         self._answer(request, 504, "no answer")
@@ -101,11 +105,13 @@ class Handling:
         """Run a function of the site in the contexts of a peer; its errors are logged."""
         try:
             peer.context.run(function, subject)
-        except Exception as error:
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                raise
             name = name_function(function)
             if passed_through(function, error):
                 self._framework.logger.exception(
-                    "error in %s, called with %r for %r", name, subject, peer
+                    "error in %s, called with %s for %r", name, excerpt_of(subject), peer
                 )
             else:
                 self._framework.log_teardown(f"{name} for {peer}", error)
@@ -115,14 +121,14 @@ class Handling:
         if status >= 500 or request.ended:
             # The traceback of a chain that was too deep is a thousand times the same frame.
             told = isinstance(error, BaseException) and not isinstance(error, RecursionError)
-            # Without a traceback, the log names the function that the chain had reached.
-            handler = None if told else request.last_handler
+            # Without a traceback, the log names the function that the chain had reached. That
+            # of an exit shows the code which it was not meant for.
+            is_clear = told and not isinstance(error, SystemExit)
+            handler = None if is_clear else request.last_handler
             self._framework.logger.error(
-                "error in %s %s from %s: %r%s",
-                request.method,
-                request.original_path,
-                request.peer,
-                error,
+                "error in %s: %s%s",
+                _describe_request(request),
+                excerpt_of_error(error),
                 "" if handler is None else f", last in {name_function(handler)}",
                 exc_info=error if told else None,
             )
@@ -151,8 +157,8 @@ class Handling:
             request.ended = True
             self._framework.logger.warning(
                 "%s %s is not answered %s: %s",
-                request.method,
-                request.original_path,
+                excerpt(request.method),
+                excerpt(request.original_path),
                 status,
                 error,
             )
@@ -160,8 +166,9 @@ class Handling:
     def _describe(self, error: Any) -> tuple[int, str]:
         """Return the status and reason of the response to an error.
 
-        Only an error with a status of its own shows its text: the text of any other one may
-        hold secrets.
+        Only an error that was made for the peer shows its text: those of this package, and
+        those of the framework. The text of any other one may hold secrets, whatever attributes
+        it has: the errors of clients for other servers have a status, too.
         """
         if isinstance(error, RecursionError):
             return 500, "too many nested calls of next(), or of something else"
@@ -170,8 +177,11 @@ class Handling:
         described = self._framework.describe_error(error)
         if described is not None:
             return described
-        status = getattr(error, "status", None)
-        if isinstance(status, int) and 300 <= status <= 699:
-            reason = error.reason if isinstance(error, ProtocolError) else str(error)
-            return status, reason
+        if isinstance(error, ProtocolError):
+            return error.status, error.reason
         return 500, "internal server error"
+
+
+def _describe_request(request: Request) -> str:
+    """Return a request and its sender for the log: ``get /item/7 from <Peer alice/a1 online>``."""
+    return f"{excerpt(request.method)} {excerpt(request.original_path)} from {request.peer}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, SupportsInt, Union
 
 from .errors import BadName
+from .excerpts import excerpt_of
 
 #: The types that are converted. All integers and UUIDs have ``int()``; floats have it as well,
 #: and are refused when the program runs.
@@ -42,7 +43,8 @@ def to_name(value: Any, where: str) -> str:
         return str(value)
     way_out = "decode() it" if isinstance(value, bytes) else "str(...) converts ids of other types"
     raise BadName(
-        f"{where} takes a string, not {value!r}; an integer or a UUID is fine, too, and {way_out}"
+        f"{where} takes a string, not {excerpt_of(value)}; an integer or a UUID is fine, too, "
+        f"and {way_out}"
     )
 
 
@@ -63,7 +65,7 @@ def to_address(value: Any, where: str) -> dict[str, Any]:
     :raises BadName: when it has no username or no uuid; a client could not read the message.
     """
     if not isinstance(value, dict) or "username" not in value or "uuid" not in value:
-        raise BadName(f'{where} takes {{"username": ..., "uuid": ...}}, not {value!r}')
+        raise BadName(f'{where} takes {{"username": ..., "uuid": ...}}, not {excerpt_of(value)}')
     username, uuid = value["username"], value["uuid"]
     if type(username) is str and type(uuid) is str:
         return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from .errors import AlreadyReplied, Unsendable, UsageError
+from .excerpts import excerpt, excerpt_of
 from .names import to_address
 from .peers.peer import Peer
 from .response import Response
@@ -184,7 +185,7 @@ class Request(Sendable):
             status, reason, data = response.status, response.reason, response.data
         if self.ended:
             raise AlreadyReplied(
-                f"{self!r} has had its final response; {status} {reason!r} came too late"
+                f"{self!r} has had its final response; {status} {excerpt_of(reason)} came too late"
             )
         responder = self._responder
         if responder is None:
@@ -199,7 +200,7 @@ class Request(Sendable):
 
     def __repr__(self) -> str:
         id = "notification" if self.id is None else self.id
-        return f"<Request {self.method} {self.original_path} {id}>"
+        return f"<Request {excerpt(self.method)} {excerpt(self.original_path)} {id}>"
 
 
 class ReceivedRequest(Request):

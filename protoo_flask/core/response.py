@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import UsageError
+from .excerpts import excerpt_of
 
 
 class Response:
@@ -41,9 +42,9 @@ class Response:
         if type(status) is not int:
             status = _as_int(status)
         if not 100 <= status <= 699:
-            raise UsageError(f"a status is an integer from 100 to 699, not {status!r}")
+            raise UsageError(f"a status is an integer from 100 to 699, not {excerpt_of(status)}")
         if not isinstance(reason, str):
-            raise UsageError(f"a reason is a string, not {reason!r}")
+            raise UsageError(f"a reason is a string, not {excerpt_of(reason)}")
         self.status = status
         self.reason = reason
         self.data: dict[str, Any] = {} if data is None else data
@@ -73,7 +74,7 @@ class Response:
 
     def __repr__(self) -> str:
         local = " local" if self.is_local else ""
-        return f"<Response {self.status} {self.reason!r}{local}>"
+        return f"<Response {self.status} {excerpt_of(self.reason)}{local}>"
 
 
 class ReceivedResponse(Response):
@@ -96,4 +97,4 @@ def _as_int(status: Any) -> int:
     """Return the number of an ``http.HTTPStatus``, say; ``True`` is no status."""
     if isinstance(status, int) and not isinstance(status, bool):
         return int(status)
-    raise UsageError(f"a status is an integer from 100 to 699, not {status!r}")
+    raise UsageError(f"a status is an integer from 100 to 699, not {excerpt_of(status)}")

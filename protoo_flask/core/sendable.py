@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .errors import UsageError
+from .excerpts import excerpt_of
 
 
 class Sendable:
@@ -21,9 +22,11 @@ class Sendable:
 
     def __init__(self, method: str, data: dict[str, Any] | None = None) -> None:
         if not isinstance(method, str) or not method:
-            raise UsageError(f"Request(method, data) takes a non-empty method, not {method!r}")
+            raise UsageError(
+                f"Request(method, data) takes a non-empty method, not {excerpt_of(method)}"
+            )
         if data is not None and not isinstance(data, dict):
-            raise UsageError(f"Request(method, data) takes a dict as data, not {data!r}")
+            raise UsageError(f"Request(method, data) takes a dict as data, not {excerpt_of(data)}")
         self.method = method
         self.data: dict[str, Any] = {} if data is None else data
         self.sender: dict[str, str] | None = None

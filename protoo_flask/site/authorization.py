@@ -14,6 +14,8 @@ from flask import request as flask_request
 from flask.sessions import NullSession
 
 from ..core.errors import Reject, UsageError
+from ..core.excerpts import excerpt, excerpt_of
+from ..core.functions import name_function
 from ..core.names import to_name
 from ..core.peers.directory import Identity
 from ..origins import Origin, allowed_origin, origin_of_url, page_scheme, parse_origin
@@ -36,11 +38,12 @@ def check_origin(request: Request, settings: Settings) -> None:
     :raises Reject: 403, saying which settings matter.
     """
     if not is_allowed_origin(request, settings):
+        theirs = excerpt(find_origin(request) or "")
+        ours = f"{page_scheme(request.scheme)}://{excerpt(request.host)}"
         raise Reject(
             403,
-            f"origin {find_origin(request)} is not allowed: this site is "
-            f"{page_scheme(request.scheme)}://{request.host} (behind a proxy, it must pass the "
-            "Host header on), and PROTOO_ALLOWED_ORIGINS does not name it",
+            f"origin {theirs} is not allowed: this site is {ours} (behind a proxy, it must pass "
+            "the Host header on), and PROTOO_ALLOWED_ORIGINS does not name it",
         )
 
 
@@ -104,18 +107,22 @@ def ask_site(authorizer: Authorizer | None, settings: Settings) -> Identificatio
     :raises HTTPException: when the authorizer does (``abort(401)``).
     :raises UsageError: when it returns something else than it may.
     """
-    answer = _authorize_by_session(settings) if authorizer is None else authorizer()
+    if authorizer is None:
+        answer: Any = _authorize_by_session(settings)
+    else:
+        answer = _call(authorizer)
     if answer is None:
         raise Reject(403, "not authorized")
     if not isinstance(answer, tuple) or len(answer) not in (2, 3):
         raise UsageError(
             "the function given to @protoo.authorize returns (username, uuid), "
-            f"(username, uuid, data), or None to refuse; it returned {answer!r}"
+            f"(username, uuid, data), or None to refuse; it returned "
+            f"{excerpt_of(answer)}"
         )
     username, uuid = answer[:2]
     if username is None or username == "":
         raise UsageError(
-            f"the function given to @protoo.authorize returned {answer!r}, which has no "
+            f"the function given to @protoo.authorize returned {excerpt_of(answer)}, which has no "
             "username; return None to refuse"
         )
     username = to_name(username, "the username of @protoo.authorize")
@@ -123,6 +130,19 @@ def ask_site(authorizer: Authorizer | None, settings: Settings) -> Identificatio
     if uuid is not None and len(uuid) > MAX_UUID_LENGTH:
         raise Reject(400, f"a uuid has at most {MAX_UUID_LENGTH} characters")
     return Identification(username, uuid, answer[2] if len(answer) == 3 else None)
+
+
+def _call(authorizer: Authorizer) -> Any:
+    try:
+        return authorizer()
+    except SystemExit as error:
+        if not isinstance(error, Exception):
+            raise
+        # As an Exception, it is for Flask to log and to answer. Some servers would end.
+        raise UsageError(
+            f"{name_function(authorizer)} has called sys.exit(); an authorizer refuses a client "
+            "by returning None, or by raising Reject(code, reason)"
+        ) from error
 
 
 class MissingSession:

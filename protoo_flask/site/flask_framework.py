@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from .. import signals
 from ..core.events import SiteEvent
+from ..core.excerpts import excerpt_of
 from ..core.functions import name_function
 from ..core.peers.peer import Peer
 from ..core.request import Request
@@ -89,7 +90,7 @@ class FlaskFramework:
         code = error.code
         if code is None and error.response is not None:
             code = getattr(error.response, "status_code", None)
-        if code is None or not 300 <= code <= 699:
+        if not isinstance(code, int) or not 300 <= code <= 699:
             return None
         return code, error.description or error.name
 
@@ -129,7 +130,9 @@ class FlaskFramework:
     def _run(self, name: str, run: Callable[..., None], *args: Any) -> None:
         try:
             run(*args)
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                raise
             # Errors of listeners are logged below. This one is of a teardown function.
             self.log_teardown(f"the listeners of {name}", error)
 
@@ -137,9 +140,14 @@ class FlaskFramework:
         # One receiver that fails must not keep the others from being told.
         try:
             function(*args, **kwargs)
-        except Exception:
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                raise
             self.logger.exception(
-                "error in %s, called with %r %r", name_function(function), args, kwargs
+                "error in %s, called with %s %s",
+                name_function(function),
+                excerpt_of(args),
+                excerpt_of(kwargs),
             )
 
 

@@ -15,6 +15,7 @@ from ..core.application import Application
 from ..core.close_codes import AUTHORIZATION_REVOKED
 from ..core.deadlines import Deadlines
 from ..core.errors import Reject
+from ..core.excerpts import excerpt_of
 from ..core.handling import Framework
 from ..core.link import Link
 from ..core.peers.peer import Peer
@@ -83,7 +84,9 @@ class Reauthorization:
         answers: list[Identification | None] = []
         try:
             context.run_anew(lambda: answers.append(self._answer()))
-        except Exception:
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                raise
             # An error is no refusal: a database that is down must not throw everybody out.
             self._framework.logger.exception("could not authorize %r again", peer)
         finally:
@@ -127,10 +130,10 @@ class Reauthorization:
                 peer.data = answer.data
                 return
             self._framework.logger.warning(
-                "%r is disconnected: asked again, the authorizer names another uuid, %r. It "
+                "%r is disconnected: asked again, the authorizer names another uuid, %s. It "
                 "must return the same one for the same handshake, or None",
                 peer,
-                answer.uuid,
+                excerpt_of(answer.uuid),
             )
         directory = self._application.directory
         if link and directory.remove(peer, AUTHORIZATION_REVOKED, REASON, only=link):

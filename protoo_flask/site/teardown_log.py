@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 
+from ..core.excerpts import excerpt_of_error
+
 _HINT = (
     "Teardown functions run after each message and event, and before_request functions do not: "
     "docs/flask.md tells what runs when"
@@ -33,11 +35,16 @@ class TeardownLog:
         """
         function = find_function(error)
         if (function, type(error)) in self._explained:
-            logger.error("error after %s: %r, again in %s", occasion, error, function)
+            logger.error("error after %s: %s, again in %s", occasion, excerpt_of_error(error), function)
             return
         self._explained.add((function, type(error)))
         logger.error(
-            "error after %s: %r, in %s. %s", occasion, error, function, _HINT, exc_info=error
+            "error after %s: %s, in %s. %s",
+            occasion,
+            excerpt_of_error(error),
+            function,
+            _HINT,
+            exc_info=error,
         )
 
 

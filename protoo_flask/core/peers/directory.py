@@ -10,6 +10,7 @@ from typing import Any, Callable, NamedTuple, Protocol, TypeVar
 
 from ..close_codes import POLICY_VIOLATION
 from ..errors import NotAdmitted
+from ..excerpts import excerpt
 from ..link import Context, Link
 from ..wire.dialect import Dialect
 
@@ -22,7 +23,7 @@ class TooManyPeers(NotAdmitted):
     def __init__(self, username: str, limit: int) -> None:
         super().__init__(
             POLICY_VIOLATION,
-            f"{username} is connected from {limit} devices already, which is the limit",
+            f"{excerpt(username)} is connected from {limit} devices already, which is the limit",
         )
 
 

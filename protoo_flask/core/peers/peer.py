@@ -13,6 +13,7 @@ from typing import Any, Callable, Iterable
 
 from ..close_codes import AUTHORIZATION_REVOKED, NORMAL_CLOSURE
 from ..errors import UsageError
+from ..excerpts import excerpt, excerpt_of
 from ..functions import check_function, show
 from ..link import Context, Link
 from ..names import to_address
@@ -48,7 +49,7 @@ FOREIGN_EVENTS = {
 }
 
 
-_EXPECTED_PEERS = 'broadcast(peers, ...) takes peers, like protoo.peers("bob"), not {!r}'
+_EXPECTED_PEERS = 'broadcast(peers, ...) takes peers, like protoo.peers("bob"), not {}'
 
 
 class Peer:
@@ -135,7 +136,7 @@ class Peer:
         :param timeout: seconds instead of ``PROTOO_REQUEST_TIMEOUT``.
         """
         if not isinstance(request, Sendable):
-            raise UsageError(f"peer.send(request) takes a Request, not {request!r}")
+            raise UsageError(f"peer.send(request) takes a Request, not {excerpt_of(request)}")
         if timeout is None:
             timeout = self.runtime.time_limits.request
         return self.outbound.start(request, on_response, timeout)
@@ -226,7 +227,8 @@ class Peer:
             self.runtime.call_back(self, function, response)
 
     def __repr__(self) -> str:
-        return f"<Peer {self.username}/{self.uuid} {'online' if self.online else self.state}>"
+        state = "online" if self.online else self.state
+        return f"<Peer {excerpt(self.username)}/{excerpt(self.uuid)} {state}>"
 
 
 def check_peer(peer: Any, where: str) -> None:
@@ -237,7 +239,8 @@ def check_peer(peer: Any, where: str) -> None:
     """
     if not hasattr(peer, "outbound"):
         raise UsageError(
-            f"{where} takes a Peer, as protoo.peer(username, uuid) returns it, not {peer!r}"
+            f"{where} takes a Peer, as protoo.peer(username, uuid) returns it, not "
+            f"{excerpt_of(peer)}"
         )
 
 
@@ -253,7 +256,7 @@ def broadcast(
     :raises Unsendable: when the data is not JSON; nobody has got anything then.
     """
     if isinstance(peers, (str, Peer)) or not hasattr(peers, "__iter__"):
-        raise UsageError(_EXPECTED_PEERS.format(peers))
+        raise UsageError(_EXPECTED_PEERS.format(excerpt_of(peers)))
     notification = Sendable(method, data)
     if sender is not None:
         sender = to_address(sender, "a notification's sender")
@@ -271,7 +274,7 @@ def broadcast(
         try:
             outbound = peer.outbound
         except AttributeError:
-            raise UsageError(_EXPECTED_PEERS.format(peer)) from None
+            raise UsageError(_EXPECTED_PEERS.format(excerpt_of(peer))) from None
         scheduler = outbound.runtime.scheduler
         if scheduler is not checked:  # usually once: peers of two apps are a rare case
             checked = scheduler

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import reprlib
 from typing import Any
 
 from ..errors import UsageError
+from ..excerpts import excerpt_of
 from ..functions import name_function
 from ..request import Request
 from ..transactions.client import ClientTransaction
@@ -25,7 +25,7 @@ def check_returned(value: Any, function: Any, req: Request) -> None:
     if passed_on or req.id is None or isinstance(value, ClientTransaction):
         return
     raise UsageError(
-        f"{name_function(function)} returned {reprlib.repr(value)} "
+        f"{name_function(function)} returned {excerpt_of(value)} "
         "instead of a reply: a handler answers with req.reply(status, reason, data) or calls "
         "next(); its return value is not sent. To answer later, return None"
     )

@@ -33,6 +33,7 @@ from __future__ import annotations
 from typing import Any, Callable, Iterator, Protocol
 
 from ..errors import WaitTimeout
+from ..excerpts import excerpt
 from ..response import Response
 from ..runtime import Runtime
 from ..scheduling import Event, Timer
@@ -213,4 +214,4 @@ class ClientTransaction:
         return seen < len(self._responses)
 
     def __repr__(self) -> str:
-        return f"<ClientTransaction {self.id} {self.request.method} {self.state}>"
+        return f"<ClientTransaction {self.id} {excerpt(self.request.method)} {self.state}>"

@@ -26,6 +26,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from ..errors import BadMessage, Unsendable
+from ..excerpts import excerpt
 from .long_integers import keep_integers
 from .nesting import MAX_DEPTH, is_too_deep, outline
 from .surrogates import mend_text, mend_values
@@ -275,7 +276,7 @@ def serialize_request(
     :raises Unsendable: when ``data`` is not a JSON object.
     """
     if not isinstance(data, dict):
-        raise Unsendable(f"data must be a dict, not {data!r}")
+        raise Unsendable(f"data must be a dict, not {type(data).__name__}")
     number = UNSET if id is None else id
     address = UNSET if sender is None else sender
     message = OutgoingRequest(method, number, data, address)
@@ -291,7 +292,7 @@ def serialize_response(status: int, reason: str, id: int, data: Dict[str, Any]) 
     :raises Unsendable: when ``data`` is not a JSON object.
     """
     if not isinstance(data, dict):
-        raise Unsendable(f"data must be a dict, not {data!r}")
+        raise Unsendable(f"data must be a dict, not {type(data).__name__}")
     message = OutgoingResponse(status, reason, id, data)
     try:
         return _encode(message)
@@ -314,4 +315,4 @@ def _encode_mended(message: Union[OutgoingRequest, OutgoingResponse], error: Exc
     if isinstance(error, RecursionError):
         reason = "data cannot be written as JSON: it is nested too deeply, or contains itself"
         raise Unsendable(reason) from None
-    raise Unsendable(f"data cannot be written as JSON: {error}") from error
+    raise Unsendable(f"data cannot be written as JSON: {excerpt(str(error))}") from error

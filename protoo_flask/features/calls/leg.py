@@ -22,6 +22,7 @@ released. When a device accepts while it is being released, only the first event
 
 from __future__ import annotations
 
+from ...core.excerpts import excerpt
 from ...core.peers.peer import Peer
 from ...core.response import Response
 from ...core.transactions.client import ClientTransaction
@@ -70,7 +71,7 @@ class Leg:
         return True
 
     def __repr__(self) -> str:
-        return f"<Leg {self.peer.username}/{self.peer.uuid} {self.state}>"
+        return f"<Leg {excerpt(self.peer.username)}/{excerpt(self.peer.uuid)} {self.state}>"
 
 
 def event_of(response: Response) -> str:

@@ -30,6 +30,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict
 
 from ...core.errors import UsageError
+from ...core.excerpts import excerpt
 from ...core.functions import check_function, show
 from ...core.suggestions import hint
 
@@ -193,4 +194,4 @@ class Session:
         }
 
     def __repr__(self) -> str:
-        return f"<Session {self.path} {self.state}>"
+        return f"<Session {excerpt(self.path)} {self.state}>"

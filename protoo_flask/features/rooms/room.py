@@ -29,6 +29,7 @@ from __future__ import annotations
 from typing import Any, Callable, ContextManager, Protocol
 
 from ...core.errors import UsageError
+from ...core.excerpts import excerpt, excerpt_of
 from ...core.functions import check_function, show
 from ...core.peers.peer import Peer, broadcast, check_peer
 from ...core.request import Request
@@ -243,8 +244,8 @@ class Room:
     def add_path(self, data: dict[str, Any] | None) -> dict[str, Any]:
         """Return ``data`` with ``sessionPath``, by which a client tells its rooms apart."""
         if data is not None and not isinstance(data, dict):
-            raise UsageError(f"a room sends a dict as data, not {data!r}")
+            raise UsageError(f"a room sends a dict as data, not {excerpt_of(data)}")
         return {**(data or {}), "sessionPath": self.path}
 
     def __repr__(self) -> str:
-        return f"<Room {self.path} {self.state}, {len(self.members)} in>"
+        return f"<Room {excerpt(self.path)} {self.state}, {len(self.members)} in>"

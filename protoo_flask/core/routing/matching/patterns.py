@@ -32,6 +32,7 @@ from typing import Any, NamedTuple, Pattern, Sequence, Union
 from urllib.parse import unquote_to_bytes
 
 from ...errors import BadPath, PatternError
+from ...excerpts import excerpt_of
 from ..regex.backtracking import backtracks
 from ..regex.linear_regex import LinearRegex, NotLinear
 from .foreign_paths import refuse_foreign_path
@@ -284,4 +285,4 @@ def decode(value: str) -> str:
             return unquote_to_bytes(value).decode("utf-8")
         except UnicodeDecodeError:
             pass
-    raise BadPath(f"path has a bad escape in {value!r}")
+    raise BadPath(f"path has a bad escape in {excerpt_of(value)}")
