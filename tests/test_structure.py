@@ -20,7 +20,7 @@ from protoo_flask import middleware
 #: A line for a package is for the modules in it that have no line of their own.
 LAYERS = [
     # modules of protoo_flask        other packages
-    ("core.excerpts", ""),
+    ("core.excerpts core.exits", ""),
     ("core.errors core.close_codes", ""),
     ("core.callers", ""),
     ("core.registration_log core.suggestions", ""),

@@ -12,6 +12,7 @@ from typing import Any, Callable, Protocol
 from .errors import AlreadyReplied, ProtocolError, ProtooError, Reject
 from .events import SiteEvent
 from .excerpts import excerpt, excerpt_of, excerpt_of_error
+from .exits import is_contained
 from .functions import name_function, passed_through
 from .peers.peer import Peer
 from .request import Request
@@ -71,7 +72,7 @@ class Handling:
         try:
             peer.context.run(self._route, request, final_handler)
         except BaseException as error:
-            ends_here = isinstance(error, Exception)
+            ends_here = is_contained(error)
             if ends_here and not self._came_through_chain(error):
                 # A teardown function of the site failed.
                 self._framework.log_teardown(_describe_request(request), error)
@@ -106,7 +107,7 @@ class Handling:
         try:
             peer.context.run(function, subject)
         except BaseException as error:
-            if not isinstance(error, Exception):
+            if not is_contained(error):
                 raise
             name = name_function(function)
             if passed_through(function, error):

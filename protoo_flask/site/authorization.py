@@ -15,6 +15,7 @@ from flask.sessions import NullSession
 
 from ..core.errors import Reject, UsageError
 from ..core.excerpts import excerpt, excerpt_of
+from ..core.exits import is_contained
 from ..core.functions import name_function
 from ..core.names import to_name
 from ..core.peers.directory import Identity
@@ -136,7 +137,7 @@ def _call(authorizer: Authorizer) -> Any:
     try:
         return authorizer()
     except SystemExit as error:
-        if not isinstance(error, Exception):
+        if not is_contained(error):
             raise
         # As an Exception, it is for Flask to log and to answer. Some servers would end.
         raise UsageError(

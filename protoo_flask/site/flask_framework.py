@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 from .. import signals
 from ..core.events import SiteEvent
 from ..core.excerpts import excerpt_of
+from ..core.exits import is_contained
 from ..core.functions import name_function
 from ..core.peers.peer import Peer
 from ..core.request import Request
@@ -131,7 +132,7 @@ class FlaskFramework:
         try:
             run(*args)
         except BaseException as error:
-            if not isinstance(error, Exception):
+            if not is_contained(error):
                 raise
             # Errors of listeners are logged below. This one is of a teardown function.
             self.log_teardown(f"the listeners of {name}", error)
@@ -141,7 +142,7 @@ class FlaskFramework:
         try:
             function(*args, **kwargs)
         except BaseException as error:
-            if not isinstance(error, Exception):
+            if not is_contained(error):
                 raise
             self.logger.exception(
                 "error in %s, called with %s %s",

@@ -16,6 +16,7 @@ from ..core.close_codes import AUTHORIZATION_REVOKED
 from ..core.deadlines import Deadlines
 from ..core.errors import Reject
 from ..core.excerpts import excerpt_of
+from ..core.exits import is_contained
 from ..core.handling import Framework
 from ..core.link import Link
 from ..core.peers.peer import Peer
@@ -85,7 +86,7 @@ class Reauthorization:
         try:
             context.run_anew(lambda: answers.append(self._answer()))
         except BaseException as error:
-            if not isinstance(error, Exception):
+            if not is_contained(error):
                 raise
             # An error is no refusal: a database that is down must not throw everybody out.
             self._framework.logger.exception("could not authorize %r again", peer)

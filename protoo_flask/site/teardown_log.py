@@ -35,7 +35,9 @@ class TeardownLog:
         """
         function = find_function(error)
         if (function, type(error)) in self._explained:
-            logger.error("error after %s: %s, again in %s", occasion, excerpt_of_error(error), function)
+            logger.error(
+                "error after %s: %s, again in %s", occasion, excerpt_of_error(error), function
+            )
             return
         self._explained.add((function, type(error)))
         logger.error(

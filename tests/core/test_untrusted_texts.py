@@ -81,7 +81,7 @@ def reject(req, next):
     raise Reject(500, req.method)
 
 
-FAILING = [fail, pass_text_on, pass_data_on, return_value, reply_twice, reject]
+FAILING = [fail, pass_text_on, pass_data_on, leave, return_value, reply_twice, reject]
 
 
 @TEXTS
