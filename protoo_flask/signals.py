@@ -18,7 +18,7 @@ peer's handshake (those of a user: of the app). A receiver that raises is logged
 >>> from protoo_flask import signals
 >>> @signals.user_online.connect
 ... def welcome(app, username):
-...     app.logger.info("%s is here", username)
+...     app.logger.info("%r is here", username)
 """
 
 from __future__ import annotations

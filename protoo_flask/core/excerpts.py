@@ -30,6 +30,8 @@ def excerpt(text: str) -> str:
     >>> excerpt("Zoë"), excerpt("a\x1b[2J\u202e"), excerpt("x" * 60000)[-20:]
     ('Zoë', 'a\\x1b[2J\\u202e', 'xxxx... (59872 more)')
     """
+    if not isinstance(text, str):
+        return excerpt_of(text)  # the site may put anything into req.method, and a repr never fails
     if len(text) <= MAX_LENGTH and text.isprintable() and "\\" not in text:
         return text
     return _cut(text[:MAX_LENGTH].replace("\\", "\\\\"), len(text) - MAX_LENGTH)

@@ -81,6 +81,10 @@ def test_the_repr_of_an_object_is_escaped_and_cut():
     assert len(found) <= MAX_LENGTH + NOTE
 
 
+def test_a_value_that_is_no_text_is_shown_by_its_repr():
+    assert (excerpt(None), excerpt(b"\n")) == ("None", r"b'\n'")
+
+
 @pytest.mark.parametrize("error", [ValueError("x"), RecursionError("x")])
 def test_a_repr_that_fails_is_no_error(error):
     class Message:
