@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
 
@@ -14,7 +15,7 @@ from protoo_flask.core.request import Request
 from .connections import Fatal, Gate, request
 from .wire import PATIENCE, PING, PONG, Frame, frame
 
-FATAL = [gevent.Timeout(), Fatal("stop"), SystemExit(1)]
+FATAL = [gevent.Timeout(), Fatal("stop")]
 
 
 @pytest.mark.parametrize("fatal", FATAL, ids=lambda error: type(error).__name__)
@@ -37,6 +38,25 @@ def test_a_fatal_error_is_answered_500_and_ends_only_its_connection(site, gate, 
     alice.wait_for_end()
     assert bob.request("get")["status"] == 404
     assert site.world.errors.get(timeout=PATIENCE) is fatal
+
+
+@pytest.mark.parametrize("blocking", [False, True], ids=["at once", "after it has blocked"])
+def test_an_exit_is_answered_500_and_its_connection_goes_on(site, gate, blocking):
+    def leave(req, next):
+        if blocking:
+            gate.block()
+        sys.exit("usage")
+
+    site.router.method("leave", leave)
+    alice, bob = site.connect("alice"), site.connect("bob")
+    alice.send(request(1, "leave"), request(2))
+    if blocking:
+        gate.wait()
+        gate.open()
+    answers = [alice.take() for _ in range(2)]
+    assert [(answer["id"], answer["status"]) for answer in answers] == [(1, 500), (2, 404)]
+    assert bob.request("get")["status"] == 404
+    assert site.world.errors.empty()
 
 
 def test_waiting_requests_are_not_handled_after_a_fatal_error(make_site):

@@ -113,15 +113,18 @@ def test_without_a_reply_of_on_offline_the_410_goes_to_the_sender():
     assert len(store.kept) == 1
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("oops"), SystemExit()], ids=repr)
+ERRORS = [ZeroDivisionError("oops"), SystemExit("oops"), KeyboardInterrupt()]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
 def test_an_error_in_on_offline_after_the_recipient_left_is_answered_500(error, caplog):
     messenger = Messenger("alice/a1", "bob/b1", on_offline=Store(error=error))
     messenger["alice/a1"].start_request("message", "/users/bob")
-    if isinstance(error, Exception):
+    if isinstance(error, (Exception, SystemExit)):
         messenger["bob/b1"].drop()
         assert "oops" in caplog.text
     else:
-        with pytest.raises(SystemExit):
+        with pytest.raises(KeyboardInterrupt):
             messenger["bob/b1"].drop()
     (answer,) = messenger["alice/a1"].take_all()
     assert status_line(answer) == (500, "internal server error")

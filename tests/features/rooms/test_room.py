@@ -95,12 +95,14 @@ def test_the_next_room_is_made_after_the_listeners_of_the_closing_one(rooms, roo
 
 
 def test_a_listener_that_ends_its_greenlet_does_not_block_the_next_room(rooms, room, peer):
+    class Fatal(BaseException): ...
+
     def end_greenlet(room):
-        raise SystemExit
+        raise Fatal
 
     rooms.finish_opening(room, True)
     room.on("close", end_greenlet)
-    with pytest.raises(SystemExit):
+    with pytest.raises(Fatal):
         rooms.end_join(room, peer)
     assert (room.state, len(rooms), len(rooms._events)) == (CLOSED, 0, 0)
 
