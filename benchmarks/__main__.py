@@ -5,6 +5,7 @@
     python dev.py bench instructions [--count N]
     python dev.py bench trips [--show TRIP]
     python -m benchmarks figures [--check]
+    python -m benchmarks limits [ATTACK ...]
 
 Ends with status 1 if a target is missed, or if something has failed.
 """
@@ -24,6 +25,7 @@ from .catalogue import CATALOGUE, FLASK_SOCK, FLOOR, OURS, PROTOO_SERVER, add_ch
 from .docs_page import write_docs
 from .figures import command as figures
 from .kinds import KINDS, SHORT_KINDS
+from .limits import command as limits
 from .node_packages import ensure_node_packages
 from .process import ServerFailed
 from .report import kind_table, markdown_report, text_report, verdicts_of
@@ -61,6 +63,8 @@ def main(args: Sequence[str]) -> int:
         return trips.main(args[1:])
     if args and args[0] == "figures":
         return figures.main(args[1:])
+    if args and args[0] == "limits":
+        return limits.main(args[1:])
     options = parse(args)
     is_part = bool(options.short or options.only or options.servers)
     path = RESULTS / ("part.json" if is_part else "full.json")

@@ -1,0 +1,95 @@
+"""``python -m benchmarks limits``: attacks a server, and prints how much it has held.
+
+    python -m benchmarks limits [ATTACK ...] [--seconds 10] [--most 1024]
+
+Each attack has a server of its own: gunicorn with one gevent worker, default settings. The
+memory is the resident memory of the worker, in MiB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Sequence
+
+from .. import machine
+from ..catalogue import CATALOGUE, OURS
+from ..footprint import MIB, count_descriptors, measure_growth
+from ..process import Server
+from ..tables import as_markdown, as_text
+from .arena import Arena, mib
+from .attacks import ATTACKS, Attack
+
+HEADER = (
+    "attack",
+    "tried",
+    "before",
+    "peak",
+    "after",
+    "descriptors",
+    "the attackers were told",
+    "another client's echo",
+)
+
+
+def main(args: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks limits",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("attacks", nargs="*", metavar="ATTACK", help=f"of {', '.join(ATTACKS)}")
+    parser.add_argument("--seconds", type=float, default=10, help="for each attack")
+    parser.add_argument(
+        "--most", type=int, default=1024, help="stop an attack at so many MiB of growth"
+    )
+    parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
+    options = parser.parse_args(args)
+    names = options.attacks or list(ATTACKS)
+    for name in names:
+        if name not in ATTACKS:
+            parser.error(f"there is no attack {name!r}; there are: {', '.join(ATTACKS)}")
+    machine.raise_file_limit()
+    rows: list[Sequence[str]] = [HEADER]
+    for name in names:
+        rows.append(run(name, ATTACKS[name], options.seconds, options.most * MIB))
+        print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
+    print(as_markdown(rows) if options.markdown else as_text(rows))
+    return 0
+
+
+def run(name: str, attack: Attack, seconds: float, most: int) -> Sequence[str]:
+    """Run one attack; returns its row of the table."""
+    environment = {"ATTACK_SETTINGS": json.dumps(attack.settings)}
+    entry = CATALOGUE[OURS]._replace(
+        name=name, source="attacked_site:app", environment=environment
+    )
+    server = Server(entry)
+    try:
+        server.connect(0).close()
+        server.collect()
+        descriptors = count_descriptors(server.pid)
+        arena = Arena(server, seconds, most)
+        with measure_growth(server.pid) as growth:
+            with arena.watched():
+                attack.run(arena)
+                arena.wait(0.5)
+                told = arena.told()
+            arena.end()
+            server.settle()
+            server.collect()
+    finally:
+        server.stop()
+    worst = max(arena.echoes, default=0.0)
+    echo = arena.echo_failed or f"worked, at worst {1000 * worst:.0f} ms"
+    return (
+        name,
+        str(arena.operations),
+        mib(growth.before),
+        mib(growth.before + growth.peak),
+        mib(growth.before + growth.left),
+        f"{descriptors} -> {arena.most_descriptors}",
+        told,
+        echo,
+    )

@@ -1,0 +1,106 @@
+"""A site for the attacks of ``python -m benchmarks limits``: default settings, and one of everything.
+
+ATTACK_SETTINGS has more settings for ``Protoo``, as JSON.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+from typing import Any
+
+import gevent
+from flask import Flask
+
+from protoo_flask import Protoo
+from protoo_flask.middleware import p2p_messenger, presence, room_handler, session_handler
+
+#: Seconds that a slow handler takes, and a slow listener.
+SLOW_HANDLER = 5.0
+SLOW_LISTENER = 0.05
+
+app = Flask(__name__)
+app.secret_key = "the key of the benchmarks"
+protoo = Protoo(app, **json.loads(os.environ.get("ATTACK_SETTINGS", "{}")))
+
+#: How many slow handlers run now, and how many have run at once; the same of listeners.
+running = {"handlers": 0, "most handlers": 0, "listeners": 0, "most listeners": 0}
+
+
+@app.route("/collect")
+def collect() -> str:
+    """Collect garbage, so that only memory in use is counted."""
+    gc.collect()
+    return "done"
+
+
+@app.route("/running")
+def show_running() -> dict[str, int]:
+    return running
+
+
+def stay(kind: str, seconds: float) -> None:
+    """Block as a database does, and count."""
+    running[kind] += 1
+    running[f"most {kind}"] = max(running[kind], running[f"most {kind}"])
+    gevent.sleep(seconds)
+    running[kind] -= 1
+
+
+@protoo.get("/echo")
+def echo(req: Any, next: Any) -> None:
+    req.reply(200, "OK", req.data)
+
+
+@protoo.get("/ask")
+def ask(req: Any, next: Any) -> None:
+    """Ask the peer, and wait for its answer."""
+    response = req.peer.request("question")
+    req.reply(200, "asked", {"status": response.status})
+
+
+@protoo.get("/relay")
+def ask_and_note(req: Any, next: Any) -> None:
+    """Ask the peer; a function that blocks takes each response."""
+    req.peer.send(type(req)("question"), lambda response: stay("handlers", SLOW_HANDLER))
+    req.reply(200, "asked")
+
+
+@protoo.get("/forget")
+def forget(req: Any, next: Any) -> None:
+    """Return without an answer."""
+
+
+@protoo.get("/slow")
+def slow(req: Any, next: Any) -> None:
+    stay("handlers", SLOW_HANDLER)
+    req.reply(200, "OK")
+
+
+@protoo.on("online")
+def note(peer: Any) -> None:
+    if peer.username.startswith("slowly"):
+        stay("listeners", SLOW_LISTENER)
+
+
+def listen_slowly_to_room(room: Any, req: Any) -> None:
+    if req.peer.username.startswith("slowly"):
+        for event in ("join", "leave"):
+            room.on(event, lambda room, peer: stay("listeners", SLOW_LISTENER))
+
+
+def listen_slowly_to_call(session: Any, req: Any) -> None:
+    if req.peer.username.startswith("slowly"):
+        session.on("close", lambda session: stay("listeners", SLOW_HANDLER))
+
+
+def allow(peer: Any, username: str) -> bool:
+    return True
+
+
+protoo.use("/calls", session_handler(protoo, on_session=listen_slowly_to_call))
+protoo.use("/users", p2p_messenger(protoo))
+protoo.use("/reports", p2p_messenger(protoo, report="all"))
+protoo.use("/presence", presence(protoo, allow))
+protoo.use("/rooms", room_handler(protoo, listen_slowly_to_room))
