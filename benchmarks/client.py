@@ -7,7 +7,7 @@ import itertools
 import socket
 import struct
 import sys
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 from urllib.parse import quote
 
 from .frames import CLOSE, PING, PONG, TEXT, client_frame, split_frames
@@ -32,11 +32,18 @@ class Exchange(NamedTuple):
 class Client:
     """A connected client.
 
+    :param headers: more lines of the handshake.
     :ivar exchanges: the exchanges that a closed loop repeats in turn; :meth:`learn` fills it.
     """
 
     def __init__(
-        self, port: int, wire: Wire, username: str = "u0", uuid: str = "d", cookie: str = ""
+        self,
+        port: int,
+        wire: Wire,
+        username: str = "u0",
+        uuid: str = "d",
+        cookie: str = "",
+        headers: Sequence[str] = (),
     ) -> None:
         self.wire = wire
         self.username = username
@@ -49,7 +56,7 @@ class Client:
         self.fd = self.socket.fileno()
         try:
             self._connect(port)
-            self._shake_hands(port, cookie)
+            self._shake_hands(port, cookie, headers)
         except BaseException:
             self.socket.close()
             raise
@@ -63,7 +70,7 @@ class Client:
         self.socket.connect((HOST, port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def _shake_hands(self, port: int, cookie: str) -> None:
+    def _shake_hands(self, port: int, cookie: str, headers: Sequence[str]) -> None:
         who = f"uuid={quote(self.uuid)}&username={quote(self.username)}"
         path = f"{self.wire.path}{'&' if '?' in self.wire.path else '?'}{who}"
         lines = [
@@ -73,6 +80,7 @@ class Client:
             "Connection: Upgrade",
             "Sec-WebSocket-Version: 13",
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            *headers,
         ]
         if self.wire.subprotocol:
             lines.append(f"Sec-WebSocket-Protocol: {self.wire.subprotocol}")

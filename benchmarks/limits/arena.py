@@ -13,9 +13,10 @@ import struct
 import threading
 import time
 from collections import Counter
-from typing import Any, Callable, Iterable, Iterator
+from typing import Any, Callable, Iterable, Iterator, Sequence
 
 from ..client import Client
+from ..cookies import cookie_of
 from ..footprint import MIB, count_descriptors, resident
 from ..frames import CLOSE, PING, PONG, TEXT, split_frames
 from ..process import Server
@@ -129,6 +130,7 @@ class Arena:
         self.server = server
         self.operations = 0
         self.notes: list[str] = []
+        self.refusals: Counter[str] = Counter()
         self.most_descriptors = 0
         self.echoes: list[float] = []
         self.echo_failed: str | None = None
@@ -142,21 +144,43 @@ class Arena:
 
     # The attackers ---------------------------------------------------------------------
 
-    def connect(self, username: str = "mallory", uuid: str = "m1", listens: bool = True) -> Attacker:
-        """Connect an attacker; with ``listens``, somebody reads what it gets."""
-        attacker = Attacker(self.connect_client(username, uuid))
+    def connect(
+        self,
+        username: str = "mallory",
+        uuid: str = "m1",
+        listens: bool = True,
+        headers: Sequence[str] = (),
+    ) -> Attacker:
+        """Connect an attacker; with ``listens``, its messages are read and counted."""
+        attacker = Attacker(self.connect_client(username, uuid, headers))
         self.attackers.append(attacker)
         if listens:
             self._selector.register(attacker.socket, selectors.EVENT_READ, attacker)
         return attacker
 
-    def connect_client(self, username: str, uuid: str) -> Client:
-        """Connect a client without anybody who reads for it."""
-        from ..cookies import cookie_of
+    def connect_client(self, username: str, uuid: str, headers: Sequence[str] = ()) -> Client:
+        """Connect a client whose messages are not read."""
+        cookie = cookie_of(username)
+        wire = self.server.entry.wire
+        return Client(self.server.port, wire, username, uuid, cookie, headers)
 
-        return Client(
-            self.server.port, self.server.entry.wire, username, uuid, cookie_of(username)
-        )
+    def try_to_connect(
+        self, username: str, uuid: str, headers: Sequence[str] = ()
+    ) -> Client | None:
+        """Connect a client as an operation of the attack; ``None`` if it is refused."""
+        try:
+            client = self.connect_client(username, uuid, headers)
+        except (OSError, WrongAnswer) as error:
+            self.refusals[str(error)[:44]] += 1
+            return None
+        self.operations += 1
+        return client
+
+    def disconnect(self, attacker: Attacker) -> None:
+        """Close an attacker's connection without a Close frame."""
+        self._selector.unregister(attacker.socket)
+        self.attackers.remove(attacker)
+        attacker.socket.close()
 
     def flood(self, attacker: Attacker, frames: Iterable[bytes], each: int = 1) -> None:
         """Send frames until the time is over, or the server does not take them any more.
@@ -220,7 +244,7 @@ class Arena:
 
     def told(self) -> str:
         """Return what the attackers were told, the most frequent first."""
-        told: Counter[str] = sum((attacker.told for attacker in self.attackers), Counter())
+        told = sum((attacker.told for attacker in self.attackers), self.refusals)
         if self._is_too_large:
             self.note("stopped: too large")
         found = [f"{count} x {name}" for name, count in told.most_common(4)]

@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import socket
 import time
+import urllib.request
+import zlib
 from typing import Any, Callable, Iterator, NamedTuple
 
 from .arena import Arena, Attacker, frame, nested, request
@@ -69,7 +72,7 @@ def blocking_responses(arena: Arena) -> None:
     mallory = arena.connect()
     asked: list[int] = []
     mallory.answer = lambda message: asked.append(message["id"]) if "method" in message else None
-    mallory.write(request(1, "get", "/relay"), 1)
+    mallory.write(request(1, "get", "/ask-and-note"), 1)
     while not asked and not arena.is_over:
         arena.wait(0.01)
     text = b'{"status":180,"reason":"","id":%d,"data":{}}' % asked[0]
@@ -168,10 +171,7 @@ def slow_reader(arena: Arena, data: bytes) -> None:
 def mailbox(arena: Arena, data: bytes) -> None:
     """Send messages to a client that has dropped, and may come back."""
     bob = arena.connect("bob", "b1")
-    arena.wait(0.2)
-    arena.attackers.remove(bob)
-    arena._selector.unregister(bob.socket)
-    bob.socket.close()
+    arena.disconnect(bob)
     mallory = arena.connect()
     frames = (request(None, "message", "/users/bob", data) for _ in itertools.count())
     arena.flood(mallory, frames)
@@ -228,7 +228,9 @@ def rooms(arena: Arena) -> None:
     for number in range(DEVICES):
         mallory = arena.connect("mallory", f"m{number}")
         names = (f"{room}-{number}-" + LONG_NAME[:320] for room in range(100))
-        frames = (request(id, "session", f"/rooms/rooms/{name}") for id, name in enumerate(names, 1))
+        frames = (
+            request(id, "session", f"/rooms/rooms/{name}") for id, name in enumerate(names, 1)
+        )
         arena.flood(mallory, frames)
     arena.wait(1)
 
@@ -252,7 +254,9 @@ def presences(arena: Arena) -> None:
     for number in range(DEVICES):
         mallory = arena.connect("mallory", f"m{number}")
         names = (f"{watched}-{number}-" + LONG_NAME for watched in range(1000))
-        frames = (request(id, "subscribe", f"/presence/{name}"[:4090]) for id, name in enumerate(names, 1))
+        frames = (
+            request(id, "subscribe", f"/presence/{name}"[:4090]) for id, name in enumerate(names, 1)
+        )
         arena.flood(mallory, frames)
         if arena.is_over:
             return
@@ -264,18 +268,14 @@ def presences(arena: Arena) -> None:
 
 def come_and_go(arena: Arena, fresh: bool) -> None:
     """Connect, send requests to a slow handler, and leave; 200 times."""
-    requests = b"".join(request(id, "get", "/slow") for id in range(1, 331))
+    ids = itertools.count(1)
     for number in range(200):
-        try:
-            client = arena.connect_client("mallory", f"m{number}" if fresh else "m1")
-        except Exception as error:  # noqa: BLE001 (a refusal is a result)
-            arena.note(f"refused: {str(error)[:60]}")
-            break
-        client.socket.sendall(requests)
-        client.close()
-        arena.operations += 1
+        client = arena.try_to_connect("mallory", f"m{number}" if fresh else "m1")
         if arena.is_over:
             break
+        if client is not None:
+            client.socket.sendall(b"".join(request(next(ids), "get", "/slow") for _ in range(330)))
+            client.close()
     arena.wait(1)
     note_running(arena)
 
@@ -283,68 +283,38 @@ def come_and_go(arena: Arena, fresh: bool) -> None:
 def slow_listener(arena: Arena) -> None:
     """Connect and leave, as one user, behind a listener of "online" that blocks."""
     for number in itertools.count():
+        client = arena.try_to_connect("slowly", f"m{number}")
+        if client is not None:
+            client.close()
         if arena.is_over:
             break
-        try:
-            arena.connect_client("slowly", f"m{number}").close()
-        except Exception as error:  # noqa: BLE001
-            arena.note(f"refused: {str(error)[:60]}")
-            arena.wait(0.05)
-            continue
-        arena.operations += 1
     note_running(arena)
 
 
 def takeovers(arena: Arena) -> None:
     """Connect as one device again and again, and leave the closing of the old ones open."""
     clients = []
-    for _ in itertools.count():
-        if arena.is_over:
-            break
-        try:
-            clients.append(arena.connect_client("mallory", "m1"))
-        except Exception as error:  # noqa: BLE001
-            arena.note(f"refused: {str(error)[:60]}")
-            arena.wait(0.05)
-            continue
-        arena.operations += 1
-    for client in clients:
+    while not arena.is_over:
+        clients.append(arena.try_to_connect("mallory", "m1"))
+    for client in filter(None, clients):
         client.socket.close()
 
 
 def long_headers(arena: Arena) -> None:
-    """Connect sixteen devices, each with a hundred headers of 8 KB."""
-    import socket as sockets
-
-    from ..cookies import cookie_of
-
-    extra = "".join(f"X-Padding-{number}: {'x' * 8000}\r\n" for number in range(88))
-    kept = []
-    for number in range(DEVICES):
-        head = (
-            f"GET /protoo?uuid=m{number} HTTP/1.1\r\nHost: 127.0.0.1:{arena.server.port}\r\n"
-            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: protoo\r\n"
-            f"Cookie: {cookie_of('mallory')}\r\n{extra}\r\n"
-        )
-        sock = sockets.create_connection(("127.0.0.1", arena.server.port), 10)
-        sock.sendall(head.encode())
-        arena.note(sock.recv(4096).decode(errors="replace").splitlines()[0])
-        kept.append(sock)
-        arena.operations += 1
+    """Connect sixteen devices, each with as many headers as gunicorn lets through."""
+    headers = [f"X-Padding-{number}: {'x' * 8000}" for number in range(88)]
+    clients = [arena.try_to_connect("mallory", f"m{number}", headers) for number in range(DEVICES)]
     arena.wait(1)
-    for sock in kept:
-        sock.close()
+    for client in filter(None, clients):
+        client.socket.close()
 
 
 def hanging_handshakes(arena: Arena) -> None:
     """Open connections, send half of a handshake, and wait."""
-    import socket as sockets
-
-    kept = []
+    kept: list[socket.socket] = []
     with contextlib.suppress(OSError):
         while not arena.is_over and len(kept) < 3000:
-            sock = sockets.create_connection(("127.0.0.1", arena.server.port), 1)
+            sock = socket.create_connection(("127.0.0.1", arena.server.port), 1)
             sock.sendall(b"GET /protoo HTTP/1.1\r\nHost: x\r\n")
             kept.append(sock)
             arena.operations += 1
@@ -355,9 +325,7 @@ def hanging_handshakes(arena: Arena) -> None:
 
 def compressed(arena: Arena) -> None:
     """Send messages that are a thousand times as large as their frames, behind a slow handler."""
-    import zlib
-
-    client = arena.connect()
+    client = arena.connect(headers=["Sec-WebSocket-Extensions: permessage-deflate"])
     deflater = zlib.compressobj(wbits=-15)
     text = b'{"method":"get","path":"/echo","id":%d,"data":{"x":"' + b"x" * LARGE + b'"}}'
 
@@ -373,8 +341,6 @@ def compressed(arena: Arena) -> None:
 
 
 def note_running(arena: Arena) -> None:
-    import urllib.request
-
     with urllib.request.urlopen(f"http://127.0.0.1:{arena.server.port}/running") as answer:
         running = json.load(answer)
     for kind in ("handlers", "listeners"):
@@ -385,7 +351,9 @@ def note_running(arena: Arena) -> None:
 _GRACE = {"disconnect_grace_period": 30}
 
 ATTACKS = {
-    "provisional": Attack(lambda arena: provisional(arena, b"{}"), "provisional answers to one request of the site"),
+    "provisional": Attack(
+        lambda arena: provisional(arena, b"{}"), "provisional answers to one request of the site"
+    ),
     "provisional-nested": Attack(
         lambda arena: provisional(arena, nested(LARGE)), "the same, nested data"
     ),
@@ -397,9 +365,7 @@ ATTACKS = {
         lambda arena: never_answered(arena, nested(LARGE)), "the same, nested data"
     ),
     "backlog": Attack(lambda arena: backlog(arena, b"{}"), "requests behind a slow handler"),
-    "backlog-nested": Attack(
-        lambda arena: backlog(arena, nested(LARGE)), "the same, nested data"
-    ),
+    "backlog-nested": Attack(lambda arena: backlog(arena, nested(LARGE)), "the same, nested data"),
     "backlog-nested-small": Attack(
         lambda arena: backlog(arena, nested(1500)), "the same, nested data of 1500 bytes"
     ),
@@ -424,7 +390,8 @@ ATTACKS = {
         report_answers, "15 of 16 devices answer with large data, and a report waits for the last"
     ),
     "calls": Attack(
-        lambda arena: calls(arena, nested(LARGE)), "16 calls from each of 16 devices to a user's 16 devices"
+        lambda arena: calls(arena, nested(LARGE)),
+        "16 calls from each of 16 devices to a user's 16 devices",
     ),
     "calls-to-a-user": Attack(
         lambda arena: calls_to_a_user(arena, nested(LARGE)), "16 calls that ring at 16 devices each"
@@ -452,7 +419,8 @@ ATTACKS = {
     "pings": Attack(pings, "pings whose answers nobody reads"),
     "bad-messages": Attack(bad_messages, "messages that are not JSON"),
     "slow-reader": Attack(
-        lambda arena: slow_reader(arena, b"{}"), "small notifications to a client that does not read"
+        lambda arena: slow_reader(arena, b"{}"),
+        "small notifications to a client that does not read",
     ),
     "mailbox": Attack(
         lambda arena: mailbox(arena, b"{}"), "small notifications to a client that is away", _GRACE
@@ -461,12 +429,18 @@ ATTACKS = {
         lambda arena: remembered_answers(arena, b"{}"), "answers that are remembered", _GRACE
     ),
     "remembered-answers-large": Attack(
-        lambda arena: remembered_answers(arena, b'{"x":"' + b"x" * 60000 + b'"}'), "the same, 60 KB each", _GRACE
+        lambda arena: remembered_answers(arena, b'{"x":"' + b"x" * 60000 + b'"}'),
+        "the same, 60 KB each",
+        _GRACE,
     ),
     "answers-to-one-id": Attack(
-        lambda arena: answers_to_one_id(arena, b'{"x":"' + b"x" * 60000 + b'"}'), "the same, one id again and again", _GRACE
+        lambda arena: answers_to_one_id(arena, b'{"x":"' + b"x" * 60000 + b'"}'),
+        "the same, one id again and again",
+        _GRACE,
     ),
     "compressed": Attack(
-        compressed, "messages that inflate a thousandfold, behind a slow handler", {"compression": True}
+        compressed,
+        "messages that inflate a thousandfold, behind a slow handler",
+        {"compression": True},
     ),
 }

@@ -1,6 +1,6 @@
 """``python -m benchmarks limits``: attacks a server, and prints how much it has held.
 
-    python -m benchmarks limits [ATTACK ...] [--seconds 10] [--most 1024]
+    python -m benchmarks limits [ATTACK ...] [--seconds 10] [--most 1024] [--checkout PATH]
 
 Each attack has a server of its own: gunicorn with one gevent worker, default settings. The
 memory is the resident memory of the worker, in MiB.
@@ -11,15 +11,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import Sequence
 
 from .. import machine
-from ..catalogue import CATALOGUE, OURS
+from ..catalogue import CATALOGUE, HERE, OURS
 from ..footprint import MIB, count_descriptors, measure_growth
 from ..process import Server
 from ..tables import as_markdown, as_text
 from .arena import Arena, mib
-from .attacks import ATTACKS, Attack
+from .attacks import ATTACKS
 
 HEADER = (
     "attack",
@@ -45,6 +46,7 @@ def main(args: Sequence[str]) -> int:
         "--most", type=int, default=1024, help="stop an attack at so many MiB of growth"
     )
     parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
+    parser.add_argument("--checkout", type=Path, default=HERE.parent, help="attack another one")
     options = parser.parse_args(args)
     names = options.attacks or list(ATTACKS)
     for name in names:
@@ -53,24 +55,28 @@ def main(args: Sequence[str]) -> int:
     machine.raise_file_limit()
     rows: list[Sequence[str]] = [HEADER]
     for name in names:
-        rows.append(run(name, ATTACKS[name], options.seconds, options.most * MIB))
+        rows.append(run(name, options))
         print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
     print(as_markdown(rows) if options.markdown else as_text(rows))
     return 0
 
 
-def run(name: str, attack: Attack, seconds: float, most: int) -> Sequence[str]:
+def run(name: str, options: argparse.Namespace) -> Sequence[str]:
     """Run one attack; returns its row of the table."""
+    attack = ATTACKS[name]
     environment = {"ATTACK_SETTINGS": json.dumps(attack.settings)}
     entry = CATALOGUE[OURS]._replace(
-        name=name, source="attacked_site:app", environment=environment
+        name=name,
+        source="attacked_site:app",
+        environment=environment,
+        checkout=options.checkout.resolve(),
     )
     server = Server(entry)
     try:
         server.connect(0).close()
         server.collect()
         descriptors = count_descriptors(server.pid)
-        arena = Arena(server, seconds, most)
+        arena = Arena(server, options.seconds, options.most * MIB)
         with measure_growth(server.pid) as growth:
             with arena.watched():
                 attack.run(arena)

@@ -1,4 +1,4 @@
-"""A site for the attacks of ``python -m benchmarks limits``: default settings, and one of everything.
+"""The site that ``python -m benchmarks limits`` attacks: one of everything, default settings.
 
 ATTACK_SETTINGS has more settings for ``Protoo``, as JSON.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import gevent
 from flask import Flask
 
-from protoo_flask import Protoo
+from protoo_flask import Protoo, Request
 from protoo_flask.middleware import p2p_messenger, presence, room_handler, session_handler
 
 #: Seconds that a slow handler takes, and a slow listener.
@@ -60,10 +60,10 @@ def ask(req: Any, next: Any) -> None:
     req.reply(200, "asked", {"status": response.status})
 
 
-@protoo.get("/relay")
+@protoo.get("/ask-and-note")
 def ask_and_note(req: Any, next: Any) -> None:
     """Ask the peer; a function that blocks takes each response."""
-    req.peer.send(type(req)("question"), lambda response: stay("handlers", SLOW_HANDLER))
+    req.peer.send(Request("question"), lambda response: stay("handlers", SLOW_HANDLER))
     req.reply(200, "asked")
 
 
@@ -78,10 +78,12 @@ def slow(req: Any, next: Any) -> None:
     req.reply(200, "OK")
 
 
-@protoo.on("online")
 def note(peer: Any) -> None:
     if peer.username.startswith("slowly"):
         stay("listeners", SLOW_LISTENER)
+
+
+protoo.on("online", note)
 
 
 def listen_slowly_to_room(room: Any, req: Any) -> None:

@@ -16,7 +16,12 @@ from ..core.peers.directory import Identity, TooManyPeers
 from ..core.wire.surrogates import mend_string
 from ..transport.opened_websocket import refuse_opened_websocket
 from ..transport.server_worlds import check_world, make_loop
-from ..transport.websocket.handshake import HandshakeError, asks_for_upgrade, negotiate_handshake
+from ..transport.websocket.handshake import (
+    HandshakeError,
+    asks_for_upgrade,
+    check_size,
+    negotiate_handshake,
+)
 from .authorization import MissingSession, check_origin, identify, is_allowed_origin
 from .entrance import take_arrival
 from .site import Site
@@ -113,11 +118,14 @@ class Views:
         try:
             if self._site.is_closed:
                 raise Reject(503, "shutting down")
+            check_size(request.environ)
             self._site.check_space(self._identify())
         except TooManyPeers as error:
             return self._refuse_for_now(error)
         except Reject as error:
             return _refuse(error.code, error.reason)
+        except HandshakeError as error:
+            return self._refuse_handshake(error)
         if self._unfit is not None:
             return _refuse(*self._unfit)
         response = _refuse(426, UPGRADE_HINT)

@@ -13,6 +13,10 @@ T = TypeVar("T")
 #: Seconds until a timer is tried again when no thread could be started for it.
 RETRY = 1.0
 
+#: Timers that may be in the heap for each one that is not canceled, and some more. A client can
+#: have timers of minutes started and canceled: by calls that it makes and ends.
+SLACK, SPARE = 2, 100
+
 
 class ThreadTimer:
     """A call that is due at a time."""
@@ -49,17 +53,27 @@ class ThreadLoop:
         self._changed = threading.Condition()
         self._timers: list[tuple[float, int, ThreadTimer]] = []
         self._order = itertools.count()
+        #: The size of the heap at which canceled timers are taken out of it.
+        self._too_many = SPARE
         self._running = False
 
     def call_later(self, seconds: float, function: Callable[..., Any], *args: Any) -> ThreadTimer:
         timer = ThreadTimer(function, args, self._changed)
         with self._changed:
             heapq.heappush(self._timers, (self.now() + seconds, next(self._order), timer))
+            if len(self._timers) > self._too_many:
+                self._forget_canceled()
             if not self._running:
                 self._running = True
                 self.spawn(self._run_timers)
             self._changed.notify()
         return timer
+
+    def _forget_canceled(self) -> None:
+        # In place: the thread of the timers has the list in hand.
+        self._timers[:] = [item for item in self._timers if item[2].function is not None]
+        heapq.heapify(self._timers)
+        self._too_many = SLACK * len(self._timers) + SPARE
 
     def _run_timers(self) -> None:
         with self._changed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from typing import Any, NamedTuple
 
-from ...core.close_codes import INVALID_DATA, TOO_BIG
+from ...core.close_codes import INVALID_DATA, POLICY_VIOLATION, TOO_BIG
 from .fast_frames import FastFrameCodec
 from .frames import BINARY, TEXT, Item, encode_frame, is_utf8
 
@@ -20,6 +20,11 @@ RSV1 = 0x40
 
 #: The last bytes of each compressed message; they are not sent (section 7.2.1).
 TAIL = b"\x00\x00\xff\xff"
+
+#: Bytes to which the messages of one read may be inflated together. A read has 16 KiB, so only
+#: messages that are nearly all repetition come to the limit: 64 times their size. Without a
+#: limit, a read could become 15 MiB of messages at once, in front of a handler that blocks.
+MAX_INFLATED = 1024 * 1024
 
 #: How a parameter may name the size of a window (section 7.1.2).
 WINDOW_BITS = tuple(str(bits) for bits in range(8, 16))
@@ -92,7 +97,7 @@ class DeflateCodec(FastFrameCodec):
     :param max_message_size: bytes of an inflated message, inclusive.
     """
 
-    __slots__ = ("_agreement", "_compressed", "_deflater", "_inflater")
+    __slots__ = ("_agreement", "_compressed", "_deflater", "_inflated", "_inflater")
 
     def __init__(self, agreement: Agreement, max_message_size: int) -> None:
         super().__init__(max_message_size)
@@ -100,6 +105,12 @@ class DeflateCodec(FastFrameCodec):
         self._compressed = 0  # the opcode of the compressed message that is coming, or 0
         self._deflater: Any = None
         self._inflater: Any = None
+        #: Bytes that the compressed messages of this read have become.
+        self._inflated = 0
+
+    def receive(self, data: bytes) -> list[Item]:
+        self._inflated = 0
+        return super().receive(data)
 
     def encode(self, opcode: int, payload: bytes) -> bytes:
         """Return the frame of a message, or of a control frame, which is never compressed."""
@@ -144,6 +155,10 @@ class DeflateCodec(FastFrameCodec):
         if len(payload) > self._max:
             self._fail(TOO_BIG, f"a message has at most {self._max} bytes")
             return None
+        if self._inflated and self._inflated + len(payload) > MAX_INFLATED:
+            self._fail(POLICY_VIOLATION, "too much in compressed messages at once")
+            return None
+        self._inflated += len(payload)
         # A message may end in a final block, followed by an empty one (section 7.2.3.5);
         # the next message begins anew.
         if len(inflater.unused_data) > len(TAIL) + 1:

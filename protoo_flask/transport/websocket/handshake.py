@@ -17,6 +17,11 @@ from ...core.wire.dialect import PROTOO, Dialect
 from .deflate import negotiate
 from .fast_frames import FastFrameCodec
 
+#: Characters of the headers and the query of a handshake, names included. A connection keeps
+#: them until its end, as code of the site may read them with each message. nginx lets no more
+#: through by default (large_client_header_buffers 4 8k); gunicorn lets through 800 KB.
+MAX_HEADERS = 32 * 1024
+
 
 class HandshakeError(ProtooError):
     """A request for an upgrade that cannot be granted.
@@ -65,8 +70,9 @@ def negotiate_handshake(
         that of its preference (RFC 6455 section 1.9).
 
     :raises HandshakeError: 400 or 426 unless the client speaks WebSocket version 13 and
-        the sub-protocol.
+        the sub-protocol; 431 for headers of more than :data:`MAX_HEADERS` (RFC 6585 section 5).
     """
+    check_size(environ)
     # The view has checked Upgrade and Connection, but werkzeug routes HEAD like GET.
     if environ["REQUEST_METHOD"] != "GET" or environ["SERVER_PROTOCOL"] == "HTTP/1.0":
         raise HandshakeError(400, "a WebSocket handshake is a GET request of HTTP/1.1")
@@ -102,6 +108,22 @@ def negotiate_handshake(
             extension, codec = agreed
             headers.append(("Sec-WebSocket-Extensions", extension))
     return Handshake(headers, codec or FastFrameCodec(max_message_size), dialect)
+
+
+def check_size(environ: Mapping[str, Any]) -> None:
+    """Refuse a request, untrusted, with more headers than a connection should keep.
+
+    :raises HandshakeError: 431.
+    """
+    sizes = [
+        len(key) + len(value)
+        for key, value in environ.items()
+        if key.startswith("HTTP_") or key == "QUERY_STRING"
+    ]
+    if sum(sizes) > MAX_HEADERS:
+        raise HandshakeError(
+            431, f"the headers and the query of a handshake have at most {MAX_HEADERS} bytes"
+        )
 
 
 def serialize_handshake(headers: list[tuple[str, str]]) -> bytes:

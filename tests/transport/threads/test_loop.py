@@ -38,3 +38,16 @@ def test_blocking_is_not_noticed(loop):
     assert loop.preempts
     with pytest.raises(NotImplementedError, match="nobody notices"):
         loop.when_blocked(print)
+
+
+def test_canceled_timers_are_forgotten_before_they_are_due(loop):
+    # A client can start and cancel timers of minutes: calls that it makes and ends.
+    kept = [loop.call_later(1000, print) for _ in range(10)]
+    for _ in range(5000):
+        loop.call_later(1000, print).cancel()
+    assert len(loop._timers) < 500
+    fired = threading.Event()
+    loop.call_later(0.001, fired.set)
+    assert fired.wait(PATIENCE)
+    for timer in kept:
+        timer.cancel()
