@@ -12,10 +12,11 @@ import selectors
 import struct
 import threading
 import time
+import urllib.request
 from collections import Counter
 from typing import Any, Callable, Iterable, Iterator, Sequence
 
-from ..client import Client
+from ..client import HOST, Client
 from ..cookies import cookie_of
 from ..footprint import MIB, count_descriptors, resident
 from ..frames import CLOSE, PING, PONG, TEXT, split_frames
@@ -86,13 +87,15 @@ class Attacker:
             self.has_ended = True
             return False
         frames, self._rest = split_frames(self._rest + data)
-        for opcode, payload, _ in frames:
+        for opcode, payload, raw in frames:
             if opcode == PING:
                 self.write(frame(payload, PONG), PATIENCE)
             elif opcode == CLOSE:
                 code = struct.unpack("!H", payload[:2])[0] if payload else 1005
                 self.told[f"close {code} {payload[2:].decode()}".strip()] += 1
                 self.has_ended = True
+            elif raw[0] & 0x40:
+                self.told["a compressed message"] += 1
             else:
                 message = json.loads(payload)
                 name = message.get("status", message.get("method"))
@@ -135,6 +138,7 @@ class Arena:
         self.echoes: list[float] = []
         self.echo_failed: str | None = None
         self.attackers: list[Attacker] = []
+        self._kept: list[Client] = []
         self.began = time.monotonic()
         self.deadline = self.began + seconds
         self._most = resident(server.pid) + most
@@ -250,6 +254,20 @@ class Arena:
         found = [f"{count} x {name}" for name, count in told.most_common(4)]
         return "; ".join([*found, *self.notes]) or "nothing"
 
+    def weigh(self, name: str | None, before: int) -> str:
+        """Return how many objects pile up, and the bytes of memory for each.
+
+        :param name: see :data:`~.attacks.HOLDS`.
+        :param before: the memory of the server without them, in bytes.
+        """
+        if name is None:
+            return "-"
+        now = resident(self.server.pid)
+        url = f"http://{HOST}:{self.server.port}/count/{name}"
+        with urllib.request.urlopen(url) as answer:
+            count = int(answer.read())
+        return f"{count} {name}, {max(0, now - before) / count:.0f} B each" if count else "-"
+
     def _read(self) -> None:
         while not self._is_over.is_set():
             for key, _ in self._selector.select(INTERVAL) if self.attackers else ():
@@ -281,8 +299,14 @@ class Arena:
                 )
             time.sleep(INTERVAL)
 
+    def keep(self, clients: Iterable[Client | None]) -> None:
+        """Keep connections open until the end."""
+        self._kept += filter(None, clients)
+
     def end(self) -> None:
-        """Close all attackers."""
+        """Close all connections of the attack."""
+        for client in self._kept:
+            client.socket.close()
         for attacker in self.attackers:
             attacker.socket.close()
 

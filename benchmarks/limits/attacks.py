@@ -296,8 +296,7 @@ def takeovers(arena: Arena) -> None:
     clients = []
     while not arena.is_over:
         clients.append(arena.try_to_connect("mallory", "m1"))
-    for client in filter(None, clients):
-        client.socket.close()
+    arena.keep(clients)
 
 
 def long_headers(arena: Arena) -> None:
@@ -305,8 +304,7 @@ def long_headers(arena: Arena) -> None:
     headers = [f"X-Padding-{number}: {'x' * 8000}" for number in range(88)]
     clients = [arena.try_to_connect("mallory", f"m{number}", headers) for number in range(DEVICES)]
     arena.wait(1)
-    for client in filter(None, clients):
-        client.socket.close()
+    arena.keep(clients)
 
 
 def hanging_handshakes(arena: Arena) -> None:
@@ -340,6 +338,28 @@ def compressed(arena: Arena) -> None:
     arena.flood(client, itertools.chain([slow], frames))
 
 
+def idle(arena: Arena) -> None:
+    """Connect a thousand users, who make one request each."""
+    for number in range(1000):
+        arena.connect(f"user{number}").write(request(1, "get", "/echo"), 1)
+        arena.operations += 1
+    arena.wait(1)
+
+
+def compressing(arena: Arena) -> None:
+    """Connect a hundred users, who have the server inflate and deflate one message each."""
+    deflater = zlib.compressobj(wbits=-15)
+    payload = b'{"method":"get","path":"/echo","id":1,"data":{"x":"%b"}}' % (b"x" * 5000)
+    data = deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH)
+    whole = bytearray(frame(data[:-4]))
+    whole[0] |= 0x40
+    headers = ["Sec-WebSocket-Extensions: permessage-deflate"]
+    for number in range(100):
+        arena.connect(f"user{number}", headers=headers).write(bytes(whole), 1)
+        arena.operations += 1
+    arena.wait(1)
+
+
 def note_running(arena: Arena) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{arena.server.port}/running") as answer:
         running = json.load(answer)
@@ -351,6 +371,10 @@ def note_running(arena: Arena) -> None:
 _GRACE = {"disconnect_grace_period": 30}
 
 ATTACKS = {
+    "idle": Attack(idle, "1000 idle connections"),
+    "compressing": Attack(
+        compressing, "100 connections that compress", settings={"compression": True}
+    ),
     "provisional": Attack(
         lambda arena: provisional(arena, b"{}"), "provisional answers to one request of the site"
     ),
@@ -423,24 +447,57 @@ ATTACKS = {
         "small notifications to a client that does not read",
     ),
     "mailbox": Attack(
-        lambda arena: mailbox(arena, b"{}"), "small notifications to a client that is away", _GRACE
+        lambda arena: mailbox(arena, b"{}"),
+        "small notifications to a client that is away",
+        settings=_GRACE,
     ),
     "remembered-answers": Attack(
-        lambda arena: remembered_answers(arena, b"{}"), "answers that are remembered", _GRACE
+        lambda arena: remembered_answers(arena, b"{}"),
+        "answers that are remembered",
+        settings=_GRACE,
     ),
     "remembered-answers-large": Attack(
         lambda arena: remembered_answers(arena, b'{"x":"' + b"x" * 60000 + b'"}'),
         "the same, 60 KB each",
-        _GRACE,
+        settings=_GRACE,
     ),
     "answers-to-one-id": Attack(
         lambda arena: answers_to_one_id(arena, b'{"x":"' + b"x" * 60000 + b'"}'),
         "the same, one id again and again",
-        _GRACE,
+        settings=_GRACE,
     ),
     "compressed": Attack(
         compressed,
         "messages that inflate a thousandfold, behind a slow handler",
-        {"compression": True},
+        settings={"compression": True},
     ),
+}
+
+#: {attack: what piles up}: a class of ours, or ``class/attribute`` for the items that its objects
+#: have there.
+HOLDS = {
+    "answers-to-one-id": "Answer",
+    "backlog": "ReceivedRequest",
+    "backlog-nested-small": "ReceivedRequest",
+    "blocking-responses": "ReceivedResponse",
+    "calls": "Call",
+    "calls-slow-listener": "Call",
+    "calls-to-a-user": "Leg",
+    "come-and-go-fresh": "ReceivedRequest",
+    "compressing": "Connection",
+    "fan-out": "LocalTransaction",
+    "idle": "Connection",
+    "long-headers": "Connection",
+    "mailbox": "Mailbox/_payloads",
+    "never-answered": "ReceivedRequest",
+    "partial-messages": "Connection",
+    "presence": "Watchers/_peers",
+    "provisional": "ReceivedResponse",
+    "remembered-answers": "Answer",
+    "rooms": "Room",
+    "rooms-slow-listener": "SiteEvent",
+    "slow-listener": "Peer",
+    "slow-reader": "Outbox/_queue",
+    "takeovers": "Connection",
+    "unanswered": "CoreTransaction",
 }

@@ -20,7 +20,7 @@ from ..footprint import MIB, count_descriptors, measure_growth
 from ..process import Server
 from ..tables import as_markdown, as_text
 from .arena import Arena, mib
-from .attacks import ATTACKS
+from .attacks import ATTACKS, HOLDS
 
 HEADER = (
     "attack",
@@ -28,6 +28,7 @@ HEADER = (
     "before",
     "peak",
     "after",
+    "holds",
     "descriptors",
     "the attackers were told",
     "another client's echo",
@@ -81,6 +82,7 @@ def run(name: str, options: argparse.Namespace) -> Sequence[str]:
             with arena.watched():
                 attack.run(arena)
                 arena.wait(0.5)
+                holds = arena.weigh(HOLDS.get(name), growth.before)
                 told = arena.told()
             arena.end()
             server.settle()
@@ -95,6 +97,7 @@ def run(name: str, options: argparse.Namespace) -> Sequence[str]:
         mib(growth.before),
         mib(growth.before + growth.peak),
         mib(growth.before + growth.left),
+        holds,
         f"{descriptors} -> {arena.most_descriptors}",
         told,
         echo,

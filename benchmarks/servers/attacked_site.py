@@ -40,6 +40,21 @@ def show_running() -> dict[str, int]:
     return running
 
 
+@app.route("/count/<name>")
+@app.route("/count/<name>/<attribute>")
+def count(name: str, attribute: str | None = None) -> str:
+    """Count the objects of a class of ours, or the items that they have in an attribute."""
+    gc.collect()
+    found = [
+        item
+        for item in gc.get_objects()
+        if type(item).__name__ == name and type(item).__module__.startswith("protoo_flask")
+    ]
+    if attribute is None:
+        return str(len(found))
+    return str(sum(len(getattr(item, attribute) or ()) for item in found))
+
+
 def stay(kind: str, seconds: float) -> None:
     """Block as a database does, and count."""
     running[kind] += 1
