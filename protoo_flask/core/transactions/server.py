@@ -53,6 +53,9 @@ MAX_REMEMBERED = 256 * 1024
 #: requests unanswered.
 MAX_ANSWERS = 4000
 
+#: Forgotten answers that may be in the order of those with text, besides as many as there are.
+SPARE = 50
+
 #: The reason of the 409 that a repetition gets when the text of its answer is forgotten.
 FORGOTTEN = "answered before; the answer is not kept any more"
 
@@ -241,6 +244,10 @@ class ServerTransactions:
                 self._memory.remove(answer)
             while self._with_text and not self._is_remembered(self._with_text[0]):
                 self._with_text.popleft()
+            # A client may use one id again and again: its former answers are in the middle.
+            answer.payload = b""
+            if self._with_text and len(self._with_text) > 2 * len(self._completed) + SPARE:
+                self._with_text = deque(filter(self._is_remembered, self._with_text))
 
     def forget_answers(self) -> None:
         """Forget all answers, and remember no more: the peer has gone."""
