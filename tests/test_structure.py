@@ -26,7 +26,7 @@ LAYERS = [
     ("core.registration_log core.suggestions", ""),
     ("core.functions core.arrivals core.names", ""),
     ("core.scheduling", ""),
-    ("core.deadlines core.events core.observer", ""),
+    ("core.deadlines core.errands core.events core.observer", ""),
     ("core.runtime", ""),
     ("core.link core.sendable core.response", ""),
     ("core.transactions.best_response", ""),

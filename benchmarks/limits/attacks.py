@@ -160,6 +160,17 @@ def unanswered(arena: Arena, data: bytes, devices: int, path: str = "/users/bob"
     arena.flood(mallory, (request(id, "message", path, data) for id in itertools.count(1)))
 
 
+def departure(arena: Arena) -> None:
+    """Let a device leave thousands of messages unanswered, and go: the site stores them."""
+    bob = arena.connect("bob", "b1")
+    mallory = arena.connect()
+    arena.flood(mallory, (request(id, "message", "/stored/bob") for id in range(1, 50001)))
+    arena.wait(1)
+    arena.disconnect(bob)
+    arena.wait(2)
+    note_running(arena)
+
+
 def slow_reader(arena: Arena, data: bytes) -> None:
     """Send notifications to a client that does not read."""
     arena.connect("bob", "b1", listens=False)
@@ -409,6 +420,9 @@ ATTACKS = {
     "reports-nested": Attack(
         lambda arena: unanswered(arena, nested(LARGE), DEVICES, "/reports/bob"),
         "the same, with a report of all devices",
+    ),
+    "departure": Attack(
+        departure, "a silent device leaves, and a slow function stores its messages"
     ),
     "report-answers": Attack(
         report_answers, "15 of 16 devices answer with large data, and a report waits for the last"

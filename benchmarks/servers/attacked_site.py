@@ -118,6 +118,15 @@ def allow(peer: Any, username: str) -> bool:
 
 protoo.use("/calls", session_handler(protoo, on_session=listen_slowly_to_call))
 protoo.use("/users", p2p_messenger(protoo))
+
+
+def store(req: Any, username: str) -> None:
+    """Store a message as a database does: slowly."""
+    stay("handlers", SLOW_LISTENER)
+    req.reply(202, "stored")
+
+
+protoo.use("/stored", p2p_messenger(protoo, on_offline=store))
 protoo.use("/reports", p2p_messenger(protoo, report="all"))
 protoo.use("/presence", presence(protoo, allow))
 protoo.use("/rooms", room_handler(protoo, listen_slowly_to_room))

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any, Callable, Iterable
 
 from ..close_codes import AUTHORIZATION_REVOKED, NORMAL_CLOSURE
+from ..errands import Errands
 from ..errors import UsageError
 from ..excerpts import excerpt, excerpt_of
 from ..functions import check_function, show
@@ -66,6 +67,8 @@ class Peer:
     :ivar outbound: the messages on their way to it.
     :ivar requests: its own requests that are not answered, or were a short time ago.
     """
+
+    _errands: Errands | None = None
 
     def __init__(
         self,
@@ -222,9 +225,17 @@ class Peer:
         elif response.is_local:
             # Made in the middle of other code: in a handler that called cancel(), say, whose
             # Flask contexts are not those of this peer.
-            self.runtime.scheduler.spawn(self.runtime.call_back, self, function, response)
+            self.run_errand(self.runtime.call_back, self, function, response)
         else:
             self.runtime.call_back(self, function, response)
+
+    def run_errand(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call a function in a greenlet of its own, later if many run; see :mod:`..errands`."""
+        errands = self._errands
+        if errands is None:
+            # Of several threads, the first wins.
+            errands = vars(self).setdefault("_errands", Errands(self.runtime.scheduler))
+        errands.add(function, *args)
 
     def __repr__(self) -> str:
         state = "online" if self.online else self.state
