@@ -7,6 +7,7 @@ that does not read. Attackers write frames with a mask of zeros, which are cheap
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import selectors
 import struct
@@ -279,16 +280,19 @@ class Arena:
     def _echo(self) -> None:
         try:
             neighbour = self.connect_client("neighbour", "n1")
-            id = 0
-            while not self._is_over.is_set():
-                id += 1
-                begin = time.monotonic()
-                text = b'{"method":"get","path":"/echo","id":%d}' % id
-                neighbour.call(text)
-                self.echoes.append(time.monotonic() - begin)
-                time.sleep(INTERVAL)
         except (OSError, WrongAnswer) as error:
             self.echo_failed = str(error)[:60] or type(error).__name__
+            return
+        with contextlib.closing(neighbour):
+            try:
+                for id in itertools.count(1):
+                    begin = time.monotonic()
+                    neighbour.call(b'{"method":"get","path":"/echo","id":%d}' % id)
+                    self.echoes.append(time.monotonic() - begin)
+                    if self._is_over.wait(INTERVAL):
+                        return
+            except (OSError, WrongAnswer) as error:
+                self.echo_failed = str(error)[:60] or type(error).__name__
 
     def _look(self) -> None:
         while not self._is_over.is_set():
@@ -309,6 +313,7 @@ class Arena:
             client.socket.close()
         for attacker in self.attackers:
             attacker.socket.close()
+        self._selector.close()
 
 
 def mib(number: float) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Sequence
 
 from .. import machine
-from ..catalogue import CATALOGUE, HERE, OURS
+from ..catalogue import CATALOGUE, HERE, OURS, Entry
 from ..footprint import MIB, count_descriptors, measure_growth
 from ..process import Server
 from ..tables import as_markdown, as_text
@@ -62,17 +62,21 @@ def main(args: Sequence[str]) -> int:
     return 0
 
 
+def entry_of(name: str, checkout: Path) -> Entry:
+    """Return the server for an attack."""
+    settings = json.dumps(ATTACKS[name].settings)
+    return CATALOGUE[OURS]._replace(
+        name=name,
+        source="attacked_site:app",
+        environment={"ATTACK_SETTINGS": settings},
+        checkout=checkout,
+    )
+
+
 def run(name: str, options: argparse.Namespace) -> Sequence[str]:
     """Run one attack; returns its row of the table."""
     attack = ATTACKS[name]
-    environment = {"ATTACK_SETTINGS": json.dumps(attack.settings)}
-    entry = CATALOGUE[OURS]._replace(
-        name=name,
-        source="attacked_site:app",
-        environment=environment,
-        checkout=options.checkout.resolve(),
-    )
-    server = Server(entry)
+    server = Server(entry_of(name, options.checkout.resolve()))
     try:
         server.connect(0).close()
         server.collect()
