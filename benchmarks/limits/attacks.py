@@ -161,10 +161,10 @@ def unanswered(arena: Arena, data: bytes, devices: int, path: str = "/users/bob"
 
 
 def departure(arena: Arena) -> None:
-    """Let a device leave thousands of messages unanswered, and go: the site stores them."""
+    """Let a device leave thousands of requests of the site unanswered, and go."""
     bob = arena.connect("bob", "b1")
     mallory = arena.connect()
-    arena.flood(mallory, (request(id, "message", "/stored/bob") for id in range(1, 50001)))
+    arena.flood(mallory, (request(id, "get", "/tell/bob") for id in range(1, 50001)))
     arena.wait(1)
     arena.disconnect(bob)
     arena.wait(2)
@@ -422,7 +422,7 @@ ATTACKS = {
         "the same, with a report of all devices",
     ),
     "departure": Attack(
-        departure, "a silent device leaves, and a slow function stores its messages"
+        departure, "a silent device leaves, and a slow function is told of each request"
     ),
     "report-answers": Attack(
         report_answers, "15 of 16 devices answer with large data, and a report waits for the last"

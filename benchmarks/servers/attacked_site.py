@@ -82,6 +82,14 @@ def ask_and_note(req: Any, next: Any) -> None:
     req.reply(200, "asked")
 
 
+@protoo.get("/tell/:username")
+def tell(req: Any, next: Any) -> None:
+    """Send a user a request; a function that blocks, as a database does, takes the response."""
+    for peer in protoo.peers(req.params["username"]):
+        peer.send(Request("news"), lambda response: stay("handlers", SLOW_LISTENER))
+    req.reply(200, "told")
+
+
 @protoo.get("/forget")
 def forget(req: Any, next: Any) -> None:
     """Return without an answer."""
@@ -120,13 +128,6 @@ protoo.use("/calls", session_handler(protoo, on_session=listen_slowly_to_call))
 protoo.use("/users", p2p_messenger(protoo))
 
 
-def store(req: Any, username: str) -> None:
-    """Store a message as a database does: slowly."""
-    stay("handlers", SLOW_LISTENER)
-    req.reply(202, "stored")
-
-
-protoo.use("/stored", p2p_messenger(protoo, on_offline=store))
 protoo.use("/reports", p2p_messenger(protoo, report="all"))
 protoo.use("/presence", presence(protoo, allow))
 protoo.use("/rooms", room_handler(protoo, listen_slowly_to_room))

@@ -33,7 +33,7 @@ from .errors import NotAdmitted
 
 T = TypeVar("T")
 
-#: Closures that are remembered, about 50 MiB of them. The limit is for a handshake that hangs
+#: Closures that are remembered, about 30 MiB of them. The limit is for a handshake that hangs
 #: for hours: everything that happens meanwhile would be kept for it.
 MAX_CLOSURES = 100_000
 

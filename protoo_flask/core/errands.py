@@ -1,10 +1,9 @@
 """Errands: functions of the site that run for a peer beside its requests, a few at a time.
 
 When a peer goes offline, all requests to it end at once, and each may have a function of the
-site to be told. The same holds for messages that are offered to the site when their
-recipient has gone. Other peers choose how many there are: thousands of small requests fit into
-the bytes that a peer may leave unanswered. If such a function blocks, each one that runs has a
-greenlet and maybe a database connection. So a few run, and the others wait in order.
+site to be told (``on_response``). Clients choose how many there are: thousands of small requests
+fit into the bytes that a peer may leave unanswered. If such a function blocks, each one that runs
+has a greenlet and maybe a database connection. So a few run, and the others wait in order.
 """
 
 from __future__ import annotations

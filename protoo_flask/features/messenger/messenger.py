@@ -105,7 +105,7 @@ class Messenger:
         """Offer a message after its recipients have gone; without a taker, send ``answer``."""
         # This code runs in the contexts of the device that went offline. Contexts of the
         # sender, entered from here, would share the g and the teardowns of that device.
-        sending_peer(req).run_errand(self._offer_or_answer, req, username, answer)
+        sending_peer(req).runtime.scheduler.spawn(self._offer_or_answer, req, username, answer)
 
     def _offer_or_answer(self, req: Request, username: str, answer: Response) -> None:
         def run_in_contexts(answer: Response) -> None:
