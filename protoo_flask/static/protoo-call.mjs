@@ -437,8 +437,8 @@ export class Call extends Emitter {
   }
 
   async #perform({ method, data, sender }) {
-    const isHeld = { hold: true, unhold: false }[method];
-    if (isHeld !== undefined) this.#take({ ...data.status, held: isHeld });
+    const isAboutHold = method === "hold" || method === "unhold";
+    if (isAboutHold) this.#take({ ...data.status, held: method === "hold" });
     else if (data.status !== undefined) this.#take(data.status);
     if (method === "icecandidate") this.#takeCandidates(data);
     if (method !== "update" || data.description === undefined) return {};

@@ -14,15 +14,18 @@ export class CallError extends Error {
 
 /** Make the CallError for an error of getUserMedia() or getDisplayMedia(). */
 function mediaError(device, cause) {
-  const sentences = {
-    NotAllowedError: `You have not allowed this page to use the ${device}.`,
-    SecurityError: `You have not allowed this page to use the ${device}.`,
-    NotFoundError: `No ${device} was found.`,
-    OverconstrainedError: `The chosen ${device} is not available.`,
-    NotReadableError: `The ${device} does not work, or another program is using it.`,
-    AbortError: `The ${device} does not work, or another program is using it.`,
-  };
-  return new CallError(sentences[cause.name] || `The ${device} cannot be used: ${cause}`, cause);
+  const refused = `You have not allowed this page to use the ${device}.`;
+  const broken = `The ${device} does not work, or another program is using it.`;
+  const sentences = new Map([
+    ["NotAllowedError", refused],
+    ["SecurityError", refused],
+    ["NotFoundError", `No ${device} was found.`],
+    ["OverconstrainedError", `The chosen ${device} is not available.`],
+    ["NotReadableError", broken],
+    ["AbortError", broken],
+  ]);
+  const sentence = sentences.get(cause.name) ?? `The ${device} cannot be used: ${cause}`;
+  return new CallError(sentence, cause);
 }
 
 function expectKind(kind) {

@@ -102,8 +102,16 @@
 
   /** Throw a TypeError unless the application's `value` is right. */
   function expect(isRight, expected, value) {
-    const got = typeof value === "string" ? `"${value}"` : String(value);
-    if (!isRight) throw new TypeError(`${expected}, got ${got}`);
+    if (!isRight) throw new TypeError(`${expected}, got ${describe(value)}`);
+  }
+
+  function describe(value) {
+    if (typeof value === "string") return `"${value}"`;
+    try {
+      return String(value);
+    } catch {
+      return Object.prototype.toString.call(value); // {"toString": 1} has no text of its own
+    }
   }
 
   function serializeRequest(method, path, id, data) {

@@ -3,20 +3,20 @@
 import { element, svgIcon } from "./elements.js";
 import { duration } from "./format.js";
 
-const OUTCOMES = {
-  busy: "Busy",
-  canceled: "Canceled",
-  declined: "Declined",
-  failed: "Failed",
-  unanswered: "No answer",
-};
+const OUTCOMES = new Map([
+  ["busy", "Busy"],
+  ["canceled", "Canceled"],
+  ["declined", "Declined"],
+  ["failed", "Failed"],
+  ["unanswered", "No answer"],
+]);
 
 /** "Video call, 3:12", "Audio call · No answer", and for the callee "Missed audio call" */
 export function callTitle({ sender, call }, me) {
   const kind = call.video ? "Video call" : "Audio call";
   if (call.outcome === "answered") return `${kind}, ${duration(call.duration)}`;
   if (isMissed({ sender, call }, me)) return `Missed ${kind.toLowerCase()}`;
-  return `${kind} · ${OUTCOMES[call.outcome] ?? call.outcome}`;
+  return `${kind} · ${OUTCOMES.get(call.outcome) ?? call.outcome}`;
 }
 
 function isMissed({ sender, call }, me) {

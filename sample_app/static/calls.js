@@ -66,7 +66,8 @@ export class Phone {
 
   start(username, withVideo) {
     const media = { audio: true, video: withVideo && VIDEO };
-    this.#watch(this.#calls.start(`/users/${username}`, media), username, withVideo);
+    const call = this.#calls.start(`/users/${encodeURIComponent(username)}`, media);
+    this.#watch(call, username, withVideo);
   }
 
   // Incoming calls
@@ -221,21 +222,21 @@ function describe({ call, username }) {
 function farewell({ username }, { cause, status, reason }) {
   if (cause === "failed") return status ? "The connection to the server was lost." : reason;
   if (cause === "rejected") {
-    const sentences = {
-      404: `${username} is not online.`,
-      408: `${username} does not answer.`,
-      410: `${username} has gone offline.`,
-      480: `${username} does not answer.`,
-      486: `${username} is busy.`,
-      491: null,
-    };
-    if (status in sentences) return sentences[status];
+    const sentences = new Map([
+      [404, `${username} is not online.`],
+      [408, `${username} does not answer.`],
+      [410, `${username} has gone offline.`],
+      [480, `${username} does not answer.`],
+      [486, `${username} is busy.`],
+      [491, null],
+    ]);
+    if (sentences.has(status)) return sentences.get(status);
     return status >= 600 ? `${username} has declined.` : `The call has failed: ${reason}.`;
   }
-  const sentences = {
-    "answered elsewhere": "Answered on another device.",
-    "declined elsewhere": "Declined on another device.",
-    offline: `The connection to ${username} was lost.`,
-  };
-  return (cause === "end" && sentences[reason]) || null;
+  const sentences = new Map([
+    ["answered elsewhere", "Answered on another device."],
+    ["declined elsewhere", "Declined on another device."],
+    ["offline", `The connection to ${username} was lost.`],
+  ]);
+  return (cause === "end" && sentences.get(reason)) || null;
 }

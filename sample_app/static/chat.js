@@ -213,7 +213,7 @@ async function watchEverybody() {
 
 async function watch(username) {
   try {
-    const { data } = await ask("subscribe", `/presence/${username}`);
+    const { data } = await ask("subscribe", `/presence/${encodeURIComponent(username)}`);
     setPresence(data);
   } catch (error) {
     unlessProtoo(error);
@@ -245,24 +245,26 @@ client.on("request", (req) => {
   }
 });
 
-const notifications = {
-  message: receive,
-  contact: ({ username }) => {
-    conversations.contact(username);
-    watch(username).then(draw);
-  },
-  delivered: (data) => conversations.setDelivered(data),
-  presence: setPresence,
-  read: (data) => conversations.setUnread(data),
-  typing: ({ username }) => showTyping(username),
-};
+const notifications = new Map([
+  ["message", receive],
+  ["contact", introduce],
+  ["delivered", (data) => conversations.setDelivered(data)],
+  ["presence", setPresence],
+  ["read", (data) => conversations.setUnread(data)],
+  ["typing", ({ username }) => showTyping(username)],
+]);
 
 client.on("notification", (notification) => {
   const { method, data } = notification;
   if (meeting.takeNotification(notification) || data.sessionPath !== undefined) return;
-  notifications[method]?.(data);
+  notifications.get(method)?.(data);
   draw();
 });
+
+function introduce({ username }) {
+  conversations.contact(username);
+  watch(username).then(draw);
+}
 
 function receive(message) {
   if (conversations.receive(message)) view.announce(message);
@@ -349,7 +351,7 @@ function sendUnsent() {
 
 async function send(message) {
   const { uuid, text, recipient } = message;
-  const path = `/users/${recipient}`;
+  const path = `/users/${encodeURIComponent(recipient)}`;
   const options = {
     timeout: Infinity, // a message sent again after a timeout would come after newer ones
     onProvisional: ({ data }) => receive(data), // the message is stored
@@ -391,7 +393,7 @@ function newUuid() {
 // Reading
 
 async function loadHistory(username) {
-  const { data } = await ask("get", `/history/${username}`);
+  const { data } = await ask("get", `/history/${encodeURIComponent(username)}`);
   conversations.setHistory(username, data);
   markRead();
   draw();
@@ -406,7 +408,7 @@ async function loadEarlier() {
   const username = open;
   try {
     const before = conversations.oldestId(username);
-    const { data } = await ask("get", `/history/${username}`, { before });
+    const { data } = await ask("get", `/history/${encodeURIComponent(username)}`, { before });
     conversations.addEarlier(username, data);
   } catch (error) {
     unlessProtoo(error);
@@ -423,7 +425,7 @@ function markRead() {
   if (contact.unread === 0 || client.state !== "open") return;
   contact.unread = 0;
   const read = conversations.newestId(open);
-  client.request("put", `/history/${open}`, { read }).catch(unlessProtoo);
+  client.request("put", `/history/${encodeURIComponent(open)}`, { read }).catch(unlessProtoo);
   draw();
 }
 
@@ -465,7 +467,7 @@ text.addEventListener("input", () => {
   conversations.setDraft(open, text.value);
   if (!text.value || client.state !== "open" || Date.now() - toldTypingAt < TYPING_EVERY_MS) return;
   toldTypingAt = Date.now();
-  client.notify("typing", `/users/${open}`);
+  client.notify("typing", `/users/${encodeURIComponent(open)}`);
 });
 
 document.getElementById("earlier").addEventListener("click", loadEarlier);

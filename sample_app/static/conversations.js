@@ -25,7 +25,8 @@ export class Conversations {
   #outbox = new Map(); // key -> message without id, in the order in which they were written
   #threads = new Map(); // username -> {messages: Map key -> message, loaded, more, until}
   #reports = new Map(); // key -> {delivered, devices}: numbers of devices
-  #drafts; // {username: text}
+  // A Map, like all tables of names: {}["constructor"] is a function, and {}["__proto__"] an object.
+  #drafts; // username -> text
 
   /** `storage` is a Storage. It keeps unsent messages and drafts over a reload. */
   constructor(me, storage) {
@@ -33,7 +34,7 @@ export class Conversations {
     this.contacts = new Map(); // username -> {username, unread, last, and the presence state}
     this.own = { username: me }; // and the presence state
     this.#storage = storage;
-    this.#drafts = this.#read("drafts") ?? {};
+    this.#drafts = new Map(Object.entries(this.#read("drafts") ?? {}));
     for (const message of this.#read("outbox") ?? []) this.#outbox.set(keyOf(message), message);
   }
 
@@ -46,13 +47,13 @@ export class Conversations {
   }
 
   draft(username) {
-    return this.#drafts[username] ?? "";
+    return this.#drafts.get(username) ?? "";
   }
 
   setDraft(username, text) {
-    if (text) this.#drafts[username] = text;
-    else delete this.#drafts[username];
-    this.#write("drafts", this.#drafts);
+    if (text) this.#drafts.set(username, text);
+    else this.#drafts.delete(username);
+    this.#write("drafts", Object.fromEntries(this.#drafts));
   }
 
   // Contacts

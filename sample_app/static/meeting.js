@@ -12,11 +12,11 @@ import { Member } from "./member.js";
 
 const SAVED = "meeting"; // key in sessionStorage; the page joins again after a reload
 const PICTURE = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { max: 24 } };
-const SENTENCES = {
-  NotAllowedError: "You have not allowed this page to use the microphone or camera.",
-  NotFoundError: "No microphone was found.",
-  NotReadableError: "Microphone or camera do not work, or another program is using them.",
-};
+const SENTENCES = new Map([
+  ["NotAllowedError", "You have not allowed this page to use the microphone or camera."],
+  ["NotFoundError", "No microphone was found."],
+  ["NotReadableError", "Microphone or camera do not work, or another program is using them."],
+]);
 const keyOf = ({ username, uuid }) => JSON.stringify([username, uuid]);
 
 /** The reason why the user could not join; `message` is a sentence for users. */
@@ -30,7 +30,7 @@ async function openDevices() {
       return mediaDevices.getUserMedia({ audio: true }); // a computer without a camera
     });
   } catch (error) {
-    throw new MeetingError(SENTENCES[error.name] ?? `No microphone: ${error.message}.`);
+    throw new MeetingError(SENTENCES.get(error.name) ?? `No microphone: ${error.message}.`);
   }
 }
 

@@ -284,7 +284,8 @@ export class View {
   }
 
   focusContact(username) {
-    document.querySelector(`.contact[data-username="${username}"]`)?.focus();
+    const name = CSS.escape(username ?? "");
+    document.querySelector(`.contact[data-username="${name}"]`)?.focus();
   }
 
   scrollToBottom() {
