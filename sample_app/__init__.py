@@ -25,6 +25,10 @@ def create_app(config=None):
     """
     app = Flask(__name__)
     app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
+    # Set HTTPS=1 behind a proxy with TLS, so that browsers never send the cookie unencrypted.
+    app.config["SESSION_COOKIE_SECURE"] = os.environ.get("HTTPS") == "1"
+    # The only form has one name. Flask 3.1 and later have a limit of 500 kB for forms.
+    app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
     # A reloading page or a phone in a tunnel reconnects within seconds. During this grace period
     # the other users are not told about the absence, and requests to the device wait.
     app.config["PROTOO_DISCONNECT_GRACE_PERIOD"] = 15
@@ -36,7 +40,7 @@ def create_app(config=None):
     app.config["PROTOO_ICE_SERVERS"] = ice_servers_of_environment()
     app.config["PROTOO_TURN_SECRET"] = os.environ.get("TURN_SECRET")
     # A login lasts 31 days (PERMANENT_SESSION_LIFETIME), but a page may stay open for longer. So
-    # authorize() runs again at this interval. It would also notice a ban, if this site had bans.
+    # authorize() runs again at this interval. It also notices a logout in another process.
     app.config["PROTOO_REAUTHORIZE_INTERVAL"] = 60
     # Without this setting Flask-SQLAlchemy 2 prints a warning.
     app.config["SQLALCHEMY_TRACK_MODIFICATIONS"] = False

@@ -25,6 +25,7 @@ from sqlalchemy.exc import IntegrityError
 from protoo_flask import Protoo, Reject
 from protoo_flask.middleware import p2p_messenger, presence
 
+from . import logins
 from .models import Message, User, db
 
 MAX_TEXT_LENGTH = 2000
@@ -38,15 +39,29 @@ protoo = Protoo()
 def authorize():
     """Accept users that have logged in to the site. Each open page is a separate device.
 
-    The default of protoo_flask does the same, but without the data `login`. With it, logging out
-    closes only the pages of this login, and not those in the user's other browsers.
+    The default of protoo_flask believes the cookie. This site also asks its table of logins, because
+    a cookie from before a logout is still valid by itself. With the data `login`, logging out closes
+    only the pages of this login, and not those in the user's other browsers.
     """
-    if "username" not in session:
+    username = logins.find_user()
+    if username is None:
         raise Reject(401, "you are not logged in")
-    return session["username"], request.args.get("uuid"), {"login": session.get("login")}
+    return username, request.args.get("uuid"), {"login": session["login"]}
+
+
+@protoo.on("online")
+def check_again(peer):
+    """Close a page that was connecting while its login ended.
+
+    authorize() has found the login, and close_devices_of_login() did not find the page yet. This
+    listener runs before the first request of the page.
+    """
+    if not logins.is_valid(peer.username, peer.data["login"]):
+        peer.close(3001, "logged out")
 
 
 def close_devices_of_login(username, login):
+    """Close the pages of a login, after it was removed from the table."""
     for peer in protoo.peers(username):
         if peer.data["login"] == login:
             peer.close(3001, "logged out")

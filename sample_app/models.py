@@ -1,4 +1,4 @@
-"""The database: users, messages, and the outcomes of calls."""
+"""The database: users and their logins, messages, and the outcomes of calls."""
 
 from __future__ import annotations
 
@@ -27,6 +27,18 @@ class User(db.Model):
     @staticmethod
     def usernames():
         return db.session.execute(db.select(User.username).order_by(User.username)).scalars().all()
+
+
+class Login(db.Model):
+    """A browser in which a user has logged in, until the logout. See `logins.py`."""
+
+    __tablename__ = "logins"
+
+    token = db.Column(db.String(32), primary_key=True)
+    username = db.Column(
+        db.String(30), db.ForeignKey("users.username"), nullable=False, index=True
+    )
+    created_at = db.Column(db.Float, nullable=False, default=time.time)
 
 
 class Message(db.Model):

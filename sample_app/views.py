@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
-from urllib.parse import urlsplit
 
 from flask import (
     Blueprint,
@@ -13,13 +11,15 @@ from flask import (
     redirect,
     render_template,
     request,
-    session,
     url_for,
 )
+from sqlalchemy.exc import IntegrityError
 
+from . import logins
 from .chat import MAX_TEXT_LENGTH, close_devices_of_login, introduce
 from .models import User, db
 
+MAX_NAME_LENGTH = 30
 USERNAME = re.compile(r"[A-Za-z0-9._-]{1,30}")
 
 pages = Blueprint("pages", __name__)
@@ -32,16 +32,22 @@ def refuse_forms_of_other_sites():
     Browsers name the site of the form in `Origin`. The session cookie is also SameSite=Lax.
     """
     origin = request.headers.get("Origin")
-    if request.method == "POST" and origin and urlsplit(origin).netloc != request.host:
+    if request.method == "POST" and origin and origin.partition("://")[2] != request.host:
         abort(403, "this form was sent by another site")
+
+
+@pages.after_request
+def keep_out_of_caches(response):
+    """Keep the "back" button from showing the pages of a user that has logged out."""
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 @pages.get("/")
 def index():
-    username = session.get("username")
+    username = logins.find_user()
     if username is None:
         return redirect(url_for("pages.login"))
-    remember(username)
     return render_template(
         "chat.html",
         username=username,
@@ -52,7 +58,7 @@ def index():
 
 @pages.get("/login")
 def login():
-    if "username" in session:
+    if logins.find_user() is not None:
         return redirect(url_for("pages.index"))
     return render_template("login.html")
 
@@ -62,30 +68,36 @@ def log_in():
     name = request.form.get("username", "").strip()
     if not USERNAME.fullmatch(name):
         error = "A name has 1 to 30 characters: letters a-z, digits, and . _ -"
-        return render_template("login.html", name=name, error=error), 400
-    forget_login()
-    session["username"] = name.lower()
-    session["login"] = secrets.token_hex(8)
-    session.permanent = True
-    remember(session["username"])
+        return render_template("login.html", name=name[:MAX_NAME_LENGTH], error=error), 400
+    username = name.lower()
+    remember(username)
+    end_login()
+    for token in logins.begin(username):
+        close_devices_of_login(username, token)
     return redirect(url_for("pages.index"))
 
 
 @pages.post("/logout")
 def logout():
-    forget_login()
+    end_login()
     return redirect(url_for("pages.login"))
 
 
 def remember(username):
-    """Add a user with a valid cookie to the database, unless it is there already."""
-    if User.named(username) is None:
-        db.session.add(User(username=username))
+    """Add a user to the database, unless it is there already."""
+    if User.named(username) is not None:
+        return
+    db.session.add(User(username=username))
+    try:
         db.session.commit()
+    except IntegrityError:
+        db.session.rollback()  # the user has logged in twice at the same moment
+    else:
         introduce(username)
 
 
-def forget_login():
-    if "username" in session:
-        close_devices_of_login(session["username"], session.get("login"))
-    session.clear()
+def end_login():
+    """Log out: first in the database, then close the pages. The next handshake asks the database."""
+    username, token = logins.end()
+    if username is not None:
+        close_devices_of_login(username, token)

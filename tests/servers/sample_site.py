@@ -1,0 +1,13 @@
+"""The sample app, as the tests of it serve it."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+
+def create_app() -> Flask:
+    from sample_app import create_app
+
+    # A device without a connection stays online for longer than a test waits.
+    app: Flask = create_app({"PROTOO_DISCONNECT_GRACE_PERIOD": 60})
+    return app
