@@ -39,9 +39,9 @@ protoo = Protoo()
 def authorize():
     """Accept users that have logged in to the site. Each open page is a separate device.
 
-    The default of protoo_flask believes the cookie. This site also asks its table of logins, because
-    a cookie from before a logout is still valid by itself. With the data `login`, logging out closes
-    only the pages of this login, and not those in the user's other browsers.
+    The default of protoo_flask believes the cookie. This site also asks its table of logins,
+    because a cookie from before a logout is still valid by itself. With the data `login`, logging
+    out closes only the pages of this login, and not those in the user's other browsers.
     """
     username = logins.find_user()
     if username is None:

@@ -35,9 +35,7 @@ class Login(db.Model):
     __tablename__ = "logins"
 
     token = db.Column(db.String(32), primary_key=True)
-    username = db.Column(
-        db.String(30), db.ForeignKey("users.username"), nullable=False, index=True
-    )
+    username = db.Column(db.String(30), db.ForeignKey("users.username"), nullable=False, index=True)
     created_at = db.Column(db.Float, nullable=False, default=time.time)
 
 

@@ -97,7 +97,7 @@ def remember(username):
 
 
 def end_login():
-    """Log out: first in the database, then close the pages. The next handshake asks the database."""
+    """Remove the login first, and then close its pages: the next handshake asks the table."""
     username, token = logins.end()
     if username is not None:
         close_devices_of_login(username, token)

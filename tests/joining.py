@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Flask, session
 
 from protoo_flask.core.inbox import Inbox
@@ -26,12 +28,12 @@ def make_app(name: str = "site") -> Flask:
     return app
 
 
-def join(app: Flask, username: str = "alice", uuid: str = "a1") -> Inbox:
-    """Let a client in; its link is a fake one."""
+def join(app: Flask, username: str = "alice", uuid: str = "a1", data: Any = None) -> Inbox:
+    """Let a client in, with the data of the authorizer; its link is a fake one."""
     application = app.extensions["protoo"].open(FakeScheduler())
     with app.test_request_context(f"/protoo?uuid={uuid}") as context:
         session["username"] = username
         kept = choose_context(app)(app, context.request, context.session)
-    inbox = application.connect(Identity(username, uuid), FakeLink(), kept)
+    inbox = application.connect(Identity(username, uuid, data), FakeLink(), kept)
     inbox.open()
     return inbox

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from flask import Flask
+from flask import Flask, session
 from flask.sessions import SecureCookieSessionInterface
 from sqlalchemy import event
 
@@ -148,7 +148,7 @@ def status_line(answer):
 
 
 def test_every_recipe_is_one_that_is_tested():
-    names = {"csrf", "friends", "job", "login", "names", "offline", "thread", "view"}
+    names = {"csrf", "friends", "job", "login", "logins", "names", "offline", "thread", "view"}
     assert set(RECIPES) == names
     assert set(FILES) == {"pushing.py"}
     # The beginning, and the Celery task.
@@ -335,9 +335,9 @@ def test_numbers_of_stored_messages_are_not_used_twice(site_of, alice, bob):
 
 
 @pytest.fixture
-def site(tmp_path, monkeypatch):
-    """The module of the site with offline messages, and with the user Bob, in this process."""
-    module = write_site(tmp_path, "offline")
+def site(tmp_path, monkeypatch, request):
+    """The module of a site in this process, with the user Bob: of the one with offline messages."""
+    module = write_site(tmp_path, getattr(request, "param", "offline"))
     spec = importlib.util.spec_from_file_location(module, tmp_path / f"{module}.py")
     site = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, module, site)  # Flask looks there for the folder
@@ -544,6 +544,37 @@ def test_sessions_that_are_older_than_the_recipe_are_one_login(site_of, alice):
         assert site.http("POST", "/logout", {"Cookie": old}).status in (302, 303)
         assert tab.wait_for_close() == (3001, "logged out")
         new.nothing_came()
+
+
+# Copies of a cookie
+
+
+def test_a_copy_of_a_cookie_is_no_login_after_the_logout(site_of, alice):
+    site = site_of("logins")
+    laptop, phone = site.login(alice), site.login(alice)
+    with site.connect_with("?uuid=tab", Cookie=laptop) as tab, site.connect_with(
+        "?uuid=phone", Cookie=phone
+    ) as mobile:
+        assert site.http("POST", "/logout", {"Cookie": laptop}).status in (302, 303)
+        assert tab.wait_for_close() == (3001, "logged out")
+        assert site.knock("?uuid=tab", Cookie=laptop).status == 403
+        assert site.http("GET", "/protoo?uuid=tab", {"Cookie": laptop}).status == 403
+        assert site.http("POST", "/logout", {"Cookie": laptop}).status in (302, 303)
+        mobile.nothing_came()
+        assert site.get(f"/peers/{alice}") == "phone"
+
+
+@pytest.mark.parametrize("site", ["logins"], indirect=True)
+def test_a_page_that_was_connecting_during_the_logout_is_closed(site):
+    with site.app.test_request_context():
+        site.log_in("bob")
+        token = session["login"]
+    # The authorizer has let both in before the logout.
+    assert join(site.app, "bob", "b1", {"login": token})._link.closed is None
+    with site.app.test_request_context():
+        session["login"] = token
+        site.logout()
+    assert join(site.app, "bob", "b2", {"login": token})._link.closed == (3001, "logged out")
 
 
 # CSRF

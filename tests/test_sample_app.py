@@ -5,18 +5,14 @@ from __future__ import annotations
 import time
 
 import pytest
-from flask import session
 
-from protoo_flask.core.peers.directory import Identity
-from protoo_flask.site.context_choice import choose_context
-
-from .fakes import FakeLink, FakeScheduler
+from .joining import join
 
 pytest.importorskip("flask_sqlalchemy")
 
-from sample_app import create_app, logins  # noqa: E402
-from sample_app.calls import protoo  # noqa: E402
-from sample_app.models import Login, db  # noqa: E402
+from sample_app import create_app, logins
+from sample_app.calls import protoo
+from sample_app.models import Login, db
 
 
 @pytest.fixture
@@ -53,16 +49,9 @@ def count_logins(app):
         return len(db.session.execute(db.select(Login)).all())
 
 
-def join(app, username, login, uuid="a1"):
-    """Let a page in whose handshake was authorized with this login."""
-    application = app.extensions["protoo"].open(FakeScheduler())
-    with app.test_request_context(f"/protoo?uuid={uuid}") as context:
-        session.update(username=username, login=login)
-        kept = choose_context(app)(app, context.request, context.session)
-    link = FakeLink()
-    inbox = application.connect(Identity(username, uuid, {"login": login}), link, kept)
-    inbox.open()
-    return link
+def open_page(app, username, login, uuid="a1"):
+    """Let a page in whose handshake was authorized with this login. Returns its link."""
+    return join(app, username, uuid, {"login": login})._link
 
 
 # Logins
@@ -71,9 +60,9 @@ def join(app, username, login, uuid="a1"):
 def test_a_page_that_was_connecting_during_the_logout_is_closed(app):
     client = log_in(app)
     token = token_of(client)
-    assert join(app, "alice", token, "a1").closed is None
+    assert open_page(app, "alice", token, "a1").closed is None
     client.post("/logout")
-    link = join(app, "alice", token, "a2")  # authorized before the logout
+    link = open_page(app, "alice", token, "a2")  # authorized before the logout
     assert link.closed == (3001, "logged out")
 
 
@@ -109,7 +98,7 @@ def test_a_login_ends_after_the_lifetime_of_a_session(app, monkeypatch):
 def test_the_oldest_login_of_a_user_ends_for_one_too_many(app):
     other = log_in(app, "bob")
     clients = [log_in(app) for _ in range(logins.MAX_LOGINS)]
-    link = join(app, "alice", token_of(clients[0]))
+    link = open_page(app, "alice", token_of(clients[0]))
     assert all(map(is_let_in, clients))
     clients.append(log_in(app))
     assert [is_let_in(client) for client in clients] == [False] + [True] * logins.MAX_LOGINS
