@@ -26,7 +26,7 @@
  * and candidates carry this id as `connection`. An offer with `isNew` begins another pair.
  * Messages of an earlier pair are dropped.
  */
-import { MediaConnection, refusal } from "./protoo-connection.mjs";
+import { MAX_EARLY, MediaConnection, readCandidates, refusal } from "./protoo-connection.mjs";
 import { CallError, Devices, KINDS } from "./protoo-devices.mjs";
 
 export { CallError };
@@ -41,10 +41,26 @@ const NEXT_STATES = {
 };
 const METHODS = ["icecandidate", "update", "hold", "unhold", "end"];
 const RING_TIMEOUT = 130000; // longer than the server's PROTOO_SESSION_TIMEOUT, 120 s
-const MAX_EARLY = 100; // batches of candidates that wait in a ringing device
+const MAX_ID = 64; // characters of the id of a pair; other clients make up ids as well
+// New pairs that the other side may begin in 10 s. It begins one for each reload. A browser allows
+// a few hundred RTCPeerConnections, and closed ones count until the garbage collection.
+const MAX_PAIRS = 20;
+const PAIRS_PERIOD = 10000;
+const MAX_RINGING = 50; // the server lets 8 calls ring at a device
+const MAX_REASON = 200; // characters
+const MAX_WAITING = 1000; // requests that wait while the page resumes its calls
 
 const isSame = (one, other) => one.username === other.username && one.uuid === other.uuid;
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** Whether an untrusted value is the id of a pair, short enough to be kept. */
+const isPairId = (value) => typeof value === "string" && value.length <= MAX_ID;
+
+/** The untrusted reason of an `end` as a text. An object has no String() that can be relied on. */
+function readReason(value) {
+  if (typeof value === "number") return String(value);
+  return typeof value === "string" ? value.slice(0, MAX_REASON) : "";
+}
 
 function randomId() {
   const bytes = crypto.getRandomValues(new Uint8Array(8));
@@ -100,7 +116,8 @@ export class Call extends Emitter {
   #dialing = new AbortController();
   #connection = null;
   #devices;
-  #early = []; // data of `icecandidate` requests for a connection that does not exist yet
+  #early = []; // {connection, candidate} for a connection that does not exist yet
+  #pairs = []; // times at which the other side has begun the last new pairs
   #isHeld = false;
   #remote = { held: false, muted: { audio: false, video: false }, screen: false };
 
@@ -391,8 +408,8 @@ export class Call extends Emitter {
     for (const track of this.localStream.getTracks()) {
       connection.carry(track.kind, track, this.localStream).catch(this.#report);
     }
-    const early = this.#early.filter((data) => data.connection === id);
-    connection.addCandidates(early.flatMap(({ candidates }) => candidates)).catch(() => {});
+    const early = this.#early.filter((it) => it.connection === id);
+    connection.addCandidates(early.map(({ candidate }) => candidate)).catch(() => {});
     return connection;
   }
 
@@ -430,9 +447,9 @@ export class Call extends Emitter {
       if (this.#state === "open") this.#peer ??= sender;
       const data = await this.#perform(req);
       if (!req.ended) req.reply(200, "OK", data);
-      if (method === "end") this.#close("end", null, String(req.data.reason ?? ""));
+      if (method === "end") this.#close("end", null, readReason(req.data.reason));
     } catch (error) {
-      req.reply(error.status ?? 400, error.message);
+      if (!req.ended) req.reply(error.status ?? 400, error.message);
     }
   }
 
@@ -458,7 +475,10 @@ export class Call extends Emitter {
   #takeCandidates(data) {
     const { connection, candidates } = data;
     if (!Array.isArray(candidates)) throw refusal(400, "candidates must be a list");
-    if (!this.#connection && this.#early.length < MAX_EARLY) this.#early.push(data);
+    if (!this.#connection && isPairId(connection)) {
+      const taken = readCandidates(candidates).slice(0, MAX_EARLY - this.#early.length);
+      this.#early.push(...taken.map((candidate) => ({ connection, candidate })));
+    }
     if (this.#connection?.id !== connection) return;
     this.#connection.addCandidates(candidates).catch(() => {});
   }
@@ -471,9 +491,17 @@ export class Call extends Emitter {
       // If both pages were reloaded, their new pairs collide. The pair of the caller remains.
       const isOver = !connection || connection.isPaired || isPolite;
       if (!isNew || !isOver) throw refusal(491, "another connection has begun");
+      this.#countPair();
       connection = this.#connect(id);
     }
     return connection.answer(description, isPolite);
+  }
+
+  #countPair() {
+    const now = Date.now();
+    const isFlood = this.#pairs.length >= MAX_PAIRS && now - this.#pairs[0] < PAIRS_PERIOD;
+    if (isFlood) throw refusal(491, "too many new connections");
+    this.#pairs = [...this.#pairs.slice(1 - MAX_PAIRS), now];
   }
 }
 
@@ -482,6 +510,7 @@ export class Calls extends Emitter {
   #world;
   #mount;
   #resuming = null;
+  #waiting = 0; // requests that wait for the end of resume()
   #unlisten;
 
   constructor(client, options = {}) {
@@ -531,7 +560,7 @@ export class Calls extends Emitter {
     }
     if (!METHODS.includes(method)) return false;
     if (known) this.#world.calls.get(known).receive(req);
-    else if (this.#resuming) this.#resuming.then(() => this.handle(req));
+    else if (this.#resuming && this.#waiting < MAX_WAITING) this.#wait(req);
     else req.reply(404, "no such call");
     return true;
   }
@@ -553,7 +582,16 @@ export class Calls extends Emitter {
     for (const unlisten of this.#unlisten) unlisten();
   }
 
+  async #wait(req) {
+    this.#waiting += 1;
+    await this.#resuming;
+    this.#waiting -= 1;
+    this.handle(req);
+  }
+
   #ring(req) {
+    const ringing = this.list.filter(({ state }) => state === "ringing");
+    if (ringing.length >= MAX_RINGING) return req.reply(486, "too many calls");
     const call = Call.incoming(this.#world, req);
     this.emit("call", call, () => call.reject(480, "no listener for calls"));
     // The "call" listeners run first, and may reject the call: a busy user's device does not ring.

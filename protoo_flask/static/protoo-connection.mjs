@@ -15,12 +15,19 @@
  *   (have-remote-offer lasts only within #serial)
  */
 
-const MAX_EARLY = 1000; // candidates that wait; a browser has a few dozen
+// Limits for what the other side sends while it waits here. Its pages are not trusted.
+export const MAX_EARLY = 1000; // candidates; a browser has a few dozen
+const MAX_CANDIDATE = 1000; // characters of JSON; a browser needs about 250
+const MAX_OFFERS = 10; // an honest page waits for the answer to its offer
 const CANDIDATE_DELAY = 100; // candidates come in bursts: one request for each burst
 // ICE is often "disconnected" for a moment and recovers by itself (W3C WebRTC, 5.6.3).
 const RESTART_AFTER = 3000;
 const RETRY_AFTER = 2100; // plus a random time of up to 1.9 s, as after a 491 (RFC 3261, 14.1)
 const RETRY_SPREAD = 1900;
+
+/** The candidates of a list from the other side that are not too long. */
+export const readCandidates = (candidates) =>
+  candidates.filter((candidate) => JSON.stringify(candidate).length <= MAX_CANDIDATE);
 
 /** Make the error that refuses a request of the other side with this status. */
 export const refusal = (status, reason) => Object.assign(new Error(reason), { status, reason });
@@ -41,6 +48,8 @@ export class MediaConnection {
   #chain = Promise.resolve();
   #turn = 0; // counts our offers; only the answer to the latest one is used
   #early = []; // candidates of the other side that arrived before its description
+  #waiting = 0; // how many of its candidates are in #early or in an operation of #serial
+  #offers = 0; // how many of its offers are in an operation of #serial
   #candidates = []; // our own candidates
   #sent = 0; // how many of our candidates were sent
   #timers = { flush: null, restart: null, retry: null };
@@ -111,7 +120,17 @@ export class MediaConnection {
   }
 
   /** Accept an offer and make the answer. Throws an error with status 491 if offers collide. */
-  answer(description, isPolite) {
+  async answer(description, isPolite) {
+    if (this.#offers >= MAX_OFFERS) throw refusal(491, "too many offers at a time");
+    this.#offers += 1;
+    try {
+      return await this.#answer(description, isPolite);
+    } finally {
+      this.#offers -= 1;
+    }
+  }
+
+  #answer(description, isPolite) {
     return this.#serial(async () => {
       if (this.#pc.signalingState !== "stable" && !isPolite) throw refusal(491, "offers collided");
       this.#setTimer("retry");
@@ -124,8 +143,11 @@ export class MediaConnection {
 
   /** Add candidates of the other side. */
   addCandidates(candidates) {
+    const taken = readCandidates(candidates).slice(0, MAX_EARLY - this.#waiting);
+    if (taken.length === 0) return Promise.resolve();
+    this.#waiting += taken.length;
     return this.#serial(async () => {
-      this.#early.push(...candidates.slice(0, MAX_EARLY - this.#early.length));
+      this.#early.push(...taken);
       if (this.isPaired) await this.#addEarly();
     });
   }
@@ -219,6 +241,7 @@ export class MediaConnection {
 
   async #addEarly() {
     for (const candidate of this.#early.splice(0)) {
+      this.#waiting -= 1;
       // A candidate that fails belongs to an offer that was refused or replaced (W3C, 10.7).
       await this.#pc.addIceCandidate(candidate).catch(() => {});
     }

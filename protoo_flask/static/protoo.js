@@ -73,6 +73,7 @@
   const MAX_IN_PROGRESS = 10000;
   const MAX_RETRY_AFTER = 60 * 60 * 1000; // nobody waits longer in front of a page
   const MAX_TIMER = 2 ** 31 - 1; // with a longer delay, setTimeout fires at once
+  const MAX_DOUBLINGS = 40; // of the backoff: 1 ms grows to more than MAX_TIMER, and 0 to no NaN
   const MAX_ID = Number.MAX_SAFE_INTEGER;
   const UUID_KEY = "protoo.uuid";
 
@@ -566,8 +567,8 @@
       }
       const { min, max } = this.#options.reconnect;
       // Random also after a time that the server has set for all of its clients.
-      const backoff = Math.round(Math.random() * Math.min(max, min * 2 ** this.#attempts));
-      const delay = retryAfter + backoff;
+      const most = Math.min(max, min * 2 ** Math.min(this.#attempts, MAX_DOUBLINGS));
+      const delay = Math.min(retryAfter + Math.round(Math.random() * most), MAX_TIMER);
       this.#attempts += 1;
       this.#enter("waiting", delay, () => this.#open());
       this.#emit("close", { code, reason, willReconnect: true, delay });

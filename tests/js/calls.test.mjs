@@ -21,7 +21,8 @@ const answerOf = (connection) => ({ connection, description: { type: "answer", s
 async function site(t, options = {}) {
   const here = world(t);
   const media = new FakeMediaDevices();
-  const { made, RTCPeerConnection } = fakePeerConnections();
+  const pcs = fakePeerConnections();
+  const { made, RTCPeerConnection } = pcs;
   const client = await here.openClient({ uuid: "a1", requestTimeout: 1e6 });
   const lent = { RTCPeerConnection, MediaStream: FakeMediaStream, mediaDevices: media };
   const calls = new Calls(client, { ...lent, ...options });
@@ -29,6 +30,7 @@ async function site(t, options = {}) {
   let ids = 0;
   const at = Object.assign(here, {
     media,
+    pcs,
     made,
     calls,
     theClient: client,
@@ -1040,5 +1042,173 @@ describe("Calls", () => {
     const call = await at.opened();
     at.calls.close();
     assert.deepEqual([call.state, at.last("end").path], ["closed", PATH]);
+  });
+});
+
+describe("What the other side sends is bounded:", () => {
+  const batch = (first, count) =>
+    Array.from({ length: count }, (_, i) => ({ candidate: `candidate ${first + i}` }));
+  /** Make all operations of the RTCPeerConnections wait. Returns a function that ends that. */
+  const slowDown = (at) => {
+    let end;
+    at.pcs.wait = new Promise((resolve) => {
+      end = resolve;
+    });
+    return async () => {
+      at.pcs.wait = null;
+      end();
+      await settle();
+    };
+  };
+  const statuses = (at) => at.sent.map(({ status }) => status).filter((status) => status >= 200);
+
+  test("a thousand candidates wait while it rings", async (t) => {
+    const at = await site(t);
+    const call = await at.rung();
+    for (const [first, count] of [[1, 600], [601, 399], [1000, 2]]) {
+      const data = { connection: "c1", candidates: batch(first, count) };
+      assert.equal((await at.asks("icecandidate", data)).status, 200);
+    }
+    await call.accept();
+    await settle();
+    assert.equal(at.pc.candidates.length, 1000);
+    assert.equal(at.pc.candidates.at(-1), "candidate 1000");
+  });
+
+  test("a thousand candidates wait while a description is set", async (t) => {
+    const at = await site(t);
+    const call = await at.accepted();
+    const goOn = slowDown(at);
+    await at.asks("update", offerOf("c1"));
+    for (const [first, count] of [[1, 999], [1000, 2], [1002, 50]]) {
+      await at.asks("icecandidate", { connection: "c1", candidates: batch(first, count) });
+    }
+    assert.deepEqual(at.pc.candidates, []);
+    await goOn();
+    assert.equal(at.pc.candidates.length, 1000);
+    await at.asks("icecandidate", { connection: "c1", candidates: batch(2000, 1) });
+    assert.equal(at.pc.candidates.at(-1), "candidate 2000", "no room after they were used");
+    assert.equal(call.state, "open");
+  });
+
+  test("a candidate has a thousand characters, and others are left out", async (t) => {
+    const at = await site(t);
+    const call = await at.rung();
+    const length = 1000 - JSON.stringify({ candidate: "" }).length;
+    const candidates = [length, length + 1].map((it) => ({ candidate: "x".repeat(it) }));
+    const nested = { candidate: "nested", more: [["x".repeat(1000)]] };
+    await at.asks("icecandidate", { connection: "c1", candidates: [...candidates, nested, null] });
+    await call.accept();
+    await settle();
+    assert.deepEqual(at.pc.candidates.map((it) => it.length), [length]);
+  });
+
+  for (const [name, connection] of [
+    ["longer than 64 characters", "c".repeat(65)],
+    ["that is no text", ["c1"]],
+    ["that is missing", undefined],
+  ]) {
+    test(`candidates of a pair with an id ${name} do not wait`, async (t) => {
+      const at = await site(t);
+      const call = await at.rung(offerOf(connection, { media: ["audio"] }));
+      await at.asks("icecandidate", { connection, candidates: batch(1, 1) });
+      await call.accept();
+      await settle();
+      assert.deepEqual(at.pc.candidates, []);
+    });
+  }
+
+  test("candidates of a pair with an id of 64 characters wait", async (t) => {
+    const at = await site(t);
+    const connection = "c".repeat(64);
+    const call = await at.rung(offerOf(connection, { media: ["audio"] }));
+    await at.asks("icecandidate", { connection, candidates: batch(1, 1) });
+    await call.accept();
+    await settle();
+    assert.deepEqual(at.pc.candidates, ["candidate 1"]);
+  });
+
+  test("ten offers at a time wait", async (t) => {
+    const at = await site(t);
+    await at.accepted();
+    const before = statuses(at).length;
+    const goOn = slowDown(at);
+    for (let i = 1; i <= 11; i += 1) await at.asks("update", offerOf("c1"));
+    assert.deepEqual(statuses(at).slice(before), [491]);
+    await goOn();
+    assert.deepEqual(statuses(at).slice(before), [491, ...Array(10).fill(200)]);
+    assert.equal((await at.asks("update", offerOf("c1"))).status, 200);
+  });
+
+  test("twenty new pairs begin in ten seconds", async (t) => {
+    const at = await site(t);
+    await at.accepted();
+    const now = Date.now();
+    const clock = t.mock.method(Date, "now", () => now);
+    const begin = async (i) => (await at.asks("update", offerOf(`n${i}`, { isNew: true }))).status;
+    for (let i = 1; i <= 20; i += 1) assert.equal(await begin(i), 200);
+    assert.equal(at.made.length, 21);
+    assert.equal(await begin(21), 491);
+    clock.mock.mockImplementation(() => now + 9999);
+    assert.equal(await begin(22), 491);
+    assert.equal(at.made.length, 21);
+    clock.mock.mockImplementation(() => now + 10000);
+    assert.equal(await begin(23), 200);
+  });
+
+  test("fifty calls ring", async (t) => {
+    const at = await site(t);
+    at.calls.on("call", () => {});
+    const ring = async (i) =>
+      at.asks("session", offerOf("c1", { sessionPath: `/users/sessions/n${i}` }));
+    for (let i = 1; i <= 50; i += 1) assert.equal(await ring(i), undefined);
+    assert.equal((await ring(51)).status, 486);
+    assert.equal(at.calls.list.length, 50);
+    at.calls.list[0].reject();
+    assert.equal(await ring(52), undefined);
+  });
+
+  test("a thousand requests wait while the page resumes its calls", async (t) => {
+    const at = await site(t);
+    const resumed = at.calls.resume();
+    await settle();
+    for (let i = 1; i <= 1000; i += 1) await at.asks("hold");
+    assert.deepEqual(statuses(at), []);
+    assert.equal((await at.asks("hold")).status, 404);
+    const session = { path: PATH, state: "open", caller: alice, callee: bob };
+    await at.answers(at.last("get"), 200, { sessions: [session] });
+    await resumed;
+    await settle();
+    assert.equal(statuses(at).filter((status) => status === 200).length, 1000);
+  });
+
+  for (const [name, reason, told] of [
+    ["an object", { toString: 1 }, ""],
+    ["a list", [["x"]], ""],
+    ["null", null, ""],
+    ["a number", 7, "7"],
+    ["200 characters", "x".repeat(200), "x".repeat(200)],
+    ["201 characters", "x".repeat(201), "x".repeat(200)],
+  ]) {
+    test(`a call ends with ${name} as the reason`, async (t) => {
+      const at = await site(t);
+      const call = await at.accepted();
+      const events = at.watch(call);
+      assert.equal((await at.asks("end", { reason })).status, 200);
+      assert.deepEqual(events.at(-1), ["close", { cause: "end", status: null, reason: told }]);
+    });
+  }
+
+  test("provisional responses without end leave nothing behind", async (t) => {
+    const at = await site(t);
+    const call = await at.dial();
+    const events = at.watch(call);
+    const request = at.last("session");
+    await at.answers(request, 100, { sessionPath: PATH });
+    for (let i = 0; i < 1000; i += 1) {
+      await at.answers(request, 180, { sessionPath: `/users/sessions/forged${i}`, nested: [[i]] });
+    }
+    assert.equal(call.path, PATH);
+    assert.equal(events.length, 1);
   });
 });

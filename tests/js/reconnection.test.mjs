@@ -102,6 +102,24 @@ describe("The delay before an attempt", () => {
     assert.deepEqual(await delays(t, 1 - Number.EPSILON, 4, options), [10, 20, 25, 25]);
   });
 
+  test("is a number after any number of attempts, also with a min of 0", async (t) => {
+    const options = { reconnect: { min: 0, max: 25 } };
+    assert.deepEqual(new Set(await delays(t, 1 - Number.EPSILON, 1100, options)), new Set([0]));
+  });
+
+  test("never exceeds the longest timer of a browser", async (t) => {
+    const longest = 2 ** 31 - 1;
+    const here = world(t);
+    here.random.mock.mockImplementation(() => 1 - Number.EPSILON);
+    const client = here.client({ reconnect: { min: longest, max: longest } });
+    const found = here.record(client, "reconnecting");
+    client.connect();
+    const answer = http(429, "too many devices");
+    answer.headers.set("Retry-After", "3600");
+    await here.drop(1006, "", answer);
+    assert.equal(found[0][1].delay, longest);
+  });
+
   test("has a default for each missing part of the option", async (t) => {
     const options = { reconnect: { max: 700 } };
     assert.deepEqual(await delays(t, 1 - Number.EPSILON, 2, options), [500, 700]);
