@@ -11,12 +11,12 @@ import { MeetingView } from "./meeting-view.js";
 import { presenceOf } from "./presence.js";
 import { OwnStatus } from "./status.js";
 import { View } from "./view.js";
+import { isId, isName, readList, readMessage, shortText } from "./wire.js";
 
 const page = document.body.dataset;
 const { Client, ProtooError } = await import(page.protooModule);
 
 const MEETINGS = /^\/meetings(?:\/([a-z0-9._-]{1,30}))?$/;
-const USERNAME = /^[a-z0-9._-]{1,30}$/;
 const REQUEST_TIMEOUT_MS = 30000; // longer than the server's grace period of 15 s
 const NOTICE_AFTER_MS = 1000;
 const RETRY_MS = 5000;
@@ -141,7 +141,7 @@ client.on("refused", ({ status, reason }) => {
   farewell =
     status === 401
       ? { text: "You have been logged out.", action: logInAgain }
-      : { text: `The server refused: ${reason}.`, action: connectAgain };
+      : { text: `The server refused: ${shortText(reason)}.`, action: connectAgain };
   draw();
 });
 
@@ -149,7 +149,7 @@ client.on("close", ({ code, reason, willReconnect }) => {
   if (willReconnect || farewell) return;
   if (code === 3000) farewell = { text: "The chat is open in another window.", action: useHere };
   else if (code === 3001) farewell = { text: "You have been logged out.", action: logInAgain };
-  else farewell = { text: `Disconnected (${reason || code}).`, action: connectAgain };
+  else farewell = { text: `Disconnected (${shortText(reason) || code}).`, action: connectAgain };
   draw();
 });
 
@@ -175,7 +175,8 @@ async function synchronize() {
     // If the connection was lost, the next "open" starts anew.
     if (client.state !== "open") return;
     const tryAgain = { label: "Try again", run: synchronize };
-    trouble = { text: `Could not load everything: ${error.reason}.`, action: tryAgain };
+    const text = `Could not load everything: ${shortText(error.reason)}.`;
+    trouble = { text, action: tryAgain };
     draw();
   }
 }
@@ -188,10 +189,12 @@ function ask(method, path, data) {
 async function fetchWaiting() {
   for (;;) {
     const { data } = await ask("get", "/waiting");
-    if (data.messages.length === 0) return;
-    for (const message of data.messages) conversations.addWaiting(message);
+    // Also the unreadable messages are confirmed, or they would wait for ever.
+    const ids = readList(data.messages, (message) => message?.id).filter(isId);
+    if (ids.length === 0) return;
+    for (const message of readList(data.messages, read)) conversations.addWaiting(message);
     draw();
-    await client.request("put", "/received", { ids: data.messages.map((message) => message.id) });
+    await client.request("put", "/received", { ids });
   }
 }
 
@@ -238,8 +241,9 @@ client.on("request", (req) => {
   if (phone.handle(req) || meeting.handle(req)) return;
   // A request with a sessionPath is from the other side of a call. The server has not checked it.
   if (req.method === "message" && req.data.sessionPath === undefined) {
-    receive(req.data); // before the reply: a confirmed message must not be lost
-    req.reply(200, "OK");
+    // Before the reply: a confirmed message must not be lost.
+    if (receive(req.data)) req.reply(200, "OK");
+    else req.reply(400, "unreadable message");
   } else {
     req.reply(405, "method not allowed");
   }
@@ -251,7 +255,7 @@ const notifications = new Map([
   ["delivered", (data) => conversations.setDelivered(data)],
   ["presence", setPresence],
   ["read", (data) => conversations.setUnread(data)],
-  ["typing", ({ username }) => showTyping(username)],
+  ["typing", ({ username }) => isName(username) && showTyping(username)],
 ]);
 
 client.on("notification", (notification) => {
@@ -262,11 +266,22 @@ client.on("notification", (notification) => {
 });
 
 function introduce({ username }) {
+  if (!isName(username)) return;
   conversations.contact(username);
   watch(username).then(draw);
 }
 
-function receive(message) {
+function read(data) {
+  return readMessage(data, me);
+}
+
+/** Take a message of the server. Returns whether it is readable. */
+function receive(data) {
+  const message = read(data);
+  if (!message) {
+    console.warn("unreadable message");
+    return false;
+  }
   if (conversations.receive(message)) view.announce(message);
   if (message.sender !== me) {
     stopTyping(message.sender);
@@ -274,6 +289,7 @@ function receive(message) {
     if (message.sender === open) markRead();
   }
   draw();
+  return true;
 }
 
 function showTyping(username) {
@@ -354,7 +370,7 @@ async function send(message) {
   const path = `/users/${encodeURIComponent(recipient)}`;
   const options = {
     timeout: Infinity, // a message sent again after a timeout would come after newer ones
-    onProvisional: ({ data }) => receive(data), // the message is stored
+    onProvisional: ({ data }) => noteStored(message, data),
   };
   inFlight.add(uuid);
   try {
@@ -371,6 +387,15 @@ async function send(message) {
   }
   // The provisional response was lost with a connection. The server repeats it if asked again.
   if (conversations.isUnsent(message)) sendUnsent();
+}
+
+/**
+ * Take the server's copy of a message. Provisional responses of the recipient's devices come here
+ * too, so anything else would be a message that the recipient has forged.
+ */
+function noteStored({ uuid, recipient, text }, data) {
+  const isOurs = data.uuid === uuid && data.sender === me && data.recipient === recipient;
+  if (isOurs && !data.call) receive({ ...data, text });
 }
 
 function notStored(message, error) {
@@ -479,7 +504,7 @@ view.scroller.addEventListener("scroll", () => {
 function followHash() {
   const previous = open;
   const name = location.hash.slice(1);
-  open = USERNAME.test(name) && name !== me ? name : null;
+  open = isName(name) && name !== me ? name : null;
   const meetings = MEETINGS.exec(name);
   meetingsOpen = meetings !== null;
   meetingError = null;

@@ -5,7 +5,14 @@
  * A message has the fields that the server stores: {id, uuid, sender, recipient, text, sent_at,
  * delivered_at}. A message about a call also has `call`, {outcome, video, duration, missed}.
  * A message that the server does not have yet has no id. `error` says why the server refused it.
+ *
+ * Everything that grows has a bound. The data of the server are read by wire.js.
  */
+
+import { isId, isName, readContact, readPage, readPresence, shortText } from "./wire.js";
+
+const MAX_MESSAGES = 1000; // of one conversation; older ones can be loaded again
+const MAX_REPORTS = 1000; // delivery reports of this page
 
 export function markOf(message) {
   if (message.error) return "failed";
@@ -43,7 +50,11 @@ export class Conversations {
   }
 
   #write(name, value) {
-    this.#storage.setItem(`${name} of ${this.me}`, JSON.stringify(value));
+    try {
+      this.#storage.setItem(`${name} of ${this.me}`, JSON.stringify(value));
+    } catch (error) {
+      console.warn(error); // the storage is full: a reload would lose this, and nothing else does
+    }
   }
 
   draft(username) {
@@ -60,7 +71,10 @@ export class Conversations {
 
   /** Take the server's list. A user missing from it was introduced while the list was sent. */
   setContacts(contacts) {
-    for (const contact of contacts) Object.assign(this.contact(contact.username), contact);
+    for (const value of Array.isArray(contacts) ? contacts : []) {
+      const contact = readContact(value, this.me);
+      if (contact) Object.assign(this.contact(contact.username), contact);
+    }
   }
 
   contact(username) {
@@ -70,12 +84,14 @@ export class Conversations {
     return this.contacts.get(username);
   }
 
-  setPresence(state) {
+  setPresence(value) {
+    const state = readPresence(value);
+    if (!state) return;
     Object.assign(state.username === this.me ? this.own : this.contact(state.username), state);
   }
 
   setUnread({ username, unread }) {
-    this.contact(username).unread = unread;
+    if (isName(username) && (unread === 0 || isId(unread))) this.contact(username).unread = unread;
   }
 
   get unread() {
@@ -122,9 +138,20 @@ export class Conversations {
     if (this.#outbox.delete(keyOf(message))) this.#saveOutbox();
   }
 
+  /** Forget the oldest messages of a conversation. Loading earlier messages brings them back. */
+  #limit(username) {
+    const thread = this.thread(username);
+    const surplus = thread.messages.size - MAX_MESSAGES;
+    if (surplus <= 0) return;
+    const oldest = [...thread.messages].sort(([, a], [, b]) => byPlace(a, b)).slice(0, surplus);
+    for (const [key] of oldest) thread.messages.delete(key);
+    thread.more = true;
+  }
+
   /** Take a new message. Returns whether it counts as unread. */
   receive(message) {
     this.add(message);
+    this.#limit(this.other(message));
     const contact = this.contact(this.other(message));
     // The list of contacts may already count this message, if both were sent at the same time.
     if (message.id <= (contact.last?.id ?? 0)) return false;
@@ -156,7 +183,8 @@ export class Conversations {
    * Take the last messages of a conversation. If there is a gap before them, the older known
    * messages are dropped and can be loaded again. Newer known messages stay.
    */
-  setHistory(username, { messages, more }) {
+  setHistory(username, page) {
+    const { messages, more } = readPage(page, this.me);
     const thread = this.thread(username);
     if (messages.length > 0 && messages[0].id > thread.until) {
       const newest = messages.at(-1).id;
@@ -167,7 +195,8 @@ export class Conversations {
     thread.loaded = true;
   }
 
-  addEarlier(username, { messages, more }) {
+  addEarlier(username, page) {
+    const { messages, more } = readPage(page, this.me);
     for (const message of messages) this.add(message);
     this.thread(username).more = more;
   }
@@ -185,16 +214,21 @@ export class Conversations {
   }
 
   setDelivered({ username, ids }) {
+    if (!isName(username) || !Array.isArray(ids)) return;
     for (const message of this.thread(username).messages.values()) {
       if (ids.includes(message.id)) message.delivered_at ??= Date.now() / 1000;
     }
   }
 
   /** Take the delivery report of a message; `delivered` and `failed` are uuids of devices. */
-  setReport(message, { delivered = [], failed = [] }) {
-    if (delivered.length === 0) return;
-    const devices = delivered.length + failed.length;
-    this.#reports.set(keyOf(message), { delivered: delivered.length, devices });
+  setReport(message, data) {
+    // With one device the report is the answer of that device.
+    const [delivered, failed] = [data.delivered, data.failed].map((uuids) =>
+      Array.isArray(uuids) ? uuids.length : 0,
+    );
+    if (delivered === 0) return;
+    this.#reports.set(keyOf(message), { delivered, devices: delivered + failed });
+    if (this.#reports.size > MAX_REPORTS) this.#reports.delete(this.#reports.keys().next().value);
     const known = this.thread(message.recipient).messages.get(keyOf(message));
     if (known) known.delivered_at ??= Date.now() / 1000;
   }
@@ -214,7 +248,7 @@ export class Conversations {
 
   /** Store why the server refused a message; null lets it be sent again. */
   setError(message, error) {
-    message.error = error;
+    message.error = error && shortText(error);
     this.#saveOutbox();
   }
 

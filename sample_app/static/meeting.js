@@ -9,6 +9,7 @@
  */
 
 import { Member } from "./member.js";
+import { readList, readMember, shortText } from "./wire.js";
 
 const SAVED = "meeting"; // key in sessionStorage; the page joins again after a reload
 const PICTURE = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { max: 24 } };
@@ -130,8 +131,10 @@ export class Meeting {
   /** Handle a notification if it is from the room. Returns whether it is. */
   takeNotification({ method, data, sender }) {
     if (!this.name || data.sessionPath !== this.path) return false;
-    if (method === "join") this.#member(data.peer);
-    if (method === "leave") this.#remove(keyOf(data.peer));
+    // Members write the notifications that have a sender, and the server those that have none.
+    const peer = sender ? null : readMember(data.peer);
+    if (peer && method === "join") this.#member(peer);
+    if (peer && method === "leave") this.#remove(keyOf(peer));
     const known = sender && this.#members.get(keyOf(sender));
     if (known && method === "private") known.addCandidate(data).catch(console.warn);
     if (known && method === "message") known.setStatus(data.status);
@@ -151,9 +154,10 @@ export class Meeting {
     const { name } = this;
     const { data } = await this.#client.request("session", this.path, {}, { repeat: false });
     if (this.name !== name) return;
-    const present = new Set(data.peers.map(keyOf));
+    const peers = readList(data.peers, readMember);
+    const present = new Set(peers.map(keyOf));
     for (const key of this.#members.keys()) if (!present.has(key)) this.#remove(key);
-    for (const peer of data.peers) {
+    for (const peer of peers) {
       const member = this.#member(peer);
       // After an absence a negotiation may be in progress: the other side's offer has arrived
       // first, or the client has repeated ours.
@@ -181,7 +185,7 @@ export class Meeting {
       if (data) req.reply(200, "OK", data);
       else req.reply(491, "another offer is under way");
     } catch (error) {
-      req.reply(400, error.message); // the description is invalid
+      req.reply(400, shortText(error.message)); // the description is invalid
     }
   }
 
@@ -205,5 +209,5 @@ export class Meeting {
 
 function whyNot({ status, reason, message }) {
   if (reason === "room is full") return "The meeting is full: it already has six members.";
-  return status ? `The server refused: ${reason}.` : message;
+  return status ? `The server refused: ${shortText(reason)}.` : message;
 }

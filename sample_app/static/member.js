@@ -1,6 +1,13 @@
 /** Another member of a meeting, and the RTCPeerConnection to it. */
 
+import { readCandidate } from "./wire.js";
+
 const REPAIR_AFTER_MS = 4000; // a disconnected link often recovers by itself
+const MAX_EARLY = 100; // candidates that wait; a browser has a few dozen
+// Offers of the other side that are accepted in 10 seconds. A browser allows few hundred
+// RTCPeerConnections, and closed ones count until they are collected as garbage.
+const MAX_OFFERS = 20;
+const OFFERS_MS = 10000;
 
 /**
  * Every offer of either side creates a new link in place of the old one: after a reload, or when
@@ -15,6 +22,7 @@ export class Member {
   #over = null; // a promise that is fulfilled when the link is replaced or closed
   #end = () => {}; // fulfils #over
   #early = []; // candidates of the other side that arrived before its description
+  #offers = []; // times of the last offers of the other side
   #timer = null;
   #meeting;
 
@@ -63,7 +71,7 @@ export class Member {
 
   /** Accept an offer. Returns the data of the answer; null if another offer has priority. */
   async answer({ id, status, description }) {
-    if (this.#isOffering && this.isFirst) return null;
+    if ((this.#isOffering && this.isFirst) || this.#isFlooded()) return null;
     this.setStatus(status);
     try {
       const link = await this.#open(id);
@@ -77,9 +85,10 @@ export class Member {
   }
 
   async addCandidate({ id, candidate }) {
-    if (id !== this.#id) return;
-    if (!this.#link?.remoteDescription) this.#early.push(candidate);
-    else await this.#link.addIceCandidate(candidate);
+    const readable = readCandidate(candidate);
+    if (id !== this.#id || !readable) return;
+    if (this.#link?.remoteDescription) await this.#link.addIceCandidate(readable);
+    else if (this.#early.length < MAX_EARLY) this.#early.push(readable);
   }
 
   setStatus(status) {
@@ -130,6 +139,13 @@ export class Member {
     return { status: this.#meeting.status, description: link.localDescription };
   }
 
+  #isFlooded() {
+    const now = Date.now();
+    if (this.#offers.length >= MAX_OFFERS && now - this.#offers[0] < OFFERS_MS) return true;
+    this.#offers = [...this.#offers.slice(1 - MAX_OFFERS), now];
+    return false;
+  }
+
   #conclude(id) {
     if (id === this.#id) this.#isNegotiating = this.#isOffering = false;
   }
@@ -137,7 +153,8 @@ export class Member {
   async #addEarly() {
     const early = this.#early;
     this.#early = [];
-    for (const candidate of early) await this.#link.addIceCandidate(candidate);
+    // A candidate that fails must not end the link.
+    for (const candidate of early) await this.#link.addIceCandidate(candidate).catch(() => {});
   }
 
   #watch(state) {

@@ -5,6 +5,7 @@ import { element, showAvatar, showList, svgIcon } from "./elements.js";
 import { clockTime, dayLabel, dayOf, pastTime, shortWhen } from "./format.js";
 import { markOf } from "./conversations.js";
 import { describe, presenceOf } from "./presence.js";
+import { shortText } from "./wire.js";
 
 const GROUP_SECONDS = 300;
 const TOAST_MS = 8000;
@@ -301,7 +302,7 @@ export class View {
   /** Show a sentence for a while; "" shows none. */
   notify(text) {
     byId("toast").hidden = !text;
-    byId("toast-text").textContent = text;
+    byId("toast-text").textContent = shortText(text);
     clearTimeout(this.toastTimer);
     this.toastTimer = setTimeout(() => (byId("toast").hidden = true), TOAST_MS);
   }

@@ -1,23 +1,14 @@
 /* Meetings of the sample app in one page. The test plays the server and the other pages. */
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { settle, world } from "./harness.mjs";
 import { fakePeerConnections, FakeMediaDevices, FakeMediaStream } from "./media.mjs";
+import { load } from "./sample.mjs";
 
 const PATH = "/rooms/standup";
 const alice = { username: "alice", uuid: "a1" };
 const bob = { username: "bob", uuid: "b1" };
-const { Meeting } = await loadMeeting();
-
-/** Node before 20.19 does not recognize a .js file as a module by its content. */
-async function loadMeeting() {
-  const read = (name) =>
-    readFile(new URL(`../../sample_app/static/${name}`, import.meta.url), "utf8");
-  const urlOf = (text) => `data:text/javascript,${encodeURIComponent(text)}`;
-  const member = urlOf(await read("member.js"));
-  return import(urlOf((await read("meeting.js")).replace("./member.js", member)));
-}
+const { Meeting } = await load("meeting.js");
 
 /**
  * The reloaded and connected page of `me`, which was in the meeting before the reload. If offers
@@ -49,12 +40,16 @@ async function reloaded(t, me, other) {
     onNotice: (text) => assert.fail(text),
   });
   client.on("request", (req) => meeting.handle(req));
+  client.on("notification", (notification) => meeting.takeNotification(notification));
   client.connect();
   await here.accept();
 
   let ids = 0;
   const page = Object.assign(here, {
     pcs,
+    meeting,
+    notifies: (method, data, sender) =>
+      here.say({ method, data: { sessionPath: PATH, ...data }, sender }),
     /** The sent offers. */
     offers: () => here.sent.filter(({ method }) => method === "private"),
     /** The other page makes an offer. Returns a function that finds the response, if any. */
@@ -151,4 +146,59 @@ test("an offer made after the answer to ours is accepted", async (t) => {
   const response = await page.isOffered("1");
   await goOn();
   assert.equal(response()?.status, 200);
+});
+
+// What a member may grow or break
+
+const MALLORY = { username: "mallory", uuid: "m1" };
+
+test("members neither add nor remove members", async (t) => {
+  const page = await reloaded(t, alice, bob);
+  await page.enters();
+  await page.notifies("join", { peer: MALLORY }, bob);
+  await page.notifies("leave", { peer: bob }, bob);
+  assert.deepEqual(page.meeting.members.map(({ peer }) => peer), [bob]);
+  await page.notifies("join", { peer: MALLORY });
+  await page.notifies("leave", { peer: bob });
+  assert.deepEqual(page.meeting.members.map(({ peer }) => peer), [MALLORY]);
+});
+
+test("notifications with values of other types change nothing", async (t) => {
+  const page = await reloaded(t, alice, bob);
+  await page.enters();
+  for (const value of [undefined, null, 7, "bob", [], {}, { username: {}, uuid: 7 }]) {
+    await page.notifies("join", { peer: value });
+    await page.notifies("leave", { peer: value });
+    await page.notifies("message", { status: value }, bob);
+    await page.notifies("private", { id: value, candidate: value }, bob);
+  }
+  assert.deepEqual(page.meeting.members.map(({ peer }) => peer), [bob]);
+  assert.deepEqual(page.meeting.members[0].status, { audio: true, video: true });
+});
+
+test("candidates before a description wait, at most a hundred of them", async (t) => {
+  const page = await reloaded(t, alice, bob);
+  await page.enters();
+  const [offer] = page.offers();
+  for (let i = 1; i <= 101; i += 1) {
+    const candidate = { candidate: `candidate ${i}` };
+    await page.notifies("private", { id: offer.data.id, candidate }, bob);
+  }
+  await page.isAnswered(offer);
+  const { candidates } = page.pcs.made.at(-1);
+  assert.equal(candidates.length, 100);
+  assert.equal(candidates[99], "candidate 100");
+});
+
+test("of a flood of offers the first twenty make a link, and later ones after a time", async (t) => {
+  const page = await reloaded(t, bob, alice);
+  await page.enters();
+  const before = page.pcs.made.length;
+  const responses = [];
+  for (let i = 1; i <= 21; i += 1) responses.push(await page.isOffered(`offer ${i}`));
+  assert.deepEqual(responses.map((it) => it()?.status), [...Array(20).fill(200), 491]);
+  assert.equal(page.pcs.made.length - before, 20);
+  const now = Date.now();
+  t.mock.method(Date, "now", () => now + 10000);
+  assert.equal((await page.isOffered("later"))()?.status, 200);
 });
