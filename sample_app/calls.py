@@ -85,9 +85,11 @@ def write_down(session, outcome, has_video):
     """Store the chat line of a call, and show it to both users.
 
     Its time is the end of the call, which gives its place in the history. Only the line of a
-    missed call waits to be received and read.
+    missed call waits to be received and read. Without room for it, the call has no line.
     """
     caller, callee = session.caller["username"], session.callee["username"]
+    if not Message.make_room(caller):
+        return
     call = Call(outcome=outcome, has_video=has_video)
     if session.answered is not None:
         call.duration = session.ended - session.answered

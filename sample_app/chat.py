@@ -26,7 +26,7 @@ from protoo_flask import Protoo, Reject
 from protoo_flask.middleware import p2p_messenger, presence
 
 from . import logins
-from .models import Message, User, db
+from .models import MAX_SENT, USERNAME, Message, User, db
 
 MAX_TEXT_LENGTH = 2000
 PREVIEW_LENGTH = 100
@@ -76,8 +76,11 @@ def notify(username, method, data):
 
 
 def may_watch(peer, username):
-    """Let all users watch each other: every user is in everybody's contacts."""
-    return True
+    """Let all users watch each other: every user is in everybody's contacts.
+
+    Other names are refused, as the server would keep them.
+    """
+    return USERNAME.fullmatch(username) is not None
 
 
 protoo.use("/presence", presence(protoo, may_watch))
@@ -107,6 +110,9 @@ def store(req, next):
     if recipient == sender or User.named(recipient) is None:
         raise Reject(404, "no such user")
 
+    if not Message.make_room(sender) and Message.sent_by(sender, uuid) is None:
+        raise Reject(480, f"{MAX_SENT} of your messages have not been read yet")
+
     message = Message(uuid=uuid, sender=sender, recipient=recipient, text=text)
     db.session.add(message)
     try:
@@ -115,8 +121,7 @@ def store(req, next):
         # The page has sent this message before and did not get the answer: it reloaded, or was
         # offline longer than the grace period. Within that period protoo_flask repeats the answer.
         db.session.rollback()
-        stored = db.select(Message).filter_by(sender=sender, uuid=uuid)
-        req.reply(100, "stored", db.session.execute(stored).scalar_one().to_dict())
+        req.reply(100, "stored", Message.sent_by(sender, uuid).to_dict())
         req.reply(200, "already stored")
         return
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import and_, case, func, or_
 
 db = SQLAlchemy()
+
+USERNAME = re.compile(r"[A-Za-z0-9._-]{1,30}")
+
+# Without a password everybody can make users, and write as any of them. So each table has a limit.
+# The largest database has 500 000 messages of 2000 characters, about 1 GB.
+
+#: Every page lists all users, and watches them.
+MAX_USERS = 500
+
+#: Messages and lines of calls that one user has sent. Older ones that were read are deleted.
+MAX_SENT = 1000
 
 
 class User(db.Model):
@@ -23,6 +35,10 @@ class User(db.Model):
     def named(username):
         """Return the user, or None."""
         return db.session.execute(db.select(User).filter_by(username=username)).scalar_one_or_none()
+
+    @staticmethod
+    def has_room():
+        return db.session.execute(db.select(func.count(User.id))).scalar_one() < MAX_USERS
 
     @staticmethod
     def usernames():
@@ -73,6 +89,31 @@ class Message(db.Model):
             "delivered_at": self.delivered_at,
             "call": None if self.call is None else self.call.to_dict(),
         }
+
+    @staticmethod
+    def sent_by(sender, uuid):
+        """Return the message that a page of this user has sent with this uuid, or None."""
+        query = db.select(Message).filter_by(sender=sender, uuid=uuid)
+        return db.session.execute(query).scalar_one_or_none()
+
+    @staticmethod
+    def make_room(sender):
+        """Delete the oldest messages of a sender for the next one, beyond `MAX_SENT`.
+
+        Only messages that were read are deleted, and a flood deletes those of its sender only.
+        Returns False if too few of them were read.
+        """
+        count = db.select(func.count(Message.id)).filter_by(sender=sender)
+        surplus = db.session.execute(count).scalar_one() + 1 - MAX_SENT
+        if surplus <= 0:
+            return True
+        was_read = db.select(Message.id).filter_by(sender=sender).where(Message.read_at.isnot(None))
+        oldest = was_read.order_by(Message.id).limit(surplus)
+        ids = db.session.execute(oldest).scalars().all()
+        options = {"synchronize_session": False}  # no object of theirs is in use
+        for table, key in ((Call, Call.message_id), (Message, Message.id)):
+            db.session.execute(db.delete(table).where(key.in_(ids)).execution_options(**options))
+        return len(ids) == surplus
 
     @staticmethod
     def between(one, other, before=None, limit=30):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from flask import (
     Blueprint,
     abort,
@@ -17,10 +15,9 @@ from sqlalchemy.exc import IntegrityError
 
 from . import logins
 from .chat import MAX_TEXT_LENGTH, close_devices_of_login, introduce
-from .models import User, db
+from .models import USERNAME, User, db
 
 MAX_NAME_LENGTH = 30
-USERNAME = re.compile(r"[A-Za-z0-9._-]{1,30}")
 
 pages = Blueprint("pages", __name__)
 
@@ -67,10 +64,10 @@ def login():
 def log_in():
     name = request.form.get("username", "").strip()
     if not USERNAME.fullmatch(name):
-        error = "A name has 1 to 30 characters: letters a-z, digits, and . _ -"
-        return render_template("login.html", name=name[:MAX_NAME_LENGTH], error=error), 400
+        return refuse(400, name, "A name has 1 to 30 characters: letters a-z, digits, and . _ -")
     username = name.lower()
-    remember(username)
+    if not remember(username):
+        return refuse(503, name, "This site is full. Log in with the name of a user that exists.")
     end_login()
     for token in logins.begin(username):
         close_devices_of_login(username, token)
@@ -83,10 +80,16 @@ def logout():
     return redirect(url_for("pages.login"))
 
 
+def refuse(status, name, error):
+    return render_template("login.html", name=name[:MAX_NAME_LENGTH], error=error), status
+
+
 def remember(username):
-    """Add a user to the database, unless it is there already."""
+    """Add a user to the database, unless it is there already. Returns False if it has no room."""
     if User.named(username) is not None:
-        return
+        return True
+    if not User.has_room():
+        return False
     db.session.add(User(username=username))
     try:
         db.session.commit()
@@ -94,6 +97,7 @@ def remember(username):
         db.session.rollback()  # the user has logged in twice at the same moment
     else:
         introduce(username)
+    return True
 
 
 def end_login():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import time
 
 import pytest
@@ -11,8 +13,8 @@ from .joining import join
 pytest.importorskip("flask_sqlalchemy")
 
 from sample_app import create_app, logins
-from sample_app.calls import protoo
-from sample_app.models import Login, db
+from sample_app.calls import open_calls, protoo
+from sample_app.models import MAX_SENT, MAX_USERS, Call, Login, Message, User, db
 
 
 @pytest.fixture
@@ -113,3 +115,142 @@ def test_logging_in_again_makes_a_new_token_and_ends_the_old_one(app):
     log_in(app, client=client)
     assert token_of(client) != before
     assert count_logins(app) == 1
+
+
+# The tables
+
+
+def fill(app, model, rows):
+    with app.app_context():
+        db.session.execute(db.insert(model), rows)
+        db.session.commit()
+
+
+def count(app, model):
+    with app.app_context():
+        return len(db.session.execute(db.select(model.__table__)).all())
+
+
+def test_the_site_has_room_for_some_users(app):
+    fill(app, User, [{"username": f"user{n}", "created_at": 0} for n in range(MAX_USERS - 1)])
+    log_in(app, "alice")
+    answer = app.test_client().post("/login", data={"username": "bob"})
+    assert answer.status_code == 503
+    assert "This site is full." in answer.get_data(as_text=True)
+    assert count(app, User) == MAX_USERS
+    log_in(app, "alice")
+    log_in(app, "user7")
+
+
+@pytest.fixture
+def alice(app):
+    """The page of Alice, who has sent almost as many messages as the site keeps, all unread."""
+    client = log_in(app)
+    log_in(app, "bob")
+    message = {"sender": "alice", "recipient": "bob", "text": "", "sent_at": 0, "read_at": None}
+    rows = [{**message, "uuid": f"old{n}"} for n in range(MAX_SENT - 1)]
+    fill(app, Message, rows)
+    return join(app, "alice", "a1", {"login": token_of(client)})
+
+
+ids = itertools.count(1)
+
+
+def write(page, uuid, to="bob"):
+    """Send a message, and return the statuses and the last reason of its responses."""
+    data = {"uuid": uuid, "text": "hi"}
+    path = f"/users/{to}"
+    message = {"method": "message", "path": path, "id": next(ids), "data": data}
+    page.receive(json.dumps(message).encode())
+    answers = [it for it in page.peer.link.take_all() if "status" in it]
+    return [answer["status"] for answer in answers], answers[-1]["reason"]
+
+
+def mark_read(app, *uuids):
+    with app.app_context():
+        read = db.update(Message).where(Message.uuid.in_(uuids)).values(read_at=1.0)
+        db.session.execute(read.execution_options(synchronize_session=False))
+        db.session.commit()
+
+
+def test_a_user_with_too_many_unread_messages_sends_no_more(app, alice):
+    assert write(alice, "n1")[0] == [100, 202]
+    reason = f"{MAX_SENT} of your messages have not been read yet"
+    assert write(alice, "n2") == ([480], reason)
+    assert count(app, Message) == MAX_SENT
+
+
+def test_a_message_that_was_stored_is_not_refused_when_it_is_sent_again(app, alice):
+    assert write(alice, "n1")[0] == [100, 202]
+    other_page = join(app, "alice", "a2", alice.peer.data)
+    assert write(other_page, "n1") == ([100, 200], "already stored")
+
+
+def test_the_oldest_messages_that_were_read_make_room(app, alice):
+    assert write(alice, "n1")[0] == [100, 202]
+    mark_read(app, "old7", "old5")
+    assert write(alice, "n2")[0] == [100, 202]
+    assert count(app, Message) == MAX_SENT
+    with app.app_context():
+        assert Message.sent_by("alice", "old5") is None
+        assert Message.sent_by("alice", "old7") is not None
+    assert write(alice, "n3")[0] == [100, 202]
+    assert write(alice, "n4")[0] == [480]
+    assert count(app, Message) == MAX_SENT
+
+
+def test_a_flood_of_one_user_leaves_the_messages_of_others(app, alice):
+    bob = join(app, "bob", "b1", {"login": token_of(log_in(app, "bob"))})
+    assert write(bob, "b", to="alice")[0][0] == 100
+    mark_read(app, "b", *(f"old{n}" for n in range(MAX_SENT)))
+    for n in range(5):
+        assert write(alice, f"n{n}")[0][0] == 100
+    with app.app_context():
+        assert Message.sent_by("bob", "b") is not None
+
+
+def test_lines_of_calls_count_and_are_deleted_with_their_call(app, alice):
+    with app.app_context():
+        message = Message.sent_by("alice", "old0")
+        message.call = Call(outcome="answered", has_video=False, duration=1.0)
+        message.read_at = 1.0
+        db.session.commit()
+    assert write(alice, "n1")[0] == [100, 202]
+    assert write(alice, "n2")[0] == [100, 202]
+    assert count(app, Call) == 0
+
+
+def test_a_call_of_a_user_without_room_has_no_line(app, alice):
+    assert write(alice, "n1")[0] == [100, 202]
+    for number in range(2):
+        message = {"method": "session", "path": "/users/bob", "id": 7 + number, "data": {}}
+        alice.receive(json.dumps(message).encode())
+    assert count(app, Call) == 0
+    assert count(app, Message) == MAX_SENT
+
+
+def test_only_calls_that_are_open_are_kept(app):
+    pages = {
+        name: join(app, name, f"{name}1", {"login": token_of(log_in(app, name))})
+        for name in ("alice", "bob")
+    }
+    message = {"method": "session", "path": "/users/bob", "id": 1, "data": {"description": {}}}
+    pages["alice"].receive(json.dumps(message).encode())
+    [request] = [it for it in pages["bob"].peer.link.take_all() if it.get("method") == "session"]
+    answer = {"id": request["id"], "status": 200, "reason": "OK", "data": {}}
+    pages["bob"].receive(json.dumps(answer).encode())
+    path = request["data"]["sessionPath"]
+    assert open_calls == {path: ("alice", "bob")}
+    pages["alice"].receive(json.dumps({"method": "end", "path": path, "id": 2}).encode())
+    assert open_calls == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("b" * 30, 200), ("b" * 31, 403), ("böb", 403), ("b%2Fb", 403), ("b%0A", 403)],
+)
+def test_only_names_that_a_user_may_have_are_watched(app, name, status):
+    page = join(app, "alice", "a1", {"login": token_of(log_in(app))})
+    message = {"method": "subscribe", "path": f"/presence/{name}", "id": 1}
+    page.receive(json.dumps(message).encode())
+    assert page.peer.link.take()["status"] == status
