@@ -117,7 +117,7 @@ protoo.use("/ice", ice_servers(protoo))
 
 def check_name(room, req):
     if not MEETING_NAME.fullmatch(room.id):
-        raise Reject(400, "a meeting's name has 1 to 30 characters: letters a-z, digits, and . _ -")
+        raise Reject(400, "a meeting's name has 1 to 30 characters: a to z, digits, and . _ -")
 
 
 protoo.use("/rooms", room_handler(protoo, check_name, path="/:room_id", max_peers=MAX_MEMBERS))

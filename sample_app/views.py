@@ -64,7 +64,7 @@ def login():
 def log_in():
     name = request.form.get("username", "").strip()
     if not USERNAME.fullmatch(name):
-        return refuse(400, name, "A name has 1 to 30 characters: letters a-z, digits, and . _ -")
+        return refuse(400, name, "A name has 1 to 30 characters: a to z, digits, and . _ -")
     username = name.lower()
     if not remember(username):
         return refuse(503, name, "This site is full. Log in with the name of a user that exists.")

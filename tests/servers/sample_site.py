@@ -8,6 +8,10 @@ from flask import Flask
 def create_app() -> Flask:
     from sample_app import create_app
 
-    # A device without a connection stays online for longer than a test waits.
-    app: Flask = create_app({"PROTOO_DISCONNECT_GRACE_PERIOD": 60})
+    config = {
+        # A device without a connection stays online for longer than a test waits.
+        "PROTOO_DISCONNECT_GRACE_PERIOD": 60,
+        "PROTOO_REAUTHORIZE_INTERVAL": 1,
+    }
+    app: Flask = create_app(config)
     return app

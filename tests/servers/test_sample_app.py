@@ -7,6 +7,7 @@ import html
 import http.client
 import re
 import signal
+import sqlite3
 from typing import Any, Iterator
 from urllib.parse import urlencode
 
@@ -82,6 +83,7 @@ def server(request: Any, tmp_path_factory: Any) -> Iterator[Server]:
         ICE_SERVERS="turn:turn.example.org",
         TURN_SECRET="of the turn server",
     )
+    server.folder = folder
     yield server
     server.stop()
     assert server.complaints() == []
@@ -128,6 +130,16 @@ def test_a_device_within_its_grace_period_is_logged_out_too(site):
         site.log_out(cookie)
         assert watcher.expect("presence")["data"]["online"] is False
     assert site.knock("?uuid=phone", Cookie=cookie).status == 401
+
+
+def test_a_login_that_another_process_has_ended_is_noticed(site, server):
+    cookie, other = site.log_in("karl"), site.log_in("luke")
+    with site.open(cookie) as page, site.open(other) as of_other:
+        with contextlib.closing(sqlite3.connect(server.folder / "chat.sqlite")) as database:
+            database.execute("DELETE FROM logins WHERE username = 'karl'")
+            database.commit()
+        assert page.wait_for_close() == (3001, "authorization revoked")
+        assert of_other.request("get", "/ice")["status"] == 200
 
 
 def test_a_login_replaces_the_one_of_the_same_browser(site):
