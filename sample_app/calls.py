@@ -13,6 +13,7 @@ Sound and pictures go directly from page to page. In the browser, `protoo-call.m
 from __future__ import annotations
 
 import re
+import secrets
 import time
 
 from protoo_flask import Reject
@@ -94,7 +95,8 @@ def write_down(session, outcome, has_video):
     if session.answered is not None:
         call.duration = session.ended - session.answered
     message = Message(
-        uuid=session.path.rpartition("/")[2],
+        # Not the id in the path: the caller knows it, and could send a message with it first.
+        uuid=secrets.token_hex(16),
         sender=caller,
         recipient=callee,
         text="Video call" if has_video else "Audio call",

@@ -162,7 +162,7 @@ def write(page, uuid, to="bob"):
     path = f"/users/{to}"
     message = {"method": "message", "path": path, "id": next(ids), "data": data}
     page.receive(json.dumps(message).encode())
-    answers = [it for it in page.peer.link.take_all() if "status" in it]
+    answers = [it for it in page.peer.link.take_all() if it.get("id") == message["id"]]
     return [answer["status"] for answer in answers], answers[-1]["reason"]
 
 
@@ -229,19 +229,46 @@ def test_a_call_of_a_user_without_room_has_no_line(app, alice):
     assert count(app, Message) == MAX_SENT
 
 
-def test_only_calls_that_are_open_are_kept(app):
-    pages = {
+@pytest.fixture
+def pages(app):
+    """The pages of two users."""
+    return {
         name: join(app, name, f"{name}1", {"login": token_of(log_in(app, name))})
         for name in ("alice", "bob")
     }
-    message = {"method": "session", "path": "/users/bob", "id": 1, "data": {"description": {}}}
+
+
+def start_call(pages):
+    """Let Alice call Bob. Returns the request that Bob gets."""
+    message = {
+        "method": "session",
+        "path": "/users/bob",
+        "id": next(ids),
+        "data": {"description": {}},
+    }
     pages["alice"].receive(json.dumps(message).encode())
     [request] = [it for it in pages["bob"].peer.link.take_all() if it.get("method") == "session"]
+    return request
+
+
+def test_a_message_with_the_id_of_a_call_does_not_prevent_its_line(app, pages, caplog):
+    path = start_call(pages)["data"]["sessionPath"]
+    pages["alice"].peer.link.take_all()
+    assert write(pages["alice"], path.rpartition("/")[2])[0][0] == 100
+    pages["alice"].receive(json.dumps({"method": "end", "path": path, "id": next(ids)}).encode())
+    assert count(app, Message) == 2
+    assert count(app, Call) == 1
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+    assert write(pages["alice"], "next")[0][0] == 100
+
+
+def test_only_calls_that_are_open_are_kept(app, pages):
+    request = start_call(pages)
     answer = {"id": request["id"], "status": 200, "reason": "OK", "data": {}}
     pages["bob"].receive(json.dumps(answer).encode())
     path = request["data"]["sessionPath"]
     assert open_calls == {path: ("alice", "bob")}
-    pages["alice"].receive(json.dumps({"method": "end", "path": path, "id": 2}).encode())
+    pages["alice"].receive(json.dumps({"method": "end", "path": path, "id": next(ids)}).encode())
     assert open_calls == {}
 
 
