@@ -84,7 +84,7 @@ def look_up(name: str, where: str) -> Any:
     path = PACKAGE / where
     if path.suffix != ".py":
         script = path.read_text(encoding="utf-8")
-        found = re.search(rf"^ *const {name} = (.*?);", script, re.MULTILINE)
+        found = re.search(rf"^ *(?:export )?const {name} = (.*?);", script, re.MULTILINE)
         assert found is not None, f"{where} has no constant {name}"
         return eval(found[1], {})
     value = getattr(importlib.import_module(module_of(path)), name)
@@ -128,7 +128,7 @@ def find_constants() -> Iterator[tuple[str, str]]:
                 if isinstance(target, ast.Name) and target.id.lstrip("_").startswith("MAX_"):
                     yield target.id, path.relative_to(PACKAGE).as_posix()
     for path in sorted((PACKAGE / "static").glob("*.*js")):
-        for name in re.findall(r"^ *const (MAX_\w+) =", path.read_text("utf-8"), re.MULTILINE):
+        for name in re.findall(r"^ *(?:export )?const (MAX_\w+) =", path.read_text("utf-8"), re.MULTILINE):
             yield name, path.relative_to(PACKAGE).as_posix()
 
 
