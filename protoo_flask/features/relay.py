@@ -11,8 +11,8 @@ from typing import Any, ContextManager, Sequence
 from ..core.peers.peer import Peer
 from ..core.request import Request, answer
 from ..core.response import Response
-from ..core.transactions.best_response import best_rejection
 from ..core.transactions.client import OF_CORE
+from .kept_rejection import KeptRejection
 
 
 class Relay:
@@ -28,8 +28,7 @@ class Relay:
         self._lock = lock
         #: How many peers have not given their final response.
         self._missing = 0
-        #: The best rejection so far.
-        self._rejection: Response | None = None
+        self._rejection = KeptRejection()
 
     def send(self, message: Request, peers: Sequence[Peer]) -> None:
         """Send a message to all the peers; never blocks."""
@@ -46,8 +45,8 @@ class Relay:
         with self._lock:
             if response.is_reject:
                 self._missing -= 1
-                self._rejection = best_rejection(self._rejection, response)
                 if self._missing:
+                    self._rejection.add(response)
                     return
-                response = self._rejection
+                response = self._rejection.find(response) or response
             answer(self._req, response)

@@ -20,8 +20,11 @@ from ...core.peers.peer import Peer, broadcast
 from ...core.request import Request, answer
 from ...core.response import Response
 from ...core.scheduling import Timer
-from ...core.transactions.best_response import SAYS_LEAST, best_rejection
+from ...core.transactions.best_response import SAYS_LEAST
 from ...core.transactions.client import OF_CORE, URGENT
+from ...core.wire.kept_text import estimate_objects
+from ...core.wire.messages import serialize_request
+from ..kept_rejection import KeptRejection
 from ..relay import Relay
 from ..sending_peer import sending_peer
 from .early_messages import EarlyMessages
@@ -83,8 +86,7 @@ class Call:
         #: The data of the ``session`` request to each device, also to those that join later.
         self._offer: dict[str, Any] = {}
         self._early = EarlyMessages()
-        #: The best rejection so far.
-        self._rejection: Response | None = None
+        self._rejection = KeptRejection()
         #: The uuids of the devices that have rejected.
         self._rejected: set[str] = set()
         self._timer: Timer | None = None
@@ -131,7 +133,7 @@ class Call:
         ):
             return
         self._ring([peer])
-        for message, is_notification, _ in self._early.items():
+        for message, is_notification in self._early.items():
             if is_notification:
                 peer.notify(message.method, message.data, message.sender)
             else:
@@ -143,9 +145,9 @@ class Call:
         legs = [Leg(peer) for peer in peers if self._calls.may_ring(peer)]
         if len(legs) < len(peers):
             # A device at which no more calls may ring counts as one that has rejected.
-            self._rejection = best_rejection(self._rejection, Response(486, "busy here"))
+            self._rejection.add(Response(486, "busy here"))
         if not legs and not self.legs:
-            self.close("rejected", response=self._rejection)
+            self.close("rejected", response=self._rejection.find())
             return
         for leg in legs:
             self.legs[leg.peer] = leg
@@ -208,13 +210,16 @@ class Call:
         if leg.state is REJECTED:
             if not response.is_local:
                 self._rejected.add(leg.peer.uuid)
-            self._rejection = best_rejection(self._rejection, response)
             if response.status >= 600:
                 self.close("declined", response=response)
                 return
-        if not self.legs:
-            cause = "gone" if self._rejection is None else "rejected"
-            self.close(cause, response=self._rejection)
+            if self.legs:
+                self._rejection.add(response)
+            else:
+                self.close("rejected", response=self._rejection.find(response))
+        elif not self.legs:
+            rejection = self._rejection.find()
+            self.close("gone" if rejection is None else "rejected", response=rejection)
 
     def expire(self) -> None:
         """End a call that has rung for too long.
@@ -223,8 +228,8 @@ class Call:
         that says more is the answer to the caller: 486 of one device, when another one lies
         in a drawer.
         """
-        rejection = best_rejection(self._rejection, Response(408, "request timeout"))
-        told = None if rejection.status in SAYS_LEAST else rejection
+        rejection = self._rejection.find(Response(408, "request timeout"))
+        told = None if rejection is None or rejection.status in SAYS_LEAST else rejection
         self.close("timeout", response=told)
 
     def _stop_ringing(self, reason: str) -> None:
@@ -236,7 +241,7 @@ class Call:
         self._early.clear()
         self._req = None
         self._offer = {}
-        self._rejection = None
+        self._rejection = KeptRejection()
         legs, self.legs = self.legs, {}
         for leg in legs.values():
             leg.enter("release")

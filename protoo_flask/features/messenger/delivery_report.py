@@ -23,7 +23,7 @@ from typing import Any, Callable, Sequence
 from ...core.peers.peer import Peer
 from ...core.request import Request
 from ...core.response import Response
-from ...core.transactions.best_response import best_rejection
+from ..kept_rejection import KeptRejection
 
 #: The legal values of ``report=``, besides ``None``.
 MODES = ("first", "all")
@@ -52,7 +52,11 @@ class DeliveryReport:
         self._peers = peers
         self._one_is_enough = mode == "first" or len(peers) == 1
         self._on_gone = on_gone
-        self._finals: dict[Peer, Response] = {}
+        #: {a recipient that has answered: whether it accepted}
+        self._accepted: dict[Peer, bool] = {}
+        #: Whether all that have answered were gone.
+        self._all_gone = True
+        self._rejection = KeptRejection()
         self._concluded = False
         self._lock = peers[0].runtime.scheduler.lock()
 
@@ -75,13 +79,14 @@ class DeliveryReport:
             if response.is_provisional:
                 peer.call_back(self._req.reply, response)
                 return
-            self._finals[peer] = response
+            self._accepted[peer] = response.is_accept
+            self._all_gone = self._all_gone and is_gone(response)
             answer = self._conclude(response)
             if answer is None:
                 return
             self._concluded = True
         # The lock is free here, because on_gone may block.
-        if self._on_gone is not None and all(map(is_gone, self._finals.values())):
+        if self._on_gone is not None and self._all_gone:
             self._on_gone(answer)
         else:
             peer.call_back(self._req.reply, answer)
@@ -90,22 +95,25 @@ class DeliveryReport:
         """Return the answer, or ``None`` while it depends on devices that have not answered."""
         if newest.is_accept and self._one_is_enough:
             return self._report(newest)
-        if len(self._finals) < len(self._peers):
+        assert newest.peer is not None
+        place = self._peers.index(newest.peer)
+        if len(self._accepted) < len(self._peers):
+            if newest.is_reject:
+                self._rejection.add(newest, place)
             return None
-        finals = [self._finals[peer] for peer in self._peers]
-        accepted = sum(final.is_accept for final in finals)
+        accepted = sum(self._accepted.values())
         if accepted:
-            reason = f"message delivered to {accepted} of {len(finals)} peers"
+            reason = f"message delivered to {accepted} of {len(self._peers)} peers"
             return self._report(Response(200, reason))
-        return self._report(best_rejection(*finals))
+        return self._report(self._rejection.find(newest, place) or newest)
 
     def _report(self, response: Response) -> Response:
         """Return ``response`` with the uuids of the devices that have accepted and failed."""
-        finals = [self._finals[peer] for peer in self._peers if peer in self._finals]
+        answered = [peer for peer in self._peers if peer in self._accepted]
         data = {
             **response.data,
-            "delivered": [_uuid(final) for final in finals if final.is_accept],
-            "failed": [_uuid(final) for final in finals if final.is_reject],
+            "delivered": [str(peer.uuid) for peer in answered if self._accepted[peer]],
+            "failed": [str(peer.uuid) for peer in answered if not self._accepted[peer]],
         }
         return Response(response.status, response.reason, data)
 
@@ -114,8 +122,3 @@ def is_gone(response: Response) -> bool:
     """Whether a response says that the peer went offline before it answered."""
     # Only a local 410 says so. A device may send a 410 of its own, with its own meaning.
     return response.is_local and response.status == 410
-
-
-def _uuid(response: Response) -> str:
-    assert response.peer is not None
-    return str(response.peer.uuid)
