@@ -8,7 +8,7 @@ it is needed. Where objects have to be kept, their memory is estimated from the 
 from __future__ import annotations
 
 import json
-from typing import Any, Dict
+from typing import Any
 
 #: Bytes of Python objects, rounded up. The place in the dict or list is counted with the comma
 #: before it, and the string of a key or value with its quotes.
@@ -41,8 +41,8 @@ def estimate_objects(text: bytes) -> int:
     )
 
 
-def read_kept(text: bytes) -> Dict[str, Any]:
+def read_kept(text: bytes) -> dict[str, Any]:
     """Return the message of a text that was written here: a JSON object."""
     # The standard library, because msgspec 0.18 damages some integers (long_integers.py).
-    message: Dict[str, Any] = json.loads(text)
+    message: dict[str, Any] = json.loads(text)
     return message

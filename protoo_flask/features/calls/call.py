@@ -32,6 +32,9 @@ from .endings import ENDINGS
 from .leg import ACCEPTED, PROCEEDING, REJECTED, Leg, event_of
 from .session import CLOSED, OPEN, Address, Session
 
+#: Bytes that a call takes besides its offer: the call, its session and its request.
+CALL_SIZE = 4096
+
 
 class CallOwner(Protocol):
     """The calls of an app, as far as one call needs them; see :class:`.calls.Calls`.
@@ -56,6 +59,9 @@ class CallOwner(Protocol):
     def may_ring(self, peer: Peer) -> bool:
         """Whether one more call may ring at a device."""
 
+    def has_space(self, call: Call, size: int) -> bool:
+        """Whether so many bytes more may be kept for a call."""
+
     def stop_joining(self, call: Call) -> None:
         """Let no more devices join a call."""
 
@@ -72,6 +78,7 @@ class Call:
     :ivar caller: the peer that has made the call.
     :ivar callee: the peer that has answered, ``None`` before.
     :ivar legs: the ringing devices, ``{peer: leg}``.
+    :ivar is_being_told: whether listeners of its end are still to be called.
     """
 
     def __init__(self, calls: CallOwner, id: str, session: Session, req: Request) -> None:
@@ -81,10 +88,16 @@ class Call:
         self.callee: Peer | None = None
         self.username = session.callee["username"]
         self.legs: dict[Peer, Leg] = {}
+        self.is_being_told = False
         self._calls = calls
         self._req: Request | None = req
         #: The data of the ``session`` request to each device, also to those that join later.
         self._offer: dict[str, Any] = {}
+        #: Bytes of its text, of which each ringing device has one.
+        self._offer_length = 0
+        #: Bytes of the caller's data as objects. The request has them to the end: a listener of
+        #: the site may have kept it.
+        self._objects = 0
         self._early = EarlyMessages()
         self._rejection = KeptRejection()
         #: The uuids of the devices that have rejected.
@@ -104,13 +117,30 @@ class Call:
         peers = self.caller.directory.find(callee["username"], callee.get("uuid"))
         return [peer for peer in peers if peer is not self.caller]
 
-    # Ringing --------------------------------------------------------------------------
+    # Memory ---------------------------------------------------------------------------
 
-    def begin(self, peers: Sequence[Peer]) -> None:
-        """Tell the caller the path of the call, and ring the devices."""
+    @property
+    def size(self) -> int:
+        """Bytes of memory that the call takes, rounded up."""
+        return CALL_SIZE + self._objects + self._offer_length * len(self.legs) + self._early.size
+
+    def prepare(self, devices: int) -> int:
+        """Make the offer; returns the bytes of its text for so many devices."""
         assert self._req is not None
         # The site may have added to the data in on_session, so it is read only now.
         self._offer = {**self._req.data, "sessionPath": self.session.path}
+        # An offer that cannot be written ends the call at once.
+        with contextlib.suppress(Unsendable):
+            text = serialize_request("session", None, self._offer, self.caller.address)
+            self._offer_length = len(text)
+            self._objects = estimate_objects(text)
+        return self._offer_length * devices
+
+    # Ringing --------------------------------------------------------------------------
+
+    def begin(self, peers: Sequence[Peer]) -> None:
+        """Tell the caller the path of the call, and ring the devices; see :meth:`prepare`."""
+        assert self._req is not None
         if not answer(self._req, Response(100, "connecting", {"sessionPath": self.session.path})):
             self.close("failed")
         # The send may have revealed that the caller has gone, which has ended the call.
@@ -130,6 +160,7 @@ class Call:
             or peer in self.legs
             or peer.uuid in self._rejected
             or not self._calls.may_ring(peer)
+            or not self._calls.has_space(self, self._offer_length)
         ):
             return
         self._ring([peer])
@@ -241,6 +272,8 @@ class Call:
         self._early.clear()
         self._req = None
         self._offer = {}
+        if not self.session.is_listened_to:
+            self._objects = 0
         self._rejection = KeptRejection()
         legs, self.legs = self.legs, {}
         for leg in legs.values():
@@ -273,7 +306,7 @@ class Call:
         peers = self.others(sender)
         message = Request(req.method, {**req.data, "sessionPath": self.session.path})
         message.sender = sender.address
-        if sender is self.caller and self.session.is_ringing and self.is_for_all_devices:
+        if sender is self.caller and self._keeps_early_messages():
             self._early.add(message, req.is_notification)
         if not req.is_notification:
             Relay(req, self._calls.lock).send(message, peers)
@@ -282,6 +315,11 @@ class Call:
         with contextlib.suppress(Unsendable):
             broadcast(peers, message.method, message.data, message.sender)
         answer(req, Response(200, "forwarded"))
+
+    def _keeps_early_messages(self) -> bool:
+        # Beyond the limit, a device that joins gets the messages that were sent first.
+        is_joinable = self.session.is_ringing and self.is_for_all_devices
+        return is_joinable and self._calls.has_space(self, 0)
 
     def hang_up(self, req: Request) -> None:
         """Handle an ``end``: from the caller, and after the answer also from the callee.

@@ -9,6 +9,11 @@ The indexes have only calls that have not ended, and only peers that are in a ca
 ``_joinable``  ``{username: {id: call}}``: ringing calls to every device of a user
 =============  ====================================================================
 
+One more index has also calls that have ended, until their listeners have been called:
+``_made``, ``{username: {id: call}}``, the calls that the devices of a user have made. It is
+counted at each new call. Without it, a user who makes calls and hangs up at once could have a
+site with slow listeners run any number of them at a time.
+
 Under threads, requests, responses, timers and departures arrive in any thread. All calls
 share one lock, because two calls can depend on each other (glare). Nothing blocks while the
 lock is held. Listeners of the application (:meth:`~.session.Session.on`) are called without
@@ -35,12 +40,19 @@ from ...core.response import Response
 from ..sending_peer import sending_peer
 from .call import Call
 from .leg import Leg
-from .session import EVENTS, Session
+from .session import CLOSED, EVENTS, Session
 
 #: Calls that may ring at a device at a time: more than a person can choose from. The offer of
 #: each call, up to the size of a message, is kept until the device answers. Many of them
 #: would leave no room for other messages to the device.
 MAX_RINGING = 8
+
+#: How many times the unfinished calls of one peer the devices of a user may have made together.
+DEVICES = 4
+
+#: Bytes that the calls made by one user may take. Most of it are the offers: each device
+#: that rings has one, of some 5 KiB, and an untrusted caller may send 64 KiB to 16 devices.
+MAX_SIZE_PER_USER = 4 * 1024 * 1024
 
 
 class Calls:
@@ -67,6 +79,7 @@ class Calls:
         self._max_sessions = max_sessions
         self._calls: dict[str, Call] = {}
         self._engaged: dict[Peer, dict[str, Call]] = {}
+        self._made: dict[str, dict[str, Call]] = {}
         self._joinable: dict[str, dict[str, Call]] = {}
         self._events = EventQueues(self._tell, self.lock)
         self._depth = 0
@@ -80,12 +93,15 @@ class Calls:
 
     def admit(self, req: Request) -> bool:
         """Whether the peer may make one more call; if not, it is answered 403."""
+        peer = sending_peer(req)
         with self.lock:
-            calls = self._engaged.get(sending_peer(req), {}).values()
-            number = sum(call.caller is req.peer for call in calls)
-        if number < self._max_sessions:
-            return True
-        reason = f"you have made {number} calls that go on, which is the limit"
+            made = self._made.get(peer.username, {}).values()
+            number, whose = sum(call.caller is peer for call in made), "you have"
+            if number < self._max_sessions:
+                if len(made) < DEVICES * self._max_sessions:
+                    return True
+                number, whose = len(made), "your devices have"
+        reason = f"{whose} made {number} calls that go on, which is the limit"
         answer(req, Response(403, reason))
         return False
 
@@ -103,9 +119,15 @@ class Calls:
             if not self.admit(req):
                 call.session.enter("refused")
                 return
+            self._made.setdefault(call.caller.username, {})[call.id] = call
             peers = call.find_peers()
             if not peers:
                 call.close("unavailable")
+                return
+            if not self.has_space(call, call.prepare(len(peers))):
+                answer(req, Response(503, "your calls take too much memory: too much is ringing"))
+                call.session.enter("refused")
+                self.forget(call)
                 return
             rivals = self._find_rivals(call, peers)
             # The path that sorts lower stays. The ids are compared, and not the paths, because
@@ -182,6 +204,14 @@ class Calls:
         calls = self._engaged.get(peer, {}).values()
         return sum(peer in call.legs for call in calls) < MAX_RINGING
 
+    def has_space(self, call: Call, size: int) -> bool:
+        """Whether so many bytes more may be kept for a call.
+
+        The only call of a user may take more: the size of a message is limited elsewhere.
+        """
+        made = self._made.get(call.caller.username, {}).values()
+        return len(made) == 1 or sum(other.size for other in made) + size <= MAX_SIZE_PER_USER
+
     def disengage(self, peer: Peer, call: Call) -> None:
         """No longer count a peer as being in a call."""
         _discard(self._engaged, peer, call.id)
@@ -196,17 +226,29 @@ class Calls:
         self.disengage(call.caller, call)
         if call.callee is not None:
             self.disengage(call.callee, call)
+        if not call.is_being_told:
+            self._release(call)
+
+    def _release(self, call: Call) -> None:
+        """Make place for the next call of a user: all listeners of this one have been called."""
+        _discard(self._made, call.caller.username, call.id)
 
     def post(self, call: Call, state: str) -> None:
         """Post a new state of a session; it is told when the lock is free again."""
         if call.session.is_listened_to:
             self._events.post(call.id, SiteEvent(EVENTS[state], call))
             self._changed.append(call)
+            call.is_being_told = call.is_being_told or state is CLOSED
 
     def _tell(self, event: SiteEvent) -> None:
         call: Call = event.subject
-        for function in call.session.listeners(event.name):
-            call.caller.runtime.call_back(call.caller, function, call.session)
+        try:
+            for function in call.session.listeners(event.name):
+                call.caller.runtime.call_back(call.caller, function, call.session)
+        finally:
+            if event.name == EVENTS[CLOSED]:
+                with self.lock:
+                    self._release(call)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
