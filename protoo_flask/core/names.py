@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from typing import Any, SupportsInt, Union
 
-from .errors import BadName
+from .errors import BadName, Reject
 from .excerpts import excerpt_of
+
+#: Characters of a username, or of another name that a peer writes into a path: the id of a
+#: room, say. An e-mail address has at most 254 (RFC 5321 section 4.5.3.1.3). Names are kept and
+#: repeated to others, and those in paths are untrusted.
+MAX_NAME_LENGTH = 256
 
 #: The types that are converted. All integers and UUIDs have ``int()``; floats have it as well,
 #: and are refused when the program runs.
@@ -54,6 +59,20 @@ def to_name_or_none(value: Any, where: str) -> str | None:
     :raises BadName: as :func:`to_name`.
     """
     return None if value is None else to_name(value, where)
+
+
+def check_length(name: str, description: str) -> None:
+    """Return when a name is not too long.
+
+    >>> check_length("x" * 257, "a username")
+    Traceback (most recent call last):
+    protoo_flask.core.errors.Reject: 414 a username has at most 256 characters
+
+    :param name: untrusted.
+    :raises Reject: 414 otherwise, as for a path that is too long.
+    """
+    if len(name) > MAX_NAME_LENGTH:
+        raise Reject(414, f"{description} has at most {MAX_NAME_LENGTH} characters")
 
 
 def to_address(value: Any, where: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any, Callable
 
 from ..core.errors import Reject, UsageError
 from ..core.functions import check_function
+from ..core.names import check_length
 from ..core.peers.peer import Peer
 
 Allow = Callable[[Peer, str], Any]
@@ -42,7 +43,9 @@ class Permission:
         Nothing that depends on the user may happen before, so that a refused peer does not
         learn whether the user exists, or is online.
 
-        :raises Reject: 403, or as ``allow`` has raised it; as any other error of ``allow``.
+        :raises Reject: 403, or as ``allow`` has raised it; as any other error of ``allow``. 414
+            for a username that is too long; ``allow`` is not asked then.
         """
+        check_length(username, "a username")
         if not self._allow(peer, username):
             raise Reject(403, f"you may not {self._verb} this user")

@@ -17,7 +17,7 @@ from ..core.errors import Reject, UsageError
 from ..core.excerpts import excerpt, excerpt_of
 from ..core.exits import is_contained
 from ..core.functions import name_function
-from ..core.names import to_name
+from ..core.names import MAX_NAME_LENGTH, to_name
 from ..core.peers.directory import Identity
 from ..origins import Origin, allowed_origin, origin_of_url, page_scheme, parse_origin
 from ..settings import Settings
@@ -127,6 +127,8 @@ def ask_site(authorizer: Authorizer | None, settings: Settings) -> Identificatio
             "username; return None to refuse"
         )
     username = to_name(username, "the username of @protoo.authorize")
+    if len(username) > MAX_NAME_LENGTH:
+        raise Reject(400, f"a username has at most {MAX_NAME_LENGTH} characters")
     uuid = None if uuid is None or uuid == "" else to_name(uuid, "the uuid of @protoo.authorize")
     if uuid is not None and len(uuid) > MAX_UUID_LENGTH:
         raise Reject(400, f"a uuid has at most {MAX_UUID_LENGTH} characters")

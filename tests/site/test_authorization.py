@@ -11,6 +11,7 @@ from werkzeug.exceptions import Unauthorized
 
 from protoo_flask import Reject
 from protoo_flask.core.errors import UsageError
+from protoo_flask.core.names import MAX_NAME_LENGTH
 from protoo_flask.settings import Settings
 from protoo_flask.site.authorization import MAX_UUID_LENGTH, check_origin, identify
 
@@ -51,6 +52,18 @@ def test_a_session_without_a_name_is_explained(app):
     who = {"user": {"id": 7}}
     with pytest.raises(UsageError, match=r'session\["user"\] takes a string, not'):
         identify_in(app, logged_in=who, session_key="user")
+
+
+@pytest.mark.parametrize("length", [255, 256, 257])
+def test_a_username_has_at_most_256_characters(app, length):
+    def identify_it():
+        return identify_in(app, logged_in={"username": "\u00fc" * length})
+
+    if length <= MAX_NAME_LENGTH:
+        assert identify_it().username == "\u00fc" * length
+    else:
+        with pytest.raises(Reject, match="400 a username has at most 256 characters"):
+            identify_it()
 
 
 def test_uuids_of_a_database_become_strings(app):

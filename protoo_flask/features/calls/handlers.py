@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from ...core.inbox import MAX_PATH_LENGTH
+from ...core.names import check_length
 from ...core.peers.peer import Peer
 from ...core.request import Request
 from ...core.routing.registration import Next
@@ -62,6 +63,7 @@ class CallHandlers:
             req.reply(414, "the path of the call would be too long")
             return
         peer, callee = sending_peer(req), _callee_of(req)
+        check_length(callee["username"], "a username")
         if callee == peer.address:
             # RFC 3261 section 21.4.20.
             req.reply(482, "loop detected: this is the device that calls")

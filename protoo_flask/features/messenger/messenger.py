@@ -6,6 +6,7 @@ from functools import partial
 from types import MethodType
 from typing import Any, Callable, Protocol
 
+from ...core.names import check_length
 from ...core.peers.peer import Peer, broadcast
 from ...core.request import Request, relay_answer
 from ...core.response import Response
@@ -55,6 +56,8 @@ class Messenger:
         if uuid is None and req.peer in peers:
             peers.remove(req.peer)
         if not peers:
+            # Only now: users that are there have names that are short enough.
+            check_length(username, "a username")
             self._offer(req, username)
             if not req.ended:
                 req.reply(404, "peer not found")

@@ -6,6 +6,7 @@ from typing import Any, Callable, Mapping
 
 from ...core.errors import ProtocolError, Reject
 from ...core.inbox import MAX_PATH_LENGTH
+from ...core.names import check_length
 from ...core.peers.peer import Peer
 from ...core.request import Request
 from ...core.routing.registration import Next
@@ -41,6 +42,8 @@ class RoomHandlers:
         if len(path) > MAX_PATH_LENGTH:
             # Escaping has made the path longer than a request may have.
             raise Reject(414, f"a path has at most {MAX_PATH_LENGTH} characters")
+        for name, value in req.params.items():
+            check_length(value, f"a {name}")
         rooms = self._rooms_of(peer)
         while not req.ended:
             room, is_new = rooms.begin_join(path, req.params["room_id"], peer)
