@@ -64,7 +64,7 @@ LAYERS = [
     ("features.rooms.room", ""),
     ("features.rooms.rooms", ""),
     ("features.rooms.handlers", ""),
-    ("features.presence.states features.presence.watchers", ""),
+    ("features.presence.states features.presence.watchers features.presence.pace", ""),
     ("features.presence.agent", ""),
     ("features.presence.handlers", ""),
     ("features.messenger.delivery_report", ""),

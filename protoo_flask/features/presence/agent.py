@@ -8,9 +8,14 @@ from ...core.errors import Reject
 from ...core.peers.directory import Directory
 from ...core.peers.peer import Peer, broadcast
 from ...core.request import Request
-from ...core.scheduling import Scheduler
+from ...core.scheduling import Scheduler, Timer, call_later_if_alive
+from .pace import Pace
 from .states import State, States
-from .watchers import Watchers
+from .watchers import Watchers, size_of_subscription
+
+#: Bytes that each subscription of a peer may take on average. The longest names have room if
+#: they are ASCII, and others of 37 characters: but not a thousand of the longest of these.
+SIZE_PER_SUBSCRIPTION = 800
 
 
 class Agent:
@@ -25,6 +30,9 @@ class Agent:
     then. The last event about a user is told after the last change in the directory, so
     the last notification is true in the end.
 
+    A user whose state changes too often is *late*: the watchers are told its latest state as
+    soon as the pace of notifications allows it (:mod:`.pace`).
+
     :param max_subscriptions: how many users one peer may watch.
     :param now: returns the time in seconds since the epoch.
     """
@@ -32,11 +40,17 @@ class Agent:
     def __init__(
         self, scheduler: Scheduler, max_subscriptions: int, now: Callable[[], float]
     ) -> None:
+        self._scheduler = scheduler
         self._lock = scheduler.lock()
         self._max_subscriptions = max_subscriptions
         self._now = now
         self._states = States()
         self._watchers = Watchers()
+        self._pace = Pace()
+        #: The users that are late.
+        self._late: set[str] = set()
+        #: Runs while there are some.
+        self._timer: Timer | None = None
 
     def subscribe(self, peer: Peer, username: str, req: Request) -> None:
         """Let a peer watch a user, and answer the request with the state of the user.
@@ -44,9 +58,7 @@ class Agent:
         :raises Reject: when the peer watches too many users.
         """
         with self._lock:
-            watched = self._watchers.watched_by(peer)
-            if username not in watched and len(watched) >= self._max_subscriptions:
-                raise Reject(403, f"you watch {len(watched)} users already, which is the limit")
+            self._check_limits(peer, username)
             state = self._update(peer.directory, username)
             req.reply(200, "subscribed", state._asdict())
             self._watchers.add(peer, username)
@@ -88,11 +100,49 @@ class Agent:
         devices = len(directory.find(username))
         return self._store(self._states.get(username).with_devices(devices, self._now()))
 
+    def _check_limits(self, peer: Peer, username: str) -> None:
+        watched = self._watchers.watched_by(peer)
+        if username in watched:
+            return
+        if len(watched) >= self._max_subscriptions:
+            raise Reject(403, f"you watch {len(watched)} users already, which is the limit")
+        size = self._watchers.size_of(peer) + size_of_subscription(username)
+        if size > self._max_subscriptions * SIZE_PER_SUBSCRIPTION and watched:
+            raise Reject(403, f"you watch {len(watched)} users already, with very long names")
+
     def _store(self, state: State) -> State:
         """Store a state; if it differs from the stored one, notify the watchers."""
         if state != self._states.get(state.username):
             self._states.put(state)
-            watchers = self._watchers.of(state.username)
-            if watchers:
-                broadcast(watchers, "presence", state._asdict())
+            if state.username not in self._late:
+                self._notify(state)
         return state
+
+    def _notify(self, state: State) -> float:
+        """Notify the watchers of a user, now or later; returns the seconds until then."""
+        username = state.username
+        watchers = self._watchers.of(username)
+        if not watchers:
+            return 0
+        wait = self._pace.take(username, len(watchers), self._scheduler.now())
+        if not wait:
+            broadcast(watchers, "presence", state._asdict())
+            return 0
+        self._late.add(username)
+        if self._timer is None:
+            self._start_timer(wait)
+        return wait
+
+    def _start_timer(self, seconds: float) -> None:
+        self._timer = call_later_if_alive(self._scheduler, seconds, self._catch_up)
+
+    def _catch_up(self) -> None:
+        """Notify the watchers of the users that are late, where the pace allows it by now."""
+        with self._lock:
+            late, self._late = self._late, set()
+            # _notify() must not start it: it takes the time of one user.
+            waits = [self._notify(self._states.get(username)) for username in late]
+            remaining = [wait for wait in waits if wait]
+            self._timer = None
+            if remaining:
+                self._start_timer(min(remaining))
