@@ -5,12 +5,21 @@ may come from several greenlets. Each user has a queue. The greenlet that posts 
 then drains the queue, unless another one is doing so. So the events of one user are told one
 after the other, an "offline" never after a newer "online", and a slow listener delays no
 other user's events.
+
+A listener that blocks for long must not make a queue grow without a limit. Events that cancel
+each other are withdrawn where nobody can miss them: a "reconnect" takes back a "disconnect" that
+has not been told. Other events are all told. So a user with more than :data:`MAX_WAITING`
+gets no more devices for the moment; see :class:`~.peers.directory.TooManyEvents`.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from typing import Any, Callable, ContextManager, NamedTuple
+
+#: Events of one user that may wait before no more devices of the user may come. When all sixteen
+#: devices of a user come and leave again, there are 34.
+MAX_WAITING = 100
 
 
 class SiteEvent(NamedTuple):
@@ -35,6 +44,8 @@ class EventQueues:
         self._lock = lock
         self._queues: dict[str, deque[SiteEvent]] = {}
         self._being_told: set[str] = set()
+        #: The users whose queues have been found too long.
+        self._overlong: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._queues)
@@ -43,6 +54,32 @@ class EventQueues:
         """Append events to the user's queue, in the order in which they happened."""
         with self._lock:
             self._queues.setdefault(username, deque()).extend(events)
+
+    def withdraw(self, username: str, event: SiteEvent) -> bool:
+        """Take an event back, the latest one of its kind; ``False`` if it is told already."""
+        with self._lock:
+            queue = self._queues.get(username)
+            if queue is None or event not in queue:
+                return False
+            queue.reverse()
+            queue.remove(event)
+            queue.reverse()
+            if not queue and username not in self._being_told:
+                del self._queues[username]
+                self._overlong.discard(username)
+            return True
+
+    def is_overlong(self, username: str) -> bool:
+        """Whether more than :data:`MAX_WAITING` events of a user wait to be told."""
+        return len(self._queues.get(username, ())) > MAX_WAITING
+
+    def notice_overlong(self, username: str) -> bool:
+        """Take note that a queue is too long; ``False`` if that is no news."""
+        with self._lock:
+            is_news = username in self._queues and username not in self._overlong
+            if is_news:
+                self._overlong.add(username)
+            return is_news
 
     def drain(self, username: str) -> None:
         """Tell the events of a user's queue, unless another greenlet is doing so."""
@@ -56,6 +93,7 @@ class EventQueues:
                 if not queue:
                     del self._queues[username]
                     self._being_told.discard(username)
+                    self._overlong.discard(username)
                     return
                 event = queue.popleft()
             try:

@@ -188,7 +188,7 @@ class Site:
     def check_space(self, identity: Identity) -> None:
         """Check that a device may join the others of its user.
 
-        :raises TooManyPeers: when it may not.
+        :raises NoPlace: when it may not.
         """
         if self._directory is not None:
             self._directory.check_space(identity)

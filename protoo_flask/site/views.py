@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from ..core.arrivals import Arrival, TurnedAway
 from ..core.close_codes import GOING_AWAY, ONLINE_ELSEWHERE
 from ..core.errors import Reject
-from ..core.peers.directory import Identity, TooManyPeers
+from ..core.peers.directory import Identity, NoPlace, TooManyEvents
 from ..core.wire.surrogates import mend_string
 from ..transport.opened_websocket import refuse_opened_websocket
 from ..transport.server_worlds import check_world, make_loop
@@ -76,7 +76,7 @@ class Views:
             self._unfit = None
             site.open(loop).directory.check_space(identity)
             loop = site.loop or loop
-        except TooManyPeers as error:
+        except NoPlace as error:
             return self._refuse_for_now(error)
         except Reject as error:
             return _refuse(error.code, error.reason)
@@ -120,7 +120,7 @@ class Views:
                 raise Reject(503, "shutting down")
             check_size(request.environ)
             self._site.check_space(self._identify())
-        except TooManyPeers as error:
+        except NoPlace as error:
             return self._refuse_for_now(error)
         except Reject as error:
             return _refuse(error.code, error.reason)
@@ -145,14 +145,19 @@ class Views:
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    def _refuse_for_now(self, error: TooManyPeers) -> Response:
+    def _refuse_for_now(self, error: NoPlace) -> Response:
         """Refuse one device more than a user may have.
 
         Some of the others may be gone, and not known to be. So there may be room as soon as
         dead connections have been noticed (429: RFC 6585 section 4).
         """
+        if isinstance(error, TooManyEvents) and error.is_news:
+            self._site.app.logger.warning("%r: a listener of its events takes long", error.reason)
         response = _refuse(429, error.reason)
-        response.headers["Retry-After"] = str(math.ceil(self._site.retry_after))
+        seconds = error.retry_after
+        if seconds is None:
+            seconds = self._site.retry_after
+        response.headers["Retry-After"] = str(math.ceil(seconds))
         return response
 
     def _check_arrival(self, arrival: Arrival, identity: Identity) -> None:

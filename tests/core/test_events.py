@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from protoo_flask.core.events import EventQueues, SiteEvent
+from protoo_flask.core.events import MAX_WAITING, EventQueues, SiteEvent
 
 
 def queues(tell):
@@ -117,3 +117,55 @@ def test_the_lock_is_not_held_while_an_event_is_told():
     events = EventQueues(lambda event: seen.append(lock.held), lock)
     happen(events, "alice", "online", "offline")
     assert seen == [False, False]
+
+
+def test_an_event_that_is_not_told_yet_can_be_withdrawn():
+    told = []
+    events = queues(lambda event: told.append(event.name))
+    events.post("alice", event("one"), event("two"), event("one"))
+    assert events.withdraw("alice", event("one"))
+    assert not events.withdraw("alice", event("three"))
+    assert not events.withdraw("bob", event("one"))
+    events.drain("alice")
+    assert told == ["one", "two"]
+    assert not events.withdraw("alice", event("one"))
+
+
+def test_nothing_is_kept_of_a_user_whose_only_event_was_withdrawn():
+    events = queues(lambda event: pytest.fail("there is nothing to tell"))
+    events.post("alice", event("one"))
+    assert events.withdraw("alice", event("one"))
+    assert len(events) == 0
+    events.drain("alice")
+
+
+def test_an_event_that_is_being_told_cannot_be_withdrawn():
+    told = []
+
+    def tell(event):
+        told.append(event.name)
+        if event.name == "one":
+            events.post("alice", event._replace(name="two"))
+            assert not events.withdraw("alice", event)
+            assert events.withdraw("alice", event._replace(name="two"))
+            # The queue is still there for what comes now.
+            happen(events, "alice", "three")
+
+    events = queues(tell)
+    happen(events, "alice", "one")
+    assert told == ["one", "three"]
+    assert len(events) == 0
+
+
+def test_a_queue_is_too_long_beyond_the_limit_which_is_news_once():
+    events = queues(lambda event: None)
+    events.post("alice", *map(event, range(MAX_WAITING)))
+    assert not events.is_overlong("alice")
+    events.post("alice", event("one more"))
+    assert events.is_overlong("alice")
+    assert [events.notice_overlong("alice") for _ in range(3)] == [True, False, False]
+    assert not events.is_overlong("bob")
+    events.drain("alice")
+    assert not events.is_overlong("alice")
+    events.post("alice", *map(event, range(MAX_WAITING + 1)))
+    assert events.notice_overlong("alice")

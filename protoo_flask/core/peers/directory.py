@@ -17,7 +17,34 @@ from ..wire.dialect import Dialect
 P = TypeVar("P")
 
 
-class TooManyPeers(NotAdmitted):
+class NoPlace(NotAdmitted):
+    """There is no place for one more device of the user, for now.
+
+    :ivar retry_after: seconds after which there may be one; ``None``: when dead connections of
+        the user have been noticed.
+    """
+
+    retry_after: float | None = None
+
+
+class TooManyEvents(NoPlace):
+    """The site has to be told of many arrivals and departures of the user first.
+
+    A listener of the site blocks, and the user's devices come and go all the time.
+
+    :ivar is_news: whether this is the first refusal since the site could follow.
+    """
+
+    retry_after = 5.0
+
+    def __init__(self, username: str, is_news: bool) -> None:
+        self.is_news = is_news
+        super().__init__(
+            POLICY_VIOLATION, f"{username} has come and gone too often for the site to follow"
+        )
+
+
+class TooManyPeers(NoPlace):
     """The user has as many devices connected as ``PROTOO_MAX_PEERS_PER_USER`` allows."""
 
     def __init__(self, username: str, limit: int) -> None:
@@ -47,7 +74,9 @@ class Directory(Protocol[P]):
     def check_space(self, identity: Identity) -> None:
         """Check that this device may join the others of its user.
 
-        :raises TooManyPeers: when it may not.
+        For a handshake that is not accepted yet.
+
+        :raises NoPlace: when it may not.
         """
 
     def claim(
@@ -64,7 +93,7 @@ class Directory(Protocol[P]):
 
         :param when_reachable: called when others find the peer, before the site is told.
             It must not block.
-        :raises TooManyPeers: as :meth:`check_space`.
+        :raises TooManyPeers: when the user has too many devices.
         """
 
     def tell(self, peer: P) -> None:

@@ -8,7 +8,9 @@ connected     connect                connected     the newer link takes over, th
                                                    one is closed with 3000; no event
 connected     drop                   disconnected  the timer starts; peer_disconnect
 connected     leave, remove          offline       not listed any more; peer_offline
-disconnected  connect                connected     the timer is stopped; peer_reconnect
+disconnected  connect                connected     the timer is stopped; peer_reconnect,
+                                                   unless peer_disconnect is still to be told:
+                                                   then neither
 disconnected  expire, remove         offline       as above
 ============  =====================  ============  ===================================
 
@@ -35,7 +37,7 @@ from ..runtime import Runtime
 from ..scheduling import Timer, call_later_if_alive
 from ..transactions.mailbox import Mailbox
 from ..wire.dialect import Dialect
-from .directory import Identity, TooManyPeers
+from .directory import Identity, TooManyEvents, TooManyPeers
 from .peer import CONNECTED, DISCONNECTED, OFFLINE, Peer
 
 #: (state, event) -> state; the table above. A pair that is not here is ignored.
@@ -98,9 +100,17 @@ class LocalDirectory:
     def check_space(self, identity: Identity) -> None:
         """Check that this device may join the others of its user.
 
-        :raises TooManyPeers: when it may not. A device that is there already always may,
+        :raises NoPlace: when it may not. A device that is there already always may,
             and one that is away gives way to one that is here.
         """
+        # Asked only here, before a handshake is accepted: the few handshakes that are accepted
+        # at the same moment do no harm.
+        username = identity.username
+        if self._events.is_overlong(username) and self.get(username, identity.uuid) is None:
+            raise TooManyEvents(username, self._events.notice_overlong(username))
+        self._check_devices(identity)
+
+    def _check_devices(self, identity: Identity) -> None:
         devices = self._users.get(identity.username, {})
         limit = self._runtime.limits.peers_per_user
         if identity.uuid in devices or len(devices) < limit:
@@ -124,7 +134,7 @@ class LocalDirectory:
                 self.remove(peer, ONLINE_ELSEWHERE, "online elsewhere")
                 peer = None
             if peer is None:
-                self.check_space(identity)
+                self._check_devices(identity)
                 peer = Peer(identity, self._runtime, self, dialect)
             with peer.outbound.lock:
                 # The context comes first: another thread may be telling the events that are
@@ -263,6 +273,12 @@ class LocalDirectory:
             return False
         signal = SIGNALS.get((peer.state, state))
         peer.state = state
+        if signal == "peer_reconnect" and self._withdraw_disconnect(peer):
+            return True
         if signal is not None:
             self._events.post(peer.username, SiteEvent(signal, peer))
         return True
+
+    def _withdraw_disconnect(self, peer: Peer) -> bool:
+        """Take the event back that a peer is away, if nobody has been told of it."""
+        return self._events.withdraw(peer.username, SiteEvent("peer_disconnect", peer))
