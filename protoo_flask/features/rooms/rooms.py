@@ -18,6 +18,10 @@ from ...core.scheduling import Scheduler
 from ..sending_peer import sending_peer
 from .room import CLOSING, OPEN, Room
 
+#: Events of rooms about one user that listeners have not been told of, before no more devices of
+#: the user may join. All 16 devices of a user may come back to 100 rooms at once.
+MAX_UNTOLD = 2000
+
 
 class _EventSubject(NamedTuple):
     """The subject of a room event: the room, and the peer that lends its contexts."""
@@ -41,6 +45,10 @@ class Rooms:
         self._max_rooms = max_rooms
         self._rooms: dict[str, Room] = {}
         self._rooms_of: dict[Peer, set[Room]] = {}
+        #: {username: how many rooms the user's peers are in, each counted for each peer}
+        self._memberships: dict[str, int] = {}
+        #: {username: how many events about the user listeners have not been told of}
+        self._untold: dict[str, int] = {}
         self._events = EventQueues(self._tell_event, scheduler.lock())
 
     def __len__(self) -> int:
@@ -113,6 +121,7 @@ class Rooms:
             room.broadcast("join", {"peer": peer.address})
             room.members[address] = peer
             self._rooms_of.setdefault(peer, set()).add(room)
+            _count(self._memberships, peer.username, 1)
             self._post("join", room, peer)
         self._tell(room, peer)
 
@@ -130,6 +139,14 @@ class Rooms:
         count = len(self._rooms_of.get(peer, ()))
         if count >= self._max_rooms:
             raise Reject(403, f"you are in {count} rooms already, which is the limit")
+        # Peers that have gone are in their rooms until their departure is told, behind listeners
+        # that may block. Without this limit, a user that comes and goes would be in any number.
+        devices = peer.runtime.limits.peers_per_user
+        if self._memberships.get(peer.username, 0) >= devices * self._max_rooms:
+            raise Reject(403, "your devices are in too many rooms already")
+        if self._untold.get(peer.username, 0) > MAX_UNTOLD:
+            # Listeners of the site are slow, and the user joins and leaves all the time.
+            raise Reject(429, "you have joined and left too often for the site to follow")
         if room is not None and len(room.members) >= self._max_peers:
             raise Reject(403, "room is full")
 
@@ -195,6 +212,7 @@ class Rooms:
         self._close_if_empty(room)
 
     def _forget_membership(self, room: Room, peer: Peer) -> None:
+        _count(self._memberships, peer.username, -1)
         rooms = self._rooms_of[peer]
         rooms.discard(room)
         if not rooms:
@@ -227,6 +245,7 @@ class Rooms:
 
     def _post(self, name: str, room: Room, peer: Peer) -> None:
         if room.is_observed:
+            _count(self._untold, peer.username, 1)
             # The queue belongs to the path, so the events of the next room there follow.
             self._events.post(room.path, SiteEvent(name, _EventSubject(room, peer)))
 
@@ -245,9 +264,17 @@ class Rooms:
                 # One call for each listener: if one fails, the others are still called.
                 peer.runtime.call_back(peer, _call_with(function, *arguments), event)
         finally:
-            if event.name == "close":
-                with self.lock:
+            with self.lock:
+                _count(self._untold, peer.username, -1)
+                if event.name == "close":
                     self._release(room)
+
+
+def _count(numbers: dict[str, int], key: str, change: int) -> None:
+    """Change a number; a table has no entries for 0."""
+    numbers[key] = numbers.get(key, 0) + change
+    if not numbers[key]:
+        del numbers[key]
 
 
 def _call_with(function: Any, *arguments: Any) -> Any:
