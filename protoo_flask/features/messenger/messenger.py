@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from functools import partial
 from types import MethodType
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, NamedTuple, Protocol
 
+from ...core.events import EventQueues, SiteEvent
 from ...core.names import check_length
 from ...core.peers.peer import Peer, broadcast
 from ...core.request import Request, relay_answer
 from ...core.response import Response
 from ...core.routing.registration import Next
+from ...core.runtime import Runtime
 from ...core.transactions.client import OF_CORE
 from ..permission import Permission
 from ..sending_peer import sending_peer
 from .delivery_report import DeliveryReport, is_gone
 
 OnOffline = Callable[[Request, str], Any]
+
+
+class _Returned(NamedTuple):
+    """A message whose recipients have gone, and the answer if nobody takes it."""
+
+    req: Request
+    username: str
+    answer: Response
 
 
 class PeerFinder(Protocol):
@@ -107,10 +117,20 @@ class Messenger:
     def _take_back(self, req: Request, username: str, answer: Response) -> None:
         """Offer a message after its recipients have gone; without a taker, send ``answer``."""
         # This code runs in the contexts of the device that went offline. Contexts of the
-        # sender, entered from here, would share the g and the teardowns of that device.
-        sending_peer(req).runtime.scheduler.spawn(self._offer_or_answer, req, username, answer)
+        # sender, entered from here, would share the g and the teardowns of that device. And a
+        # device may leave thousands of messages unanswered: those of one sender are offered one
+        # after the other, lest on_offline take all connections of a database pool.
+        sender = sending_peer(req)
+        returned = sender.runtime.service(self, self._make_queues)
+        returned.post(sender.username, SiteEvent("returned", _Returned(req, username, answer)))
+        sender.runtime.scheduler.spawn(returned.drain, sender.username)
 
-    def _offer_or_answer(self, req: Request, username: str, answer: Response) -> None:
+    def _make_queues(self, runtime: Runtime) -> EventQueues:
+        return EventQueues(self._offer_or_answer, runtime.scheduler.lock())
+
+    def _offer_or_answer(self, event: SiteEvent) -> None:
+        req, username, answer = event.subject
+
         def run_in_contexts(answer: Response) -> None:
             # A request that has ended was answered 504: its sender takes it for lost.
             if not req.ended:

@@ -278,3 +278,30 @@ def test_on_offline_runs_in_contexts_of_the_sender_with_their_own_teardown():
     assert journal == ["teardown", "keep for bob in the session of alice", "teardown"]
     assert alice.peer.link.take()["status"] == 202
     alice.closed(1006)
+
+
+@pytest.mark.parametrize("report", [None, "all"])
+def test_messages_that_a_device_left_unanswered_are_offered_one_after_the_other(report):
+    running, kept = [], []
+
+    def keep(req, username):
+        assert running == [], "on_offline runs for another message of this sender"
+        running.append(req.id)
+        # It blocks, so other greenlets run.
+        scheduler.run_spawned()
+        kept.append(running.pop())
+        req.reply(202, "kept")
+
+    messenger = Messenger("alice/a1", "alice/a2", "bob/b1", on_offline=keep, report=report)
+    scheduler = PatientScheduler()
+    messenger.core.scheduler.spawn = scheduler.spawn
+    for name in ("alice/a1", "alice/a2"):
+        for _ in range(50):
+            messenger[name].start_request("message", "/users/bob")
+    messenger["bob/b1"].drop()
+    scheduler.run_spawned()
+    assert kept == [*range(1, 51), *range(1, 51)]
+    for name in ("alice/a1", "alice/a2"):
+        assert [answer["status"] for answer in messenger[name].take_all()] == [202] * 50
+    (returned,) = messenger.services().values()
+    assert len(returned) == 0
