@@ -33,9 +33,17 @@ from .errors import NotAdmitted
 
 T = TypeVar("T")
 
-#: Closures that are remembered, about 30 MiB of them. The limit is for a handshake that hangs
+#: Closures that are remembered, about 35 MiB of them. The limit is for a handshake that hangs
 #: for hours: everything that happens meanwhile would be kept for it.
-MAX_CLOSURES = 100_000
+MAX_CLOSURES = 50_000
+
+#: Closures of the devices of one user that are remembered. A user may have sixteen devices, but
+#: a client can make up a uuid for every connection, and fill the others' memory.
+MAX_CLOSURES_OF_USER = 64
+
+
+#: The reason for a handshake that is older than what is remembered.
+TOO_LONG = "authorization took too long"
 
 
 class TurnedAway(NotAdmitted):
@@ -112,8 +120,10 @@ class Arrivals:
         # handshake with it, and nobody calls end().
         self._in_progress: OrderedDict[int, weakref.ref[Arrival]] = OrderedDict()
         self._closures: dict[Key, Closure] = {}
-        #: The numbers and keys of the closures as a heap, with some that were replaced.
-        self._by_number: list[tuple[int, Key]] = []
+        #: {username: uuids}, of the closures of single devices.
+        self._devices: dict[str, set[str]] = {}
+        #: The closures as a heap, with some that were replaced; see :func:`_entry`.
+        self._by_number: list[tuple[int, bool, Key]] = []
         #: Handshakes with a smaller number have been in progress for too long.
         self._horizon = 0
 
@@ -156,7 +166,7 @@ class Arrivals:
         """
         with self._lock:
             if arrival.number < self._horizon:
-                raise TurnedAway(GOING_AWAY, "authorization took too long")
+                raise TurnedAway(GOING_AWAY, TOO_LONG)
             for key in ((username, uuid), (username, None), (None, None)):
                 closure = self._closures.get(key)
                 if closure is not None and closure.turns_away(arrival):
@@ -184,13 +194,38 @@ class Arrivals:
         if known is not None:
             closure = closure.joined_with(known)
         self._closures[key] = closure
-        heapq.heappush(self._by_number, (closure.number, key))
+        heapq.heappush(self._by_number, _entry(key, closure))
+        if known is None:
+            self._count_device(*key)
         if len(self._by_number) > 2 * len(self._closures) + 100:
-            self._by_number = [(closure.number, key) for key, closure in self._closures.items()]
+            self._by_number = [_entry(*item) for item in self._closures.items()]
             heapq.heapify(self._by_number)
         if len(self._closures) > MAX_CLOSURES:
             self._horizon = self._by_number[0][0]
             self._forget_until(self._horizon)
+
+    def _count_device(self, username: str | None, uuid: str | None) -> None:
+        """Count the closure of a device; beyond the limit, join the oldest with its user's."""
+        if username is None or uuid is None:
+            return
+        uuids = self._devices.setdefault(username, set())
+        uuids.add(uuid)
+        if len(uuids) <= MAX_CLOSURES_OF_USER:
+            return
+        number, oldest = min((self._closures[username, other].number, other) for other in uuids)
+        self._delete((username, oldest))
+        # All older handshakes of the user are turned away, whatever their device is.
+        self._remember((username, None), Closure(number, GOING_AWAY, TOO_LONG, certain=number))
+
+    def _delete(self, key: Key) -> None:
+        del self._closures[key]
+        username, uuid = key
+        if username is None or uuid is None:
+            return
+        uuids = self._devices[username]
+        uuids.discard(uuid)
+        if not uuids:
+            del self._devices[username]
 
     def _forget_closures(self) -> None:
         if self._by_number:
@@ -198,10 +233,10 @@ class Arrivals:
 
     def _forget_until(self, last: int) -> None:
         while self._by_number and self._by_number[0][0] <= last:
-            number, key = heapq.heappop(self._by_number)
+            number, _, key = heapq.heappop(self._by_number)
             closure = self._closures.get(key)
             if closure is not None and closure.number == number:
-                del self._closures[key]
+                self._delete(key)
 
     def _oldest(self) -> int:
         """Return the number of the oldest handshake in progress, or of the next one."""
@@ -211,3 +246,12 @@ class Arrivals:
                 return number
             del self._in_progress[number]
         return next(self._numbers)
+
+
+def _entry(key: Key, closure: Closure) -> tuple[int, bool, Key]:
+    """Return a closure's number and key, for the heap.
+
+    Keys cannot be compared, because of ``None``. Only a closure that was joined with that of its
+    user may have the number of another one.
+    """
+    return closure.number, closure.reason is TOO_LONG, key

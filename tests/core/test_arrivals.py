@@ -7,11 +7,12 @@ import contextlib
 import pytest
 
 from protoo_flask.core import arrivals as arrivals_module
-from protoo_flask.core.arrivals import Arrivals, TurnedAway
+from protoo_flask.core.arrivals import MAX_CLOSURES_OF_USER, Arrivals, TurnedAway
 
 BANNED = (3001, "banned")
 KICKED = (3001, "one device at a time")
 ELSEWHERE = (3000, "online elsewhere")
+TOO_LONG = (1001, "authorization took too long")
 
 
 class Door:
@@ -185,3 +186,38 @@ def test_a_handshake_is_turned_away_when_too_much_has_happened_since(door, monke
     assert door.connect(hanging) == (1001, "authorization took too long")
     assert door.connect(other) == (1001, "authorization took too long")
     assert door.connect(late) is None
+
+
+@pytest.mark.parametrize(("number", "fate"), [(63, None), (64, None), (65, TOO_LONG)])
+def test_of_one_user_only_so_many_devices_are_remembered(door, number, fate):
+    hanging, other = door.begin(), door.begin()
+    for n in range(number):
+        assert door.connect(door.begin(), "alice", f"tab-{n}") is None
+    assert len(door.arrivals) <= MAX_CLOSURES_OF_USER + 1
+    # Other users are not concerned.
+    assert door.connect(door.begin(), "bob", "b1") is None
+    assert door.connect(other, "carol", "c1") is None
+    late = door.begin()
+    assert door.connect(hanging, "alice", "a1") == fate
+    assert door.connect(late, "alice", "a1") is None
+    assert len(door.arrivals) == 0
+
+
+def test_a_device_that_connects_again_and_again_is_remembered_once(door):
+    hanging = door.begin()
+    for _ in range(1000):
+        assert door.connect(door.begin(), "alice", "a2") is None
+    assert len(door.arrivals) == 1
+    assert door.connect(hanging, "alice", "a1") is None
+    assert door.arrivals._devices == {}
+
+
+def test_a_user_that_was_disconnected_stays_so_however_many_devices_connect(door):
+    first = door.begin()
+    door.disconnect("alice")
+    second = door.begin()
+    for n in range(MAX_CLOSURES_OF_USER + 10):
+        assert door.connect(door.begin(), "alice", f"tab-{n}") is None
+    assert door.connect(first) in (BANNED, TOO_LONG)
+    assert door.connect(second) == TOO_LONG
+    assert (len(door.arrivals), door.arrivals._devices) == (0, {})
