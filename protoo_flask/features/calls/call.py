@@ -21,7 +21,7 @@ from ...core.request import Request, answer
 from ...core.response import Response
 from ...core.scheduling import Timer
 from ...core.transactions.best_response import SAYS_LEAST
-from ...core.transactions.client import OF_CORE, URGENT
+from ...core.transactions.client import OF_CORE, URGENT, OnResponse
 from ...core.wire.kept_text import estimate_objects
 from ...core.wire.messages import serialize_request
 from ..kept_rejection import KeptRejection
@@ -34,6 +34,10 @@ from .session import CLOSED, OPEN, Address, Session
 
 #: Bytes that a call takes besides its offer: the call, its session and its request.
 CALL_SIZE = 4096
+
+#: Devices that have rejected a call before no more may join it. A user has sixteen devices, but an
+#: untrusted one may come back under another uuid each time.
+MAX_REJECTED = 64
 
 
 class CallOwner(Protocol):
@@ -58,6 +62,9 @@ class CallOwner(Protocol):
 
     def may_ring(self, peer: Peer) -> bool:
         """Whether one more call may ring at a device."""
+
+    def expect_end(self, peer: Peer) -> OnResponse:
+        """Count an ``end`` to a device; returns the function that takes its responses."""
 
     def has_space(self, call: Call, size: int) -> bool:
         """Whether so many bytes more may be kept for a call."""
@@ -159,6 +166,7 @@ class Call:
             or peer is self.caller
             or peer in self.legs
             or peer.uuid in self._rejected
+            or len(self._rejected) >= MAX_REJECTED
             or not self._calls.may_ring(peer)
             or not self._calls.has_space(self, self._offer_length)
         ):
@@ -394,7 +402,7 @@ class Call:
         # "end", that peer would believe to be in the call for ever.
         peer.outbound.start(
             Request("end", {"sessionPath": self.session.path, "reason": reason}),
-            None,
+            self._calls.expect_end(peer),
             peer.runtime.time_limits.delivery,
             URGENT,
         )

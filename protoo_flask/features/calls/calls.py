@@ -37,6 +37,7 @@ from ...core.events import EventQueues, SiteEvent
 from ...core.peers.peer import Peer
 from ...core.request import Request, answer
 from ...core.response import Response
+from ...core.transactions.client import OnResponse
 from ..sending_peer import sending_peer
 from .call import Call
 from .leg import Leg
@@ -46,6 +47,10 @@ from .session import CLOSED, EVENTS, Session
 #: each call, up to the size of a message, is kept until the device answers. Many of them
 #: would leave no room for other messages to the device.
 MAX_RINGING = 8
+
+#: Requests ``end`` that a device may leave unanswered before it counts as busy. Each is kept until
+#: its time is up, and sent however much is unanswered, because a device must hear of the end.
+MAX_ENDS = 100
 
 #: How many times the unfinished calls of one peer the devices of a user may have made together.
 DEVICES = 4
@@ -81,6 +86,8 @@ class Calls:
         self._engaged: dict[Peer, dict[str, Call]] = {}
         self._made: dict[str, dict[str, Call]] = {}
         self._joinable: dict[str, dict[str, Call]] = {}
+        #: {device: how many ``end`` requests it has not answered}
+        self._ends: dict[Peer, int] = {}
         self._events = EventQueues(self._tell, self.lock)
         self._depth = 0
         #: Calls with posted events; told when the outermost _changing() ends.
@@ -201,8 +208,23 @@ class Calls:
 
     def may_ring(self, peer: Peer) -> bool:
         """Whether one more call may ring at a device."""
+        if self._ends.get(peer, 0) >= MAX_ENDS:
+            return False
         calls = self._engaged.get(peer, {}).values()
         return sum(peer in call.legs for call in calls) < MAX_RINGING
+
+    def expect_end(self, peer: Peer) -> OnResponse:
+        """Count an ``end`` to a device; returns the function that takes its responses."""
+        self._ends[peer] = self._ends.get(peer, 0) + 1
+
+        def take_response(response: Response) -> None:
+            if response.is_final:
+                with self.lock:
+                    self._ends[peer] -= 1
+                    if not self._ends[peer]:
+                        del self._ends[peer]
+
+        return take_response
 
     def has_space(self, call: Call, size: int) -> bool:
         """Whether so many bytes more may be kept for a call.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from protoo_flask.features.calls import calls as calls_module
-from protoo_flask.features.calls.call import CALL_SIZE
+from protoo_flask.features.calls.call import CALL_SIZE, MAX_REJECTED
+from protoo_flask.features.calls.calls import MAX_ENDS
 from protoo_flask.features.calls.early_messages import MAX_SIZE
 from tests.fakes import postpone
 from tests.features.sites import status_line
@@ -163,3 +164,50 @@ def test_a_refused_call_leaves_nothing_behind(monkeypatch):
     for client in board.clients.values():
         client.leave()
     assert (board.left_behind(), board.all_calls()._made) == (NOTHING, {})
+
+
+def test_a_device_that_answers_no_end_counts_as_busy():
+    board = Switchboard("alice/a1", "bob/b1", "carol/c1")
+    alice = board["alice/a1"]
+    for number in range(1, MAX_ENDS + 1):
+        assert start(board) == (100, "connecting")
+        assert alice.request("end", f"/users/sessions/s{number}")["status"] == 200
+    alice.take_all()
+    assert start(board) == (486, "busy here")
+    assert start(board, "/users/carol") == (100, "connecting")
+    # The device reads its messages, and one of the answers makes place for one call.
+    messages = board["bob/b1"].take_all()
+    ends = [message for message in messages if message["method"] == "end"]
+    assert len(ends) == MAX_ENDS
+    board["bob/b1"].respond(ends[0], 200)
+    assert start(board) == (100, "connecting")
+    alice.request("end", f"/users/sessions/s{MAX_ENDS + 3}")
+    alice.take_all()
+    assert start(board) == (486, "busy here")
+    board["bob/b1"].leave()
+    assert board.all_calls()._ends == {}
+    board.connect("bob/b1")
+    assert start(board) == (100, "connecting")
+
+
+def test_an_end_that_is_not_answered_in_time_counts_no_more():
+    board = Switchboard("alice/a1", "bob/b1")
+    start(board)
+    board["alice/a1"].request("end", S1)
+    assert board.all_calls()._ends == {board["bob/b1"].peer: 1}
+    board.advance(60)
+    assert board.all_calls()._ends == {}
+
+
+def test_after_many_rejections_no_more_devices_join_a_call():
+    board = Switchboard("alice/a1", "bob/patient")
+    start(board)
+    rung = 0
+    for number in range(MAX_REJECTED + 5):
+        client = board.connect(f"bob/b{number}")
+        for request in client.take_all():
+            rung += 1
+            client.respond(request, 486, "busy")
+        client.leave()
+    assert rung == MAX_REJECTED
+    assert board.states("alice/a1") == {S1: "connecting"}
