@@ -152,6 +152,29 @@ def test_rooms_with_long_names_take_little_memory(server, connect):
     assert growth.peak < 15 * MIB
 
 
+def test_devices_that_come_and_go_leave_nothing_behind(server):
+    with open_client(server, "bob", "b") as bob:
+        for cycles in (20, 100):  # the first ones fill caches
+            with measure_growth(server) as growth:
+                for number in range(cycles):
+                    with open_client(server, "mallory", f"m{number}") as client:
+                        for n in range(20):
+                            name = f"{number}-{n}".ljust(250, "x")
+                            send(client, "subscribe", "/presence/" + name, 3 * n + 1)
+                            send(client, "session", "/chat/rooms/" + name, 3 * n + 2)
+                        send(client, "session", "/calls/bob", 99, '{"sdp":"' + 5000 * "x" + '"}')
+                        wait(client)
+                        client.send_frame(0x8, b"\x03\xe8")
+                    while True:
+                        message = bob.read_message()
+                        answer = f'{{"status":200,"id":{message["id"]}}}'
+                        if message["method"] == "end":
+                            bob.send_frame(TEXT, answer.encode())
+                            break
+    # 100 devices have had 40 long names each, of some 600 bytes: 2.3 MiB, and as many offers.
+    assert growth.left < 1 * MIB
+
+
 def test_a_user_that_comes_and_goes_behind_a_slow_listener_is_refused_for_a_while(server):
     statuses = []
     with measure_growth(server) as growth:
