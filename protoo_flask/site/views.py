@@ -152,7 +152,7 @@ class Views:
         dead connections have been noticed (429: RFC 6585 section 4).
         """
         if isinstance(error, TooManyEvents) and error.is_news:
-            self._site.app.logger.warning("%r: a listener of its events takes long", error.reason)
+            self._site.app.logger.warning("%s: a listener of its events is slow", error.reason)
         response = _refuse(429, error.reason)
         seconds = error.retry_after
         if seconds is None:

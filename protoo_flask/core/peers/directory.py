@@ -40,7 +40,8 @@ class TooManyEvents(NoPlace):
     def __init__(self, username: str, is_news: bool) -> None:
         self.is_news = is_news
         super().__init__(
-            POLICY_VIOLATION, f"{username} has come and gone too often for the site to follow"
+            POLICY_VIOLATION,
+            f"{excerpt(username)} has come and gone too often for the site to follow",
         )
 
 
