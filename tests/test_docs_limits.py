@@ -128,7 +128,9 @@ def find_constants() -> Iterator[tuple[str, str]]:
                 if isinstance(target, ast.Name) and target.id.lstrip("_").startswith("MAX_"):
                     yield target.id, path.relative_to(PACKAGE).as_posix()
     for path in sorted((PACKAGE / "static").glob("*.*js")):
-        for name in re.findall(r"^ *(?:export )?const (MAX_\w+) =", path.read_text("utf-8"), re.MULTILINE):
+        for name in re.findall(
+            r"^ *(?:export )?const (MAX_\w+) =", path.read_text("utf-8"), re.MULTILINE
+        ):
             yield name, path.relative_to(PACKAGE).as_posix()
 
 
