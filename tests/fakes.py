@@ -159,6 +159,10 @@ class FakeLink:
     def outbox(self) -> FakeLink:
         return self
 
+    @property
+    def undelivered(self) -> int:
+        return sum(len(payload) for payload, _ in self.unsent)
+
     def send_text(self, payload: bytes, id: int | None = None) -> bool:
         # A test may put another function in the place of send().
         return self.send(payload, id)
@@ -352,6 +356,7 @@ class Core:
                 options.pop("response_timeout", None),
                 options.pop("grace_period", 0),
                 options.pop("detection_time", 0),
+                options.pop("answers_time", None),
             ),
             Limits(
                 options.pop("max_peers_per_user", 16),

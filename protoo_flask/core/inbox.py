@@ -22,6 +22,8 @@ the transport calls      then
                          transport calls ``receive`` with the next message in another
                          greenlet, so that responses are read while a handler waits for them
 ``receive_binary()``     the client is told that there are no binary messages
+``mark()``               the payload of a ping that is sent next
+``confirm(payload)``     the client has answered a ping: it has read the messages before it
 ``drop()``               requests that wait are forgotten: the site closes the link
 ``closed(code)``         the link is not open any more, and the directory is told. Called
                          once, also when ``open()`` has failed; may block. Messages that the
@@ -157,6 +159,14 @@ class Inbox:
         if peer.runtime.observer is not None:
             peer.runtime.observer.closed(peer, code)
         peer.directory.link_closed(peer, self._link, code)
+
+    def mark(self) -> bytes:
+        """Return the payload of a ping that is sent next; does not block."""
+        return self.peer.requests.mark()
+
+    def confirm(self, payload: bytes) -> None:
+        """Take the payload of a pong, untrusted; does not block."""
+        self.peer.requests.confirm(payload)
 
     def drop(self) -> None:
         """Forget the requests that wait: they will not be handled."""

@@ -25,6 +25,10 @@ class Outbox(Protocol):
             just been closed because the client reads too slowly.
         """
 
+    @property
+    def undelivered(self) -> int:
+        """Bytes that have not arrived at the other side; 0 only if everything has."""
+
 
 class Link(Protocol):
     """One connection to a client. No method blocks."""

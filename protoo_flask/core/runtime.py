@@ -24,6 +24,8 @@ class TimeLimits(NamedTuple):
     :ivar response: handlers have this time to answer a request; ``None``: for ever.
     :ivar grace_period: a peer has this time to come back after its link has dropped; 0: none.
     :ivar detection: a dead link is noticed within this time.
+    :ivar answers: nobody pings, and after this time the server looks whether an answer has
+        arrived; ``None``: pongs tell.
     """
 
     request: float
@@ -31,6 +33,7 @@ class TimeLimits(NamedTuple):
     response: float | None = None
     grace_period: float = 0
     detection: float = 0
+    answers: float | None = None
 
     @property
     def delivery(self) -> float:
@@ -63,8 +66,8 @@ class Runtime:
     :ivar observer: told of everything, for metrics; ``None``: nobody is.
     :ivar transactions: expires client transactions that have the usual time.
     :ivar unanswered: expires requests of peers that no handler answers.
-    :ivar answers: forgets the answers that were given to peers. ``None`` without a grace
-        period: then no answer is remembered.
+    :ivar answers: forgets the answers that were given to peers, where nobody pings; else
+        ``None``. See :mod:`.transactions.server`.
     """
 
     def __init__(
@@ -92,13 +95,9 @@ class Runtime:
         )
         self.unanswered: Deadlines[Any] = Deadlines(scheduler, time_limits.response, time_out)
         self.answers: Deadlines[Any] | None = None
-        if time_limits.grace_period:
-            # Counted from the answer: it may have been lost long before anybody noticed that
-            # the link was.
+        if time_limits.answers is not None and time_limits.grace_period:
             self.answers = Deadlines(
-                scheduler,
-                time_limits.detection + time_limits.grace_period,
-                lambda answer: answer.expire(),
+                scheduler, time_limits.answers, lambda requests: requests.look()
             )
         self._services: dict[object, Any] = {}
 

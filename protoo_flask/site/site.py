@@ -271,6 +271,8 @@ class Site:
             self._silence = Deadlines(
                 loop, settings.ping_interval, lambda connection: connection.keep_alive()
             )
+        detection = LATEST_DETECTION * (settings.ping_interval or NO_PING_DETECTION)
+        grace_period = settings.disconnect_grace_period
         framework = FlaskFramework(self.app, self.protoo.listeners)
         application = Application(
             self.protoo,
@@ -281,8 +283,9 @@ class Site:
                 request=settings.request_timeout,
                 session=settings.session_timeout,
                 response=settings.response_timeout,
-                grace_period=settings.disconnect_grace_period,
-                detection=LATEST_DETECTION * (settings.ping_interval or NO_PING_DETECTION),
+                grace_period=grace_period,
+                detection=detection,
+                answers=None if settings.ping_interval else detection + grace_period,
             ),
             Limits(
                 peers_per_user=settings.max_peers_per_user,

@@ -279,7 +279,8 @@ class Connection:
             self._waiting_frame = WaitingFrame(self.outbox, self._loop.now())
         # Unbounded: one ping at a time is on its way, and a client must not be closed because
         # the outbox has no room for our own question.
-        self.outbox.send(PING, b"", bounded=False)
+        assert self._inbox is not None
+        self.outbox.send(PING, self._inbox.mark(), bounded=False)
 
     def _begin(self, inbox: Inbox) -> None:
         with self._lock:
@@ -375,8 +376,11 @@ class Connection:
             self._take_close(payload)
         elif opcode == ERROR:
             self._close_for(self._codec.error)
-        elif opcode != PONG and self.state is OPEN and inbox is not None:
-            inbox.receive_binary()
+        elif self.state is OPEN and inbox is not None:
+            if opcode == PONG:
+                inbox.confirm(payload)
+            else:
+                inbox.receive_binary()
 
     # Its end -------------------------------------------------------------------------------
 

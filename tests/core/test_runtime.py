@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 
-import pytest
-
 from protoo_flask.core.request import Request
 from protoo_flask.core.runtime import TimeLimits
 from tests.fakes import Core
@@ -73,21 +71,6 @@ def test_of_several_threads_that_make_a_service_the_first_wins():
 def test_a_delivery_may_take_a_request_and_an_absence_that_is_noticed_late():
     assert TimeLimits(request=10, detection=50, grace_period=30).delivery == 90
     assert TimeLimits(request=10).delivery == 10
-
-
-@pytest.mark.parametrize("grace_period", [0, 10])
-def test_answers_are_remembered_only_if_there_is_a_grace_period(grace_period):
-    core = Core(grace_period=grace_period, detection_time=50)
-    core.router.get("/", lambda req, next: req.reply(200))
-    core.connect().request("get", "/")
-    answers = core.application.runtime.answers
-    if not grace_period:
-        assert answers is None
-        return
-    core.scheduler.advance(59.9)
-    assert len(answers) == 1
-    core.scheduler.advance(0.1)
-    assert len(answers) == 0
 
 
 def test_a_delivery_takes_longer_than_the_absence_of_its_peer():

@@ -244,6 +244,7 @@ class Site:
         world: Any,
         max_peers_per_user: int = 2,
         parallel_requests: int = 1,
+        grace_period: float = 0,
         **settings: Any,
     ) -> None:
         self.world = world
@@ -264,7 +265,7 @@ class Site:
             self.router,
             self.framework,
             world.loop,
-            TimeLimits(request=PATIENCE),
+            TimeLimits(request=PATIENCE, grace_period=grace_period),
             Limits(max_peers_per_user, parallel_requests=parallel_requests),
             first_id=lambda: 100,
         )

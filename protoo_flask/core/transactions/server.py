@@ -18,7 +18,7 @@ proceeding   final response                         completed    sent, and remem
 completed    one with its id, same connection       proceeding   handled: the id was free
 completed    the same again, newer connection       completed    the answer is sent again
 completed    another with its id, newer connection  proceeding   handled
-completed    time                                   (unknown)    forgotten
+completed    the client has read the answer         (unknown)    forgotten
 ===========  =====================================  ===========  ======================
 
 Two requests are the same when they have the same id and the same text. A client that starts
@@ -27,11 +27,26 @@ the client would take an answer to an earlier request for the answer to the new 
 
 Answers are remembered only if there is a grace period, within which a client counts
 as the same one that left.
+
+A client has read an answer when it answers a ping that was sent behind it, as messages arrive in
+order. :meth:`ServerTransactions.mark` gives the payload of a ping, and
+:meth:`ServerTransactions.confirm` takes that of a pong. An answer that no pong has confirmed is
+remembered until the peer is offline: a slow client may read it much later, and lose its
+connection before. A client without pongs, or with forged ones, harms only itself.
+
+After a return, pings mark nothing while requests may be repeated. An answer to an earlier request
+may have been lost with the earlier connection. A pong over the new one does not say that it
+was read, until the client has had its time to repeat the request, and got the answer again.
+
+Without pings (``PROTOO_PING_INTERVAL = None``), ``Runtime.answers`` looks from time to time. An
+answer given before the last look is forgotten if all bytes have arrived, as far as the kernel
+knows.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from itertools import takewhile
 from typing import Any, Protocol
 from zlib import crc32
 
@@ -55,6 +70,9 @@ MAX_ANSWERS = 4000
 
 #: Forgotten answers that may be in the order of those with text, besides as many as there are.
 SPARE = 50
+
+#: Digits of the largest mark: more answers than a peer gets. A pong has at most 125 bytes.
+MAX_MARK_LENGTH = 18
 
 #: The reason of the 409 that a repetition gets when the text of its answer is forgotten.
 FORGOTTEN = "answered before; the answer is not kept any more"
@@ -85,21 +103,18 @@ class Answer:
     """The final response to a request, serialized, and which request it answers.
 
     :ivar payload: empty when the text is forgotten.
+    :ivar number: how many answers the peer has got, with this one.
     """
 
-    __slots__ = ("fingerprint", "id", "origin", "owner", "payload")
+    __slots__ = ("fingerprint", "id", "number", "origin", "payload")
 
-    def __init__(self, owner: ServerTransactions, request: Inquiry, payload: bytes) -> None:
+    def __init__(self, number: int, request: Inquiry, payload: bytes) -> None:
         assert request.id is not None
-        self.owner = owner
+        self.number = number
         self.id = request.id
         self.fingerprint = request.fingerprint
         self.origin = request.origin
         self.payload = payload
-
-    def expire(self) -> None:
-        """Be forgotten: a client that has not repeated its request by now will not do so."""
-        self.owner.forget_answer(self)
 
 
 class ServerTransactions:
@@ -109,19 +124,32 @@ class ServerTransactions:
     """
 
     __slots__ = (
+        "__weakref__",
+        "_answers",
         "_completed",
-        "_memory",
+        "_given",
+        "_is_looked_at",
         "_outbound",
         "_proceeding",
+        "_remembers",
         "_repeat_until",
+        "_seen",
         "_size",
         "_with_text",
     )
 
     def __init__(self, outbound: Outbound) -> None:
+        runtime = outbound.runtime
         self._outbound = outbound
-        #: Forgets answers when their time has come; ``None``: no answer is remembered.
-        self._memory: Deadlines[Answer] | None = outbound.runtime.answers
+        #: Whether answers are remembered.
+        self._remembers = bool(runtime.time_limits.grace_period)
+        #: Looks whether answers have arrived; ``None``: pongs tell.
+        self._answers: Deadlines[ServerTransactions] | None = runtime.answers
+        #: Whether that will look at this, and how many answers had been given at its last look.
+        self._is_looked_at = False
+        self._seen = 0
+        #: How many answers were given in all.
+        self._given = 0
         self._proceeding: dict[int, Inquiry] = {}
         #: {id: Answer}, oldest first.
         self._completed: dict[int, Answer] = {}
@@ -142,7 +170,7 @@ class ServerTransactions:
         ``REPEATED``: it is known, and the client is to be sent its ``repetition``.
         """
         assert request.id is not None
-        if self._memory is None and self._proceeding.setdefault(request.id, request) is request:
+        if not self._remembers and self._proceeding.setdefault(request.id, request) is request:
             return NEW  # whenever its id is not in use, as no answer is remembered
         other = self._proceeding.get(request.id)
         if other is not None:
@@ -220,8 +248,9 @@ class ServerTransactions:
         if self._proceeding.get(request.id) is not request:
             return False
         del self._proceeding[request.id]
-        if self._memory is not None:
-            self._remember(self._memory, Answer(self, request, payload))
+        if self._remembers:
+            self._given += 1
+            self._remember(Answer(self._given, request, payload))
         return True
 
     def forget(self, request: Inquiry) -> None:
@@ -235,13 +264,33 @@ class ServerTransactions:
         """Let a client that has come back repeat its earlier requests for this time."""
         self._repeat_until = self._outbound.runtime.scheduler.now() + seconds
 
+    def mark(self) -> bytes:
+        """Return the payload of a ping, behind all answers that were given so far.
+
+        Empty when a pong would tell nothing.
+        """
+        if not self._completed or self._may_repeat():
+            return b""
+        return str(self._given).encode()
+
+    def confirm(self, mark: bytes) -> None:
+        """Forget the answers before a mark: the client has read them.
+
+        :param mark: the payload of a pong, untrusted.
+        """
+        if self._completed and len(mark) <= MAX_MARK_LENGTH and mark.isdigit():
+            self._forget_until(int(mark))
+
+    def look(self) -> None:
+        """Forget the answers before the last look, if all bytes have arrived; nobody pings."""
+        link = self._outbound.link
+        self._look(link is not None and not link.outbox.undelivered)
+
     def forget_answer(self, answer: Answer) -> None:
         """Forget an answer; harmless when it is forgotten already."""
         if self._is_remembered(answer):
             del self._completed[answer.id]
             self._size -= len(answer.payload)
-            if self._memory is not None:
-                self._memory.remove(answer)
             while self._with_text and not self._is_remembered(self._with_text[0]):
                 self._with_text.popleft()
             # A client may use one id again and again: its former answers are in the middle.
@@ -251,10 +300,40 @@ class ServerTransactions:
 
     def forget_answers(self) -> None:
         """Forget all answers, and remember no more: the peer has gone."""
-        for answer in list(self._completed.values()):
+        self._remembers = False
+        self._forget_all()
+        if self._answers is not None:
+            self._answers.remove(self)
+
+    def _forget_until(self, number: int) -> None:
+        """Forget the first so many answers."""
+        if number >= self._given:
+            self._forget_all()
+            return
+        given_before = takewhile(lambda answer: answer.number <= number, self._completed.values())
+        for answer in list(given_before):
             self.forget_answer(answer)
+
+    def _forget_all(self) -> None:
+        self._completed.clear()
         self._with_text = None
-        self._memory = None
+        self._size = 0
+
+    def _look(self, has_arrived: bool) -> None:
+        assert self._answers is not None
+        if has_arrived and not self._may_repeat():
+            self._forget_until(self._seen)
+        self._is_looked_at = False
+        if self._completed:
+            self._be_looked_at(self._answers)
+
+    def _be_looked_at(self, answers: Deadlines[ServerTransactions]) -> None:
+        self._is_looked_at = True
+        self._seen = self._given
+        answers.add(self)
+
+    def _may_repeat(self) -> bool:
+        return self._outbound.runtime.scheduler.now() <= self._repeat_until
 
     def _is_remembered(self, answer: Answer) -> bool:
         return self._completed.get(answer.id) is answer
@@ -263,16 +342,17 @@ class ServerTransactions:
         return (
             answer.origin is not request.origin
             and answer.fingerprint == request.fingerprint
-            and self._outbound.runtime.scheduler.now() <= self._repeat_until
+            and self._may_repeat()
         )
 
     def _say_forgotten(self, id: int) -> bytes:
         return self._outbound.dialect.serialize_response(409, FORGOTTEN, id, {})
 
-    def _remember(self, memory: Deadlines[Answer], answer: Answer) -> None:
+    def _remember(self, answer: Answer) -> None:
         self._completed[answer.id] = answer
         self._size += len(answer.payload)
-        memory.add(answer)
+        if self._answers is not None and not self._is_looked_at:
+            self._be_looked_at(self._answers)
         if self._with_text is None:
             self._with_text = deque()
         self._with_text.append(answer)
@@ -292,14 +372,43 @@ class SharedServerTransactions(ServerTransactions):
     drops its backlog holds its own lock, and a sender holds that of the outbound messages.
     """
 
-    __slots__ = ("_lock",)
+    __slots__ = ("_lock", "_responding")
 
     def __init__(self, outbound: Outbound) -> None:
         super().__init__(outbound)
         self._lock = outbound.runtime.scheduler.lock()
+        #: Threads that are giving an answer.
+        self._responding = 0
+
+    def respond(
+        self,
+        request: Inquiry,
+        status: int,
+        reason: str,
+        data: dict[str, Any],
+        payload: bytes | None = None,
+    ) -> None:
+        self._count_responding(1)
+        try:
+            super().respond(request, status, reason, data, payload)
+        finally:
+            self._count_responding(-1)
+
+    def mark(self) -> bytes:
+        """Return the payload of a ping. Empty also while an answer is remembered and not sent:
+        the ping would overtake it.
+        """
+        with self._lock:
+            return b"" if self._responding else super().mark()
+
+    def _count_responding(self, change: int) -> None:
+        with self._lock:
+            self._responding += change
 
     begin = one_step(ServerTransactions.begin)
     complete = one_step(ServerTransactions.complete)
+    confirm = one_step(ServerTransactions.confirm)
     forget = one_step(ServerTransactions.forget)
     forget_answer = one_step(ServerTransactions.forget_answer)
     forget_answers = one_step(ServerTransactions.forget_answers)
+    _look = one_step(ServerTransactions._look)
