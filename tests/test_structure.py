@@ -35,6 +35,7 @@ LAYERS = [
     ("core.wire.kept_text", "json"),
     ("core.wire.messages", "msgspec typing_extensions"),
     ("core.wire", "msgspec"),
+    ("core.transactions.provisional", "msgspec"),
     ("core.transactions.mailbox core.transactions.client", ""),
     ("core.transactions.outbound", ""),
     ("core.transactions.server", ""),

@@ -246,14 +246,22 @@ class RawClient:
         self._file.close()
         self._sock.close()
 
-    def send_frame(self, opcode: int, payload: bytes = b"", first: int = 0x80) -> None:
-        """Send a frame, masked with a mask of zeros."""
+    @staticmethod
+    def frame(opcode: int, payload: bytes = b"", first: int = 0x80) -> bytes:
+        """Return a frame, masked with a mask of zeros."""
         length = len(payload)
         if length < 126:
             head = struct.pack("!BB", first | opcode, 0x80 | length)
         else:
             head = struct.pack("!BBH", first | opcode, 0x80 | 126, length)
-        self._sock.sendall(head + bytes(4) + payload)
+        return head + bytes(4) + payload
+
+    def send_frame(self, opcode: int, payload: bytes = b"", first: int = 0x80) -> None:
+        self.send_bytes(self.frame(opcode, payload, first))
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send frames, or parts of them."""
+        self._sock.sendall(data)
 
     def send_part_of_request(self, method: str, path: str, id: int) -> None:
         """Send only the beginning of a frame."""

@@ -21,6 +21,13 @@ terminated    anything                    terminated, nothing: it came too late
 
 Every way out is a final response, so the asker always gets an answer.
 
+A peer may send any number of provisional responses, and they may be large. So few are kept, and
+as text (:mod:`.provisional`): the first one, which may have told something once and for all, and
+the latest one, which tells the progress. Code that iterates gets each response that comes while it
+waits. Code that is slow, or comes late, gets those two, and the final one. In the same way,
+``on_response`` is told one provisional response at a time: of those that come while it runs,
+it is told the latest one afterwards. The final response does not wait for it.
+
 A transaction has two halves. The asker's half, :class:`ClientTransaction`, has everything
 that belongs to the code that asks: callbacks, waiting, iteration, the timer. The owner's half
 belongs to the process that holds the link: the id on the wire, the text that is sent again
@@ -30,7 +37,7 @@ over the next link, the place in the mailbox. The owner's halves of a peer are i
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, Protocol
+from typing import Any, Callable, ContextManager, Iterator, Protocol
 
 from ..errors import WaitTimeout
 from ..excerpts import excerpt
@@ -38,6 +45,7 @@ from ..response import Response
 from ..runtime import Runtime
 from ..scheduling import Event, Timer
 from ..sendable import Sendable
+from .provisional import ProvisionalResponses
 
 CALLING = "calling"
 PROCEEDING = "proceeding"
@@ -71,6 +79,9 @@ class Owner(Protocol):
     def release(self, transaction: Any) -> bool:
         """Forget a request, as its transaction ends; ``False`` when it has ended already."""
 
+    def keep(self, transaction: Any, response: Response) -> None:
+        """Keep a provisional response for a transaction, if there is room."""
+
 
 class ClientTransaction:
     """A request in flight; made by ``peer.send(request)``.
@@ -86,17 +97,19 @@ class ClientTransaction:
     :ivar id: the id on the wire, unique for that peer.
     :ivar response: the final response, ``None`` until it came.
     :ivar state: calling, proceeding or terminated.
+    :ivar provisional: the provisional responses that are kept; iterate over the transaction.
     """
 
     __slots__ = (
         "__weakref__",
         "_on_response",
         "_owner",
-        "_responses",
+        "_telling",
         "_timer",
         "_waiting",
         "id",
         "peer",
+        "provisional",
         "request",
         "response",
         "state",
@@ -117,7 +130,10 @@ class ClientTransaction:
         self.response: Response | None = None
         self._owner = owner
         self._on_response = on_response
-        self._responses: list[Response] = []
+        #: Made with the first provisional response that is kept.
+        self.provisional: ProvisionalResponses | None = None
+        #: Tells ``on_response`` the provisional responses; made with the first of them.
+        self._telling: Telling | None = None
         self._timer: Timer | None = None
         self._waiting: list[Event] = []
 
@@ -131,26 +147,33 @@ class ClientTransaction:
         """
         now = self._owner.runtime.scheduler.now
         deadline = None if timeout is None else now() + timeout
-        while True:
-            # Counted first: a response that comes from now on is news.
-            seen = len(self._responses)
-            if self.response is not None:
-                return self.response
+        while self.response is None:
             left = None if deadline is None else max(0.0, deadline - now())
+            # A provisional response wakes it, too. One that comes from now on is news.
+            seen = 0 if self.provisional is None else self.provisional.last
             if not self._wait_for_news(seen, left):
                 raise WaitTimeout(f"no final response within {timeout} s to {self.request!r}")
+        return self.response
 
     def __iter__(self) -> Iterator[Response]:
-        """Iterate over the responses as they come; the last one is final."""
+        """Iterate over the responses as they come; the last one is final.
+
+        Of the provisional ones that have come meanwhile, or before, there are the first and the
+        latest.
+        """
         seen = 0
         while True:
-            while seen < len(self._responses):
-                response = self._responses[seen]
-                seen += 1
+            # The final one first: it may come while a provisional one is being read.
+            final = self.response
+            found = None if self.provisional is None else self.provisional.after(seen)
+            if found is not None:
+                seen, response = found
                 yield response
-                if response.is_final:
-                    return
-            self._wait_for_news(seen)
+            elif final is not None:
+                yield final
+                return
+            else:
+                self._wait_for_news(seen)
 
     def cancel(self) -> None:
         """End it with a local 487; nothing happens when it has ended."""
@@ -173,12 +196,20 @@ class ClientTransaction:
         """Take the next response. Of a final one, its owner has released the request."""
         if not self._enter(response):
             return
-        self._responses.append(response)
+        is_final = response.status >= 200
+        if not is_final:
+            self._owner.keep(self, response)
         # A thread that waits only from now on has seen the response.
         for waiting in tuple(self._waiting):
             waiting.set()
-        if self._on_response is not None:
+        if self._on_response is None:
+            return
+        if is_final:
             self.peer.call_back(self._on_response, response)
+            return
+        if self._telling is None:
+            self._telling = Telling(self._owner.runtime.scheduler.lock())
+        self._telling.tell(self, self._on_response, response)
 
     def _enter(self, response: Response) -> bool:
         """Follow the table; ``False`` when the response means nothing any more."""
@@ -202,16 +233,71 @@ class ClientTransaction:
         self._timer = self._owner.runtime.scheduler.call_later(seconds, self.time_out)
 
     def _wait_for_news(self, seen: int, timeout: float | None = None) -> bool:
-        """Block until there are more than ``seen`` responses; ``False`` after ``timeout``."""
+        """Block until there is a response; ``False`` after ``timeout``.
+
+        :param seen: the number of the last provisional response that was seen.
+        """
         event = self._owner.runtime.scheduler.event()
         self._waiting.append(event)
         try:
-            # A response that came between counting and waiting must not be missed.
-            if seen == len(self._responses):
-                event.wait(timeout)
+            # A response that came between looking and waiting must not be missed.
+            return self._has_news(seen) or event.wait(timeout) or self._has_news(seen)
         finally:
             self._waiting.remove(event)
-        return seen < len(self._responses)
+
+    def _has_news(self, seen: int) -> bool:
+        provisional = self.provisional
+        return self.response is not None or (provisional is not None and provisional.last > seen)
 
     def __repr__(self) -> str:
         return f"<ClientTransaction {self.id} {excerpt(self.request.method)} {self.state}>"
+
+
+class Telling:
+    """Tells ``on_response`` the provisional responses of a transaction, one at a time.
+
+    ==========  =====================  =========================================
+    state       event                  next state, and action
+    ==========  =====================  =========================================
+    idle        a response             telling; the function is called
+    telling     a response             telling; it waits, in place of an earlier one
+    telling     the function returns,  telling; the function is called with the one
+                and one waits          that waits, unless the transaction has ended
+    telling     the function returns   idle
+    ==========  =====================  =========================================
+
+    Without this, each response to a function that blocks would have a greenlet of its own.
+    """
+
+    __slots__ = ("_is_telling", "_lock", "_next")
+
+    def __init__(self, lock: ContextManager[Any]) -> None:
+        self._lock = lock
+        self._is_telling = False
+        self._next: Response | None = None
+
+    def tell(
+        self, transaction: ClientTransaction, on_response: OnResponse, response: Response
+    ) -> None:
+        """Tell a response, now or when the function has returned."""
+        with self._lock:
+            if self._is_telling:
+                self._next = response
+                return
+            self._is_telling = True
+        following: Response | None = response
+        while following is not None:
+            try:
+                transaction.peer.call_back(on_response, following)
+            except BaseException:
+                self._take_next(is_over=True)
+                raise
+            following = self._take_next(transaction.state is TERMINATED)
+
+    def _take_next(self, is_over: bool) -> Response | None:
+        with self._lock:
+            following, self._next = self._next, None
+            if is_over:
+                following = None
+            self._is_telling = following is not None
+            return following

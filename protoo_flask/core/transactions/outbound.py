@@ -34,6 +34,7 @@ from .client import (
     Owner,
 )
 from .mailbox import Mailbox
+from .provisional import ProvisionalResponses
 
 #: Bytes of requests that one peer may leave unanswered. The server keeps each until it is
 #: answered or its time is up, so a peer that reads and never answers could make the server
@@ -56,10 +57,12 @@ class OwnersHalf(Protocol):
 
     :ivar id: the id on the wire.
     :ivar payload: its text.
+    :ivar size: bytes that are kept for it.
     """
 
     id: int
     payload: bytes
+    size: int
 
     def receive(self, response: Response) -> None:
         """Take a response of the peer."""
@@ -71,10 +74,11 @@ class OwnersHalf(Protocol):
 class LocalTransaction(ClientTransaction):
     """Both halves in one: the asker is in the process that holds the link."""
 
-    __slots__ = ("payload",)
+    __slots__ = ("payload", "size")
 
-    #: The text of the request, set by :meth:`Outbound.start`.
+    #: The text of the request, and the bytes that are kept. Set by :meth:`Outbound.start`.
     payload: bytes
+    size: int
 
 
 class CoreTransaction(LocalTransaction):
@@ -100,6 +104,7 @@ class CoreTransaction(LocalTransaction):
         self.id = id
         self.state = CALLING
         self.response = None
+        self.provisional = None
         self._owner = owner
         self._on_response = on_response
         self._timer = None
@@ -196,6 +201,7 @@ class Outbound:
         except Unsendable as error:
             transaction.fail(400, str(error))
             return transaction
+        transaction.size = len(transaction.payload)
         # Code of the core runs in the owner's thread anyway.
         if kind is OF_SITE and self.runtime.scheduler.is_foreign():
             self.runtime.scheduler.hand_over(self._begin, transaction, timeout, kind)
@@ -205,7 +211,7 @@ class Outbound:
 
     def _begin(self, transaction: LocalTransaction, timeout: float | None, kind: str) -> None:
         """Send the request of a transaction; failures come as local responses."""
-        if kind is not URGENT and self._size + len(transaction.payload) > MAX_UNANSWERED:
+        if kind is not URGENT and self._size + transaction.size > MAX_UNANSWERED:
             transaction.fail(503, "too much is unanswered")
             return
         is_taken, full = self._take(transaction, timeout)
@@ -225,7 +231,7 @@ class Outbound:
         new.
         """
         self._pending[transaction.id] = transaction
-        self._size += len(transaction.payload)
+        self._size += transaction.size
         # A timer of its own costs more than all the rest; most transactions have the same time.
         usual = self.runtime.transactions
         if timeout == usual.seconds:
@@ -251,11 +257,21 @@ class Outbound:
         """
         if self._pending.pop(transaction.id, None) is None:
             return False
-        self._size -= len(transaction.payload)
+        self._size -= transaction.size
         self.runtime.transactions.remove(transaction)
         if self.mailbox is not None:
             self.mailbox.discard(transaction.id)
         return True
+
+    def keep(self, transaction: LocalTransaction, response: Response) -> None:
+        """Keep a provisional response for a transaction, if there is room."""
+        if self._pending.get(transaction.id) is not transaction:
+            return  # it has ended meanwhile
+        if transaction.provisional is None:
+            transaction.provisional = ProvisionalResponses(transaction.peer, transaction.id)
+        growth = transaction.provisional.put(response, MAX_UNANSWERED - self._size)
+        transaction.size += growth
+        self._size += growth
 
     def find(self, request: Sendable) -> ClientTransaction | None:
         """Return the transaction of a request in flight."""
@@ -387,3 +403,4 @@ class SharedOutbound(Outbound):
 
     _take = one_step(Outbound._take)
     release = one_step(Outbound.release)
+    keep = one_step(Outbound.keep)

@@ -63,6 +63,10 @@ REPEATED = "repeated"
 #: fact that they were given is remembered longer, so that nothing is done twice.
 MAX_REMEMBERED = 256 * 1024
 
+#: Bytes of provisional responses kept for repetitions of the requests of one peer. They come
+#: from other peers, too. Beyond it, the latest ones are sent and not kept.
+MAX_REPETITIONS = 256 * 1024
+
 #: Answers remembered for one peer. Each takes some 300 bytes besides its text. A request whose
 #: answer has been forgotten altogether would be done again; no client leaves nearly as many
 #: requests unanswered.
@@ -133,6 +137,7 @@ class ServerTransactions:
         "_proceeding",
         "_remembers",
         "_repeat_until",
+        "_repetitions",
         "_seen",
         "_size",
         "_with_text",
@@ -157,6 +162,8 @@ class ServerTransactions:
         self._with_text: deque[Answer] | None = None
         self._size = 0
         self._repeat_until = 0.0
+        #: Bytes of the provisional responses that are kept for repetitions.
+        self._repetitions = 0
 
     def __len__(self) -> int:
         return len(self._proceeding)
@@ -179,6 +186,7 @@ class ServerTransactions:
             if other.fingerprint == request.fingerprint:
                 request.repetition = other.repetition
                 return REPEATED
+            self._forget_repetition(other)
         elif self._completed:
             answer = self._completed.get(request.id)
             if answer is not None:
@@ -237,10 +245,18 @@ class ServerTransactions:
     def proceed(self, request: Inquiry, payload: bytes) -> bool:
         """Take note of a provisional response; ``False`` when nobody waits for it any more."""
         assert request.id is not None
+        if self._proceeding.get(request.id) is not request:
+            return False
         # The latest one tells the progress (RFC 3261 section 17.2.1). The first one may have
         # told something once and for all: the path of a call.
-        request.repetition = (*request.repetition[:1], payload)
-        return self._proceeding.get(request.id) is request
+        first, latest = request.repetition[:1], request.repetition[1:]
+        self._repetitions += len(payload) - sum(map(len, latest))
+        if self._repetitions > MAX_REPETITIONS:
+            self._repetitions -= len(payload)
+            request.repetition = first
+        else:
+            request.repetition = (*first, payload)
+        return True
 
     def complete(self, request: Inquiry, payload: bytes) -> bool:
         """Take note of the final response; ``False`` when nobody waits for it any more."""
@@ -248,10 +264,16 @@ class ServerTransactions:
         if self._proceeding.get(request.id) is not request:
             return False
         del self._proceeding[request.id]
+        if request.repetition:
+            self._forget_repetition(request)
         if self._remembers:
             self._given += 1
             self._remember(Answer(self._given, request, payload))
         return True
+
+    def _forget_repetition(self, request: Inquiry) -> None:
+        self._repetitions -= sum(map(len, request.repetition))
+        request.repetition = ()
 
     def forget(self, request: Inquiry) -> None:
         """Forget a request that was dropped before it was handled."""
@@ -411,4 +433,5 @@ class SharedServerTransactions(ServerTransactions):
     forget = one_step(ServerTransactions.forget)
     forget_answer = one_step(ServerTransactions.forget_answer)
     forget_answers = one_step(ServerTransactions.forget_answers)
+    proceed = one_step(ServerTransactions.proceed)
     _look = one_step(ServerTransactions._look)
