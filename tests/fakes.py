@@ -154,10 +154,19 @@ class FakeLink:
         self.unsent: Unsent = []
         self.is_stuck = False
         self.is_paused = False
+        #: The users whose messages it does not take: it reads too slowly.
+        self.refused: set[str] = set()
 
     @property
     def outbox(self) -> FakeLink:
         return self
+
+    @property
+    def is_blocked(self) -> bool:
+        return bool(self.refused)
+
+    def admits(self, sender: str, size: int) -> bool:
+        return sender not in self.refused
 
     @property
     def undelivered(self) -> int:

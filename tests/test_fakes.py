@@ -78,7 +78,7 @@ def test_every_method_of_a_link_is_checked():
     assert set(methods_of(Link)) == {
         *("close", "retire", "fail", "take_unsent", "pause_reading", "resume_reading")
     }
-    assert set(methods_of(Outbox)) == {"send_text"}
+    assert set(methods_of(Outbox)) == {"admits", "send_text"}
 
 
 class Wrong:

@@ -27,6 +27,7 @@ LAYERS = [
     ("core.functions core.arrivals core.names", ""),
     ("core.scheduling", ""),
     ("core.deadlines core.errands core.events core.observer", ""),
+    ("core.transactions.shares", ""),
     ("core.runtime", ""),
     ("core.link core.sendable core.response", ""),
     ("core.transactions.best_response", ""),

@@ -14,7 +14,12 @@ Unsent = List[Tuple[bytes, Optional[int]]]
 
 
 class Outbox(Protocol):
-    """The writing end of a link."""
+    """The writing end of a link.
+
+    :ivar is_blocked: whether messages wait because the client reads slowly.
+    """
+
+    is_blocked: bool
 
     def send_text(self, payload: bytes, id: int | None = None) -> bool:
         """Send a text message; never blocks.
@@ -23,6 +28,15 @@ class Outbox(Protocol):
             use of it, and gives it back with the message in :meth:`Link.take_unsent`.
         :returns: ``False`` when the message was not taken: the link is closing, or it has
             just been closed because the client reads too slowly.
+        """
+
+    def admits(self, sender: str, size: int) -> bool:
+        """Whether the message of another user has room; asked just before it is sent.
+
+        To be asked when the outbox is blocked; see :mod:`.transactions.shares`.
+
+        :param sender: the username.
+        :param size: bytes of the message.
         """
 
     @property

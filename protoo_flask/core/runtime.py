@@ -12,6 +12,7 @@ from .arrivals import Arrivals
 from .deadlines import Deadlines
 from .observer import Observer
 from .scheduling import Scheduler
+from .transactions.shares import SharedShares, Shares
 
 S = TypeVar("S")
 
@@ -65,6 +66,7 @@ class Runtime:
     :ivar thread_id: that of the scheduler.
     :ivar observer: told of everything, for metrics; ``None``: nobody is.
     :ivar transactions: expires client transactions that have the usual time.
+    :ivar sent: the bytes of the requests of each user that were sent on, and are not answered.
     :ivar unanswered: expires requests of peers that no handler answers.
     :ivar answers: forgets the answers that were given to peers, where nobody pings; else
         ``None``. See :mod:`.transactions.server`.
@@ -99,6 +101,7 @@ class Runtime:
             self.answers = Deadlines(
                 scheduler, time_limits.answers, lambda requests: requests.look()
             )
+        self.sent: Shares = SharedShares(scheduler) if scheduler.preempts else Shares()
         self._services: dict[object, Any] = {}
 
     def service(self, key: object, make: Callable[[Runtime], S]) -> S:

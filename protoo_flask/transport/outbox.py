@@ -17,6 +17,9 @@ any      failed  gone     the socket raised an error: break the connection, keep
 any      close   gone     the socket is closed: forget everything
 =======  ======  =======  =================================================================
 
+Of other users, only so many messages wait in a blocked outbox that one of them cannot have the
+client cut off: :meth:`Outbox.admits`.
+
 The plain way is "idle": a message is encoded and sent at once. In every other state
 messages are kept, in order. :meth:`Outbox.send` never blocks, so a client that reads
 slowly receives an intact stream and delays nobody. The kept bytes are bounded; the
@@ -45,6 +48,7 @@ from typing import Any, Callable, ContextManager, Protocol, Sequence
 
 from ..core.link import Unsent
 from ..core.scheduling import one_step
+from ..core.transactions.shares import QueueShares
 from .channel import Channel
 from .websocket.frames import CLOSE, TEXT
 
@@ -111,11 +115,14 @@ class Outbox:
         "_is_ending",
         "_limit",
         "_owner",
+        "_passed",
         "_queue",
         "_queued",
         "_sent",
+        "_shares",
         "_state",
         "_taken",
+        "is_blocked",
     )
 
     def __init__(
@@ -126,6 +133,9 @@ class Outbox:
         owner: Owner | None = None,
     ) -> None:
         self._state = IDLE
+        #: Whether messages wait because the client reads slowly. An attribute of its own: the
+        #: core looks at it for each message of another user.
+        self.is_blocked = False
         self._channel = channel
         self._encode = encode
         self._limit = limit
@@ -144,6 +154,10 @@ class Outbox:
         # the deque, and an empty one takes as much memory as a connection's socket.
         self._queue: deque[tuple[int, bytes, int | None]] | None = None
         self._queued = 0
+        # How many bytes have left the queue since the beginning, counted in the same way.
+        self._passed = 0
+        # The shares of senders in the queue. Made when too much waits.
+        self._shares: QueueShares | None = None
         self._finish: Callable[[], None] | None = None
 
     @property
@@ -160,6 +174,24 @@ class Outbox:
     def undelivered(self) -> int:
         """Bytes that have not arrived: those that are kept, and those in the socket."""
         return self.size + self._channel.count_unacknowledged()
+
+    def admits(self, sender: str, size: int) -> bool:
+        """Whether the message of another user has room; see the ``Outbox`` of the core.
+
+        It is counted, and has to be sent next.
+        """
+        if not self.is_blocked:
+            return True
+        size += HEADER_SIZE
+        waiting, limit = self.size, self._limit
+        if waiting + size <= limit // 8:
+            return True
+        if waiting + size > limit * 3 // 4:
+            return False
+        if self._shares is None:
+            self._shares = QueueShares()
+        passed = self._passed
+        return self._shares.take(sender, size, limit, passed, passed + self._queued)
 
     def send_text(self, payload: bytes, id: int | None = None) -> bool:
         """Send a text message; see :class:`~protoo_flask.core.link.Outbox`."""
@@ -286,6 +318,7 @@ class Outbox:
             self._taken += taken
             if sent < len(buffer):
                 self._state, self._sent = BLOCKED, sent
+                self.is_blocked = True
                 self._channel.when_writable(self._on_writable)
                 break
         else:
@@ -298,6 +331,7 @@ class Outbox:
     def _on_writable(self) -> None:
         if self._state is BLOCKED:  # and not closed meanwhile
             self._flush()
+            self.is_blocked = self._state is BLOCKED
 
     def _encode_batch(self) -> bytes:
         """Take messages off the queue and join their frames for one write."""
@@ -306,6 +340,7 @@ class Outbox:
         frames: list[bytes] = []
         batch: list[tuple[int, int, bytes, int | None]] = []
         self._sent = end = 0
+        queued = self._queued
         while queue:
             opcode, payload, id = queue[0]
             size = len(payload) + HEADER_SIZE
@@ -316,6 +351,7 @@ class Outbox:
             frames.append(self._encode(opcode, payload))
             end += len(frames[-1])
             batch.append((end, opcode, payload, id))
+        self._passed += queued - self._queued
         self._batch = batch
         self._buffer = buffer = b"".join(frames)
         return buffer
@@ -343,4 +379,5 @@ class SharedOutbox(Outbox):
         self._lock = lock
 
     send_text = one_step(Outbox.send_text)
+    admits = one_step(Outbox.admits)
     _on_writable = one_step(Outbox._on_writable)

@@ -298,6 +298,14 @@ class RawClient:
         message: dict[str, Any] = json.loads(payload)
         return message
 
+    def take_waiting(self) -> None:
+        """Take the bytes that have come, and forget them; no message can be read any more."""
+        self._sock.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while self._sock.recv(1 << 20):
+                pass
+        self._sock.settimeout(DEADLINE)
+
     def read_close(self) -> tuple[int, str]:
         """Read a Close frame and then the end of the connection."""
         opcode, payload = self.read_frame()

@@ -18,7 +18,7 @@ def provisional(id, data):
 
 
 @pytest.mark.parametrize(
-    "way, count, data",
+    ("way", "count", "data"),
     [
         ("ask", 150_000, b"{}"),
         ("all-answers", 150_000, b"{}"),

@@ -135,7 +135,8 @@ class Peer:
         :param request: a :class:`~protoo_flask.Request`.
         :param on_response: called with each :class:`~protoo_flask.Response`, last the
             final one, which may be local: 408 timeout, 410 offline, 487 canceled,
-            400 when the data is not JSON.
+            400 when the data is not JSON, 503 when too much is unanswered, or when the request
+            has a sender and the peer reads too slowly.
         :param timeout: seconds instead of ``PROTOO_REQUEST_TIMEOUT``.
         """
         if not isinstance(request, Sendable):
@@ -162,7 +163,8 @@ class Peer:
         """Send a notification; never blocks.
 
         :param sender: the :attr:`address` of the peer it comes from, if it does.
-        :returns: ``False`` when the peer is not there. While it may come back (its grace
+        :returns: ``False`` when the peer is not there; with a sender, also when the peer reads too
+            slowly (see :mod:`..transactions.shares`). While it may come back (its grace
             period), the notification waits for it.
         :raises Unsendable: when the data is not JSON.
         """
@@ -263,7 +265,7 @@ def broadcast(
 ) -> int:
     """Send each of ``peers`` the same notification, written once; see :meth:`Peer.notify`.
 
-    :returns: how many are there to receive it.
+    :returns: how many are there to receive it. With a sender, without those that read too slowly.
     :raises Unsendable: when the data is not JSON; nobody has got anything then.
     """
     if isinstance(peers, (str, Peer)) or not hasattr(peers, "__iter__"):
@@ -301,12 +303,12 @@ def broadcast(
             # A peer that is just coming is listed first, and gets its link a moment later.
             count += peer.is_listed
         else:
-            count += outbound.transmit(payload)
+            count += outbound.transmit(payload, sender)
     for scheduler, messages in handed_over.items():
-        scheduler.hand_over(_transmit_all, messages)
+        scheduler.hand_over(_transmit_all, messages, sender)
     return count
 
 
-def _transmit_all(messages: list[tuple[Outbound, bytes]]) -> None:
+def _transmit_all(messages: list[tuple[Outbound, bytes]], sender: dict[str, str] | None) -> None:
     for outbound, payload in messages:
-        outbound.transmit(payload)
+        outbound.transmit(payload, sender)

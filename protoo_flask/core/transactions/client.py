@@ -15,7 +15,8 @@ either        timeout                     terminated, a local 408
 either        peer offline                terminated, a local 410
 either        cancel                      terminated, a local 487
 calling       data cannot be sent         terminated, a local 400
-calling       too much is unanswered      terminated, a local 503
+calling       too much is unanswered,     terminated, a local 503
+              or waits for a slow reader
 terminated    anything                    terminated, nothing: it came too late
 ============  ==========================  =======================================
 
@@ -65,8 +66,9 @@ OnResponse = Callable[[Response], Any]
 #: Kinds of transactions. The ``on_response`` of one of the core is not the site's: it needs no
 #: contexts, may be called before the transaction has been returned, and must neither block
 #: nor raise. An urgent one is of the core, too. It is small, and is sent however much is
-#: unanswered.
-OF_SITE, OF_CORE, URGENT = "of the site", "of the core", "urgent"
+#: unanswered. A relayed one is of the core, and goes to one peer; the request of another peer
+#: stays open until it is answered, and is counted there.
+OF_SITE, OF_CORE, URGENT, RELAYED = "of the site", "of the core", "urgent", "relayed"
 
 
 class Owner(Protocol):
@@ -183,14 +185,14 @@ class ClientTransaction:
         """End it with a local 408, as SIP does (RFC 3261 section 21.4.9)."""
         self.finish(408, "request timeout")
 
-    def finish(self, status: int, reason: str) -> None:
+    def finish(self, status: int, reason: str, data: dict[str, Any] | None = None) -> None:
         """End it with a response made here; nothing happens when it has ended."""
         if self._owner.release(self):
-            self.fail(status, reason)
+            self.fail(status, reason, data)
 
-    def fail(self, status: int, reason: str) -> None:
+    def fail(self, status: int, reason: str, data: dict[str, Any] | None = None) -> None:
         """End it as :meth:`finish` does, when its owner has not taken it."""
-        self.receive(Response(status, reason, id=self.id, peer=self.peer, is_local=True))
+        self.receive(Response(status, reason, data, id=self.id, peer=self.peer, is_local=True))
 
     def receive(self, response: Response) -> None:
         """Take the next response. Of a final one, its owner has released the request."""

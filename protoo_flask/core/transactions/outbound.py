@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, NamedTuple, Protocol
 
 from ..errors import Unsendable
-from ..link import Link, Unsent
+from ..link import Link, Outbox, Unsent
 from ..response import Response
 from ..runtime import Runtime
 from ..scheduling import one_step
@@ -26,6 +26,7 @@ from ..wire.messages import MAX_ID
 from .client import (
     CALLING,
     OF_SITE,
+    RELAYED,
     TERMINATED,
     TRANSITIONS,
     URGENT,
@@ -35,11 +36,29 @@ from .client import (
 )
 from .mailbox import Mailbox
 from .provisional import ProvisionalResponses
+from .shares import RETRY_AFTER, Shares
 
 #: Bytes of requests that one peer may leave unanswered. The server keeps each until it is
 #: answered or its time is up, so a peer that reads and never answers could make the server
 #: keep everything that another peer sends.
 MAX_UNANSWERED = 8 * 1024 * 1024
+
+#: Bytes of requests of other users among them, and of those the part of each user. The rest
+#: is for the site. Below the second number, nobody counts who has sent what.
+MAX_UNANSWERED_OF_PEERS = MAX_UNANSWERED * 3 // 4
+MAX_UNANSWERED_OF_EACH = MAX_UNANSWERED // 8
+
+#: Bytes of requests that one user may have sent to others, and that are not answered: a request
+#: may have gone to many devices.
+MAX_SENT = 8 * 1024 * 1024
+
+#: Bytes that an unanswered request takes besides its text. Measured: 800 to 1000.
+REQUEST_SIZE = 1000
+
+#: The fates of a message.
+TAKEN = "taken"
+GONE = "gone"
+REFUSED = "refused"
 
 
 class Endpoint(Protocol):
@@ -52,17 +71,34 @@ class Endpoint(Protocol):
         """Wait no longer for the device: this mailbox of it is full."""
 
 
+class Account(NamedTuple):
+    """Where a request of another peer is counted.
+
+    :ivar username: the user that has sent it.
+    :ivar among_all: whether it is counted among the requests of the user to all peers.
+    :ivar in_share: whether it is counted in the share of the user, among those to this peer.
+    """
+
+    username: str
+    among_all: bool
+    in_share: bool
+
+
 class OwnersHalf(Protocol):
     """A request that was sent and is not answered, wherever its asker is.
 
     :ivar id: the id on the wire.
     :ivar payload: its text.
     :ivar size: bytes that are kept for it.
+    :ivar sender: the peer that it comes from; ``None``: the site.
+    :ivar account: where it is counted for a user, if anywhere.
     """
 
     id: int
     payload: bytes
     size: int
+    sender: dict[str, str] | None
+    account: Account | None
 
     def receive(self, response: Response) -> None:
         """Take a response of the peer."""
@@ -74,11 +110,16 @@ class OwnersHalf(Protocol):
 class LocalTransaction(ClientTransaction):
     """Both halves in one: the asker is in the process that holds the link."""
 
-    __slots__ = ("payload", "size")
+    __slots__ = ("account", "payload", "sender", "size")
 
-    #: The text of the request, and the bytes that are kept. Set by :meth:`Outbound.start`.
+    #: The text of the request, the bytes that are kept, and the peer that it comes from. Set by
+    #: :meth:`Outbound.start`, as the others.
     payload: bytes
     size: int
+    sender: dict[str, str] | None
+
+    #: Where it is counted for a user, if anywhere.
+    account: Account | None
 
 
 class CoreTransaction(LocalTransaction):
@@ -104,7 +145,6 @@ class CoreTransaction(LocalTransaction):
         self.id = id
         self.state = CALLING
         self.response = None
-        self.provisional = None
         self._owner = owner
         self._on_response = on_response
         self._timer = None
@@ -143,6 +183,7 @@ class Outbound:
         "_ids",
         "_peer",
         "_pending",
+        "_shares",
         "_size",
         "dialect",
         "late",
@@ -169,6 +210,8 @@ class Outbound:
         self._ids = itertools.count(runtime.first_id() - 1)
         self._pending: dict[int, OwnersHalf] = {}
         self._size = 0
+        #: The shares of users in it. Made when it is large.
+        self._shares: Shares | None = None
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -194,14 +237,16 @@ class Outbound:
         id = next(self._ids) % MAX_ID + 1
         kind_of = LocalTransaction if kind is OF_SITE else CoreTransaction
         transaction = kind_of(request, peer, self, id, on_response)
+        sender = request.sender
         try:
-            transaction.payload = self.dialect.serialize_request(
-                request.method, id, request.data, request.sender
+            transaction.payload = payload = self.dialect.serialize_request(
+                request.method, id, request.data, sender
             )
         except Unsendable as error:
             transaction.fail(400, str(error))
             return transaction
-        transaction.size = len(transaction.payload)
+        transaction.size = len(payload) + REQUEST_SIZE
+        transaction.sender = sender
         # Code of the core runs in the owner's thread anyway.
         if kind is OF_SITE and self.runtime.scheduler.is_foreign():
             self.runtime.scheduler.hand_over(self._begin, transaction, timeout, kind)
@@ -211,19 +256,47 @@ class Outbound:
 
     def _begin(self, transaction: LocalTransaction, timeout: float | None, kind: str) -> None:
         """Send the request of a transaction; failures come as local responses."""
-        if kind is not URGENT and self._size + transaction.size > MAX_UNANSWERED:
-            transaction.fail(503, "too much is unanswered")
+        transaction.account = None
+        if (
+            (kind is not RELAYED or self._size + transaction.size > MAX_UNANSWERED_OF_EACH)
+            and kind is not URGENT
+            and not self._has_room(transaction, kind)
+        ):
+            transaction.fail(503, "too much is unanswered", {"retryAfter": RETRY_AFTER})
             return
-        is_taken, full = self._take(transaction, timeout)
+        fate, full = self._take(transaction, timeout)
+        if fate is TAKEN:
+            return
         # These run code of others, which may take locks of their own.
         if full is not None:
             transaction.peer.give_up(full)
-        if not is_taken:
+        if fate is REFUSED:
+            transaction.finish(503, "reads too slowly", {"retryAfter": RETRY_AFTER})
+        else:
             transaction.finish(410, "peer offline")
+
+    def _has_room(self, transaction: LocalTransaction, kind: str) -> bool:
+        """Whether one more request may be unanswered; see the limits at the top."""
+        size, total = transaction.size, self._size + transaction.size
+        if transaction.sender is None:
+            # A single one may be larger: the size of a message is limited elsewhere.
+            return total <= MAX_UNANSWERED or not self._size
+        username = transaction.sender["username"]
+        is_spread, is_much = kind is not RELAYED, total > MAX_UNANSWERED_OF_EACH
+        if is_spread:
+            sent = self.runtime.sent.of(username)
+            if sent and sent + size > MAX_SENT:
+                return False
+        if is_much:
+            share = 0 if self._shares is None else self._shares.of(username)
+            if total > MAX_UNANSWERED_OF_PEERS or (share and share + size > MAX_UNANSWERED_OF_EACH):
+                return False
+        transaction.account = Account(username, is_spread, is_much)
+        return True
 
     def _take(
         self, transaction: LocalTransaction, timeout: float | None
-    ) -> tuple[bool, Mailbox | None]:
+    ) -> tuple[str, Mailbox | None]:
         """Take a transaction, and send its request; see :meth:`_place`.
 
         In one step. Otherwise a peer that goes offline just now would leave the timer behind,
@@ -232,13 +305,29 @@ class Outbound:
         """
         self._pending[transaction.id] = transaction
         self._size += transaction.size
+        if transaction.account is not None:
+            self._count(transaction.account, transaction.size)
         # A timer of its own costs more than all the rest; most transactions have the same time.
         usual = self.runtime.transactions
         if timeout == usual.seconds:
             usual.add(transaction)
         elif timeout is not None:
             transaction.start_timer(timeout)
-        return self._place(transaction.payload, transaction.id)
+        return self._place(transaction.payload, transaction.id, transaction.sender)
+
+    def _count(self, account: Account, size: int) -> None:
+        if account.among_all:
+            self.runtime.sent.add(account.username, size)
+        if account.in_share:
+            if self._shares is None:
+                self._shares = Shares()
+            self._shares.add(account.username, size)
+
+    def _discount(self, account: Account, size: int) -> None:
+        if account.among_all:
+            self.runtime.sent.remove(account.username, size)
+        if account.in_share and self._shares is not None:
+            self._shares.remove(account.username, size)
 
     def receive(self, id: int, response: Response) -> bool:
         """Hand a response to its transaction; ``False`` when it is late or unknown."""
@@ -258,6 +347,8 @@ class Outbound:
         if self._pending.pop(transaction.id, None) is None:
             return False
         self._size -= transaction.size
+        if transaction.account is not None:
+            self._discount(transaction.account, transaction.size)
         self.runtime.transactions.remove(transaction)
         if self.mailbox is not None:
             self.mailbox.discard(transaction.id)
@@ -270,8 +361,10 @@ class Outbound:
         if transaction.provisional is None:
             transaction.provisional = ProvisionalResponses(transaction.peer, transaction.id)
         growth = transaction.provisional.put(response, MAX_UNANSWERED - self._size)
-        transaction.size += growth
         self._size += growth
+        transaction.size += growth
+        if transaction.account is not None:
+            self._count(transaction.account, growth)
 
     def find(self, request: Sendable) -> ClientTransaction | None:
         """Return the transaction of a request in flight."""
@@ -287,44 +380,62 @@ class Outbound:
 
     # Any message ---------------------------------------------------------------------
 
-    def transmit(self, payload: bytes) -> bool:
+    def transmit(self, payload: bytes, sender: dict[str, str] | None = None) -> bool:
         """Send a notification or response, or keep it until the peer is back.
 
-        :returns: ``False`` when the peer is not there.
+        :param sender: the peer that it comes from, if it is not the site's: then it is refused
+            when the peer reads too slowly, and the peer is not given up.
+        :returns: ``False`` when the peer is not there, or the message was refused.
         """
         # This needs no lock: a link that another one is about to replace takes nothing, or
         # gives it back; and the other one is put here only after it has sent what waited.
         link = self.link
-        if link is not None and link.outbox.send_text(payload):
-            if self.runtime.observer is not None:
-                self._observe(payload)
-            return True
+        if link is not None:
+            outbox = link.outbox
+            if outbox.is_blocked and not _admits(outbox, sender, payload):
+                return False
+            if outbox.send_text(payload):
+                if self.runtime.observer is not None:
+                    self._observe(payload)
+                return True
         with self.lock:
-            is_taken, full = self._place(payload, None)
+            fate, full = self._place(payload, None, sender)
         if full is not None:
             # Not while holding this lock: the directory takes its own one before it.
             peer = self._peer()
             if peer is not None:
                 peer.give_up(full)
-        return is_taken
+        return fate is TAKEN
 
-    def _place(self, payload: bytes, id: int | None) -> tuple[bool, Mailbox | None]:
+    def _place(
+        self, payload: bytes, id: int | None, sender: dict[str, str] | None
+    ) -> tuple[str, Mailbox | None]:
         """Give a message, holding the lock, to the link or else to the mailbox.
 
-        :returns: whether it was taken; and the mailbox, if that is full: then the peer is to
-            be given up.
+        :returns: its fate; and the mailbox, if that is full: then the peer is to be given up.
         """
-        if self.link is None or not self.link.outbox.send_text(payload, id):
-            # A link may be closing before the directory knows.
-            if not self.may_wait:
-                return False, None
-            if self.mailbox is None:
-                self.mailbox = self._make_mailbox()
-            if not self.mailbox.put(payload, id):
-                return False, self.mailbox
+        link = self.link
+        if link is not None:
+            outbox = link.outbox
+            if outbox.is_blocked and not _admits(outbox, sender, payload):
+                return REFUSED, None
+            if outbox.send_text(payload, id):
+                if self.runtime.observer is not None:
+                    self._observe(payload)
+                return TAKEN, None
+        # A link may be closing before the directory knows.
+        if not self.may_wait:
+            return GONE, None
+        if self.mailbox is None:
+            self.mailbox = self._make_mailbox()
+        username = None if sender is None else sender["username"]
+        if username is not None and not self.mailbox.admits(username, payload):
+            return REFUSED, None
+        if not self.mailbox.put(payload, id, username):
+            return GONE, self.mailbox
         if self.runtime.observer is not None:
             self._observe(payload)
-        return True, None
+        return TAKEN, None
 
     def _observe(self, payload: bytes) -> None:
         observer = self.runtime.observer
@@ -343,14 +454,15 @@ class Outbound:
 
         :param when_reachable: called before anything is sent; must not block.
         """
-        undelivered = self._undelivered()
+        sent, later = self._undelivered()
+        undelivered = [*sent, *later]
         self.mailbox = None
         if when_reachable is not None:
             when_reachable()
         for index, (payload, id) in enumerate(undelivered):
             if not link.outbox.send_text(payload, id):
                 # Too slow even for this. Its end comes next, and finds the rest.
-                self.mailbox = self._keep(undelivered[index:])
+                self.mailbox = self._keep(sent[index:], later[max(0, index - len(sent)) :])
                 break
         # Last: transmit() uses the link without the lock.
         self.link = link
@@ -358,7 +470,7 @@ class Outbound:
     def detach(self) -> Mailbox | None:
         """Put the undelivered messages into a mailbox; ``None`` if they are too many for one."""
         with self.lock:
-            mailbox = self._keep(self._undelivered())
+            mailbox = self._keep(*self._undelivered())
             if mailbox.is_too_full:
                 return None
             self.link, self.mailbox = None, mailbox
@@ -370,26 +482,37 @@ class Outbound:
             self.may_wait = False
             self.link = self.mailbox = None
 
-    def _undelivered(self) -> Unsent:
-        """Return the messages that the next link has to send, in order."""
+    def _undelivered(self) -> tuple[Unsent, Unsent]:
+        """Return the messages that the next link has to send, in order.
+
+        First, the requests that an earlier link has sent.
+        """
         later = [] if self.link is None else self.link.take_unsent()
         if self.mailbox is not None:
             later += self.mailbox.items()
         # Without requests of transactions that have ended meanwhile.
         later = [(payload, id) for payload, id in later if id is None or id in self._pending]
         have_a_place = {id for _, id in later}
-        sent = [
+        sent: Unsent = [
             (transaction.payload, id)
             for id, transaction in self._pending.items()
             if id not in have_a_place
         ]
-        return [*sent, *later]
+        return sent, later
 
-    def _keep(self, messages: Unsent) -> Mailbox:
+    def _keep(self, sent: Unsent, later: Unsent) -> Mailbox:
         mailbox = self._make_mailbox()
-        for payload, id in messages:
+        for payload, id in sent:
+            # Those of other users must not lead to the end of the peer.
+            half = None if id is None else self._pending.get(id)
+            mailbox.add(payload, id, is_counted=half is None or half.sender is None)
+        for payload, id in later:
             mailbox.add(payload, id)
         return mailbox
+
+
+def _admits(outbox: Outbox, sender: dict[str, str] | None, payload: bytes) -> bool:
+    return sender is None or outbox.admits(sender["username"], len(payload))
 
 
 class SharedOutbound(Outbound):

@@ -53,6 +53,7 @@ from zlib import crc32
 from ..deadlines import Deadlines
 from ..scheduling import one_step
 from .outbound import Outbound
+from .shares import PROGRESS
 
 #: The kinds of requests that arrive.
 NEW = "new"
@@ -227,7 +228,13 @@ class ServerTransactions:
             runtime.unanswered.remove(request)
             is_awaited = self.complete(request, payload)
         else:
+            # From other peers, mostly. They may send any number, so the client is not given up.
             is_awaited = self.proceed(request, payload)
+            if is_awaited:
+                outbound.transmit(payload, PROGRESS)
+                if runtime.observer is not None:
+                    runtime.observer.answered(request, status)
+            return
         if not is_awaited:
             return
         observer = runtime.observer

@@ -23,6 +23,7 @@ from typing import Any, Callable, Sequence
 from ...core.peers.peer import Peer
 from ...core.request import Request
 from ...core.response import Response
+from ...core.transactions.client import OF_CORE
 from ..kept_rejection import KeptRejection
 
 #: The legal values of ``report=``, besides ``None``.
@@ -63,7 +64,8 @@ class DeliveryReport:
     def send(self) -> None:
         """Send the message to all recipients; never blocks."""
         for peer in self._peers:
-            peer.send(self._req, on_response=self.receive)
+            timeout = peer.runtime.time_limits.request
+            peer.outbound.start(self._req, self.receive, timeout, OF_CORE)
 
     def receive(self, response: Response) -> None:
         """Take a response of one recipient; it is ignored once the answer has been given."""

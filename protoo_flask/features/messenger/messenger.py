@@ -13,7 +13,8 @@ from ...core.request import Request, relay_answer
 from ...core.response import Response
 from ...core.routing.registration import Next
 from ...core.runtime import Runtime
-from ...core.transactions.client import OF_CORE
+from ...core.sendable import Sendable
+from ...core.transactions.client import OF_CORE, RELAYED
 from ..permission import Permission
 from ..sending_peer import sending_peer
 from .delivery_report import DeliveryReport, is_gone
@@ -94,16 +95,18 @@ class Messenger:
         """Send a request on to a peer, and its responses back; no code of the site is needed."""
         timeout = peer.runtime.time_limits.request
         # A bound method and not a partial(): calling a partial() leaves the interpreter.
-        peer.outbound.start(req, MethodType(relay_answer, req), timeout, OF_CORE)
+        peer.outbound.start(req, MethodType(relay_answer, req), timeout, RELAYED)
 
     def _forward(self, req: Request, username: str, peers: list[Peer]) -> None:
         if self._report is not None:
             on_gone = None if self._on_offline is None else partial(self._take_back, req, username)
             DeliveryReport(req, peers, self._report, on_gone).send()
         elif len(peers) > 1:
-            for peer in peers:
-                peer.send(req)
-            req.reply(200, f"message sent to {len(peers)} peers")
+            refusals = _send_copies(req, peers)
+            if len(refusals) < len(peers):
+                req.reply(200, f"message sent to {len(peers) - len(refusals)} peers")
+            else:
+                req.reply(refusals[0].status, refusals[0].reason, refusals[0].data)
         else:
             peers[0].send(req, on_response=partial(self._relay, req, username))
 
@@ -166,6 +169,23 @@ class Messenger:
         # Without "to", a device could not tell to which conversation the copy belongs.
         to = {"username": username} if uuid is None else {"username": username, "uuid": uuid}
         broadcast(others, req.method, {**req.data, "carbon": True, "to": to}, req.sender)
+
+
+def _send_copies(req: Request, peers: list[Peer]) -> list[Response]:
+    """Send a message to several peers, whose answers nobody waits for.
+
+    :returns: the local 503s: those peers read too slowly, or leave too much unanswered.
+    """
+    # Not the request itself: its data would be kept for each of them, next to its text.
+    message = Sendable(req.method, req.data)
+    message.sender = req.sender
+    started = [
+        peer.outbound.start(message, None, peer.runtime.time_limits.request, OF_CORE)
+        for peer in peers
+    ]
+    message.data = {}
+    ended = [transaction.response for transaction in started if transaction.response is not None]
+    return [response for response in ended if response.status == 503]
 
 
 def _is_accepted(req: Request) -> bool:

@@ -35,7 +35,8 @@ def p2p_messenger(
     recipients          the sender gets
     ==================  ===========================================================
     one                 the responses of that device, unchanged
-    several             200 "message sent to N peers" at once
+    several             200 "message sent to N peers" at once; 503 if all of them
+                        read too slowly, or leave too much unanswered
     none                the reply of ``on_offline``, else 404 "peer not found"
     ==================  ===========================================================
 

@@ -105,14 +105,14 @@ def test_a_peer_without_room_for_more_has_its_next_ones_told_and_not_kept():
     core = Core()
     bob = core.connect("bob", "b1")
     calls = []
-    for _ in range(MAX_UNANSWERED // 120_000 + 10):
+    for _ in range(MAX_UNANSWERED // 121_300 + 3):
         told = []
         calls.append((bob.peer.send(Request("get"), told.append), told))
         request = bob.take()
         for n in range(2):
             bob.respond(request, 183, str(n), {"x": "x" * 60_000})
     assert bob.peer.outbound._size <= MAX_UNANSWERED
-    assert bob.peer.outbound._size > MAX_UNANSWERED - 121_000
+    assert bob.peer.outbound._size > MAX_UNANSWERED - 122_000
     last, told = calls[-1]
     assert [response.reason for response in told] == ["0", "1"]
     for transaction, _ in calls:
