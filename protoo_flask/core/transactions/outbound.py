@@ -279,8 +279,10 @@ class Outbound:
         """Whether one more request may be unanswered; see the limits at the top."""
         size, total = transaction.size, self._size + transaction.size
         if transaction.sender is None:
-            # A single one may be larger: the size of a message is limited elsewhere.
-            return total <= MAX_UNANSWERED or not self._size
+            # Of a single one, the text alone counts.
+            return total <= MAX_UNANSWERED or (
+                not self._size and len(transaction.payload) <= MAX_UNANSWERED
+            )
         username = transaction.sender["username"]
         is_spread, is_much = kind is not RELAYED, total > MAX_UNANSWERED_OF_EACH
         if is_spread:

@@ -149,6 +149,10 @@ def test_a_transaction_with_provisional_responses_is_freed_without_the_garbage_c
 # on_response
 
 
+class Fatal(BaseException):
+    """An error that ends the greenlet."""
+
+
 class Slow:
     """An ``on_response`` that blocks: the functions in ``meanwhile`` happen while it runs."""
 
@@ -205,10 +209,10 @@ def test_an_error_of_on_response_leaves_it_ready_for_the_next_response():
         told.append(response.reason)
         if len(told) == 1:
             progress(call, 1)
-            raise SystemExit
+            raise Fatal
 
     call = start(fail)
-    with pytest.raises(SystemExit):
+    with pytest.raises(Fatal):
         progress(call, 0)
     progress(call, 2)
     assert told == ["progress 0", "progress 2"]
