@@ -77,7 +77,7 @@ MAX_ANSWERS = 4000
 SPARE = 50
 
 #: Digits of the largest mark: more answers than a peer gets. A pong has at most 125 bytes.
-MAX_MARK_LENGTH = 18
+MARK_LENGTH = 18
 
 #: The reason of the 409 that a repetition gets when the text of its answer is forgotten.
 FORGOTTEN = "answered before; the answer is not kept any more"
@@ -307,7 +307,7 @@ class ServerTransactions:
 
         :param mark: the payload of a pong, untrusted.
         """
-        if self._completed and len(mark) <= MAX_MARK_LENGTH and mark.isdigit():
+        if self._completed and len(mark) <= MARK_LENGTH and mark.isdigit():
             self._forget_until(int(mark))
 
     def look(self) -> None:
