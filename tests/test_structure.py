@@ -83,6 +83,7 @@ LAYERS = [
         "transport.closing transport.outbox transport.waiting_frame transport.websocket.deflate",
         "",
     ),
+    ("transport.keep_alive", ""),
     ("transport.websocket.handshake", "websockets"),
     ("transport.server_sockets", "gevent socket ssl sys"),
     ("transport.opened_websocket", ""),

@@ -31,6 +31,7 @@ from ..core.link import Unsent
 from ..core.scheduling import Timer, one_step
 from .channel import Channel, Loop
 from .closing import CLOSE_TIMEOUT, CLOSED, CLOSING, DRAINING, OPEN, TRANSITIONS
+from .keep_alive import ASK, DECISIONS, END, SILENT, SPOKEN, WATCH_ANEW
 from .outbox import Outbox, SharedOutbox
 from .waiting_frame import ARRIVED, STUCK, WaitingFrame
 from .websocket.frames import (
@@ -249,28 +250,24 @@ class Connection:
                 self.outbox.uncork()
 
     def keep_alive(self) -> None:
-        """Ping; or end the connection: the client has given no sign of life since the last ping.
-
-        A sign is any byte from the client. While the ping waits behind data, it is also a sign
-        that the client receives the data: see :mod:`.waiting_frame`.
-        """
+        """Ask the client for a sign of life, or end the connection: see :mod:`.keep_alive`."""
         with self._lock:
             if self.state is not OPEN:
                 return
-            is_alive, self._heard = self._heard or self._is_paused, False
+            client, self._heard = SPOKEN if self._heard or self._is_paused else SILENT, False
             ping = self._waiting_frame
             state = None if ping is None else ping.look(self._loop.now())
-            if is_alive and state is STUCK:
-                # It sends and does not read. The ping is still on its way: watch it anew.
-                self._waiting_frame = WaitingFrame(self.outbox, self._loop.now())
-            elif not is_alive and (state is None or state is STUCK):
+            decision = DECISIONS[client, state]
+            if decision is END:
                 self._close_for(FrameError(POLICY_VIOLATION, "ping timeout"))
                 self._break()  # nobody is there to finish a closing handshake with
                 return
-            elif state is None or state is ARRIVED:
+            if state is ARRIVED:
                 self._waiting_frame = None
-                if is_alive:
-                    self._ping()
+            if decision is ASK:
+                self._ping()
+            elif decision is WATCH_ANEW:
+                self._waiting_frame = WaitingFrame(self.outbox, self._loop.now())
             assert self._silence is not None
             self._silence.add(self)
 
