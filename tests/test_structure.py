@@ -75,6 +75,7 @@ LAYERS = [
     ("origins", ""),
     ("settings", ""),
     ("transport.send_buffer", "array contextlib fcntl socket sys termios"),
+    ("transport.hang_up", "contextlib gevent select socket sys"),
     ("transport.forked_child", "gevent os"),
     ("transport.channel", "socket"),
     ("transport.websocket.frames", ""),

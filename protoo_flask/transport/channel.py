@@ -82,6 +82,15 @@ class Channel(Protocol):
     def count_unacknowledged(self) -> int:
         """Return how many bytes of those sent the other side has not yet; 0 if nobody knows."""
 
+    def has_hung_up(self) -> bool:
+        """Whether the other side has ended the connection, behind bytes that were not read yet.
+
+        ``False`` also if the system does not tell.
+        """
+
+    def is_unanswered(self) -> bool:
+        """Whether the other side's kernel has not answered for a while; ``False`` if unknown."""
+
     def when_writable(self, function: Callable[[], None]) -> None:
         """Call ``function()`` once, when the socket is writable."""
 

@@ -11,6 +11,9 @@ open      Close received, another  draining    as above, but hand over unsent me
 open      violation, overflow,     draining    hand over unsent messages, send Close
           fatal error in handler               with the code, then FIN
 open      end of the connection    closed      hand over unsent messages, release the rest
+open      end noticed while        left        hand over unsent messages; read on when the
+          reading is paused                    core resumes it, as the client may have sent
+                                               requests before its end
 closing   Close received           draining    FIN
 closing   violation and so on      draining    FIN
 any       end of the connection    closed      release everything
@@ -18,6 +21,9 @@ any       close timer              (same)      break the connection; its end fol
                                                start the timer again: a slow client is
                                                receiving the data before our Close
 ========  =======================  ==========  =========================================
+
+In "left", the core takes the client for gone as in "closed". Only the requests that it sent
+before are still read and handled.
 
 The FIN is sent when the outbox is empty. Then the connection waits for the client's end:
 closing a socket that still has unread bytes would make the kernel send a reset, which
@@ -36,6 +42,7 @@ the end, or of the next link.
 from __future__ import annotations
 
 OPEN = "open"
+LEFT = "left"
 CLOSING = "closing"
 DRAINING = "draining"
 CLOSED = "closed"
@@ -47,7 +54,9 @@ TRANSITIONS = {
     (OPEN, "failed"): DRAINING,
     (CLOSING, "received close"): DRAINING,
     (CLOSING, "failed"): DRAINING,
+    (OPEN, "left"): LEFT,
     (OPEN, "ended"): CLOSED,
+    (LEFT, "ended"): CLOSED,
     (CLOSING, "ended"): CLOSED,
     (DRAINING, "ended"): CLOSED,
 }

@@ -30,8 +30,8 @@ from ..core.inbox import Inbox
 from ..core.link import Unsent
 from ..core.scheduling import Timer, one_step
 from .channel import Channel, Loop
-from .closing import CLOSE_TIMEOUT, CLOSED, CLOSING, DRAINING, OPEN, TRANSITIONS
-from .keep_alive import ASK, DECISIONS, END, SILENT, SPOKEN, WATCH_ANEW
+from .closing import CLOSE_TIMEOUT, CLOSED, CLOSING, DRAINING, LEFT, OPEN, TRANSITIONS
+from .keep_alive import ASK, DECISIONS, END, LOST, SILENT, SPOKEN, UNREAD, WATCH_ANEW
 from .outbox import Outbox, SharedOutbox
 from .waiting_frame import ARRIVED, STUCK, WaitingFrame
 from .websocket.frames import (
@@ -159,7 +159,7 @@ class Connection:
     def pause_reading(self) -> None:
         """Read nothing more, from the end of this turn until :meth:`resume_reading`."""
         with self._lock:
-            if self.state is OPEN:
+            if self.state is OPEN or self.state is LEFT:
                 self._is_paused = True
 
     def resume_reading(self) -> None:
@@ -254,10 +254,17 @@ class Connection:
         with self._lock:
             if self.state is not OPEN:
                 return
-            client, self._heard = SPOKEN if self._heard or self._is_paused else SILENT, False
+            if self._is_paused and self._channel.has_hung_up():
+                self._leave(ABNORMAL_CLOSURE)
+                return
+            client, self._heard = self._find_sign_of_life(), False
             ping = self._waiting_frame
             state = None if ping is None else ping.look(self._loop.now())
             decision = DECISIONS[client, state]
+            if decision is END and client is LOST:
+                self._leave(POLICY_VIOLATION)
+                self._channel.abort()  # the end stands behind the bytes that were not read yet
+                return
             if decision is END:
                 self._close_for(FrameError(POLICY_VIOLATION, "ping timeout"))
                 self._break()  # nobody is there to finish a closing handshake with
@@ -271,8 +278,16 @@ class Connection:
             assert self._silence is not None
             self._silence.add(self)
 
+    def _find_sign_of_life(self) -> str:
+        if self._heard:
+            return SPOKEN
+        if self._is_paused:
+            return LOST if self._channel.is_unanswered() else UNREAD
+        return SILENT
+
     def _ping(self) -> None:
-        if self.outbox.undelivered:
+        # While nobody reads, the pong is not heard, and the arrival of the ping is all there is.
+        if self.outbox.undelivered or self._is_paused:
             self._waiting_frame = WaitingFrame(self.outbox, self._loop.now())
         # Unbounded: one ping at a time is on its way, and a client must not be closed because
         # the outbox has no room for our own question.
@@ -365,7 +380,7 @@ class Connection:
     def _take_item(self, opcode: int, payload: bytes) -> None:
         inbox = self._inbox
         if opcode == TEXT:
-            if self.state is OPEN and inbox is not None:
+            if (self.state is OPEN or self.state is LEFT) and inbox is not None:
                 inbox.receive(payload)
         elif opcode == PING:
             self._send_control(PONG, payload)
@@ -422,6 +437,17 @@ class Connection:
         """Close the connection of a client that reads too slowly."""
         self._close_for(FrameError(POLICY_VIOLATION, "slow consumer"))
 
+    def lose(self) -> None:
+        """Take note that writing has failed. A turn reads the end, unless reading is paused."""
+        if self._is_paused:
+            self._leave(ABNORMAL_CLOSURE)
+
+    def _leave(self, code: int) -> None:
+        """Take the client for gone, before everything that it has sent is read."""
+        if self._enter("left", code):
+            self._unsent = self.outbox.take_unsent()
+            self.outbox.close()
+
     def _send_close(self, code: int, reason: str = "") -> None:
         self.outbox.send_close(close_payload(code, reason))
 
@@ -446,6 +472,7 @@ class Connection:
             self.outbox.uncork()
             self._is_broken = True
             self._channel.abort()
+            self._resume()  # to read the end
 
     def _end(self) -> None:
         """Give everything back: the connection has ended."""
@@ -476,12 +503,13 @@ class Connection:
         self.state = state
         if old is OPEN:
             self._close_code = code
-            if state is not CLOSED:
+            if state is not CLOSED and state is not LEFT:
                 self._waiting_frame = None
                 if self.outbox.size:
                     self._waiting_frame = WaitingFrame(self.outbox, self._loop.now())
                 self._start_close_timer()
-            self._resume()  # to read the client's Close
+            if state is not LEFT:
+                self._resume()  # to read the client's Close
             if self._inbox is not None:
                 # Not here: listeners of a departure may block, and a sender that overflows
                 # the outbox of another client must not wait for them.

@@ -92,6 +92,9 @@ class Owner(Protocol):
     def overflow(self) -> None:
         """Close the connection of a client that reads too slowly."""
 
+    def lose(self) -> None:
+        """Take note that the connection is broken; :meth:`.Channel.recv` will tell the end, too."""
+
 
 class Outbox:
     """Writes messages to a channel.
@@ -313,6 +316,8 @@ class Outbox:
             except OSError:
                 self._state, self._sent = GONE, sent
                 self._channel.abort()  # the reader sees the end of the connection
+                if self._owner is not None:
+                    self._owner.lose()
                 break
             sent += taken
             self._taken += taken

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from protoo_flask.transport.closing import CLOSED, CLOSING, DRAINING, OPEN, TRANSITIONS
+from protoo_flask.transport.closing import CLOSED, CLOSING, DRAINING, LEFT, OPEN, TRANSITIONS
 
-ORDER = [OPEN, CLOSING, DRAINING, CLOSED]
+ORDER = [OPEN, LEFT, CLOSING, DRAINING, CLOSED]
 
 
 @pytest.mark.parametrize("state", ORDER)

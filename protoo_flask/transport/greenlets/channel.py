@@ -13,6 +13,7 @@ from gevent import monkey
 
 from ..channel import READ_SIZE, send_without_delay
 from ..forked_child import close_descriptor
+from ..hang_up import has_hung_up, is_unanswered
 from ..send_buffer import count_unacknowledged
 from .greenlet_pool import GreenletPool
 
@@ -91,6 +92,12 @@ class GreenletChannel:
 
     def count_unacknowledged(self) -> int:
         return count_unacknowledged(self._sock)
+
+    def has_hung_up(self) -> bool:
+        return has_hung_up(self._sock)
+
+    def is_unanswered(self) -> bool:
+        return is_unanswered(self._sock)
 
     def when_writable(self, function: Callable[[], None]) -> None:
         if self._write_watcher is None:

@@ -12,6 +12,7 @@ from typing import Any, Callable
 
 from ..channel import READ_SIZE, Corked, send_without_delay
 from ..forked_child import close_descriptor, inherit
+from ..hang_up import has_hung_up, is_unanswered
 from ..send_buffer import count_unacknowledged
 
 # Not the default selector: epoll would cost a file descriptor for each wait.
@@ -82,6 +83,12 @@ class ThreadChannel:
 
     def count_unacknowledged(self) -> int:
         return count_unacknowledged(self._sock)
+
+    def has_hung_up(self) -> bool:
+        return has_hung_up(self._sock)
+
+    def is_unanswered(self) -> bool:
+        return is_unanswered(self._sock)
 
     def when_writable(self, function: Callable[[], None]) -> None:
         def wait_and_call() -> None:
