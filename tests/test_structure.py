@@ -75,13 +75,15 @@ LAYERS = [
     ("origins", ""),
     ("settings", ""),
     ("transport.send_buffer", "array contextlib fcntl socket sys termios"),
+    ("transport.descriptors", "resource sys"),
     ("transport.hang_up", "contextlib gevent select socket sys"),
     ("transport.forked_child", "gevent os"),
     ("transport.channel", "socket"),
     ("transport.websocket.frames", ""),
     ("transport.websocket.fast_frames", "websockets"),
     (
-        "transport.closing transport.outbox transport.waiting_frame transport.websocket.deflate",
+        "transport.closing transport.outbox transport.waiting_frame transport.websocket.deflate "
+        "transport.closing_links",
         "",
     ),
     ("transport.keep_alive", ""),

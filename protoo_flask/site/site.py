@@ -33,7 +33,9 @@ from ..core.runtime import Limits, Runtime, TimeLimits
 from ..core.wire.dialect import PROTOO, Dialect
 from ..settings import Settings
 from ..transport.channel import Channel, Loop
+from ..transport.closing_links import ClosingLinks
 from ..transport.connection import Connection, SharedConnection
+from ..transport.descriptors import find_limit
 from ..transport.forked_child import inherit
 from ..transport.websocket.handshake import Handshake, HandshakeError
 from .advice import Advice
@@ -54,6 +56,9 @@ LATEST_DETECTION = 3
 #: Seconds that stand for the ping interval where nobody pings. A dead connection is then
 #: noticed when something is sent, if at all; answers must not be remembered for ever.
 NO_PING_DETECTION = 25
+
+#: Connections that are closing have one of so many descriptors of the process, at most.
+CLOSING_SHARE = 2
 
 #: ``threading.RLock``, also in a process that gevent has patched.
 make_real_lock: Callable[[], ContextManager[Any]] = monkey.get_original("_thread", "RLock")
@@ -101,6 +106,7 @@ class Site:
         self._reauthorization: Reauthorization | None = None
         #: Asks clients that are silent whether they are still there.
         self._silence: Deadlines[Connection] | None = None
+        self._closing: ClosingLinks | None = None
         inherit(self)
 
     @property
@@ -273,6 +279,9 @@ class Site:
             )
         detection = LATEST_DETECTION * (settings.ping_interval or NO_PING_DETECTION)
         grace_period = settings.disconnect_grace_period
+        self._closing = ClosingLinks(
+            loop.lock(), settings.max_peers_per_user, total=find_limit() // CLOSING_SHARE
+        )
         framework = FlaskFramework(self.app, self.protoo.listeners)
         application = Application(
             self.protoo,
@@ -324,12 +333,13 @@ class Site:
             arrival.outlives_request = True
         # Not closures, which weigh ten times as much: there are as many as connections.
         connect = partial(self._connect, identity, context, agreed.dialect, arrival, welcome)
-        return partial(self._make_connection, connect, agreed.codec)
+        return partial(self._make_connection, connect, agreed.codec, identity[:2])
 
     def _make_connection(
         self,
         connect: Callable[[Connection], Inbox],
         codec: Any,
+        device: tuple[str, str],
         channel: Channel,
         handshake: bytes,
     ) -> Connection:
@@ -346,6 +356,8 @@ class Site:
             disconnect=self._disconnect,
             silence=self._silence,
             max_outbox=self.settings.max_outbox,
+            closing=self._closing,
+            device=device,
         )
 
     def _connect(

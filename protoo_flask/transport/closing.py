@@ -20,6 +20,8 @@ any       end of the connection    closed      release everything
 any       close timer              (same)      break the connection; its end follows. Or
                                                start the timer again: a slow client is
                                                receiving the data before our Close
+any       too many are closing     (same)      break the connection; its end follows. See
+                                               :mod:`.closing_links`
 ========  =======================  ==========  =========================================
 
 In "left", the core takes the client for gone as in "closed". Only the requests that it sent

@@ -31,6 +31,7 @@ from ..core.link import Unsent
 from ..core.scheduling import Timer, one_step
 from .channel import Channel, Loop
 from .closing import CLOSE_TIMEOUT, CLOSED, CLOSING, DRAINING, LEFT, OPEN, TRANSITIONS
+from .closing_links import ClosingLinks
 from .keep_alive import ASK, DECISIONS, END, LOST, SILENT, SPOKEN, UNREAD, WATCH_ANEW
 from .outbox import Outbox, SharedOutbox
 from .waiting_frame import ARRIVED, STUCK, WaitingFrame
@@ -60,14 +61,18 @@ class Connection:
         passes the code on to :meth:`.Inbox.closed`.
     :param silence: calls :meth:`keep_alive` when the ping interval has passed; ``None``
         sends no pings.
+    :param closing: the connections that are closing; ``None``: nobody counts them.
+    :param device: username and uuid of the client.
     """
 
     __slots__ = (
         "_channel",
         "_close_code",
         "_close_timer",
+        "_closing",
         "_codec",
         "_connect",
+        "_device",
         "_disconnect",
         "_ended",
         "_heard",
@@ -96,8 +101,12 @@ class Connection:
         disconnect: Callable[[Inbox, int], None],
         silence: Deadlines[Connection] | None,
         max_outbox: int,
+        closing: ClosingLinks | None = None,
+        device: tuple[str, str] = ("", ""),
     ) -> None:
         self.state = OPEN
+        self._closing = closing
+        self._device = device
         self._channel = channel
         self._loop = loop
         self._codec = codec
@@ -237,7 +246,7 @@ class Connection:
             # The server is about to close the socket, which another greenlet may read. gevent's
             # servers do so when they stop, with the connections that stayed theirs: TLS.
             self.retire(GOING_AWAY, "shutting down")
-            self._break()
+            self.break_off()
             self._ended.wait()
             raise
 
@@ -267,7 +276,7 @@ class Connection:
                 return
             if decision is END:
                 self._close_for(FrameError(POLICY_VIOLATION, "ping timeout"))
-                self._break()  # nobody is there to finish a closing handshake with
+                self.break_off()  # nobody is there to finish a closing handshake with
                 return
             if state is ARRIVED:
                 self._waiting_frame = None
@@ -464,9 +473,9 @@ class Connection:
             if state is not STUCK and self.state is not CLOSED:
                 self._start_close_timer()
                 return
-        self._break()
+        self.break_off()
 
-    def _break(self) -> None:
+    def break_off(self) -> None:
         """Break the connection; the next turn reads its end."""
         with self._lock:
             self.outbox.uncork()
@@ -486,6 +495,8 @@ class Connection:
                 self._silence.remove(self)
             if self._close_timer is not None:
                 self._close_timer.cancel()
+            if self._closing is not None:
+                self._closing.remove(self)
             self.outbox.close()
             self._channel.close()
         self._let_go()
@@ -510,6 +521,10 @@ class Connection:
                 self._start_close_timer()
             if state is not LEFT:
                 self._resume()  # to read the client's Close
+            if state is not CLOSED and self._closing is not None:
+                for link in self._closing.add(self, self._device):
+                    # Not here: among threads, it takes the lock of another connection.
+                    self._loop.spawn(link.break_off)
             if self._inbox is not None:
                 # Not here: listeners of a departure may block, and a sender that overflows
                 # the outbox of another client must not wait for them.

@@ -317,6 +317,7 @@ class Site:
                 )
             ),
             disconnect=self._disconnect,
+            device=(username, uuid),
             silence=self._make_silence(ping_interval),
             **options,
         )

@@ -1,0 +1,60 @@
+"""Servers that may have few file descriptors, and clients that keep many."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Iterator
+
+import pytest
+
+from . import sites
+from .clients import Site, eventually
+from .memory import count_descriptors
+from .processes import KINDS, Server, start
+
+#: The limit of the servers in this module, several times as much as an idle one has.
+LIMIT = 160
+
+_LIMITED = (
+    f"import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_NOFILE, ({LIMIT}, {LIMIT})); "
+)
+
+
+@pytest.fixture(params=KINDS)
+def server(request: Any, tmp_path: Any) -> Iterator[Server]:
+    (option, name, *arguments), stop_signal = KINDS[request.param]
+    if option == "-m":
+        name = f"runpy.run_module({name!r}, run_name='__main__', alter_sys=True)"
+    server = start(
+        request.param,
+        ["-c", _LIMITED + name, *arguments],
+        stop_signal=stop_signal,
+        **{sites.DATABASE: str(tmp_path / "database")},
+    )
+    yield server
+    server.stop()
+    assert server.complaints() == []
+
+
+def test_a_client_that_takes_its_device_over_again_and_again_keeps_few_descriptors(
+    server, site, alice, bob
+):
+    before = count_descriptors(server)
+    with contextlib.ExitStack() as stack:
+        for _ in range(LIMIT):
+            stack.enter_context(site.connect_raw(alice))
+        assert count_descriptors(server) < before + 20
+        stack.enter_context(site.connect(bob)).nothing_came()
+
+
+def test_a_client_that_leaves_with_a_new_uuid_each_time_keeps_few_descriptors(
+    server, site, alice, bob
+):
+    before = count_descriptors(server)
+    with contextlib.ExitStack() as stack:
+        for n in range(LIMIT):
+            client = stack.enter_context(site.connect_raw(alice, f"a{n}"))
+            client.send_frame(8, b"\x03\xe8")
+            assert client.read_frame()[0] == 8
+        assert count_descriptors(server) < before + 40
+        stack.enter_context(site.connect(bob)).nothing_came()
