@@ -1,6 +1,6 @@
 """The entrance: the WSGI layer in front of the app, which handshakes pass before any of its code.
 
-Two things have to happen there, and not in a ``before_request`` function or a listener of
+Three things have to happen there, and not in a ``before_request`` function or a listener of
 ``request_started``, because opening the session comes before these, and may take long or read:
 
 - The arrival is noted. Of two handshakes of one device, the later one wins, however long each
@@ -8,12 +8,15 @@ Two things have to happen there, and not in a ``before_request`` function or a l
 - The body becomes empty. A handshake has none (RFC 6455 section 4.1 has a GET), but some servers
   give the app the whole connection as ``wsgi.input``. Code of the site that reads the body, as
   many a function for logs does, would wait for bytes until the client hangs up.
+- The query becomes ASCII. Some servers pass raw bytes on, and werkzeug fails at those that are not
+  UTF-8, before any view could answer.
 """
 
 from __future__ import annotations
 
 import io
 from typing import Any, Callable, Iterable, Protocol, Sequence
+from urllib.parse import quote
 
 from flask import Request, has_request_context
 from flask import request as flask_request
@@ -25,6 +28,10 @@ WSGIApp = Callable[[Any, Any], Iterable[bytes]]
 
 #: The key of the environ with the :class:`~protoo_flask.core.arrivals.Arrival`.
 KEY = "protoo_flask.arrival"
+
+
+#: What is not escaped: everything that has been ASCII before.
+_ASCII = bytes(range(128)).decode()
 
 
 class Host(Protocol):
@@ -49,10 +56,15 @@ class Entrance:
         self._ending = "" if "<" in path else path
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        is_ours = environ.get("PATH_INFO", "").endswith(self._ending)
         if "websocket" not in environ.get("HTTP_UPGRADE", "").lower():
+            if self._ending and is_ours:
+                escape_query(environ)  # also of the plain GET, which tells the status
             return self._wsgi_app(environ, start_response)
-        if environ.get("PATH_INFO", "").endswith(self._ending) and "wsgi.input" in environ:
-            environ["wsgi.input"] = EmptyBody(environ["wsgi.input"])
+        if is_ours:
+            escape_query(environ)
+            if "wsgi.input" in environ:
+                environ["wsgi.input"] = EmptyBody(environ["wsgi.input"])
         if not self._offers_our_protocol(environ):
             return self._wsgi_app(environ, start_response)
         arrivals = self._host.arrivals
@@ -78,10 +90,19 @@ class EmptyBody(io.BytesIO):
 
     def __init__(self, original: Any) -> None:
         super().__init__()
-        self._original = original
+        #: The input of the server, or of a WSGI middleware.
+        self.original = original
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._original, name)
+        return getattr(self.original, name)
+
+
+def escape_query(environ: Any) -> None:
+    """Write the bytes of a query that are not ASCII as a URL has them (RFC 3986 section 2.1)."""
+    query = environ.get("QUERY_STRING", "")
+    if not query.isascii():
+        # PEP 3333: a character stands for a byte.
+        environ["QUERY_STRING"] = quote(query.encode("latin-1", "replace"), safe=_ASCII)
 
 
 def take_arrival(request: Request, arrivals: Arrivals) -> Arrival:
