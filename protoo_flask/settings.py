@@ -23,6 +23,7 @@ FOREIGN_NAMES = {
     **dict.fromkeys(["deflate", "http_compression", "per_message_deflate"], "compression"),
     **dict.fromkeys(["reconnect_timeout", "recovery"], "disconnect_grace_period"),
     "username_key": "session_key",
+    **dict.fromkeys(["handshake_rate", "connection_rate", "connect_rate"], "handshakes_per_user"),
 }
 
 
@@ -63,6 +64,12 @@ class Settings:
     #: is closed with 1008 and counts as offline.
     max_outbox: int = 1048576
     max_peers_per_user: int = 16
+    #: Handshakes of one user per second, on average; ten seconds' worth may come at once. Pages
+    #: that come back after a restart need one each. None: no limit.
+    handshakes_per_user: float | None = 10
+    #: The same for each address (of IPv6, each /64). None: no limit, because behind a proxy that
+    #: the site does not know of (ProxyFix), all clients have one address.
+    handshakes_per_address: float | None = None
     #: Seconds after which the authorizer is asked again whether a peer may stay. None: it is
     #: asked when the peer connects, and never again.
     reauthorize_interval: float | None = None
@@ -195,12 +202,15 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "max_message_size": _is_count,
     "max_outbox": _is_count,
     "max_peers_per_user": _is_count,
+    "handshakes_per_user": lambda value: value is None or _is_positive(value),
+    "handshakes_per_address": lambda value: value is None or _is_positive(value),
     "reauthorize_interval": lambda value: value is None or _is_positive(value),
     "parallel_requests": _is_count,
     "turn_secret": lambda value: value is None or (isinstance(value, str) and bool(value)),
 }
 
 _BOOLEAN = "True or False"
+_RATE = "a positive number of handshakes per second, or None for no limit"
 
 _EXPECTED = {
     "case_sensitive_routing": _BOOLEAN,
@@ -219,6 +229,8 @@ _EXPECTED = {
     "max_message_size": f"{_COUNT} of bytes",
     "max_outbox": f"{_COUNT} of bytes",
     "max_peers_per_user": _COUNT,
+    "handshakes_per_user": _RATE,
+    "handshakes_per_address": _RATE,
     "reauthorize_interval": f"{_SECONDS}, or None for never",
     "parallel_requests": _COUNT,
     "turn_secret": "the secret that is shared with the TURN server, or None",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Callable, ContextManager, Protocol, Sequence
 
 from flask import Flask
@@ -46,6 +46,7 @@ from .contexts import HandshakeContext
 from .entrance import current_arrival
 from .flask_framework import EVENTS, FlaskFramework, Listeners
 from .goodbye import say_goodbye_at_exit
+from .handshake_limits import HandshakeLimits
 from .reauthorization import Reauthorization
 
 #: Ping intervals within which a dead connection is noticed. Most are after two. Of a slow link,
@@ -124,6 +125,11 @@ class Site:
         :raises UsageError: for a value that cannot work.
         """
         return self.configuration.settings
+
+    @cached_property
+    def handshake_limits(self) -> HandshakeLimits:
+        """The limits that handshakes meet first."""
+        return HandshakeLimits(self.app, self.settings, make_real_lock)
 
     # Its peers -----------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import Any
 
@@ -24,6 +23,7 @@ from ..transport.websocket.handshake import (
 )
 from .authorization import MissingSession, check_origin, identify, is_allowed_origin
 from .entrance import take_arrival
+from .handshake_limits import TryLater
 from .site import Site
 from .upgrade import UpgradeResponse
 
@@ -63,6 +63,7 @@ class Views:
             if site.is_closed:
                 raise Reject(503, "shutting down")
             site.configuration.warn_of_late_changes()
+            self._check_limits()
             agreed = negotiate_handshake(
                 request.environ,
                 compression=site.settings.compression,
@@ -70,6 +71,7 @@ class Views:
                 dialects=site.dialects,
             )
             identity = self._identify()
+            site.handshake_limits.check_user(identity.username)
             self._check_arrival(arrival, identity)
             loop = site.find_loop(partial(make_loop, request.environ))
             check_world(request.environ, loop)
@@ -77,7 +79,9 @@ class Views:
             site.open(loop).directory.check_space(identity)
             loop = site.loop or loop
         except NoPlace as error:
-            return self._refuse_for_now(error)
+            return self._refuse_device(error)
+        except TryLater as error:
+            return _refuse_for_now(error)
         except Reject as error:
             return _refuse(error.code, error.reason)
         except HandshakeError as error:
@@ -90,7 +94,15 @@ class Views:
         )
         welcome = request.args.get("welcome", "0") != "0"
         start = site.connector(identity, context, agreed, arrival, welcome)
-        return UpgradeResponse(agreed.headers, loop, start)
+        return UpgradeResponse(agreed.headers, loop, start, self._refuse_without_descriptors)
+
+    def _check_limits(self) -> None:
+        limits = self._site.handshake_limits
+        limits.check_descriptors(request.environ)
+        limits.check_address(request.remote_addr)
+
+    def _refuse_without_descriptors(self) -> Response:
+        return _refuse_for_now(self._site.handshake_limits.lack_descriptors())
 
     def _refuse_handshake(self, error: HandshakeError) -> Response:
         if error.status >= 500:
@@ -118,10 +130,16 @@ class Views:
         try:
             if self._site.is_closed:
                 raise Reject(503, "shutting down")
+            # An address has one limit for both, as both ask the authorizer.
+            self._check_limits()
             check_size(request.environ)
-            self._site.check_space(self._identify())
+            identity = self._identify()
+            self._site.handshake_limits.check_user(identity.username, is_handshake=False)
+            self._site.check_space(identity)
         except NoPlace as error:
-            return self._refuse_for_now(error)
+            return self._refuse_device(error)
+        except TryLater as error:
+            return _refuse_for_now(error)
         except Reject as error:
             return _refuse(error.code, error.reason)
         except HandshakeError as error:
@@ -145,7 +163,7 @@ class Views:
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    def _refuse_for_now(self, error: NoPlace) -> Response:
+    def _refuse_device(self, error: NoPlace) -> Response:
         """Refuse one device more than a user may have.
 
         Some of the others may be gone, and not known to be. So there may be room as soon as
@@ -153,12 +171,10 @@ class Views:
         """
         if isinstance(error, TooManyEvents) and error.is_news:
             self._site.app.logger.warning("%s: a listener of its events is slow", error.reason)
-        response = _refuse(429, error.reason)
         seconds = error.retry_after
         if seconds is None:
             seconds = self._site.retry_after
-        response.headers["Retry-After"] = str(math.ceil(seconds))
-        return response
+        return _refuse_for_now(TryLater(429, error.reason, seconds))
 
     def _check_arrival(self, arrival: Arrival, identity: Identity) -> None:
         """Refuse a handshake because of something that happened after it came.
@@ -186,6 +202,12 @@ class Views:
             if missing is not None and missing.was_asked and site.protoo.authorizer is not None:
                 site.advice.when_refused_without_session()
             raise
+
+
+def _refuse_for_now(error: TryLater) -> Response:
+    response = _refuse(error.status, error.reason)
+    response.headers["Retry-After"] = error.retry_after
+    return response
 
 
 def _refuse(status: int, reason: str) -> Response:

@@ -199,11 +199,14 @@ class Connection:
         with self._lock:
             self.outbox.uncork()
 
-    def serve(self) -> None:
-        """Begin; returns when the site has been told "online". Reading has begun before."""
+    def serve(self, early: bytes = b"") -> None:
+        """Begin; returns when the site has been told "online". Reading has begun before.
+
+        :param early: bytes of the client that the server has read behind the handshake.
+        """
         connect, self._connect = self._connect, None  # it holds objects that the peer has now
         assert connect is not None
-        if not self._is_awaited():
+        if not self._is_awaited(early):
             self._end()
             return
         try:
@@ -226,21 +229,21 @@ class Connection:
         self._watch()
         inbox.open()
 
-    def _is_awaited(self) -> bool:
+    def _is_awaited(self, early: bytes) -> bool:
         """Whether the client still waits for the answer to its handshake.
 
         Authorization may have taken long. A client that has gone meanwhile must not take its
         device over from the connection that it has by now, nor get the messages that wait.
         Its end is certain only when everything before it has been read.
         """
-        data = self._channel.recv()
+        data = early or self._channel.recv()
         return data is None or self._receive(data)
 
-    def serve_to_the_end(self) -> None:
-        """Serve the client; returns when the connection has ended."""
+    def serve_to_the_end(self, early: bytes = b"") -> None:
+        """Serve the client; returns when the connection has ended. See :meth:`serve`."""
         self._ended = self._loop.event()
         try:
-            self.serve()
+            self.serve(early)
             self._ended.wait()
         except BaseException:
             # The server is about to close the socket, which another greenlet may read. gevent's

@@ -6,6 +6,7 @@ it waits, greenlets or threads.
 
 from __future__ import annotations
 
+import io
 import socket
 import ssl
 import sys
@@ -76,6 +77,28 @@ def _find_in_pywsgi() -> Any:
                 return handler.socket
         frame = frame.f_back
     return None
+
+
+def take_early_input(body: Any, sock: Any) -> bytes:
+    """Take the bytes that the server has read from a connection behind the request.
+
+    A client must not send any before it has the answer (RFC 6455 section 4.1), but some do.
+    Here they would be lost, or be taken for another HTTP request.
+
+    :param body: the server's ``wsgi.input``.
+    :param sock: the server's socket; does not block from now on.
+    """
+    unreader = getattr(getattr(body, "reader", None), "unreader", None)
+    if unreader is not None:  # gunicorn
+        return bytes(unreader.read()) if unreader.buf.tell() else b""
+    file = getattr(body, "rfile", body)
+    if not isinstance(file, io.BufferedReader):  # a middleware's own input, which we do not know
+        return b""
+    sock.settimeout(0.0)  # peek() reads when nothing is buffered
+    try:
+        return file.read(len(file.peek()))
+    except (OSError, ValueError):  # TLS has nothing; or the client has gone, as will be seen
+        return b""
 
 
 def is_socket(sock: Any) -> bool:

@@ -115,6 +115,8 @@ def create_app() -> Flask:
         "/phone": create_phone_site("phone", PROTOO_DISCONNECT_GRACE_PERIOD=60),
         "/proxied": create_proxied_site(),
         "/shop": create_shop(),
+        "/rationed": create_site("rationed", PROTOO_HANDSHAKES_PER_USER=0.01),
+        "/rationed-addresses": create_proxied_site(PROTOO_HANDSHAKES_PER_ADDRESS=0.01),
         "/rented": create_tenants(Flask("rented"), PROTOO_PATH="/<tenant>/chat"),
         "/slow": create_slow_site(),
         "/squeezed": create_site("squeezed", PROTOO_COMPRESSION=True),
@@ -647,9 +649,9 @@ def create_partners_site() -> Flask:
     return create_site("partners", protoo, PROTOO_ALLOWED_ORIGINS=origins)
 
 
-def create_proxied_site() -> Flask:
+def create_proxied_site(**config: Any) -> Flask:
     """Make a site in debug mode, behind a proxy, that changes every response."""
-    app = create_site("proxied")
+    app = create_site("proxied", **config)
     app.debug = True
 
     @app.after_request

@@ -8,12 +8,12 @@ from typing import Any, Iterator
 import pytest
 
 from . import sites
-from .clients import Site, eventually
+from .clients import eventually
 from .memory import count_descriptors
 from .processes import KINDS, Server, start
 
-#: The limit of the servers in this module, several times as much as an idle one has.
-LIMIT = 160
+#: The limit of the servers in this module, a few times as much as an idle one has.
+LIMIT = 96
 
 _LIMITED = (
     f"import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_NOFILE, ({LIMIT}, {LIMIT})); "
@@ -41,7 +41,7 @@ def test_a_client_that_takes_its_device_over_again_and_again_keeps_few_descripto
 ):
     before = count_descriptors(server)
     with contextlib.ExitStack() as stack:
-        for _ in range(LIMIT):
+        for _ in range(90):
             stack.enter_context(site.connect_raw(alice))
         assert count_descriptors(server) < before + 20
         stack.enter_context(site.connect(bob)).nothing_came()
@@ -52,9 +52,29 @@ def test_a_client_that_leaves_with_a_new_uuid_each_time_keeps_few_descriptors(
 ):
     before = count_descriptors(server)
     with contextlib.ExitStack() as stack:
-        for n in range(LIMIT):
+        for n in range(90):
             client = stack.enter_context(site.connect_raw(alice, f"a{n}"))
             client.send_frame(8, b"\x03\xe8")
             assert client.read_frame()[0] == 8
         assert count_descriptors(server) < before + 40
         stack.enter_context(site.connect(bob)).nothing_came()
+
+
+def test_a_server_that_is_full_says_so_and_recovers(server, site, alice, bob):
+    cookie = site.login(bob)
+    with contextlib.ExitStack() as stack:
+        clients = []
+        answer = site.knock("?uuid=b1", Cookie=cookie)
+        while answer.status != 503:
+            clients.append(stack.enter_context(site.connect_raw(f"{alice}-{len(clients)}")))
+            answer = site.knock("?uuid=b1", Cookie=cookie)
+        assert (answer.text, answer.headers["Retry-After"]) == ("too many connections", "10")
+        # There are some left for the site, and for the answers to others.
+        for _ in range(3):
+            assert site.knock("?uuid=b1", Cookie=cookie).status == 503
+            assert site.http("GET", "/protoo", {"Cookie": cookie}).status == 503
+            assert site.get("/hello") == "hello from main"
+        clients[0].send_request("get", "/echo", 1)
+        assert clients[0].read_message()["id"] == 1
+        assert server.output().count("handshakes are refused: this process has too few") == 1
+    eventually(lambda: site.knock("?uuid=b1", Cookie=cookie).status, 101)

@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 import errno
+import io
+import threading
 
 import gevent
 import gevent.socket
 import pytest
+from flask import Response
 
+from protoo_flask.site.entrance import EmptyBody
 from protoo_flask.site.upgrade import UpgradeResponse
 from protoo_flask.transport.greenlets.loop import GreenletLoop
 from protoo_flask.transport.threads.loop import ThreadLoop
+
+
+class Deliberate(Exception):
+    pass
+
+
+class Body:
+    """The input of gunicorn, with bytes that were read behind the request."""
+
+    def __init__(self, data):
+        self.reader = self
+        self.unreader = Unreader()
+        self.unreader.buf.write(data)
+
+
+class Unreader:
+    def __init__(self):
+        self.buf = io.BytesIO()
+
+    def read(self):
+        data, self.buf = self.buf.getvalue(), io.BytesIO()
+        return data
 
 
 class Connection:
@@ -20,8 +46,8 @@ class Connection:
         self.channel = channel
         self.handshake = handshake
 
-    def serve(self):
-        self.channel.send(self.handshake)
+    def serve(self, early):
+        self.channel.send(self.handshake + early)
         self.channel.close()
 
 
@@ -39,12 +65,22 @@ def sockets():
             sock.close()
 
 
-def answer(sock):
-    """Answer a request for an upgrade as a server does, in a greenlet of its own."""
-    response = UpgradeResponse([("Upgrade", "websocket")], GreenletLoop(), Connection)
-    environ = {"gunicorn.socket": sock}
-    greenlet = gevent.spawn(lambda: list(response(environ, lambda status, headers: None)))
-    greenlet.get(timeout=5)
+def refuse():
+    return Response("too many connections", 503)
+
+
+def answer(sock, body=None):
+    """Answer a request for an upgrade as a server does, in a greenlet of its own.
+
+    :returns: the statuses that the server was told, and the body.
+    """
+    response = UpgradeResponse([("Upgrade", "websocket")], GreenletLoop(), Connection, refuse)
+    environ = {"REQUEST_METHOD": "GET", "gunicorn.socket": sock, "wsgi.input": body}
+    statuses = []
+    greenlet = gevent.spawn(
+        lambda: list(response(environ, lambda status, *_: statuses.append(status)))
+    )
+    return statuses, greenlet.get(timeout=5)
 
 
 def read_all(sock):
@@ -82,12 +118,70 @@ def test_without_a_descriptor_left_the_server_keeps_its_socket_to_say_so(sockets
 
     served, client = sockets()
     monkeypatch.setattr("os.dup", fail)
-    with pytest.raises(OSError, match="Too many"):
-        answer(served)
+    statuses, body = answer(served)
     monkeypatch.undo()
-    served.sendall(b"HTTP/1.1 500 Internal Server Error\r\n\r\n")
+    assert statuses == ["503 SERVICE UNAVAILABLE"]
+    assert body == [b"too many connections"]
+    served.sendall(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
     served.close()
-    assert read_all(client).startswith(b"HTTP/1.1 500")
+    assert read_all(client).startswith(b"HTTP/1.1 503")
+
+
+def test_a_connection_that_cannot_be_made_gives_its_socket_back(sockets, monkeypatch):
+    def fail(channel, handshake):
+        raise Deliberate
+
+    errors = []
+    monkeypatch.setattr(gevent.get_hub(), "handle_error", lambda *args: errors.append(args[1]))
+    served, client = sockets()
+    response = UpgradeResponse([], GreenletLoop(), fail, refuse)
+    environ = {"gunicorn.socket": served}
+    gevent.spawn(lambda: list(response(environ, lambda *args: None))).get(timeout=5)
+    assert read_all(client) == b""
+    assert errors == [Deliberate]
+
+
+def test_bytes_that_gunicorn_has_read_behind_the_handshake_are_handed_over(sockets):
+    served, client = sockets()
+    body = Body(b"early")
+    answer(served, body)
+    assert read_all(client).endswith(b"\r\n\r\nearly")
+    assert body.unreader.buf.getvalue() == b""
+
+
+def test_bytes_in_the_buffered_file_of_a_server_are_handed_over(sockets):
+    served, client = sockets()
+    file = served.makefile("rb")
+    client.sendall(b"request\r\nearly")
+    assert file.readline() == b"request\r\n"
+    answer(served, EmptyBody(EmptyBody(file)))
+    assert read_all(client).endswith(b"\r\n\r\nearly")
+
+
+def test_an_input_that_is_not_the_servers_has_nothing(sockets):
+    served, client = sockets()
+    answer(served, io.BytesIO(b"not early"))
+    assert read_all(client).endswith(b"\r\n\r\n")
+
+
+def serve_in_thread(served, start, start_response):
+    response = UpgradeResponse([("Upgrade", "websocket")], ThreadLoop(), start, refuse)
+    environ = {"REQUEST_METHOD": "GET", "werkzeug.socket": served}
+    return list(response(environ, start_response))
+
+
+def test_without_a_thread_left_the_client_is_told_so(sockets, monkeypatch):
+    def fail(self):
+        raise RuntimeError("can't start new thread")
+
+    served, _ = sockets()
+    timeout = served.gettimeout()
+    statuses = []
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    body = serve_in_thread(served, None, lambda status, *args, **more: statuses.append(status))
+    assert statuses == ["101 Switching Protocols", "503 SERVICE UNAVAILABLE"]
+    assert body == [b"too many connections"]
+    assert served.gettimeout() == timeout
 
 
 def test_a_server_that_closes_or_shuts_down_its_socket_harms_no_other_connection(sockets):
@@ -106,7 +200,7 @@ def test_a_body_that_a_middleware_throws_away_leaves_the_socket_to_the_server(so
 
     served, client = sockets()
     timeout = served.gettimeout()
-    response = UpgradeResponse([("Upgrade", "websocket")], ThreadLoop(), refuse_to_start)
+    response = UpgradeResponse([("Upgrade", "websocket")], ThreadLoop(), refuse_to_start, refuse)
     response({"werkzeug.socket": served}, lambda status, headers: None)
     assert served.gettimeout() == timeout
     served.sendall(b"HTTP/1.1 500 Internal Server Error\r\n\r\n")

@@ -33,29 +33,49 @@ class ThreadChannel:
         # not use at once. Nothing in it blocks, so no thread waits for long.
         self._busy = threading.Lock()
         self._pending: Callable[[], int] | None = getattr(sock, "pending", None)
-        #: Identifies the thread that watches; any other thread that has watched ends.
-        self._watcher: object = None
+        #: Called by the thread that reads, while somebody watches.
+        self._function: Callable[[], None] | None = None
+        self._has_work = threading.Event()
+        self._has_reader = False
+        self._is_closed = False
         inherit(self)
 
+    def start(self) -> None:
+        """Start the thread that reads; it waits for :meth:`watch`.
+
+        Once, and before the connection begins: later there may be no thread left.
+
+        :raises RuntimeError: when there is none left now.
+        """
+        if not self._has_reader:
+            threading.Thread(target=self._read, name="protoo-reader", daemon=True).start()
+            self._has_reader = True
+
     def watch(self, function: Callable[[], None]) -> None:
-        self._watcher = watcher = object()
+        self._function = function
+        self.start()
+        self._has_work.set()
 
-        def wait_and_call() -> None:
-            while self._watcher is watcher:
-                if not self.has_buffered_input():
-                    self._wait(selectors.EVENT_READ)
-                if self._watcher is watcher:
-                    try:
-                        function()
-                    except BaseException:  # noqa: BLE001
-                        # An error ends one turn, not the watch, as on gevent's hub: the end
-                        # of the connection must still be noticed.
-                        _report_error()
-
-        threading.Thread(target=wait_and_call, name="protoo-reader", daemon=True).start()
+    def _read(self) -> None:
+        while True:
+            self._has_work.wait()
+            if self._is_closed:
+                return
+            if not self.has_buffered_input():
+                self._wait(selectors.EVENT_READ)
+            function = self._function
+            if function is not None:
+                try:
+                    function()
+                except BaseException:  # noqa: BLE001
+                    # An error ends one turn, not the watch, as on gevent's hub: the end
+                    # of the connection must still be noticed.
+                    _report_error()
 
     def unwatch(self) -> None:
-        self._watcher = None
+        if not self._is_closed:
+            self._function = None
+            self._has_work.clear()
 
     def recv(self) -> bytes | None:
         try:
@@ -104,7 +124,9 @@ class ThreadChannel:
         self._shut_down(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self.unwatch()
+        self._function = None
+        self._is_closed = True
+        self._has_work.set()  # the thread ends
         # The server closes its socket; its later writes fail.
         self.abort()
 

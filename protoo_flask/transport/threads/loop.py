@@ -10,7 +10,7 @@ from typing import Any, Callable, ContextManager, TypeVar
 
 T = TypeVar("T")
 
-#: Seconds until a timer is tried again when no thread could be started for it.
+#: Seconds until work is tried again when no thread could be started for it.
 RETRY = 1.0
 
 #: Timers that may be in the heap for each one that is not canceled, and some more. A client can
@@ -64,8 +64,7 @@ class ThreadLoop:
             if len(self._timers) > self._too_many:
                 self._forget_canceled()
             if not self._running:
-                self._running = True
-                self.spawn(self._run_timers)
+                self._running = self._start(self._run_timers)
             self._changed.notify()
         return timer
 
@@ -90,15 +89,24 @@ class ThreadLoop:
 
     def _fire(self, timer: ThreadTimer) -> None:
         assert timer.function is not None
-        try:
-            self.spawn(timer.function, *timer.args)
-        except RuntimeError:
-            # No more threads just now: neither this timer nor the thread of all timers may
-            # be lost for that.
+        if not self._start(timer.function, *timer.args):
             heapq.heappush(self._timers, (self.now() + RETRY, next(self._order), timer))
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> None:
-        threading.Thread(target=function, args=args, name="protoo", daemon=True).start()
+        if not self._start(function, *args):
+            self.call_later(RETRY, function, *args)
+
+    def _start(self, function: Callable[..., Any], *args: Any) -> bool:
+        """Start a thread; ``False`` when there are no more of them just now.
+
+        Then the work is a timer, which is tried again. If there is no thread for the timers
+        either, the next timer starts one.
+        """
+        try:
+            threading.Thread(target=function, args=args, name="protoo", daemon=True).start()
+        except RuntimeError:
+            return False
+        return True
 
     def is_foreign(self) -> bool:
         return False  # the locks are real
