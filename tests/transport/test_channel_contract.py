@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import struct
 import threading
+import time
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -303,10 +305,43 @@ def test_a_channel_with_tls_knows_it_too(world):
                 read += len(client.recv(16_384))
         assert read > 0
         assert channel.count_unacknowledged() < waiting
+        assert not channel.has_hung_up()
         client.close()
+        wait_for_hang_up(channel)
         channel.close()
         world.settle()
         server.close()
+
+
+# The end, seen without reading -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "half-close"])
+@pytest.mark.parametrize("kind", ["TCP", "Unix"])
+def test_the_channel_knows_the_end_behind_bytes_that_nobody_has_read(world, kind, how):
+    sockets = connect_tcp() if kind == "TCP" else socket.socketpair()
+    with world.check_leaks():
+        pair = Pair(world, *sockets)
+        pair.client.sendall(b"unread")
+        assert not pair.channel.has_hung_up()
+        assert not pair.channel.is_unanswered()
+        if how == "half-close":
+            pair.client.shutdown(socket.SHUT_WR)
+        else:
+            if how == "reset":
+                pair.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            pair.client.close()
+        wait_for_hang_up(pair.channel)
+        assert pair.channel.recv() == b"unread"
+        assert pair.channel.recv() == b""
+        pair.close()
+
+
+def wait_for_hang_up(channel: Any) -> None:
+    """Wait until the kernel has passed the end on to the other side."""
+    deadline = time.monotonic() + PATIENCE
+    while not channel.has_hung_up():
+        assert time.monotonic() < deadline
 
 
 def shake_hands(*sockets: ssl.SSLSocket) -> None:

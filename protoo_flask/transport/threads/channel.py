@@ -115,7 +115,12 @@ class ThreadChannel:
             self._wait(selectors.EVENT_WRITE)
             function()
 
-        threading.Thread(target=wait_and_call, name="protoo-writer", daemon=True).start()
+        try:
+            threading.Thread(target=wait_and_call, name="protoo-writer", daemon=True).start()
+        except RuntimeError:
+            # No more threads. The caller may be sending on behalf of another client, whom this
+            # is no matter of; the client of this connection gets the rest over its next one.
+            self.abort()
 
     def shut_down_writing(self) -> None:
         self._shut_down(socket.SHUT_WR)

@@ -60,6 +60,18 @@ def test_without_a_thread_for_the_timers_the_next_timer_starts_one(shortage):
     timer.cancel()
 
 
+def test_a_slow_reader_is_cut_if_no_thread_can_wait_for_it(shortage):
+    server, client = connect_tcp(8192)
+    with server, client:
+        channel = ThreadChannel(server)
+        shortage.on = True
+        channel.when_writable(print)
+        assert channel.has_hung_up()
+        assert channel.recv() == b""
+        shortage.on = False
+        channel.close()
+
+
 def test_a_channel_has_its_thread_before_it_is_watched_and_keeps_it(shortage):
     server, client = connect_tcp()
     with server, client:
