@@ -6,9 +6,11 @@ import contextlib
 
 import pytest
 
+from protoo_flask.core import inbox
 from protoo_flask.transport.closing_links import PER_DEVICE, ClosingLinks
 
-from .connections import take_departure
+from .connections import Gate, request, take_departure
+from .test_connection_slow_links import wait_until
 from .wire import close_frame
 
 
@@ -103,6 +105,27 @@ def test_a_device_that_comes_and_goes_keeps_two_connections(make_site, closing, 
     for client in clients[:3]:
         client.wait_for_end()
     assert [client.connection.state for client in clients[3:]] == ["draining", "draining"]
+
+
+def test_clients_that_have_gone_while_nobody_reads_count_as_well(make_site, closing, monkeypatch):
+    monkeypatch.setattr(inbox, "MAX_BACKLOG", 10)
+    site = make_site(closing=closing)
+    gate = Gate(site)
+    site.router.method("wait", gate)
+    clients = []
+    for number in range(4):
+        client = site.connect()
+        clients.append(client)
+        client.send(*(request(10 * number + n, "wait") for n in range(1, 4)))
+        wait_until(client, lambda client=client: client.connection._is_paused)
+        client.reset()
+        wait_until(client, client.connection._channel.has_hung_up)
+        site.peer().notify("note")
+        take_departure(site)
+    for client in clients[:2]:
+        client.wait_for_end()
+    assert [client.connection.state for client in clients[2:]] == ["left", "left"]
+    gate.open()
 
 
 def test_refused_devices_count_as_well(make_site, closing):
