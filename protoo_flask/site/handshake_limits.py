@@ -17,6 +17,7 @@ from typing import Any, Callable, ContextManager, Mapping
 from flask import Flask
 
 from ..core.errors import ProtooError
+from ..core.excerpts import excerpt, excerpt_of
 from ..core.occasions import Occasions
 from ..core.rate_limit import RateLimit
 from ..settings import Settings
@@ -98,7 +99,7 @@ class HandshakeLimits:
         self._refuse_beyond(
             self._of_address.take(network, self._now()),
             self._of_address,
-            f"handshakes from {network}",
+            f"handshakes from {excerpt(network)}",
             "PROTOO_HANDSHAKES_PER_ADDRESS",
         )
 
@@ -113,7 +114,10 @@ class HandshakeLimits:
         take = limit.take if is_handshake else limit.look
         wait = take(username, self._now())
         self._refuse_beyond(
-            wait, limit, f"handshakes of user {username!r:.200}", "PROTOO_HANDSHAKES_PER_USER"
+            wait,
+            limit,
+            f"handshakes of user {excerpt_of(username)}",
+            "PROTOO_HANDSHAKES_PER_USER",
         )
 
     def _refuse_beyond(self, wait: float, limit: RateLimit, subject: str, setting: str) -> None:
