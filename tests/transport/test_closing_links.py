@@ -131,7 +131,12 @@ def test_clients_that_have_gone_while_nobody_reads_count_as_well(make_site, clos
 def test_refused_devices_count_as_well(make_site, closing):
     site = make_site(closing=closing, max_peers_per_user=1)
     first = site.connect(uuid="a0")
-    refused = [site.connect(uuid=f"a{n}") for n in range(1, 5)]
+    refused = []
+    for number in range(1, 5):
+        client = site.connect(uuid=f"a{number}")
+        refused.append(client)
+        # Among threads, a later one could otherwise be refused before it.
+        wait_until(client, lambda client=client: client.connection.state != "open")
     for client in refused[:2]:
         client.wait_for_end()
     assert [client.connection.state for client in refused[2:]] == ["draining", "draining"]
