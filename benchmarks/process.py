@@ -98,9 +98,12 @@ class Server:
 
     def connect(self, number: int, prefix: str = "u") -> Client:
         """Connect a client; its username ends with this number."""
-        username = f"{prefix}{number}"
+        return self.connect_device(f"{prefix}{number}")
+
+    def connect_device(self, username: str, uuid: str = "d", headers: Sequence[str] = ()) -> Client:
+        """Connect a client with a name of its own."""
         cookie = cookie_of(username) if self.entry.is_flask else ""
-        return Client(self.port, self.entry.wire, username, cookie=cookie)
+        return Client(self.port, self.entry.wire, username, uuid, cookie, headers)
 
     @contextlib.contextmanager
     def clients(

@@ -36,7 +36,7 @@ class Wire:
 
     def request(self, id: int) -> bytes:
         """Return a request for the item with the number ``id``."""
-        return _encode({"method": "get", "path": f"/item/{id}", "id": id, "data": DATA})
+        return encode({"method": "get", "path": f"/item/{id}", "id": id, "data": DATA})
 
     def check(self, payload: bytes, id: int) -> None:
         """Check an answer to :meth:`request` in detail."""
@@ -63,7 +63,7 @@ class Protoo(Wire):
 
     def request_to(self, method: str, path: str, id: int, data: dict[str, Any]) -> bytes:
         """Return a request of any kind."""
-        return _encode({"method": method, "path": path, "id": id, "data": data})
+        return encode({"method": method, "path": path, "id": id, "data": data})
 
     def message(self, username: str, uuid: str, id: int) -> bytes:
         """Return a message to another peer."""
@@ -89,11 +89,11 @@ class Protoo4(Protoo):
 
     def request_to(self, method: str, path: str, id: int, data: dict[str, Any]) -> bytes:
         data = {**data, "path": path}
-        return _encode({"request": True, "method": method, "id": id, "data": data})
+        return encode({"request": True, "method": method, "id": id, "data": data})
 
     def message(self, username: str, uuid: str, id: int) -> bytes:
         data = {**DATA, "to": username}
-        return _encode({"request": True, "method": "message", "id": id, "data": data})
+        return encode({"request": True, "method": "message", "id": id, "data": data})
 
     def check(self, payload: bytes, id: int) -> None:
         self.check_accepted(payload, id)
@@ -119,7 +119,7 @@ class SocketIO(Wire):
         return b"3" if payload == b"2" else None
 
     def request(self, id: int) -> bytes:
-        return b"42%d%b" % (id, _encode(["item", {**DATA, "path": f"/item/{id}"}]))
+        return b"42%d%b" % (id, encode(["item", {**DATA, "path": f"/item/{id}"}]))
 
     def check(self, payload: bytes, id: int) -> None:
         start = b"43%d" % id
@@ -140,5 +140,5 @@ def _id_of(payload: bytes) -> bytes:
     return found.group(1)
 
 
-def _encode(message: Any) -> bytes:
+def encode(message: Any) -> bytes:
     return json.dumps(message, separators=(",", ":")).encode()

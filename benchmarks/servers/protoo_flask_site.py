@@ -1,7 +1,7 @@
 """This project on an ordinary Flask site, through its public names only.
 
 BENCH_TEARDOWN=1 registers a teardown function, as Flask-SQLAlchemy does. Then each message
-has its own app context.
+has its own app context. BENCH_FLOODS=1 adds the parts that only some floods need.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ app = Flask(__name__)
 app.secret_key = "the key of the benchmarks"
 
 #: No pings under callgrind: a request takes a hundred times as long, and pings would disturb it.
-pings = {"ping_interval": None} if os.environ.get("BENCH_NO_PINGS") else {}
-protoo = Protoo(app, **pings)
+options: dict[str, Any] = {"ping_interval": None} if os.environ.get("BENCH_NO_PINGS") else {}
+if os.environ.get("BENCH_FLOODS"):
+    options["compression"] = True
+protoo = Protoo(app, **options)
 processed = 0
 last_line = ""
 
@@ -58,6 +60,13 @@ def logger(req: Any, next: Any) -> None:
 @protoo.get("/item/:id")
 def item(req: Any, next: Any) -> None:
     req.reply(200, "OK", {"id": req.params["id"]})
+
+
+if os.environ.get("BENCH_FLOODS"):
+
+    @protoo.get("/range/:first-:last")
+    def get_range(req: Any, next: Any) -> None:
+        req.reply(200, "OK")
 
 
 @protoo.put("/broadcast")

@@ -8,6 +8,11 @@ so it never needs cancelling. Messages that a turn has read, and has not handed 
 it blocks, are handed over by another greenlet: the hub is asked to start it as soon as the turn
 blocks. Among threads, blocking cannot be noticed, and the inbox gives each request a thread.
 
+A turn has a budget of time, because one read may have thousands of messages. Beyond the budget,
+the others wait for the next iteration of the hub, in which each connection has a turn. So ten
+clients that flood the server delay another client by ten budgets. Among threads, Python's own
+switches do that.
+
 :mod:`.closing` has the table of states. The order in which the core and a connection call each
 other is in :mod:`..core.inbox`.
 """
@@ -48,6 +53,13 @@ from .websocket.frames import (
 #: Stands behind the last message when nothing that follows can be understood.
 ERROR = -1
 
+#: Stands behind the last message when the codec has more to decode.
+MORE = -2
+
+#: Seconds that a turn with several messages may take. Dozens of usual requests are handled in that
+#: time. The message that is being handled then is finished.
+TURN_TIME = 0.001
+
 
 class Connection:
     """A link (see :class:`~protoo_flask.core.link.Link`) over a WebSocket.
@@ -79,6 +91,7 @@ class Connection:
         "_inbox",
         "_is_broken",
         "_is_paused",
+        "_is_postponed",
         "_is_watching",
         "_items",
         "_lock",
@@ -121,9 +134,11 @@ class Connection:
         self._inbox: Inbox | None = None
         #: Messages that were read and not handed over, the next one last.
         self._items: list[tuple[int, bytes]] = []
-        #: Whether the inbox has asked for a pause, and whether the channel calls for turns.
+        #: Whether the inbox has asked for a pause, whether the channel calls for turns, and
+        #: whether the rest of a turn waits for the next iteration of the hub.
         self._is_paused = False
         self._is_watching = False
+        self._is_postponed = False
         #: Whether the client has sent anything since the last ping.
         self._heard = True
         #: The last ping, or our Close, if there was something to be sent before.
@@ -181,12 +196,14 @@ class Connection:
             self._is_paused = False
             # Nobody has been listening, so silence proves nothing about the client.
             self._heard = True
-            if not self._is_watching and self.state is not CLOSED:
-                self._watch()
+            self._watch()
 
     def _watch(self) -> None:
-        self._is_watching = True
-        self._channel.watch(self._take_turn)
+        """Read from now on, unless there is a reason not to."""
+        is_held = self._is_watching or self._is_paused or self._is_postponed
+        if not is_held and self.state is not CLOSED:
+            self._is_watching = True
+            self._channel.watch(self._take_turn)
 
     # Its life: the server calls these ----------------------------------------------------
 
@@ -226,7 +243,8 @@ class Connection:
             raise
         if self._items:
             self._take_items()  # requests among them wait until the inbox is opened
-        self._watch()
+        with self._lock:
+            self._watch()
         inbox.open()
 
     def _is_awaited(self, early: bytes) -> bool:
@@ -338,8 +356,12 @@ class Connection:
                         self._end()
             if self._is_paused:
                 self._stop_watching()
-            elif self._channel.buffers_input and self._channel.has_buffered_input():
-                self._loop.spawn(self._take_turn)
+            elif (
+                self._channel.buffers_input
+                and not self._is_postponed
+                and self._channel.has_buffered_input()
+            ):
+                self._postpone()
         except BaseException:
             # A defect, or an exception that ends this greenlet: the client must not believe
             # that its messages are understood.
@@ -359,35 +381,66 @@ class Connection:
         if not data or self._is_broken:
             return False
         self._heard = True
+        self._decode(data)
+        return True
+
+    def _decode(self, data: bytes) -> None:
+        """Decode a number of messages, the next ones to be handed over."""
         if self.state is not DRAINING:
             self._items = items = self._codec.receive(data)
             if self._codec.error is not None:
                 items.append((ERROR, b""))
+            elif self._codec.has_more:
+                items.append((MORE, b""))
             items.reverse()
-        return True
 
     def _take_items(self) -> None:
-        """Hand over all messages, or leave the rest to another greenlet when this one blocks."""
-        items = self._items
-        if self._loop.preempts or (len(items) < 2 and not self._channel.buffers_input):
-            while items:
-                self._take_item(*items.pop())
+        """Hand over the messages: all, or as many as the budget allows.
+
+        When this greenlet blocks, the rest is left to another one.
+        """
+        if self._loop.preempts or (self._is_single() and self._is_watching):
+            while self._items:
+                self._take_item(*self._items.pop())
             return
         blocked = self._loop.when_blocked(self._go_on)
         # The answers to these requests leave together: at the end, or when one of them blocks.
         self.outbox.cork()
+        end = self._loop.now() + TURN_TIME
         try:
             while self._items and blocked.pending:
                 self._take_item(*self._items.pop())
+                if self._items and blocked.pending and self._loop.now() >= end:
+                    self._postpone()
+                    break
         finally:
             if blocked.pending:
                 blocked.stop()
                 self.outbox.uncork()
 
+    def _is_single(self) -> bool:
+        """Whether nothing is known to follow the next message, so that nothing can be left over."""
+        items = self._items
+        return not (len(items) > 1 or self._channel.buffers_input or self._codec.has_more)
+
+    def _postpone(self) -> None:
+        """Take the next turn in the next iteration of the hub, whether or not there is more.
+
+        Until then, the channel calls for none: that would be a second turn.
+        """
+        self._is_postponed = True
+        self._is_watching = False
+        self._channel.unwatch()
+        self._loop.call_in_next_iteration(self._go_on)
+
     def _go_on(self) -> None:
-        """Hand over the remaining messages of a turn that has blocked."""
+        """Go on with a turn that has blocked, or was postponed."""
+        self._is_postponed = False
         self.outbox.uncork()
-        self._take_turn()
+        try:
+            self._take_turn()
+        finally:
+            self._watch()
 
     def _take_item(self, opcode: int, payload: bytes) -> None:
         inbox = self._inbox
@@ -398,6 +451,8 @@ class Connection:
             self._send_control(PONG, payload)
         elif opcode == CLOSE:
             self._take_close(payload)
+        elif opcode == MORE:
+            self._decode(b"")
         elif opcode == ERROR:
             self._close_for(self._codec.error)
         elif self.state is OPEN and inbox is not None:

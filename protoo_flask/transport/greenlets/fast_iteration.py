@@ -82,6 +82,10 @@ class FastWriteBatching(WriteBatching):
         self._corked.append(corked)
         return True
 
+    def flush(self) -> None:
+        self._flush()
+        self._latest = self._flushed = self._now()
+
     def end(self) -> None:
         self._is_open = False
         if self._corked:
@@ -122,6 +126,11 @@ class FastGreenletPool(GreenletPool):
             self._end_of_iteration.stop()
             self._end_of_iteration.close()
             self._end_of_iteration = None
+
+    def _take_later(self, timer: Any) -> None:
+        super()._take_later(timer)
+        if self._end_of_iteration is None:
+            self._run_ready()  # the last socket has been closed: nobody sees the end
 
     def _run_ready(self) -> None:
         """Have one greenlet call the functions that are ready; when it blocks, the next one."""

@@ -47,6 +47,8 @@ class GreenletPool:
         self._idle: list[Any] = []
         #: The functions to call, the next one last. In the plain pool there is at most one.
         self._ready: list[Callable[[], None]] = []
+        #: The functions to call in the next iteration of the hub.
+        self._later: list[Callable[[], None]] = []
         self._is_of_parent = False
         inherit(self)
 
@@ -78,12 +80,32 @@ class GreenletPool:
         """Stop, in a process that was just forked, for ever."""
         self._is_of_parent = True
         self._ready.clear()
+        self._later.clear()
         while self.channels:
             self.channels.pop().leave_to_parent()
 
     def spawn(self, function: Callable[..., None], *args: Any) -> None:
         """Call ``function(*args)`` in a greenlet, as soon as the current greenlet blocks."""
         self.hub.loop.run_callback(self.run, function, *args)
+
+    def run_later(self, function: Callable[[], None]) -> None:
+        """Call a function in the next iteration of the hub, after those of readable sockets.
+
+        Unlike :meth:`spawn`: the hub runs its callbacks, and theirs, before it looks at sockets.
+        """
+        self.writes.flush()
+        self._later.append(function)
+        if len(self._later) == 1:
+            timer = self.hub.loop.timer(0)
+            # Among events of one iteration, the first to be seen: its functions are called last.
+            timer.priority = self.hub.loop.MAXPRI
+            timer.start(self._take_later, timer)
+
+    def _take_later(self, timer: Any) -> None:
+        timer.close()
+        later, self._later = self._later, []
+        for function in later:
+            self.run_readable(function)
 
     def _run_ready(self) -> None:
         """Have a greenlet call the function that is ready."""

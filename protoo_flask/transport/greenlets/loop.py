@@ -130,6 +130,9 @@ class GreenletLoop:
         # Greenlets switch only where they block, and nothing blocks while holding a lock.
         return _NO_LOCK
 
+    def call_in_next_iteration(self, function: Callable[[], None]) -> None:
+        self.pool.run_later(function)
+
     def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any:
         # The hub runs its callbacks as soon as this greenlet blocks, unless they are stopped.
         return self.pool.hub.loop.run_callback(self.pool.run, function, *args)

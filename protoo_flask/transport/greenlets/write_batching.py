@@ -25,5 +25,8 @@ class WriteBatching:
         """
         return False
 
+    def flush(self) -> None:
+        """Write the messages of the batch so far, because its end may be far away."""
+
     def end(self) -> None:
         """Write the messages of the batch."""

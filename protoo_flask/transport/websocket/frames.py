@@ -28,6 +28,11 @@ CLOSE, PING, PONG = 0x8, 0x9, 0xA
 #: A complete message or control frame: its opcode and its unmasked payload.
 Item = Tuple[int, bytes]
 
+#: Frames that are decoded at a time, and the bytes of their messages: some tenths of a millisecond,
+#: although a read may have thousands of frames, and a compressed message is longer than its frame.
+MAX_FRAMES = 64
+MAX_DECODED = 64 * 1024
+
 #: More bytes than there will ever be: nothing is decoded any more.
 _NEVER = 1 << 62
 
@@ -99,15 +104,17 @@ class FrameCodec:
 
     :param max_message_size: bytes, inclusive; the fragments of a message are summed.
     :ivar error: the first violation, after which nothing is decoded.
+    :ivar has_more: whether :meth:`receive` has left complete frames to its next call.
     """
 
-    __slots__ = ("_buffer", "_fragments", "_kind", "_max", "_needed", "_utf8", "error")
+    __slots__ = ("_buffer", "_fragments", "_kind", "_max", "_needed", "_utf8", "error", "has_more")
 
     #: ``unmask(payload, mask)`` for the frames of this codec.
     unmask: Callable[[bytes | bytearray, bytes | bytearray], bytes] = staticmethod(unmask)
 
     def __init__(self, max_message_size: int) -> None:
         self.error: FrameError | None = None
+        self.has_more = False
         self._max = max_message_size
         self._buffer = bytearray()
         self._needed = 2  # no frame is complete with fewer bytes in the buffer
@@ -116,21 +123,31 @@ class FrameCodec:
         self._utf8: codecs.IncrementalDecoder | None = None
 
     def receive(self, data: bytes) -> list[Item]:
-        """Take the bytes of a read, untrusted; return the complete messages, in order."""
+        """Take the bytes of a read, untrusted; return the complete messages, in order.
+
+        If there are many, the first of them; :attr:`has_more` is true then. An empty read returns
+        the next.
+        """
         items: list[Item] = []
+        self.has_more = False
         if self._needed == _NEVER:
             return items
         buffer = self._buffer
         buffer += data
-        start = 0
+        start = frames = decoded = 0
         while len(buffer) - start >= self._needed:
+            if frames == MAX_FRAMES or decoded >= MAX_DECODED:
+                self.has_more = True
+                break
             end = self._find_end(buffer, start)
             if end == 0:
                 break
             item = self._decode_frame(buffer, start, end)
             start = end
+            frames += 1
             if item is not None:
                 items.append(item)
+                decoded += len(item[1])
                 if item[0] == CLOSE:
                     # Nothing that follows a Close frame is processed (section 5.5.1).
                     self._needed = _NEVER

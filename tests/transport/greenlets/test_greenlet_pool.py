@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import socket
 import weakref
 from typing import Any, Callable
 
@@ -18,9 +19,13 @@ from protoo_flask.transport.greenlets.write_batching import WriteBatching
 from ..wire import PATIENCE
 
 
+class Writes(WriteBatching):
+    """Writes that a test may watch."""
+
+
 @pytest.fixture(params=[GreenletPool, FastGreenletPool])
 def pool(request: Any) -> GreenletPool:
-    pool: GreenletPool = request.param(WriteBatching())
+    pool: GreenletPool = request.param(Writes())
     return pool
 
 
@@ -53,6 +58,55 @@ def test_a_blocked_function_does_not_delay_others(pool):
 
     assert done == ["second", "first"]
     assert (pool.size, pool.busy) == (2, 0)
+
+
+def test_a_function_that_runs_later_lets_the_hub_look_at_sockets_first(pool):
+    """A function that asks again each time must not keep the hub from its sockets."""
+    here, there = socket.socketpair()
+    log: list[str] = []
+    done = gevent.event.Event()
+    watcher = gevent.get_hub().loop.io(here.fileno(), 1)
+
+    def go_on() -> None:
+        log.append("later")
+        if log.count("later") == 2:
+            there.sendall(b"x")
+        if "socket" in log:
+            done.set()
+        else:
+            pool.run_later(go_on)
+
+    def read() -> None:
+        here.recv(1)
+        log.append("socket")
+
+    pool.attach()
+    with here, there:
+        watcher.start(pool.run_readable, read)
+        run(pool, go_on)
+        assert done.wait(PATIENCE)
+        watcher.stop()
+        watcher.close()
+    pool.detach()
+    # In the iteration after the bytes have come, whatever its order of events.
+    assert log in (["later"] * 2 + ["socket", "later"], ["later"] * 3 + ["socket", "later"])
+
+
+def test_a_function_that_runs_later_is_called_without_any_socket(pool):
+    done = gevent.event.Event()
+    pool.attach()
+    pool.run_later(done.set)
+    pool.detach()
+    assert done.wait(PATIENCE)
+
+
+def test_the_messages_of_others_leave_before_a_function_waits_for_the_next_iteration(pool):
+    flushes = []
+    pool.writes.flush = lambda: flushes.append(1)  # type: ignore[method-assign]
+    done = gevent.event.Event()
+    pool.run_later(done.set)
+    assert flushes == [1]
+    assert done.wait(PATIENCE)
 
 
 def test_the_number_of_idle_greenlets_is_limited(pool, monkeypatch):

@@ -19,10 +19,18 @@ def decode_in_pieces(data: bytes, sizes: Any) -> tuple[list[Any], int | None]:
     items = []
     start = 0
     for size in sizes:
-        items += codec.receive(data[start : start + size])
+        items += receive_all(codec, data[start : start + size])
         start += size
-    items += codec.receive(data[start:])
+    items += receive_all(codec, data[start:])
     return items, codec.error.code if codec.error else None
+
+
+def receive_all(codec: FrameCodec, data: bytes) -> list[Any]:
+    """Decode all messages of a read, as several turns do."""
+    items = codec.receive(data)
+    while codec.has_more:
+        items += codec.receive(b"")
+    return items
 
 
 masks = st.binary(min_size=4, max_size=4)
