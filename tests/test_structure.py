@@ -46,6 +46,7 @@ LAYERS = [
     ("core.peers.local_directory", ""),
     ("core.request", ""),
     ("core.routing.regex.parser", "sre_constants sre_parse"),
+    ("core.routing.regex.effort", ""),
     ("core.routing.regex.linear_regex", ""),
     ("core.routing.regex.backtracking", ""),
     ("core.routing.matching.params core.routing.matching.foreign_paths", ""),

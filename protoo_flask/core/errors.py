@@ -6,6 +6,7 @@
     +-- ProtocolError        the peer broke the protocol; carries the status to answer with
     |   +-- BadMessage       a message that breaks the wire format
     |   +-- BadPath          a path with parameters that do not decode
+    |       +-- CostlyPath   a path that the patterns of the site take too long to match
     +-- Reject               the application refuses, with a status and a reason
     +-- NotAdmitted          a client may not connect now; carries the code to close with
     +-- UsageError           the developer misused the API; tells the expected and the given
@@ -55,6 +56,12 @@ class BadMessage(ProtocolError):
 
 class BadPath(ProtocolError):
     """A path with a percent-escape that does not decode to UTF-8."""
+
+
+class CostlyPath(BadPath):
+    """A path so long that matching it with all patterns of the site would take too long."""
+
+    status = 414
 
 
 class Reject(ProtooError):

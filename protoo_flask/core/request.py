@@ -56,6 +56,7 @@ class Request(Sendable):
         "_sender",
         "app",
         "base_path",
+        "effort",
         "ended",
         "fingerprint",
         "id",
@@ -68,6 +69,9 @@ class Request(Sendable):
         "repetition",
         "route",
     )
+
+    #: Set by the router, if it counts the steps of matching the path.
+    effort: Any
 
     def __init__(self, method: str, data: dict[str, Any] | None = None) -> None:
         super().__init__(method, data)

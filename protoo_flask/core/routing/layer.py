@@ -8,6 +8,7 @@ from ..request import Request
 from .fast_layer import FastEntry, find_fast_entry
 from .matching.params import Params, merge_params
 from .matching.patterns import Matcher, PathPattern, compile_pattern
+from .regex.effort import SHORT, Effort
 from .registration import Handler, Next
 from .returned_values import check_returned
 from .route import Route
@@ -86,12 +87,15 @@ class Layer:
         """Match the path and the method, and give ``req`` the parameters of this layer.
 
         :returns: the part of the path that matched, or ``None`` if this layer does not apply.
-        :raises BadPath: when a parameter does not decode.
+        :raises BadPath: when a parameter does not decode, or the path takes too long to match.
         """
         matched = ""
         params: Params = {}
-        if self.matcher is not None:
-            match = self.matcher.match(req.path)
+        matcher = self.matcher
+        if matcher is not None:
+            path = req.path
+            counts = matcher.is_slow or len(path) > SHORT
+            match = matcher.match(path, _effort_of(req) if counts else None)
             if match is None:
                 return None
             matched, params = match
@@ -99,7 +103,7 @@ class Layer:
             if not self.route.select(req.method):
                 return None
             req.route = self.route
-        elif self.matcher is not None:
+        elif matcher is not None:
             # A compiled regex may match anywhere, but a prefix ends at a "/" or at the end.
             path, end = req.path, len(matched)
             if not path.startswith(matched) or path[end : end + 1] not in ("", "/"):
@@ -159,3 +163,11 @@ class Layer:
     def methods(self) -> set[str] | None:
         """The methods of the requests that this layer applies to; ``None`` for all."""
         return None if self.route is None else self.route.methods
+
+
+def _effort_of(req: Request) -> Effort:
+    """Return the effort of a request; most requests never need one."""
+    effort: Effort | None = getattr(req, "effort", None)
+    if effort is None:
+        effort = req.effort = Effort()
+    return effort

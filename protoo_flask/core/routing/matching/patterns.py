@@ -22,7 +22,8 @@ a list of these              the first that matches
 ===========================  ====================================================
 
 No path that a peer sends can keep a matcher busy: a pattern that ``re`` may not match in
-linear time (``/:a-:b``, ``re.compile("(a+)+$")``) is matched by :mod:`.linear_regex`.
+linear time (``/*-*``, ``re.compile("(a+)+$")``) is matched by :mod:`.linear_regex`, and all
+matchers that a request meets share its :mod:`effort <..regex.effort>`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from urllib.parse import unquote_to_bytes
 from ...errors import BadPath, PatternError
 from ...excerpts import excerpt_of
 from ..regex.backtracking import backtracks
+from ..regex.effort import DECODED_IN_A_STEP, MATCHED_IN_A_STEP, Effort
 from ..regex.linear_regex import LinearRegex, NotLinear
 from .foreign_paths import refuse_foreign_path
 from .params import Key, NumberedParams, Params
@@ -64,34 +66,48 @@ class Matcher:
 
     :ivar keys: the names of its parameters, in order; unnamed groups are numbered.
     :ivar numbered: how many are numbered, in the alternative that has the most.
+    :ivar is_slow: whether a short path, too, is matched by a matcher that counts its steps.
     """
 
-    __slots__ = ("_alternatives", "keys", "numbered")
+    __slots__ = ("_alternatives", "is_slow", "keys", "numbered")
 
     def __init__(self, alternatives: Sequence[_Alternative]) -> None:
         self._alternatives = alternatives
+        self.is_slow = any(item.slow is not None for item in alternatives)
         self.keys: tuple[Key, ...] = tuple(key for item in alternatives for key in item.keys)
         self.numbered = 1 + max((key for key in self.keys if isinstance(key, int)), default=-1)
 
-    def match(self, path: str) -> tuple[str, Params] | None:
+    def match(self, path: str, effort: Effort | None = None) -> tuple[str, Params] | None:
         """Match a path from a peer, untrusted.
 
+        :param effort: of the request, if this match is to be counted.
         :returns: the part of the path that matched, and the parameters in it.
         :raises BadPath: when a parameter does not decode.
+        :raises CostlyPath: when no effort is left.
         """
-        for search, keys in self._alternatives:
-            found = search(path)
+        for search, slow, keys in self._alternatives:
+            if slow is not None:
+                found = slow.search(path, effort)
+            else:
+                if effort is not None:
+                    effort.spend(len(path) // MATCHED_IN_A_STEP)
+                found = search(path)
             if found is not None:
                 params: Params = NumberedParams(self.numbered) if self.numbered else {}
                 for key, value in zip(keys, found.groups()):
                     if value is not None:
+                        if effort is not None and "%" in value:
+                            effort.spend(len(value) // DECODED_IN_A_STEP)
                         params[key] = decode(value) if "%" in value else value
                 return found.group(), params
         return None
 
 
 class _Alternative(NamedTuple):
+    """One pattern, with one of two matchers: that of ``re``, or the slow one."""
+
     search: Any
+    slow: LinearRegex | None
     keys: list[Key]
 
 
@@ -128,16 +144,15 @@ def compile_pattern(
             else:
                 keys.append(numbered)
                 numbered += 1
-        alternatives.append(_Alternative(_make_search(item, regex), keys))
+        slow = _make_linear(item, regex) if backtracks(regex) else None
+        alternatives.append(_Alternative(regex.search, slow, keys))
     return Matcher(alternatives)
 
 
-def _make_search(pattern: object, regex: Pattern[str]) -> Any:
-    """Return a ``search`` for a regular expression that is linear in any text."""
-    if not backtracks(regex):
-        return regex.search
+def _make_linear(pattern: object, regex: Pattern[str]) -> LinearRegex:
+    """Return a matcher that takes linear time in any text."""
     try:
-        return LinearRegex(regex).search
+        return LinearRegex(regex)
     except NotLinear as error:
         raise PatternError(
             getattr(pattern, "pattern", pattern),

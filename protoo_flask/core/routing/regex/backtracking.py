@@ -4,7 +4,9 @@
 the next character always decides the way, because then it never goes back. So this module
 compares the characters that each repeat can take with the characters that can follow it. If
 the two sets have no character in common, the repeat has one way to end. A single repeat with
-several ways to end is fine, too, if nothing after it can run over the text again.
+several ways to end is fine, too, if nothing after it can run over the text again: no other repeat
+takes the characters that end it. In ``/:a-:b``, "a" may end at each "-", and "b" is tried there,
+but each "b" ends at the next "-".
 
 The answer is on the safe side: an expression that may backtrack, by this answer, may still be
 fast. It is matched by :mod:`.linear_regex`.
@@ -59,8 +61,8 @@ def backtracks(pattern: Pattern[str]) -> bool:
 class _Analysis:
     def __init__(self) -> None:
         self.choices = 0
-        #: Whether there was a repeat with several ways to end.
-        self.has_open_repeat = False
+        #: The characters that may follow a repeat with several ways to end; 0 before there is one.
+        self.separators = 0
 
     def check(self, tree: Any, follow: int, flags: int, in_loop: bool) -> None:
         """Check a sequence that is followed by one of the characters ``follow``."""
@@ -102,14 +104,14 @@ class _Analysis:
                 self._choose(in_loop)
             self.check(body, after, flags, in_loop)
             return
-        if self.has_open_repeat:
-            raise _MayBacktrack  # it would run again for each end of the repeat before
+        if self.separators & _taken(body, flags):
+            raise _MayBacktrack  # it would run over the same text for each end of the repeat before
         if decided:
             self.check(body, first | after, flags, in_loop=True)
-        elif in_loop or not _is_character(body):
+        elif in_loop or self.separators or not _is_character(body):
             raise _MayBacktrack
         else:
-            self.has_open_repeat = True
+            self.separators = after
 
     def _choose(self, in_loop: bool) -> None:
         if in_loop:
@@ -121,6 +123,25 @@ def _is_character(tree: Any) -> bool:
     while len(tree) == 1 and tree[0][0] is op.SUBPATTERN:
         tree = tree[0][1][3]
     return len(tree) == 1 and tree[0][0] in CHARACTERS
+
+
+def _taken(tree: Any, flags: int) -> int:
+    """Return the characters that a sequence may take anywhere."""
+    taken = 0
+    for kind, argument in tree:
+        if kind in CHARACTERS:
+            taken |= _characters(kind, argument, flags)
+        elif kind is op.SUBPATTERN:
+            _, added, removed, body = argument
+            taken |= _taken(body, (flags | added) & ~removed)
+        elif kind is op.BRANCH:
+            for branch in argument[1]:
+                taken |= _taken(branch, flags)
+        elif kind in (op.MAX_REPEAT, op.MIN_REPEAT):
+            taken |= _taken(argument[2], flags)
+        elif kind not in (op.AT, op.ASSERT, op.ASSERT_NOT):
+            taken = EVERYTHING
+    return taken
 
 
 def _first(tree: Any, follow: int, flags: int) -> int:

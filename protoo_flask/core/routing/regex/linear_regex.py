@@ -17,6 +17,7 @@ import functools
 import re
 from typing import Any, Pattern
 
+from .effort import Effort
 from .parser import op, parser
 
 #: The most instructions of a program, in which counted repeats are written out. The patterns
@@ -30,6 +31,12 @@ MAX_LOOKAHEAD = 32
 class NotLinear(ValueError):
     """The expression has a part without a linear matcher."""
 
+
+#: More steps than there are.
+_UNLIMITED = 1 << 62
+
+#: The steps that the beginning of a run costs.
+_START = 4
 
 #: Instructions are (kind, argument, argument).
 CHAR, SPLIT, JUMP, SAVE, AT, LOOK, ADVANCED, MATCH = range(8)
@@ -78,13 +85,18 @@ class LinearRegex:
         # Only an attempt at the beginning of the text can succeed.
         self._anchored = is_anchored(tree, pattern.flags)
 
-    def search(self, text: str) -> LinearMatch | None:
-        """Find the first match, as ``re.search`` does."""
+    def search(self, text: str, effort: Effort | None = None) -> LinearMatch | None:
+        """Find the first match, as ``re.search`` does.
+
+        :param effort: of the request; without one, there is no limit.
+        :raises CostlyPath: when no effort is left.
+        """
+        effort = effort or Effort(_UNLIMITED)
         # Shared by all attempts: a way that has failed in one attempt fails in the next.
         visited: set[int] = set()
         for start in range(1 if self._anchored else len(text) + 1):
             slots = [-1] * self._slots
-            end = _run(self._program, text, start, slots, visited)
+            end = _run(self._program, text, start, slots, visited, effort)
             if end >= 0:
                 groups = [
                     text[slots[index] : slots[index + 1]] if slots[index + 1] >= 0 else None
@@ -281,19 +293,25 @@ def _run(
     position: int,
     slots: list[int],
     visited: set[int],
+    effort: Effort,
 ) -> int:
     """Run a program at ``position``; returns where it matched, or -1.
 
     :param slots: filled with the beginnings and ends of the groups.
     :param visited: the splits that have been tried, as ``address * (len(text) + 1) +
         position``. Every other instruction has one way to go on, and needs no memory.
+    :param effort: is spent, a step for each instruction.
     """
     width = len(text) + 1
     # The things to do when the current way fails. An entry (address, position) goes on there;
     # an entry with a negative address gives a slot its old value back.
     stack: list[tuple[int, int]] = []
     address = 0
+    left = effort.left - _START
     while True:
+        left -= 1
+        if left < 0:
+            effort.spend(effort.left + 1)
         kind, first, second = program[address]
         address += 1
         failed = False
@@ -319,12 +337,16 @@ def _run(
         elif kind == AT:
             failed = first(text, position) is None
         elif kind == LOOK:
-            ahead = _run(first.program, text, position, [-1] * first.slots, set())
+            effort.left = left
+            ahead = _run(first.program, text, position, [-1] * first.slots, set(), effort)
+            left = effort.left
             failed = (ahead >= 0) is not second
         else:
+            effort.left = left
             return position
         while failed:
             if not stack:
+                effort.left = left
                 return -1
             address, position = stack.pop()
             if address < 0:
