@@ -33,6 +33,7 @@ LAYERS = [
     ("core.link core.sendable core.response", ""),
     ("core.transactions.best_response", ""),
     ("core.wire.surrogates core.wire.nesting", ""),
+    ("core.wire.deep_data", ""),
     ("core.wire.long_integers", "json msgspec"),
     ("core.wire.kept_text", "json"),
     ("core.wire.messages", "msgspec typing_extensions"),

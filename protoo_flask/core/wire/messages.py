@@ -27,6 +27,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from ..errors import BadMessage, Unsendable
 from ..excerpts import excerpt
+from .deep_data import write_deeply
 from .long_integers import keep_integers
 from .nesting import MAX_DEPTH, is_too_deep, outline
 from .surrogates import mend_text, mend_values
@@ -301,18 +302,37 @@ def serialize_response(status: int, reason: str, id: int, data: Dict[str, Any]) 
 
 
 def _encode_mended(message: Union[OutgoingRequest, OutgoingResponse], error: Exception) -> bytes:
-    """Write a message that has lone surrogates, with U+FFFD for each of them.
+    """Write a message that has lone surrogates, with U+FFFD for each of them, or deep data.
 
     :param error: the error of the encoder.
     :raises Unsendable: when that error has another cause, or the message has other faults, too.
     """
     if isinstance(error, UnicodeEncodeError):
         try:
-            plain = msgspec.to_builtins(message, str_keys=True, enc_hook=_encode_subclass)
-            return _encode(mend_values(plain))
+            return _encode_without_surrogates(message)
+        except _UNWRITABLE as another:
+            error = another
+    if isinstance(error, RecursionError):
+        # Data that could just be read, maybe, and the calls around have left no room to write it.
+        fields = msgspec.structs.asdict(message)
+        present = {name: value for name, value in fields.items() if value is not UNSET}
+        try:
+            return write_deeply(present, _encode_part)
         except _UNWRITABLE as another:
             error = another
     if isinstance(error, RecursionError):
         reason = "data cannot be written as JSON: it is nested too deeply, or contains itself"
         raise Unsendable(reason) from None
     raise Unsendable(f"data cannot be written as JSON: {excerpt(str(error))}") from error
+
+
+def _encode_without_surrogates(value: Any) -> bytes:
+    plain = msgspec.to_builtins(value, str_keys=True, enc_hook=_encode_subclass)
+    return _encode(mend_values(plain))
+
+
+def _encode_part(value: Any) -> bytes:
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        return _encode_without_surrogates(value)

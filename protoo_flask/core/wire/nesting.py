@@ -3,8 +3,8 @@
 Text may be nested more deeply than a parser can follow: a parser calls itself for each level.
 Python stops that at some depth, which differs from release to release, and Python 3.12 and 3.13
 do not look how much room there is (10 000 levels take more than 2 MiB, a thread may have less).
-Data that has just been read could also not be written again from inside of a handler. So there
-is a limit far below.
+So there is a limit far below. Data within the limit can also be written again, from anywhere:
+:mod:`.deep_data`.
 
 Everything here takes linear time and does not call itself, because the text is untrusted. It
 need not be JSON: of other text, the results mean nothing, and nothing is raised.
