@@ -38,6 +38,9 @@ _STEPS = {ord("["): 1, ord("]"): -1}
 #: many brackets is usually wide and not deep: nearly nothing is left to count.
 _LEVELS_OF_LEAVES = 4
 
+#: A turn, from closing to opening brackets, costs as much as so many single brackets.
+_BRACKETS_OF_A_TURN = 5
+
 
 class Outline(NamedTuple):
     """A JSON text without its nested arrays and objects.
@@ -63,8 +66,22 @@ def is_too_deep(payload: bytes) -> bool:
     brackets = _remove_strings(payload).translate(_SQUARE, _NO_BRACKETS)
     for _ in range(_LEVELS_OF_LEAVES):
         brackets = brackets.replace(b"[]", b"")
-    levels = accumulate(map(_STEPS.__getitem__, brackets))
-    return max(levels, default=0) + _LEVELS_OF_LEAVES > MAX_DEPTH
+    return _find_deepest(brackets) + _LEVELS_OF_LEAVES > MAX_DEPTH
+
+
+def _find_deepest(brackets: bytes) -> int:
+    """Return the levels of a text of square brackets."""
+    turns = brackets.count(b"][")
+    if turns * _BRACKETS_OF_A_TURN > len(brackets):
+        return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+    # Few turns: the text is deep. Go up and down many levels in one step.
+    depth = deepest = 0
+    for part in brackets.replace(b"][", b"] [").split():
+        up = len(part) - part.count(b"]")
+        depth += up
+        deepest = max(deepest, depth)
+        depth -= len(part) - up
+    return deepest
 
 
 def outline(payload: bytes) -> Outline:

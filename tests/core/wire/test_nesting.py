@@ -51,3 +51,13 @@ def test_the_limit_is_exact(levels, wide):
         text = f"[{deep}{wide}]"
         assert json_texts.depth_of(text) == levels
         assert is_too_deep(text.encode()) == (levels > MAX_DEPTH)
+
+
+@pytest.mark.parametrize("inner", ["", "[],[]", '"]["', "[[[[[]]]]],7"])
+@pytest.mark.parametrize("levels", [MAX_DEPTH - 7, MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1])
+def test_the_limit_is_the_same_for_text_that_goes_up_and_down_many_times(levels, inner):
+    inner_levels = {"": 0, "[],[]": 1, '"]["': 0, "[[[[[]]]]],7": 5}[inner]
+    around = levels - inner_levels - 1
+    text = f"[{','.join(['[' * around + inner + ']' * around] * 20)}]"
+    assert is_too_deep(text.encode()) == (levels > MAX_DEPTH)
+    assert is_too_deep((text[:-1] + ",[]" * 3000 + "]").encode()) == (levels > MAX_DEPTH)
