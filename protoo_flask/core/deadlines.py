@@ -39,19 +39,19 @@ class Deadlines(Generic[T]):
 
     def add(self, item: T) -> None:
         """Start the time of an item; start it again when the item is there already."""
-        if self.seconds is None:
+        seconds = self.seconds
+        if seconds is None:
             return
         deadlines = self._deadlines
         if item in deadlines:
             # A dict keeps the place of a key that it has. Another thread may remove it first.
             deadlines.pop(item, None)
-        now = self._now
-        deadlines[item] = now() + self.seconds
+        deadlines[item] = self._now() + seconds
         # In this order: a thread that takes the timer away looks at the items afterwards.
         if self._timer is None:
             with self._lock:
                 if self._timer is None:
-                    self._timer = call_later_if_alive(self._scheduler, self.seconds, self._look)
+                    self._timer = call_later_if_alive(self._scheduler, seconds, self._look)
 
     def remove(self, item: T) -> None:
         """Forget an item; harmless when it is not there."""

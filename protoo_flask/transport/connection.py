@@ -78,6 +78,7 @@ class Connection:
     """
 
     __slots__ = (
+        "_buffers_input",
         "_channel",
         "_close_code",
         "_close_timer",
@@ -121,6 +122,7 @@ class Connection:
         self._closing = closing
         self._device = device
         self._channel = channel
+        self._buffers_input = channel.buffers_input
         self._loop = loop
         self._codec = codec
         self._connect: Callable[[Connection], Inbox] | None = connect
@@ -344,20 +346,24 @@ class Connection:
                 data = self._channel.recv()
                 if data is not None:
                     text = self._codec.read_text(data)
-                    is_open = self.state is OPEN and not self._is_broken
-                    if text is not None and is_open and not self._channel.buffers_input:
+                    inbox = self._inbox
+                    # A broken connection is not open either.
+                    if text is not None and self.state is OPEN and not self._buffers_input:
                         # Usually: one short text message, and nothing besides it.
                         self._heard = True
-                        assert self._inbox is not None
-                        self._inbox.receive(text)
-                    elif self._receive(data):
+                        assert inbox is not None
+                        inbox.receive(text)
+                        if self._is_paused:
+                            self._stop_watching()
+                        return
+                    if self._receive(data):
                         self._take_items()
                     else:
                         self._end()
             if self._is_paused:
                 self._stop_watching()
             elif (
-                self._channel.buffers_input
+                self._buffers_input
                 and not self._is_postponed
                 and self._channel.has_buffered_input()
             ):
@@ -421,7 +427,7 @@ class Connection:
     def _is_single(self) -> bool:
         """Whether nothing is known to follow the next message, so that nothing can be left over."""
         items = self._items
-        return not (len(items) > 1 or self._channel.buffers_input or self._codec.has_more)
+        return not (len(items) > 1 or self._buffers_input or self._codec.has_more)
 
     def _postpone(self) -> None:
         """Take the next turn in the next iteration of the hub, whether or not there is more.

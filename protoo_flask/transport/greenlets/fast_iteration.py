@@ -68,8 +68,8 @@ class FastWriteBatching(WriteBatching):
     def add(self, corked: Corked) -> bool:
         if not self._is_open:
             return False
-        now = self._now()
-        if now - self._flushed > MAX_DELAY or len(self._corked) == MAX_CORKED:
+        now, outboxes = self._now(), self._corked
+        if now - self._flushed > MAX_DELAY or len(outboxes) == MAX_CORKED:
             # If nothing was sent for long, a handler takes long, and may go on to do so:
             # from now on messages are written at once.
             self._is_open = now - self._latest <= MAX_DELAY
@@ -79,7 +79,7 @@ class FastWriteBatching(WriteBatching):
             self._flushed = now
         self._latest = now
         # After the flush: uncorking this outbox before it has a message would do nothing.
-        self._corked.append(corked)
+        outboxes.append(corked)
         return True
 
     def flush(self) -> None:
