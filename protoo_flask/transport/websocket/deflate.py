@@ -109,7 +109,8 @@ class DeflateCodec(FastFrameCodec):
         self._inflated = 0
 
     def receive(self, data: bytes) -> list[Item]:
-        self._inflated = 0
+        if data:  # and not the next portion of the same read
+            self._inflated = 0
         return super().receive(data)
 
     def encode(self, opcode: int, payload: bytes) -> bytes:
