@@ -7,7 +7,6 @@ handlers forget a 504.
 from __future__ import annotations
 
 import logging
-from types import FunctionType
 from typing import Any, Callable, Protocol
 
 from .errors import AlreadyReplied, ProtocolError, ProtooError, Reject
@@ -49,9 +48,7 @@ class Handling:
     """
 
     def __init__(self, route: Callable[[Request, Callable[..., None]], None], framework: Framework):
-        router: Any = route
-        # Python calls a method in fewer steps than the object itself.
-        self._route = router if isinstance(router, FunctionType) else router.__call__
+        self._route = route
         self._framework = framework
 
     def handle(self, request: Request) -> None:
