@@ -59,6 +59,7 @@ class Application:
             limits,
             call_back=self._handling.call_back,
             time_out=self._handling.time_out,
+            report_stuck=self._handling.report_stuck,
             first_id=first_id,
             observer=observer,
             arrivals=arrivals,

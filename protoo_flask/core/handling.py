@@ -102,6 +102,21 @@ class Handling:
         )
         self._answer(request, 504, "no answer")
 
+    def report_stuck(self, username: str, count: int, has_hope: bool) -> None:
+        """Log that handlers of a user have not returned for as long as they have to answer.
+
+        :param has_hope: whether more of them may be called.
+        """
+        then = "other requests are handled beside it"
+        if not has_hope:
+            then = "as many as may run for this user are stuck: its requests are answered 504"
+        self._framework.logger.warning(
+            "a handler of a request or notification from %r does not return (%d just now); %s",
+            username,
+            count,
+            then,
+        )
+
     def call_back(self, peer: Peer, function: Callable[[Any], Any], subject: Any) -> None:
         """Run a function of the site in the contexts of a peer; its errors are logged."""
         try:

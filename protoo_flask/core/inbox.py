@@ -17,8 +17,8 @@ the transport calls      then
 ``open()``               the site is told "online"; then the requests that have come
                          meanwhile are handled. Called once
 ``receive(text)``        the message is read, and a request is handled before this returns
-                         (among threads: in a thread of its own), unless others are being
-                         handled: then it waits, in order. May block. Meanwhile, the
+                         (among threads: in a thread of its own), unless others of the device
+                         are being handled: then it waits, in order. May block. Meanwhile, the
                          transport calls ``receive`` with the next message in another
                          greenlet, so that responses are read while a handler waits for them
 ``receive_binary()``     the client is told that there are no binary messages
@@ -32,12 +32,14 @@ the transport calls      then
 
 When too many requests wait, the core calls ``link.pause_reading()``, and TCP slows the
 client down; the core calls ``link.resume_reading()`` when there is room. A transport may go
-on to hand over what it has read already: that always finds a place.
+on to hand over what it has read already: that finds a place. Only a client that has many links,
+one after the other, gets 429.
 
-Requests of one link are handled one at a time (``PROTOO_PARALLEL_REQUESTS``), in the order of
-arrival. The site's listeners of "online" are the first task of all: they may block, and may
-wait for responses of the client. Requests that a client sent before it left are handled;
-requests that wait when the site closes the link, or removes the peer, are not.
+Requests of one device are handled one at a time (``PROTOO_PARALLEL_REQUESTS``), in the order of
+arrival, whatever links they came by: see :mod:`.workload`. The site's listeners of "online"
+come before all requests of a link: they may block, and may wait for responses of the client.
+Requests that a client sent before it left are handled; requests that wait when the site closes
+the link, or removes the peer, are not.
 """
 
 from __future__ import annotations
@@ -47,16 +49,17 @@ from typing import Any, Protocol
 
 from msgspec import UNSET
 
+from .backlog import WaitingRequest
 from .close_codes import INTERNAL_ERROR, POLICY_VIOLATION
 from .errors import BadMessage
 from .link import Link
 from .peers.peer import Peer
 from .request import ReceivedRequest, Request
 from .response import ReceivedResponse
-from .scheduling import one_step
-from .transactions.server import DUPLICATE, NEW, fingerprint
+from .transactions.server import DUPLICATE, NEW, Inquiry, fingerprint
 from .wire.dialect import Dialect
 from .wire.messages import Incoming
+from .workload import HOPELESS, NO_ANSWER, PAUSES, TOO_MANY
 
 #: So many bad messages within so many seconds close the connection. A client that is
 #: merely buggy gets enough answers to be debugged; one that floods is cut off.
@@ -67,12 +70,8 @@ VIOLATION_PERIOD = 60.0
 #: (gunicorn: 4094), and no application has longer paths than that.
 MAX_PATH_LENGTH = 4096
 
-#: Bytes of requests that may wait for the one being handled.
-MAX_BACKLOG = 1024 * 1024
-
-#: Bytes that a waiting request takes besides its text. Without them, a backlog of tiny
-#: requests would take thirty times its limit.
-REQUEST_SIZE = 700
+#: Seconds after which a client may repeat a request that found no place in the backlog.
+RETRY_AFTER = 1
 
 
 class RequestHandler(Protocol):
@@ -88,22 +87,18 @@ class Inbox:
     :param owner: becomes ``req.app``.
     :param dialect: of the link.
     :ivar peer: the peer that the link belongs to.
-    :ivar waiting: bytes of requests that wait.
+    :ivar origin: tells this link from others of the peer, without keeping it alive.
     """
 
     __slots__ = (
-        "_active",
-        "_backlog",
         "_dialect",
         "_handler",
-        "_is_paused",
         "_link",
-        "_origin",
         "_owner",
-        "_parallel",
         "_violations",
+        "_workload",
+        "origin",
         "peer",
-        "waiting",
     )
 
     def __init__(
@@ -114,17 +109,22 @@ class Inbox:
         self._dialect = dialect
         self._handler = handler
         self._owner = owner
-        #: Tells this link from others of the peer, without keeping it alive.
-        self._origin = object()
+        self.origin = object()
         self._violations: deque[float] | None = None
-        self._parallel = peer.runtime.limits.parallel_requests
-        #: Requests that are being handled. Before open(), all places are taken.
-        self._active = self._parallel
-        #: Requests that wait, with their sizes. Made when there are some: an empty deque is a
-        #: tenth of the memory of an idle connection.
-        self._backlog: deque[tuple[Request, int]] | None = None
-        self.waiting = 0
-        self._is_paused = False
+        self._workload = peer.workload
+        # Before open(), no request is handled.
+        if not self._workload.join(self):
+            self._pause()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of the requests of the device that wait."""
+        return self._workload.waiting
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether the site has closed the peer."""
+        return self.peer.was_removed
 
     # The life of the link ----------------------------------------------------------------
 
@@ -136,17 +136,16 @@ class Inbox:
         try:
             peer.directory.tell(peer)
         except BaseException:
-            self._recover()
+            self._fail()
+            self._spawn(self._workload.opened(self))
+            self._workload.go_on()
             raise
         if peer.was_removed:
             self.drop()
-        first, *others = [self._pass_on() for _ in range(self._parallel)]
-        if self._is_paused:
-            self._resume()
-        for request in others:
-            if request is not None:
-                peer.runtime.scheduler.spawn(self._handle, request)
-        self._handle(first)
+        first = self._workload.opened(self)
+        self._workload.go_on()
+        if first is not None:
+            first.source.handle_waiting(first)
 
     def closed(self, code: int) -> None:
         """Take note that the link is not open any more.
@@ -158,6 +157,7 @@ class Inbox:
         peer = self.peer
         if peer.runtime.observer is not None:
             peer.runtime.observer.closed(peer, code)
+        self._workload.forget_pause(self)
         peer.directory.link_closed(peer, self._link, code)
 
     def mark(self) -> bytes:
@@ -170,9 +170,13 @@ class Inbox:
 
     def drop(self) -> None:
         """Forget the requests that wait: they will not be handled."""
-        for request in self._take_all():
+        dropped = self._workload.drop(self)
+        for request in dropped:
             # A repetition of it is to be handled.
             self.peer.requests.forget(request)
+        if dropped:
+            # Not here: the transport may hold a lock of this link, and others are called.
+            self.peer.runtime.scheduler.spawn(self._workload.go_on)
 
     # Messages ----------------------------------------------------------------------------
 
@@ -192,7 +196,11 @@ class Inbox:
             self._hand_on(message)
             return
         assert path is not UNSET  # parse() has made sure; for the type checker
+        if not self._workload.take():
+            self._keep(message, payload)
+            return
         id = None if message.id is UNSET else message.id
+        # As _make_request() does, without the call.
         request = ReceivedRequest(
             method,
             path,
@@ -200,23 +208,22 @@ class Inbox:
             message.data or {},
             peer,
             self._owner,
-            self._origin,
+            self.origin,
             fingerprint(payload),
         )
         if id is not None:
             known = peer.requests.begin(request)
             if known is not NEW:
                 self._take_known(request, id, known)
+                self._give_back()
                 return
         if len(path) > MAX_PATH_LENGTH:
-            request.reply(414, f"a path has at most {MAX_PATH_LENGTH} characters")
+            self._refuse_path(request)
+            self._give_back()
             return
         if observer is not None:
             observer.admitted(request)
-        if self._admit(request, len(payload)):
-            self._start(request)
-        elif self.waiting > MAX_BACKLOG:
-            self._pause()
+        self._start(request, payload)
 
     def receive_binary(self) -> None:
         """Answer a binary message: there is no such thing in this wire format."""
@@ -244,7 +251,27 @@ class Inbox:
         response = ReceivedResponse(message.status, message.reason, message.data, id, peer)
         peer.outbound.receive(id, response)
 
-    def _take_known(self, request: Request, id: int, known: str) -> None:
+    def _make_request(self, message: Incoming, number: int) -> ReceivedRequest:
+        """Make the request that handlers see.
+
+        :param number: the fingerprint of its text.
+        """
+        request: ReceivedRequest = ReceivedRequest(
+            message.method,
+            message.path,
+            None if message.id is UNSET else message.id,
+            message.data or {},
+            self.peer,
+            self._owner,
+            self.origin,
+            number,
+        )
+        return request
+
+    def _refuse_path(self, request: Request) -> None:
+        request.reply(414, f"a path has at most {MAX_PATH_LENGTH} characters")
+
+    def _take_known(self, request: Inquiry, id: int, known: str) -> None:
         if known is DUPLICATE:
             self.refuse(f"id {id} is that of a request still in progress", id)
             return
@@ -257,97 +284,158 @@ class Inbox:
         if self._link.outbox.send_text(payload) and observer is not None:
             observer.sent(self.peer, len(payload))
 
-    # Requests, in order ------------------------------------------------------------------
+    # Requests that wait ------------------------------------------------------------------
 
-    def _admit(self, request: Request, length: int) -> bool:
-        """Give a request a place among those being handled; ``False`` when it has to wait.
+    def _keep(self, message: Incoming, payload: bytes) -> None:
+        """Keep the text of a request until it is its turn."""
+        assert message.path is not UNSET
+        if len(message.path) > MAX_PATH_LENGTH:
+            self._answer_at_once(message, payload)
+            return
+        id = None if message.id is UNSET else message.id
+        request = WaitingRequest(self, payload, id, fingerprint(payload))
+        if id is not None:
+            known = self.peer.requests.begin_waiting(request)
+            if known is not NEW:
+                self._take_known(request, id, known)
+                return
+        fate = self._workload.wait(request)
+        if fate is HOPELESS:
+            self.turn_down(request, *NO_ANSWER)
+        elif fate is TOO_MANY:
+            self.turn_down(request, 429, "too many requests wait", {"retryAfter": RETRY_AFTER})
+        elif fate is PAUSES:
+            self._pause()
+        self._workload.go_on()
 
-        :param length: bytes of its message.
-        """
-        if self._active < self._parallel:
-            self._active += 1
-            return True
-        if self._backlog is None:
-            self._backlog = deque()
-        self._backlog.append((request, length + REQUEST_SIZE))
-        self.waiting += length + REQUEST_SIZE
-        return False
-
-    def _pass_on(self) -> Request | None:
-        """Pass a place on to the request that has waited longest, or give it back."""
-        if not self._backlog:
-            self._active -= 1
-            return None
-        request, size = self._backlog.popleft()
-        self.waiting -= size
-        return request
-
-    def _take_all(self) -> list[Request]:
-        """Empty the backlog."""
-        requests = [request for request, _ in self._backlog or ()]
-        self._backlog = None
-        self.waiting = 0
-        return requests
-
-    def _handle(self, request: Request | None) -> None:
-        """Handle a request, then those that have come meanwhile."""
-        handle = self._handler.handle
-        while request is not None:
-            try:
-                handle(request)
-            except BaseException:
-                self._recover()
-                raise
-            if self._backlog and self.peer.was_removed:
-                self.drop()
-            request = self._pass_on()
-            if self._is_paused:
-                self._resume()
-
-    #: Handle a request that has just come, and has a place.
-    _start = _handle
-
-    def _recover(self) -> None:
-        """Go on after an error that ends this greenlet; the link ends with it."""
-        if self._link.fail(INTERNAL_ERROR, "internal error"):
-            self.drop()
-        # A client that had left already does not learn of the error, and may have come back
-        # to wait for the answers to its earlier requests.
-        request = self._pass_on()
-        if request is not None:
-            self.peer.runtime.scheduler.spawn(self._handle, request)
+    def _answer_at_once(self, message: Incoming, payload: bytes) -> None:
+        """Answer a request that is not going to be handled, whatever others do."""
+        request = self._make_request(message, fingerprint(payload))
+        if request.id is not None:
+            known = self.peer.requests.begin(request)
+            if known is not NEW:
+                self._take_known(request, request.id, known)
+                return
+        self._refuse_path(request)
 
     def _pause(self) -> None:
         self._link.pause_reading()
-        # In this order: a thread that is in _resume() just now clears the flag, and then calls
-        # resume_reading(). And it may have handled the backlog before reading was paused.
-        self._is_paused = True
-        self._resume()
+        # In this order: a thread that makes room just now looks for pauses afterwards. And it
+        # may have handled the whole backlog before reading was paused.
+        self._workload.note_pause(self)
+        self._workload.resume_reading()
 
-    def _resume(self) -> None:
-        """Let the link read again, if there is room. Harmless when it reads already."""
-        if self.waiting <= MAX_BACKLOG:
-            self._is_paused = False
-            self._link.resume_reading()
+    def resume_reading(self) -> None:
+        """Let the link read again. Harmless when it reads already, or has ended."""
+        self._link.resume_reading()
+
+    def turn_down(
+        self, request: WaitingRequest, status: int, reason: str, data: dict[str, Any] | None = None
+    ) -> None:
+        """Answer a request that is not going to be handled."""
+        refused = self._take_up(request)
+        if refused is not None:
+            refused.reply(status, reason, data)
+
+    def _take_up(self, request: WaitingRequest) -> Request | None:
+        """Read the text of a request again; ``None`` when it is not to be handled any more."""
+        requests = self.peer.requests
+        if self.is_removed:
+            requests.forget(request)
+            return None
+        try:
+            message = self._dialect.parse(request.payload)
+        except BadMessage as error:
+            # It could be read before. The stack may be deeper now.
+            requests.forget(request)
+            self.refuse(error.reason, error.id)
+            return None
+        handled = self._make_request(message, request.fingerprint)
+        if handled.id is not None:
+            requests.take_up(request, handled)
+        return handled
+
+    # Requests, in order ------------------------------------------------------------------
+
+    def _start(self, request: Request, payload: bytes) -> None:
+        """Handle a request that has just come, and has a place."""
+        self._handle(request, payload)
+
+    def handle_waiting(self, request: WaitingRequest) -> None:
+        """Handle a request that has waited and has a place now, then those behind it."""
+        self._go_on(request)
+
+    def _handle(self, request: Request, payload: bytes) -> None:
+        """Handle a request, then those that have come meanwhile.
+
+        :param payload: its text.
+        """
+        try:
+            self._handler.handle(request)
+        except BaseException:
+            self._recover(request)
+            raise
+        if not request.ended and self.peer.requests.leave_open(request, payload):
+            self._hold()
+        if not self._workload.leave():
+            self._go_on(self._workload.pass_on(request))
+
+    def _go_on(self, waiting: WaitingRequest | None) -> None:
+        """Handle a request that has waited and has a place now, then those behind it."""
+        workload = self._workload
+        while True:
+            workload.resume_reading()
+            if waiting is None:
+                return
+            inbox: Any = waiting.source  # the same workload, another link
+            request = inbox._take_up(waiting)
+            if request is not None:
+                workload.started(request)
+                observer = self.peer.runtime.observer
+                if observer is not None:
+                    observer.admitted(request)
+                try:
+                    self._handler.handle(request)
+                except BaseException:
+                    inbox._recover(request)
+                    raise
+                requests = inbox.peer.requests
+                if not request.ended and requests.leave_open(request, waiting.payload):
+                    inbox._hold()
+            waiting = workload.pass_on(request)
+
+    def _give_back(self) -> None:
+        """Give back the place of a request that is not handled."""
+        if not self._workload.leave():
+            self._spawn(self._workload.pass_on(None))
+
+    def _spawn(self, waiting: WaitingRequest | None) -> None:
+        if waiting is not None:
+            self.peer.runtime.scheduler.spawn(waiting.source.handle_waiting, waiting)
+
+    def _hold(self) -> None:
+        """Handle no more requests until enough of the earlier ones have been answered."""
+        self._workload.hold()
+        if not self.peer.requests.are_too_many:
+            self._workload.release()  # another thread has answered some before hold()
+
+    def _recover(self, request: Request) -> None:
+        """Go on after an error that ends this greenlet; the link ends with it."""
+        self._fail()
+        # A client that had left already does not learn of the error, and may have come back
+        # to wait for the answers to its earlier requests.
+        if not self._workload.leave():
+            self._spawn(self._workload.pass_on(request))
+
+    def _fail(self) -> None:
+        if self._link.fail(INTERNAL_ERROR, "internal error"):
+            self.drop()
 
 
 class SharedInbox(Inbox):
-    """An inbox among threads: each request has a thread, as nobody notices one that blocks.
+    """An inbox among threads: each request has a thread, as nobody notices one that blocks."""
 
-    No link is called while the lock is held.
-    """
+    __slots__ = ()
 
-    __slots__ = ("_lock",)
-
-    def __init__(
-        self, peer: Peer, link: Link, dialect: Dialect, handler: RequestHandler, owner: Any
-    ) -> None:
-        super().__init__(peer, link, dialect, handler, owner)
-        self._lock = peer.runtime.scheduler.lock()
-
-    def _start(self, request: Request | None) -> None:
-        self.peer.runtime.scheduler.spawn(self._handle, request)
-
-    _admit = one_step(Inbox._admit)
-    _pass_on = one_step(Inbox._pass_on)
-    _take_all = one_step(Inbox._take_all)
+    def _start(self, request: Request, payload: bytes) -> None:
+        self.peer.runtime.scheduler.spawn(self._handle, request, payload)

@@ -21,7 +21,7 @@ class Observer:
         """A text message of ``size`` bytes has come from ``peer``, before it is read."""
 
     def admitted(self, request: Any) -> None:
-        """A request or notification is valid, and is going to be handled."""
+        """A request or notification is valid, and is handled next."""
 
     def refused(self, peer: Any, reason: str) -> None:
         """A message broke the wire format; its sender is told 400 with ``reason``."""

@@ -60,6 +60,7 @@ class Request(Sendable):
         "ended",
         "fingerprint",
         "id",
+        "is_left_open",
         "last_handler",
         "origin",
         "original_path",
@@ -104,6 +105,7 @@ class Request(Sendable):
         self.origin = origin
         self.fingerprint = fingerprint
         self.repetition: tuple[bytes, ...] = ()
+        self.is_left_open = False
         self._attributes: dict[str, Any] | None = None
         #: The function that was called last, for the log when nobody answers.
         self.last_handler: Any = None
@@ -160,6 +162,8 @@ class Request(Sendable):
         self.last_handler = None  # no function is to blame for the silence
         if self._responder is not None:
             self._responder.wait_longer(self)
+            assert self.peer is not None
+            self.peer.workload.be_patient(self)
 
     def create_response(
         self, status: int, reason: str = "", data: dict[str, Any] | None = None

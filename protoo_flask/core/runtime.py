@@ -12,6 +12,7 @@ from .arrivals import Arrivals
 from .deadlines import Deadlines
 from .observer import Observer
 from .scheduling import Scheduler
+from .stuck_places import StuckPlaces
 from .transactions.shares import SharedShares, Shares
 
 S = TypeVar("S")
@@ -47,12 +48,17 @@ class Limits(NamedTuple):
 
     :ivar peers_per_user: devices of one user that may be connected.
     :ivar waiting: bytes that may wait for a peer that is away.
-    :ivar parallel_requests: requests of one link that are handled at a time.
+    :ivar parallel_requests: requests of one device that are handled at a time.
     """
 
     peers_per_user: int
     waiting: int = 1024 * 1024
     parallel_requests: int = 1
+
+    @property
+    def running_per_user(self) -> int:
+        """Handlers that may run for one user: on each of its devices, as many as may."""
+        return self.peers_per_user * self.parallel_requests
 
 
 class Runtime:
@@ -61,6 +67,8 @@ class Runtime:
     :param call_back: ``call_back(peer, function, subject)`` runs a function of the site in
         the contexts of a peer, and logs its errors.
     :param time_out: called with a request that handlers have not answered in time.
+    :param report_stuck: called with a username, the number of its handlers that do not return,
+        and whether more of them may be called.
     :param first_id: gives the first id of the requests to a new peer.
     :param arrivals: handshakes in progress; by default, one without any.
     :ivar thread_id: that of the scheduler.
@@ -70,6 +78,9 @@ class Runtime:
     :ivar unanswered: expires requests of peers that no handler answers.
     :ivar answers: forgets the answers that were given to peers, where nobody pings; else
         ``None``. See :mod:`.transactions.server`.
+    :ivar progress: gives up the places of handlers that do not return, in workloads in which
+        requests wait.
+    :ivar stuck_places: those places.
     """
 
     def __init__(
@@ -81,6 +92,7 @@ class Runtime:
         call_back: Callable[[Any, Callable[[Any], Any], Any], None],
         time_out: Callable[[Any], None],
         first_id: Callable[[], int],
+        report_stuck: Callable[[str, int, bool], None] = lambda username, count, has_hope: None,
         observer: Observer | None = None,
         arrivals: Arrivals | None = None,
     ) -> None:
@@ -96,6 +108,11 @@ class Runtime:
             scheduler, time_limits.request, lambda transaction: transaction.time_out()
         )
         self.unanswered: Deadlines[Any] = Deadlines(scheduler, time_limits.response, time_out)
+        self.progress: Deadlines[Any] = Deadlines(
+            scheduler, time_limits.response, lambda workload: workload.expire()
+        )
+        self.stuck_places = StuckPlaces(limits.running_per_user, scheduler)
+        self.report_stuck = report_stuck
         self.answers: Deadlines[Any] | None = None
         if time_limits.answers is not None and time_limits.grace_period:
             self.answers = Deadlines(

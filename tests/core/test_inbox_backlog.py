@@ -10,7 +10,7 @@ import json
 
 import pytest
 
-from protoo_flask.core.inbox import MAX_BACKLOG, REQUEST_SIZE
+from protoo_flask.core.backlog import MAX_BACKLOG, REQUEST_SIZE
 from protoo_flask.core.peers.directory import Identity
 from tests.fakes import Core, FakeLink
 

@@ -13,7 +13,9 @@ import threading
 
 import pytest
 
+from protoo_flask.core import backlog as backlog_module
 from protoo_flask.core import inbox as inbox_module
+from protoo_flask.core import workload as workload_module
 from tests.fakes import Core, FakeLink, FakeScheduler
 
 #: Seconds after which a thread that waits will wait for ever.
@@ -86,7 +88,9 @@ def restless_threads():
 
     def trace(frame, event, arg):
         # The interpreter may switch where a Python function begins: here, at each line.
-        return trace if frame.f_code.co_filename == inbox_module.__file__ else None
+        return trace if frame.f_code.co_filename in modules else None
+
+    modules = {module.__file__ for module in (backlog_module, inbox_module, workload_module)}
 
     interval, tracer = sys.getswitchinterval(), sys.gettrace()
     sys.setswitchinterval(1e-6)
@@ -101,7 +105,7 @@ def restless_threads():
 @pytest.fixture
 def small_backlog(monkeypatch):
     """Have some four requests fill the backlog, so that reading pauses all the time."""
-    monkeypatch.setattr(inbox_module, "MAX_BACKLOG", 4 * inbox_module.REQUEST_SIZE)
+    monkeypatch.setattr(backlog_module, "MAX_BACKLOG", 4 * backlog_module.REQUEST_SIZE)
 
 
 def send_all(inbox, link, count, seed):
@@ -141,7 +145,8 @@ def test_every_request_is_handled_in_order_and_reading_goes_on(parallel, seed):
         assert handled == list(range(count))
     assert sorted(handled) == list(range(count))
     assert client.inbox.waiting == 0
-    assert client.inbox._active == 0
+    assert client.peer.workload.free == parallel
+    assert client.peer.workload.backlog is None
     assert not link.is_paused
     assert link.pauses >= 10
 
@@ -189,7 +194,7 @@ def test_a_backlog_that_is_handled_while_reading_is_being_paused_does_not_leave_
     link = SlowLink()
     client = core.connect(link=link)
     client.notify("first", "/")
-    large = b'{"method": "second", "path": "/"}'.ljust(inbox_module.MAX_BACKLOG)
+    large = b'{"method": "second", "path": "/"}'.ljust(backlog_module.MAX_BACKLOG)
     client.send_raw(large)
     assert handled == ["first", "second"]
     assert link.pauses == 1

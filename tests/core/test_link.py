@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from protoo_flask.core.inbox import MAX_BACKLOG, MAX_VIOLATIONS
+from protoo_flask.core.backlog import MAX_BACKLOG
+from protoo_flask.core.inbox import MAX_VIOLATIONS
 from protoo_flask.core.request import Request
 from tests.fakes import Core, FakeLink
 

@@ -8,14 +8,14 @@ from typing import Any
 import gevent
 import pytest
 
-from protoo_flask.core import inbox
+from protoo_flask.core import backlog
 
 from .connections import MOMENT, Gate, only_greenlets, request
 from .wire import PATIENCE, PING, PONG, TEXT, Frame, close_frame, frame, text
 
 
 def test_a_full_backlog_pauses_reading_and_loses_no_request(site, gate, monkeypatch):
-    monkeypatch.setattr(inbox, "MAX_BACKLOG", 20_000)
+    monkeypatch.setattr(backlog, "MAX_BACKLOG", 20_000)
     client = site.connect()
     client.send_request("wait")
     gate.wait()
@@ -37,7 +37,7 @@ def test_decrypted_bytes_wait_for_room_in_the_backlog_without_keeping_the_hub_bu
     make_site, monkeypatch
 ):
     site = make_site()
-    monkeypatch.setattr(inbox, "MAX_BACKLOG", 10)
+    monkeypatch.setattr(backlog, "MAX_BACKLOG", 10)
     gate = Gate(site)
     site.router.method("wait", gate)
     client = site.connect()
@@ -60,7 +60,7 @@ def test_decrypted_bytes_wait_for_room_in_the_backlog_without_keeping_the_hub_bu
 
 
 def test_a_client_slowed_down_by_a_full_backlog_is_not_timed_out(make_site, monkeypatch):
-    monkeypatch.setattr(inbox, "MAX_BACKLOG", 10)
+    monkeypatch.setattr(backlog, "MAX_BACKLOG", 10)
     site = make_site(ping_interval=0.1)
     gate = Gate(site)
     site.router.method("wait", gate)

@@ -9,7 +9,7 @@ from typing import Any
 import gevent
 import pytest
 
-from protoo_flask.core import inbox
+from protoo_flask.core import backlog
 from protoo_flask.core.request import Request
 
 from .connections import Fatal, Gate, request
@@ -124,7 +124,7 @@ def test_a_fatal_error_in_an_online_listener_ends_the_connection(site):
 
 
 def test_a_fatal_error_while_the_backlog_is_full_leaves_nothing_behind(site, gate, monkeypatch):
-    monkeypatch.setattr(inbox, "MAX_BACKLOG", 100)
+    monkeypatch.setattr(backlog, "MAX_BACKLOG", 100)
 
     def fail(req, next):
         gate.block()

@@ -46,13 +46,20 @@ class TooManyEvents(NoPlace):
 
 
 class TooManyPeers(NoPlace):
-    """The user has as many devices connected as ``PROTOO_MAX_PEERS_PER_USER`` allows."""
+    """The user has as many devices as ``PROTOO_MAX_PEERS_PER_USER`` allows.
 
-    def __init__(self, username: str, limit: int) -> None:
-        super().__init__(
-            POLICY_VIOLATION,
-            f"{excerpt(username)} is connected from {limit} devices already, which is the limit",
-        )
+    :param departed: the number of those that have gone, and left requests that are being handled.
+    """
+
+    def __init__(self, username: str, limit: int, departed: int = 0) -> None:
+        name = excerpt(username)
+        reason = f"{name} is connected from {limit} devices already, which is the limit"
+        if departed:
+            reason = (
+                f"{name} has {limit} devices already, which is the limit, with {departed} "
+                "that have left while their requests were being handled"
+            )
+        super().__init__(POLICY_VIOLATION, reason)
 
 
 class Identity(NamedTuple):

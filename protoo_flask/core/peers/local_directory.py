@@ -21,6 +21,10 @@ by the client; or any drop when there is no grace period. *Remove* is done by th
 ``disconnect()``, ``peer.close()``. *Expire* is the timer of this absence. A timer that fires
 after the peer has come back and gone again belongs to another absence.
 
+A device that has gone counts among the devices of its user until its requests have been
+handled: else a client that connects, sends and leaves in a loop would have any number of
+handlers run at once.
+
 A device that connects after its peer went offline is a new Peer, without pending
 transactions. So is a device that connects in another dialect (:mod:`..wire.dialect`): its
 earlier peer goes offline first.
@@ -28,6 +32,7 @@ earlier peer goes offline first.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Callable
 
 from ..close_codes import LEAVING, ONLINE_ELSEWHERE, POLICY_VIOLATION
@@ -37,6 +42,7 @@ from ..runtime import Runtime
 from ..scheduling import Timer, call_later_if_alive
 from ..transactions.mailbox import Mailbox
 from ..wire.dialect import Dialect
+from ..workload import Workload
 from .directory import Identity, TooManyEvents, TooManyPeers
 from .peer import CONNECTED, DISCONNECTED, OFFLINE, Peer
 
@@ -73,6 +79,8 @@ class LocalDirectory:
         self._events = events
         self._lock = runtime.scheduler.lock()
         self._users: dict[str, dict[str, Peer]] = {}
+        #: {username: {uuid: what devices that have gone have left to be done}}
+        self._departed: dict[str, dict[str, Workload]] = {}
         #: The peers that are away, the longest absence first.
         self._timers: dict[Peer, Timer] = {}
 
@@ -101,7 +109,7 @@ class LocalDirectory:
         """Check that this device may join the others of its user.
 
         :raises NoPlace: when it may not. A device that is there already always may,
-            and one that is away gives way to one that is here.
+            and one that is away gives way to one that is here, unless it is at work.
         """
         # Asked only here, before a handshake is accepted: the few handshakes that are accepted
         # at the same moment do no harm.
@@ -112,11 +120,14 @@ class LocalDirectory:
 
     def _check_devices(self, identity: Identity) -> None:
         devices = self._users.get(identity.username, {})
+        departed = self._departed.get(identity.username, {})
         limit = self._runtime.limits.peers_per_user
-        if identity.uuid in devices or len(devices) < limit:
+        if identity.uuid in devices or identity.uuid in departed:
             return
-        if all(peer.online for peer in list(devices.values())):
-            raise TooManyPeers(identity.username, limit)
+        if len(devices) + len(departed) < limit:
+            return
+        if not any(_may_give_way(peer) for peer in list(devices.values())):
+            raise TooManyPeers(identity.username, limit, len(departed))
 
     def claim(
         self,
@@ -135,7 +146,8 @@ class LocalDirectory:
                 peer = None
             if peer is None:
                 self._check_devices(identity)
-                peer = Peer(identity, self._runtime, self, dialect)
+                workload = self._take_departed(identity)
+                peer = Peer(identity, self._runtime, self, dialect, workload)
             with peer.outbound.lock:
                 # The context comes first: another thread may be telling the events that are
                 # posted below, and code that has seen the new link sees its context.
@@ -171,6 +183,7 @@ class LocalDirectory:
                 return False
             # For the links that it had before: this one, if any, is closed below.
             peer.was_removed = True
+            peer.workload.drop()
         # The link is closed first: listeners of a departure may block, and a peer that has been
         # disconnected must not be served meanwhile.
         if link is not None:
@@ -219,10 +232,11 @@ class LocalDirectory:
 
     def _make_space(self, username: str) -> None:
         """Give up the device that has been away longest, if there are too many now."""
-        if len(self._users[username]) <= self._runtime.limits.peers_per_user:
+        count = len(self._users[username]) + len(self._departed.get(username, ()))
+        if count <= self._runtime.limits.peers_per_user:
             return
         for peer in self._timers:
-            if peer.username == username:
+            if peer.username == username and _may_give_way(peer):
                 self.remove(peer, POLICY_VIOLATION, "gave way to another device")
                 return
 
@@ -250,7 +264,12 @@ class LocalDirectory:
             return False
         self._stop_timer(peer)
         peer.outbound.close()
-        peer.requests.forget_answers()
+        peer.requests.forget_all()
+        if peer.workload.depart(partial(self._forget_departed, peer.username, peer.uuid)):
+            self._departed.setdefault(peer.username, {})[peer.uuid] = peer.workload
+        if peer.workload.is_held:
+            # Nobody waits for the answers that were too many. Not here: links are called.
+            self._runtime.scheduler.spawn(peer.workload.release)
         # Taken off before the event is posted: another thread may be telling events already.
         devices = self._users[peer.username]
         del devices[peer.uuid]
@@ -260,6 +279,25 @@ class LocalDirectory:
         if not devices:
             self._events.post(peer.username, SiteEvent("user_offline", peer.username))
         return True
+
+    def _take_departed(self, identity: Identity) -> Workload | None:
+        """Return the requests that a device has left to be handled: it is back."""
+        workload = self._departed.get(identity.username, {}).get(identity.uuid)
+        if workload is not None:
+            workload.come_back()
+            self._forget_departed(identity.username, identity.uuid)
+        return workload
+
+    def _forget_departed(self, username: str, uuid: str) -> None:
+        """Count a device no more: its requests have been handled, or it is back."""
+        with self._lock:
+            devices = self._departed.get(username, {})
+            workload = devices.get(uuid)
+            if workload is None or workload.has_departed:
+                return  # it has come back, and gone again
+            del devices[uuid]
+            if not devices:
+                del self._departed[username]
 
     def _stop_timer(self, peer: Peer) -> None:
         timer = self._timers.pop(peer, None)
@@ -282,3 +320,8 @@ class LocalDirectory:
     def _withdraw_disconnect(self, peer: Peer) -> bool:
         """Take the event back that a peer is away, if nobody has been told of it."""
         return self._events.withdraw(peer.username, SiteEvent("peer_disconnect", peer))
+
+
+def _may_give_way(peer: Peer) -> bool:
+    """Whether a peer is away, and has nothing to do that would go on without it."""
+    return not peer.online and not peer.workload.running

@@ -28,6 +28,7 @@ from ..transactions.mailbox import Mailbox
 from ..transactions.outbound import Outbound, SharedOutbound
 from ..transactions.server import ServerTransactions, SharedServerTransactions
 from ..wire.dialect import PROTOO, Dialect
+from ..workload import SharedWorkload, Workload
 from .directory import Directory, Identity
 
 #: States of a peer; local_directory.py has the table.
@@ -66,6 +67,8 @@ class Peer:
     :ivar directory: the peers among which it is.
     :ivar outbound: the messages on their way to it.
     :ivar requests: its own requests that are not answered, or were a short time ago.
+    :ivar workload: those that are being handled, or wait for their turn; with those of the peer
+        that this device was before.
     """
 
     _errands: Errands | None = None
@@ -76,6 +79,7 @@ class Peer:
         runtime: Runtime,
         directory: Directory[Peer],
         dialect: Dialect,
+        workload: Workload | None = None,
     ) -> None:
         self.username = identity.username
         self.uuid = identity.uuid
@@ -89,6 +93,10 @@ class Peer:
         self.directory = directory
         self.outbound: Outbound
         self.requests: ServerTransactions
+        if workload is None:
+            kind = SharedWorkload if runtime.scheduler.preempts else Workload
+            workload = kind(identity.username, runtime)
+        self.workload = workload
         if runtime.scheduler.preempts:
             self.outbound = SharedOutbound(self, runtime, dialect)
             self.requests = SharedServerTransactions(self.outbound)
@@ -215,6 +223,10 @@ class Peer:
     def give_up(self, mailbox: Mailbox) -> None:
         """Count it as offline, as too much waits for it; see :class:`.Endpoint`."""
         self.directory.give_up(self, mailbox)
+
+    def go_on(self) -> None:
+        """Handle its next requests; see :class:`.Endpoint`."""
+        self.workload.release()
 
     def call_back(self, function: OnResponse, response: Response) -> None:
         """Run a function of the site for a response of this peer."""

@@ -70,6 +70,9 @@ class Endpoint(Protocol):
     def give_up(self, mailbox: Mailbox) -> None:
         """Wait no longer for the device: this mailbox of it is full."""
 
+    def go_on(self) -> None:
+        """Handle its next requests: not too many are without an answer any more."""
+
 
 class Account(NamedTuple):
     """Where a request of another peer is counted.
@@ -379,6 +382,12 @@ class Outbound:
         """End all transactions with a local response."""
         for transaction in list(self._pending.values()):
             transaction.finish(status, reason)
+
+    def tell_room(self) -> None:
+        """Tell the peer that not too many requests of it are without an answer any more."""
+        peer = self._peer()
+        if peer is not None:
+            peer.go_on()
 
     # Any message ---------------------------------------------------------------------
 

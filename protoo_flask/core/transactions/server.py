@@ -12,6 +12,8 @@ proceeding   one with its id, same connection       proceeding   a violation
 proceeding   the same again, newer connection       proceeding   the first and the latest
                                                                  response are sent again
 proceeding   another with its id, newer connection  proceeding   handled in its place
+proceeding   its turn comes                         proceeding   its text is read again
+proceeding   its peer goes offline                  (unknown)    nobody waits for its answer
 proceeding   dropped before it was handled          (unknown)    a repetition is news
 proceeding   provisional response                   proceeding   sent, and remembered
 proceeding   final response                         completed    sent, and remembered
@@ -52,6 +54,15 @@ from zlib import crc32
 
 from ..deadlines import Deadlines
 from ..scheduling import one_step
+from ..wire.object_size import estimate_size
+from .open_requests import (
+    ENOUGH_ROOM,
+    MAX_OPEN,
+    MAX_SMALL,
+    OPEN_SIZE,
+    SMALL_TEXT,
+    OpenRequests,
+)
 from .outbound import Outbound
 from .shares import PROGRESS
 
@@ -90,12 +101,16 @@ class Inquiry(Protocol):
     :ivar origin: tells the connection that it came by from others of the peer.
     :ivar fingerprint: see :data:`fingerprint`.
     :ivar repetition: the responses, written, that a repetition of it gets.
+    :ivar is_left_open: whether its handlers have returned without an answer.
     """
 
     id: int | None
-    origin: object
     fingerprint: int
     repetition: tuple[bytes, ...]
+    is_left_open: bool
+
+    @property
+    def origin(self) -> object: ...
 
 
 #: ``fingerprint(payload)`` returns a number that tells a message from others with the same id.
@@ -134,6 +149,8 @@ class ServerTransactions:
         "_completed",
         "_given",
         "_is_looked_at",
+        "_is_over",
+        "_open",
         "_outbound",
         "_proceeding",
         "_remembers",
@@ -141,6 +158,7 @@ class ServerTransactions:
         "_repetitions",
         "_seen",
         "_size",
+        "_waiting",
         "_with_text",
     )
 
@@ -157,6 +175,10 @@ class ServerTransactions:
         #: How many answers were given in all.
         self._given = 0
         self._proceeding: dict[int, Inquiry] = {}
+        #: How many of these wait for their turn.
+        self._waiting = 0
+        self._open: OpenRequests | None = None
+        self._is_over = False
         #: {id: Answer}, oldest first.
         self._completed: dict[int, Answer] = {}
         #: The answers that have not lost their text, oldest first, and some that are forgotten.
@@ -188,6 +210,7 @@ class ServerTransactions:
                 request.repetition = other.repetition
                 return REPEATED
             self._forget_repetition(other)
+            self._let_go(other)
         elif self._completed:
             answer = self._completed.get(request.id)
             if answer is not None:
@@ -227,6 +250,8 @@ class ServerTransactions:
         if status >= 200:
             runtime.unanswered.remove(request)
             is_awaited = self.complete(request, payload)
+            if self._open is not None and is_awaited:
+                self._make_room(id)
         else:
             # From other peers, mostly. They may send any number, so the client is not given up.
             is_awaited = self.proceed(request, payload)
@@ -282,10 +307,110 @@ class ServerTransactions:
         self._repetitions -= sum(map(len, request.repetition))
         request.repetition = ()
 
+    # Requests that wait --------------------------------------------------------------------
+
+    def begin_waiting(self, request: Inquiry) -> str:
+        """Take a request that has to wait for its turn; as :meth:`begin`."""
+        known = self.begin(request)
+        if known is NEW:
+            self._waiting += 1
+        return known
+
+    def take_up(self, request: Inquiry, handled: Inquiry) -> None:
+        """Put the request that handlers see into the place of one that has waited."""
+        assert request.id is not None
+        self._waiting -= 1
+        if self._proceeding.get(request.id) is request:
+            self._proceeding[request.id] = handled
+
     def forget(self, request: Inquiry) -> None:
-        """Forget a request that was dropped before it was handled."""
-        if request.id is not None and self._proceeding.get(request.id) is request:
+        """Forget a request that has waited, and is not going to be handled."""
+        if request.id is None:
+            return
+        self._waiting -= 1
+        if self._proceeding.get(request.id) is request:
             del self._proceeding[request.id]
+
+    # Requests that handlers have left open ---------------------------------------------------
+
+    @property
+    def are_too_many(self) -> bool:
+        """Whether so many are left open that the next ones have to wait."""
+        return self._open is not None and self._open.are_too_many
+
+    def leave_open(self, request: Inquiry, text: bytes) -> bool:
+        """Take note that the handlers of a request have returned without an answer.
+
+        :param text: that of the request.
+        :returns: whether so many are open that the next ones have to wait.
+        """
+        id = request.id
+        if id is None:
+            return False
+        proceeding = self._proceeding
+        if self._is_over or proceeding.get(id) is not request:
+            # Nobody waits for its answer: the peer has gone, or has another request of that id.
+            self._outbound.runtime.unanswered.remove(request)
+            if proceeding.get(id) is request:
+                del proceeding[id]
+            return False
+        request.is_left_open = True
+        is_small = len(text) <= SMALL_TEXT
+        if is_small and self._open is None and len(proceeding) <= MAX_SMALL:
+            return False  # most requests that are relayed
+        size = 0 if is_small else estimate_size(text)
+        if self._open is None:
+            self._open = OpenRequests()
+        if size > OPEN_SIZE:
+            self._open.add(id, size - OPEN_SIZE)
+        if self._open_size() > MAX_OPEN:
+            self._open.are_too_many = True
+        if not self._open.is_needed:
+            self._open = None
+        return self.are_too_many
+
+    def _open_size(self) -> int:
+        size = (len(self._proceeding) - self._waiting) * OPEN_SIZE
+        return size if self._open is None else size + self._open.size
+
+    def _make_room(self, id: int) -> None:
+        """Have requests handled that wait for room, if there is enough now."""
+        if self._close(id):
+            self._outbound.tell_room()
+
+    def _close(self, id: int) -> bool:
+        """Count a request no more; tells whether there is room again."""
+        open = self._open
+        if open is None:
+            return False
+        open.remove(id)
+        has_room = open.are_too_many and self._open_size() <= ENOUGH_ROOM
+        if has_room:
+            open.are_too_many = False
+        if not open.is_needed:
+            self._open = None
+        return has_room
+
+    def _let_go(self, request: Inquiry) -> None:
+        """Keep a request no longer that handlers have left open: nobody waits for its answer."""
+        if request.is_left_open:
+            assert request.id is not None
+            self._outbound.runtime.unanswered.remove(request)
+            if self._open is not None:
+                self._open.remove(request.id)
+
+    def forget_all(self) -> None:
+        """Forget everything: the peer has gone.
+
+        Requests that wait, or are being handled, go on. Nobody waits for their answers.
+        """
+        self._is_over = True
+        for id, request in list(self._proceeding.items()):
+            if request.is_left_open:
+                self._let_go(request)
+                del self._proceeding[id]
+        self._open = None
+        self._forget_answers()
 
     # Repetitions -------------------------------------------------------------------------
 
@@ -327,23 +452,23 @@ class ServerTransactions:
             if self._with_text and len(self._with_text) > 2 * len(self._completed) + SPARE:
                 self._with_text = deque(filter(self._is_remembered, self._with_text))
 
-    def forget_answers(self) -> None:
-        """Forget all answers, and remember no more: the peer has gone."""
+    def _forget_answers(self) -> None:
+        """Forget all answers, and remember no more."""
         self._remembers = False
-        self._forget_all()
+        self._forget_remembered()
         if self._answers is not None:
             self._answers.remove(self)
 
     def _forget_until(self, number: int) -> None:
         """Forget the first so many answers."""
         if number >= self._given:
-            self._forget_all()
+            self._forget_remembered()
             return
         given_before = takewhile(lambda answer: answer.number <= number, self._completed.values())
         for answer in list(given_before):
             self.forget_answer(answer)
 
-    def _forget_all(self) -> None:
+    def _forget_remembered(self) -> None:
         self._completed.clear()
         self._with_text = None
         self._size = 0
@@ -437,8 +562,12 @@ class SharedServerTransactions(ServerTransactions):
     begin = one_step(ServerTransactions.begin)
     complete = one_step(ServerTransactions.complete)
     confirm = one_step(ServerTransactions.confirm)
+    begin_waiting = one_step(ServerTransactions.begin_waiting)
+    take_up = one_step(ServerTransactions.take_up)
     forget = one_step(ServerTransactions.forget)
+    leave_open = one_step(ServerTransactions.leave_open)
+    _close = one_step(ServerTransactions._close)
+    forget_all = one_step(ServerTransactions.forget_all)
     forget_answer = one_step(ServerTransactions.forget_answer)
-    forget_answers = one_step(ServerTransactions.forget_answers)
     proceed = one_step(ServerTransactions.proceed)
     _look = one_step(ServerTransactions._look)

@@ -226,9 +226,10 @@ def test_without_a_grace_period_only_requests_in_progress_are_remembered():
 def test_a_request_that_was_dropped_before_it_was_handled_is_handled_when_it_is_repeated():
     server = Server()
     inbox = server.client.inbox
-    inbox._active = 1  # another request is being handled, so this one waits
+    inbox.peer.workload.take()  # another request is being handled, so this one waits
     inbox.receive(b'{"method":"get","path":"/","id":7,"data":{"n":1}}')
     inbox.drop()
+    inbox._give_back()
     server.come_back()
     server.client.send_raw(b'{"method":"get","path":"/","id":7,"data":{"n":1}}')
     assert len(server.handled) == 1
@@ -237,11 +238,12 @@ def test_a_request_that_was_dropped_before_it_was_handled_is_handled_when_it_is_
 def test_a_request_discarded_after_another_took_its_id_takes_nothing_with_it():
     server = Server()
     old_inbox = server.client.inbox
-    old_inbox._active = 1  # another request is being handled, so this one waits
+    old_inbox.peer.workload.take()  # another request is being handled, so this one waits
     old_inbox.receive(b'{"method":"get","path":"/","id":7}')
     server.come_back()
     server.ask(7)
     old_inbox.drop()
+    old_inbox._give_back()
     server.handled[0].reply(200, "second")
     assert server.answers == [(200, "second")]
 
