@@ -7,15 +7,19 @@ wait for ever fails the test by a timeout.
 from __future__ import annotations
 
 import json
+import queue
 import random
 import sys
 import threading
+import time
 
 import pytest
 
 from protoo_flask.core import backlog as backlog_module
 from protoo_flask.core import inbox as inbox_module
 from protoo_flask.core import workload as workload_module
+from protoo_flask.core.transactions import open_requests as open_requests_module
+from protoo_flask.core.transactions import server as server_module
 from tests.fakes import Core, FakeLink, FakeScheduler
 
 #: Seconds after which a thread that waits will wait for ever.
@@ -31,8 +35,8 @@ class ThreadScheduler(FakeScheduler):
 
     def spawn(self, function, *args):
         thread = threading.Thread(target=function, args=args)
-        self.spawned.append(thread)
         thread.start()
+        self.spawned.append(thread)  # now it can be joined
 
     def lock(self):
         return threading.RLock()
@@ -199,3 +203,69 @@ def test_a_backlog_that_is_handled_while_reading_is_being_paused_does_not_leave_
     assert handled == ["first", "second"]
     assert link.pauses == 1
     assert not link.is_paused
+
+
+@pytest.mark.usefixtures("restless_threads")
+@pytest.mark.parametrize("seed", range(3))
+def test_requests_that_other_threads_answer_never_leave_the_rest_waiting(seed, monkeypatch):
+    size = open_requests_module.OPEN_SIZE
+    monkeypatch.setattr(server_module, "MAX_SMALL", 6)
+    monkeypatch.setattr(server_module, "MAX_OPEN", 6 * size)
+    monkeypatch.setattr(server_module, "ENOUGH_ROOM", 5 * size)
+    core = ThreadCore()
+    count = 300
+    left = queue.Queue()
+    core.router.use(lambda req, next: left.put(req))
+    client = core.connect()
+
+    def answer(number):
+        work = random.Random(seed + number)
+        while True:
+            req = left.get(timeout=PATIENCE)
+            if req is None:
+                return
+            for _ in range(work.choice([0, 0, 50, 1000])):
+                pass
+            req.reply(200)
+
+    threads = [threading.Thread(target=answer, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(count):
+        client.start_request("get", "/")
+    deadline = time.monotonic() + PATIENCE
+    while len(client.link.payloads) < count and time.monotonic() < deadline:
+        core.scheduler.join()
+    for _ in threads:
+        left.put(None)
+    for thread in threads:
+        thread.join(PATIENCE)
+    core.scheduler.join()
+    assert len(client.link.payloads) == count
+    assert client.peer.workload.free == 1
+    assert client.peer.workload.backlog is None
+
+
+@pytest.mark.usefixtures("restless_threads")
+def test_a_device_that_comes_and_leaves_among_threads_has_one_handler_running():
+    core = ThreadCore()
+    running, most, handled = [], [], []
+
+    def handle(req, next):
+        running.append(None)
+        most.append(len(running))
+        for _ in range(200):
+            pass
+        running.pop()
+        handled.append(req.data["n"])
+
+    core.router.use(handle)
+    for visit in range(20):
+        client = core.connect()
+        for number in range(10):
+            client.notify("get", "/", {"n": 10 * visit + number})
+        client.leave()
+    core.scheduler.join()
+    assert handled == list(range(200))
+    assert max(most) == 1
+    assert core.application.directory._departed == {}
