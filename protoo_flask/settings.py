@@ -75,7 +75,7 @@ class Settings:
     reauthorize_interval: float | None = None
     #: permessage-deflate, at some 300 KiB of memory for each connection.
     compression: bool = False
-    #: How many requests of one connection are handled at a time.
+    #: How many requests of one device are handled at a time.
     parallel_requests: int = 1
     #: The STUN and TURN servers that clients are told: RTCIceServer dictionaries.
     ice_servers: list[dict[str, Any]] = field(default_factory=list)

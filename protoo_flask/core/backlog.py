@@ -22,7 +22,7 @@ MAX_EXCESS = 1024 * 1024
 
 #: Bytes that a waiting request takes besides its text, as measured: its record, its place in
 #: the backlog, and that among the requests that have no answer.
-REQUEST_SIZE = 400
+REQUEST_SIZE = 300
 
 #: Bytes that each link more takes which has requests in the backlog: the handshake, with its
 #: headers and session, is kept for them when the connection is over.
