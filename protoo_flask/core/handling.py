@@ -17,6 +17,11 @@ from .functions import name_function, passed_through
 from .peers.peer import Peer
 from .request import Request
 
+#: Seconds in which one request of a peer that a function has not answered is logged, and the
+#: number of functions and peers of which that is remembered.
+QUIET = 1.0
+MAX_LOGGED = 1000
+
 
 class Framework(Protocol):
     """The framework that the site is built with: for us, Flask."""
@@ -50,6 +55,8 @@ class Handling:
     def __init__(self, route: Callable[[Request, Callable[..., None]], None], framework: Framework):
         self._route = route
         self._framework = framework
+        #: {(username, uuid, function): when a request without an answer is logged again}
+        self._logged: dict[tuple[str, str, str], float] = {}
 
     def handle(self, request: Request) -> None:
         """Route a request from a peer; returns when its chain has run.
@@ -95,12 +102,29 @@ class Handling:
         if request.ended:
             return  # it could not be answered: see _answer()
         handler = request.last_handler
-        self._framework.logger.warning(
-            "nobody has answered %s; it stopped in %s",
-            _describe_request(request),
-            name_function(handler),
-        )
+        if self._is_news(request):
+            self._framework.logger.warning(
+                "nobody has answered %s; it stopped in %s",
+                _describe_request(request),
+                name_function(handler),
+            )
         self._answer(request, 504, "no answer")
+
+    def _is_news(self, request: Request) -> bool:
+        """Whether nothing was logged of this peer and function for :data:`QUIET` seconds.
+
+        A client may send thousands of requests to a function that never answers.
+        """
+        peer = request.peer
+        assert peer is not None
+        key = (peer.username, peer.uuid, name_function(request.last_handler))
+        now = peer.runtime.scheduler.now()
+        is_news = self._logged.get(key, now) <= now
+        if is_news:
+            if len(self._logged) >= MAX_LOGGED:
+                self._logged.clear()
+            self._logged[key] = now + QUIET
+        return is_news
 
     def report_stuck(self, username: str, count: int, has_hope: bool) -> None:
         """Log that handlers of a user have not returned for as long as they have to answer.
@@ -111,8 +135,8 @@ class Handling:
         if not has_hope:
             then = "as many as may run for this user are stuck: its requests are answered 504"
         self._framework.logger.warning(
-            "a handler of a request or notification from %r does not return (%d just now); %s",
-            username,
+            "a handler of a request or notification from %s does not return (%d just now); %s",
+            excerpt(username),
             count,
             then,
         )

@@ -253,3 +253,17 @@ def test_a_server_that_has_stopped_is_told_once_and_the_request_is_over(caplog, 
     assert len([line for line in lines if "is not answered" in line]) == 1
     assert len(lines) <= 2
     assert alice.take_all() == []
+
+
+def test_many_requests_that_nobody_answers_are_logged_once_a_second(caplog):
+    core = Core(response_timeout=10)
+    core.router.use(lambda req, next: None)
+    clients = [core.connect("alice", "a1"), core.connect("bob", "b1")]
+    for _ in range(2):
+        for client in clients:
+            for _ in range(100):
+                client.start_request("get", "/")
+        core.scheduler.advance(1)
+    core.scheduler.advance(10)
+    assert [len(client.take_all()) for client in clients] == [200, 200]
+    assert caplog.text.count("nobody has answered") == 4
