@@ -58,7 +58,7 @@ class Workload:
         self.free = runtime.limits.parallel_requests
         self.backlog: Backlog | None = None
         #: Requests whose handlers have said that they take longer, and some that are answered.
-        self._patient: frozenset[Any] = frozenset()
+        self._patient: tuple[Any, ...] = ()
 
     # As usual ------------------------------------------------------------------------
 
@@ -258,7 +258,8 @@ class Workload:
 
     def be_patient(self, request: Any) -> None:
         """Let the handler of a request take as long as it likes."""
-        self._patient = frozenset([request, *self._still_patient()])
+        if request not in self._patient:
+            self._patient = (request, *self._still_patient())
 
     def _still_patient(self) -> list[Any]:
         return [
