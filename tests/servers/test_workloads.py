@@ -96,13 +96,15 @@ class Bot:
         self.statuses = []
 
     def take_all(self, count):
-        """Take and give answers until it has got so many."""
-        while len(self.statuses) < count:
+        """Take and give answers until it has got so many, and given as many."""
+        given = 0
+        while len(self.statuses) < count or given < count:
             message = self.client.read_message()
             if "status" in message:
                 self.statuses.append(message["status"])
             else:
                 self.client._sock.sendall(frames({"status": 200, "id": message["id"]}))
+                given += 1
 
 
 # Requests without an answer
