@@ -1,0 +1,49 @@
+"""The estimate of a message's size, compared with its objects."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from protoo_flask.core.wire.messages import parse
+from protoo_flask.core.wire.object_size import estimate_size
+
+FLAT = {
+    "text": '{"a":"' + 3000 * "x" + '"}',
+    "emoji": '{"a":"' + 3000 * "x" + '\U0001f600"}',
+    "escaped emoji": '{"a":"' + 3000 * "x" + '\\ud83d\\ude00"}',
+    "integers": '{"a":[' + ",".join(["100000"] * 1000) + "]}",
+    "strings": '{"a":[' + ",".join(f'"{n}"' for n in range(1000)) + "]}",
+    "keys": "{" + ",".join(f'"k{n}":1' for n in range(500)) + "}",
+}
+NESTED = {
+    "empty lists": '{"a":[' + ",".join(["[]"] * 1000) + "]}",
+    "empty dicts": '{"a":[' + ",".join(["{}"] * 1000) + "]}",
+    "lists in lists": '{"a":' + 400 * "[" + 400 * "]" + "}",
+    "dicts in dicts": 400 * '{"a":' + "1" + 400 * "}",
+}
+
+
+def measure(value):
+    """Return the bytes of a value with everything in it."""
+    size = sys.getsizeof(value) + 16  # with its place for the garbage collector
+    if isinstance(value, dict):
+        size += sum(measure(key) + measure(item) for key, item in value.items())
+    elif isinstance(value, list):
+        size += sum(map(measure, value))
+    return size
+
+
+@pytest.mark.parametrize("name", [*FLAT, *NESTED])
+def test_no_message_takes_much_more_than_its_estimate_says(name):
+    data = {**FLAT, **NESTED}[name]
+    text = f'{{"method":"get","path":"/","id":1,"data":{data}}}'.encode()
+    real = measure(parse(text).data)
+    assert 0.75 * real < estimate_size(text) < 5 * real
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_nested_data_is_estimated_at_many_times_its_text(name):
+    text = NESTED[name].encode()
+    assert estimate_size(text) > 15 * len(text)
