@@ -491,13 +491,13 @@ ATTACKS = {
 #: have there.
 HOLDS = {
     "answers-to-one-id": "Answer",
-    "backlog": "ReceivedRequest",
-    "backlog-nested-small": "ReceivedRequest",
+    "backlog": "WaitingRequest",
+    "backlog-nested-small": "WaitingRequest",
     "blocking-responses": "ReceivedResponse",
     "calls": "Call",
     "calls-slow-listener": "Call",
     "calls-to-a-user": "Leg",
-    "come-and-go-fresh": "ReceivedRequest",
+    "come-and-go-fresh": "WaitingRequest",
     "compressing": "Connection",
     "fan-out": "LocalTransaction",
     "idle": "Connection",

@@ -17,7 +17,7 @@ from typing import Any, Callable, Protocol
 MAX_BACKLOG = 1024 * 1024
 
 #: Bytes of requests that still find a place while reading pauses: those that a link has read
-#: already. A link reads 64 KiB at a time. Only many links, one after the other, have more.
+#: already. A link reads 16 KiB at a time. Only many links, one after the other, have more.
 MAX_EXCESS = 1024 * 1024
 
 #: Bytes that a waiting request takes besides its text, as measured: its record, its place in

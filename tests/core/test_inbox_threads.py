@@ -209,7 +209,7 @@ def test_a_backlog_that_is_handled_while_reading_is_being_paused_does_not_leave_
 @pytest.mark.parametrize("seed", range(3))
 def test_requests_that_other_threads_answer_never_leave_the_rest_waiting(seed, monkeypatch):
     size = open_requests_module.OPEN_SIZE
-    monkeypatch.setattr(server_module, "MAX_SMALL", 6)
+    monkeypatch.setattr(server_module, "SMALL_COUNT", 6)
     monkeypatch.setattr(server_module, "MAX_OPEN", 6 * size)
     monkeypatch.setattr(server_module, "ENOUGH_ROOM", 5 * size)
     core = ThreadCore()

@@ -21,7 +21,7 @@ OPEN_SIZE = 1024
 SMALL_TEXT = 128
 
 #: As many small requests do not exceed the bound.
-MAX_SMALL = MAX_OPEN // OPEN_SIZE
+SMALL_COUNT = MAX_OPEN // OPEN_SIZE
 
 
 class OpenRequests:

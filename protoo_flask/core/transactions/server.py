@@ -58,8 +58,8 @@ from ..wire.object_size import estimate_size
 from .open_requests import (
     ENOUGH_ROOM,
     MAX_OPEN,
-    MAX_SMALL,
     OPEN_SIZE,
+    SMALL_COUNT,
     SMALL_TEXT,
     OpenRequests,
 )
@@ -356,7 +356,7 @@ class ServerTransactions:
             return False
         request.is_left_open = True
         is_small = len(text) <= SMALL_TEXT
-        if is_small and self._open is None and len(proceeding) <= MAX_SMALL:
+        if is_small and self._open is None and len(proceeding) <= SMALL_COUNT:
             return False  # most requests that are relayed
         size = 0 if is_small else estimate_size(text)
         if self._open is None:
