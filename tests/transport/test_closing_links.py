@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from protoo_flask.core import inbox
+from protoo_flask.core import backlog
 from protoo_flask.transport.closing_links import PER_DEVICE, ClosingLinks
 
 from .connections import Gate, request, take_departure
@@ -108,7 +108,7 @@ def test_a_device_that_comes_and_goes_keeps_two_connections(make_site, closing, 
 
 
 def test_clients_that_have_gone_while_nobody_reads_count_as_well(make_site, closing, monkeypatch):
-    monkeypatch.setattr(inbox, "MAX_BACKLOG", 10)
+    monkeypatch.setattr(backlog, "MAX_BACKLOG", 10)
     site = make_site(closing=closing)
     gate = Gate(site)
     site.router.method("wait", gate)

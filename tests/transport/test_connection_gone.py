@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from protoo_flask.core import inbox
+from protoo_flask.core import backlog
 from protoo_flask.transport import hang_up
 from protoo_flask.transport.keep_alive import DECISIONS, LOST, SILENT, SPOKEN, UNREAD
 from protoo_flask.transport.waiting_frame import ARRIVED, MOVING, RESTING, STUCK
@@ -19,7 +19,7 @@ from .wire import PING, TEXT, close_frame
 
 @pytest.fixture
 def site(make_site, monkeypatch):
-    monkeypatch.setattr(inbox, "MAX_BACKLOG", 10)
+    monkeypatch.setattr(backlog, "MAX_BACKLOG", 10)
     return make_site(ping_interval=3600)
 
 
