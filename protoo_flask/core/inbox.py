@@ -28,6 +28,8 @@ the transport calls      then
 ``closed(code)``         the link is not open any more, and the directory is told. Called
                          once, also when ``open()`` has failed; may block. Messages that the
                          client sent before are still handled
+``ended()``              the link has ended: nothing more is read. May come before or after
+                         ``closed()``; does not block
 =======================  ===============================================================
 
 When too many requests wait, the core calls ``link.pause_reading()``, and TCP slows the
@@ -157,8 +159,11 @@ class Inbox:
         peer = self.peer
         if peer.runtime.observer is not None:
             peer.runtime.observer.closed(peer, code)
-        self._workload.forget_pause(self)
         peer.directory.link_closed(peer, self._link, code)
+
+    def ended(self) -> None:
+        """Take note that the link has ended. It need not be told of room any more."""
+        self._workload.forget_pause(self)
 
     def mark(self) -> bytes:
         """Return the payload of a ping that is sent next; does not block."""

@@ -563,6 +563,9 @@ class Connection:
                 self._closing.remove(self)
             self.outbox.close()
             self._channel.close()
+            inbox = self._inbox
+        if inbox is not None:
+            inbox.ended()
         self._let_go()
         if self._ended is not None:
             self._ended.set()
