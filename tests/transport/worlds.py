@@ -133,6 +133,7 @@ class Greenlets:
             while self._started() or self.loop.pool.busy:
                 gevent.joinall(self._started())
                 gevent.sleep(0.001)
+            gevent.sleep(0.001)  # the last one may have asked the hub for another call
 
     @contextlib.contextmanager
     def check_leaks(self) -> Iterator[None]:

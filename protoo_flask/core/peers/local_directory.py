@@ -212,6 +212,7 @@ class LocalDirectory:
             peer.outbound.finish_all(410, "peer offline")
             if not self._users:
                 self._runtime.transactions.rest()
+                self._runtime.progress.rest()
         self._events.drain(peer.username)
 
     # The table ------------------------------------------------------------------------
@@ -298,6 +299,9 @@ class LocalDirectory:
             del devices[uuid]
             if not devices:
                 del self._departed[username]
+            is_idle = not self._departed and not self._users
+        if is_idle:
+            self._runtime.progress.rest()
 
     def _stop_timer(self, peer: Peer) -> None:
         timer = self._timers.pop(peer, None)
