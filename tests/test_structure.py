@@ -42,6 +42,8 @@ LAYERS = [
     ("core.transactions.provisional", "msgspec"),
     ("core.transactions.mailbox core.transactions.client core.transactions.open_requests", ""),
     ("core.transactions.outbound", ""),
+    ("core.transactions.inquiry", ""),
+    ("core.transactions.remembered_answers", ""),
     ("core.transactions.server", ""),
     ("core.peers.directory", ""),
     ("core.peers.peer", ""),

@@ -53,7 +53,7 @@ class Source(Protocol):
 class WaitingRequest:
     """A request that waits: its text, and what its transaction has to know.
 
-    It is an :class:`~.transactions.server.Inquiry`.
+    It is an :class:`~.transactions.inquiry.Inquiry`.
     """
 
     __slots__ = ("fingerprint", "id", "payload", "repetition", "source")

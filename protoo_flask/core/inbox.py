@@ -58,7 +58,8 @@ from .link import Link
 from .peers.peer import Peer
 from .request import ReceivedRequest, Request
 from .response import ReceivedResponse
-from .transactions.server import DUPLICATE, NEW, Inquiry, fingerprint
+from .transactions.inquiry import Inquiry, fingerprint
+from .transactions.server import DUPLICATE, NEW
 from .wire.dialect import Dialect
 from .wire.messages import Incoming
 from .workload import HOPELESS, NO_ANSWER, PAUSES, TOO_MANY

@@ -101,7 +101,7 @@ class Request(Sendable):
         self.ended = False
         #: The final response, or its parts, from which it is made when somebody asks for it.
         self._given: Response | tuple[int, str, dict[str, Any]] | None = None
-        #: See :class:`.transactions.server.Inquiry`.
+        #: See :class:`.transactions.inquiry.Inquiry`.
         self.origin = origin
         self.fingerprint = fingerprint
         self.repetition: tuple[bytes, ...] = ()

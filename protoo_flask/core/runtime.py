@@ -77,7 +77,7 @@ class Runtime:
     :ivar sent: the bytes of the requests of each user that were sent on, and are not answered.
     :ivar unanswered: expires requests of peers that no handler answers.
     :ivar answers: forgets the answers that were given to peers, where nobody pings; else
-        ``None``. See :mod:`.transactions.server`.
+        ``None``. See :mod:`.transactions.remembered_answers`.
     :ivar progress: gives up the places of handlers that do not return, in workloads in which
         requests wait.
     :ivar stuck_places: those places.

@@ -16,7 +16,7 @@ def leave(client):
 
 
 def remembered(site):
-    return len(site.peer().requests._completed)
+    return len(site.peer().requests.answers)
 
 
 def test_a_ping_behind_an_answer_has_a_payload_and_its_pong_forgets_the_answer(make_site):

@@ -27,34 +27,18 @@ Two requests are the same when they have the same id and the same text. A client
 anew (a page that was reloaded) may count its ids from 1 again. Those are other requests, and
 the client would take an answer to an earlier request for the answer to the new one.
 
-Answers are remembered only if there is a grace period, within which a client counts
-as the same one that left.
-
-A client has read an answer when it answers a ping that was sent behind it, as messages arrive in
-order. :meth:`ServerTransactions.mark` gives the payload of a ping, and
-:meth:`ServerTransactions.confirm` takes that of a pong. An answer that no pong has confirmed is
-remembered until the peer is offline: a slow client may read it much later, and lose its
-connection before. A client without pongs, or with forged ones, harms only itself.
-
-After a return, pings mark nothing while requests may be repeated. An answer to an earlier request
-may have been lost with the earlier connection. A pong over the new one does not say that it
-was read, until the client has had its time to repeat the request, and got the answer again.
-
-Without pings (``PROTOO_PING_INTERVAL = None``), ``Runtime.answers`` looks from time to time. An
-answer given before the last look is forgotten if all bytes have arrived, as far as the kernel
-knows.
+The answers are in :mod:`.remembered_answers`, as long as the client may not have read them. Without
+a grace period, none is remembered: no client counts as one that left.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from itertools import takewhile
-from typing import Any, Protocol
-from zlib import crc32
+from typing import Any
 
 from ..deadlines import Deadlines
 from ..scheduling import one_step
 from ..wire.object_size import estimate_size
+from .inquiry import Inquiry
 from .open_requests import (
     ENOUGH_ROOM,
     MAX_OPEN,
@@ -64,6 +48,7 @@ from .open_requests import (
     OpenRequests,
 )
 from .outbound import Outbound
+from .remembered_answers import RememberedAnswers
 from .shares import PROGRESS
 
 #: The kinds of requests that arrive.
@@ -71,120 +56,46 @@ NEW = "new"
 DUPLICATE = "duplicate"
 REPEATED = "repeated"
 
-#: Bytes of answers remembered for one peer. Beyond it, the oldest answers lose their text. The
-#: fact that they were given is remembered longer, so that nothing is done twice.
-MAX_REMEMBERED = 256 * 1024
-
 #: Bytes of provisional responses kept for repetitions of the requests of one peer. They come
 #: from other peers, too. Beyond it, the latest ones are sent and not kept.
 MAX_REPETITIONS = 256 * 1024
 
-#: Answers remembered for one peer. Each takes some 300 bytes besides its text. A request whose
-#: answer has been forgotten altogether would be done again; no client leaves nearly as many
-#: requests unanswered.
-MAX_ANSWERS = 4000
-
-#: Forgotten answers that may be in the order of those with text, besides as many as there are.
-SPARE = 50
-
-#: Digits of the largest mark: more answers than a peer gets. A pong has at most 125 bytes.
-MARK_LENGTH = 18
-
 #: The reason of the 409 that a repetition gets when the text of its answer is forgotten.
 FORGOTTEN = "answered before; the answer is not kept any more"
-
-
-class Inquiry(Protocol):
-    """A request of a peer, as its transaction sees it.
-
-    :ivar id: ``None`` for a notification.
-    :ivar origin: tells the connection that it came by from others of the peer.
-    :ivar fingerprint: see :data:`fingerprint`.
-    :ivar repetition: the responses, written, that a repetition of it gets.
-    :ivar is_left_open: whether its handlers have returned without an answer.
-    """
-
-    id: int | None
-    fingerprint: int
-    repetition: tuple[bytes, ...]
-    is_left_open: bool
-
-    @property
-    def origin(self) -> object: ...
-
-
-#: ``fingerprint(payload)`` returns a number that tells a message from others with the same id.
-#: It is the same in every process, unlike ``hash()``: a client may repeat its request to another
-#: worker. A client that forges equal numbers harms only itself.
-fingerprint = crc32
-
-
-class Answer:
-    """The final response to a request, serialized, and which request it answers.
-
-    :ivar payload: empty when the text is forgotten.
-    :ivar number: how many answers the peer has got, with this one.
-    """
-
-    __slots__ = ("fingerprint", "id", "number", "origin", "payload")
-
-    def __init__(self, number: int, request: Inquiry, payload: bytes) -> None:
-        assert request.id is not None
-        self.number = number
-        self.id = request.id
-        self.fingerprint = request.fingerprint
-        self.origin = request.origin
-        self.payload = payload
 
 
 class ServerTransactions:
     """The requests of one peer, and the way back of their responses.
 
     :param outbound: the peer's, by which responses are sent.
+    :ivar answers: those that are remembered; ``None``: none is.
     """
 
     __slots__ = (
         "__weakref__",
-        "_answers",
-        "_completed",
-        "_given",
-        "_is_looked_at",
         "_is_over",
+        "_looks",
         "_open",
         "_outbound",
         "_proceeding",
-        "_remembers",
-        "_repeat_until",
         "_repetitions",
-        "_seen",
-        "_size",
         "_waiting",
-        "_with_text",
+        "answers",
     )
 
     def __init__(self, outbound: Outbound) -> None:
         runtime = outbound.runtime
         self._outbound = outbound
-        #: Whether answers are remembered.
-        self._remembers = bool(runtime.time_limits.grace_period)
+        self.answers: RememberedAnswers | None = None
+        if runtime.time_limits.grace_period:
+            self.answers = RememberedAnswers(runtime.scheduler.now)
         #: Looks whether answers have arrived; ``None``: pongs tell.
-        self._answers: Deadlines[ServerTransactions] | None = runtime.answers
-        #: Whether that will look at this, and how many answers had been given at its last look.
-        self._is_looked_at = False
-        self._seen = 0
-        #: How many answers were given in all.
-        self._given = 0
+        self._looks: Deadlines[ServerTransactions] | None = runtime.answers
         self._proceeding: dict[int, Inquiry] = {}
         #: How many of these wait for their turn.
         self._waiting = 0
         self._open: OpenRequests | None = None
         self._is_over = False
-        #: {id: Answer}, oldest first.
-        self._completed: dict[int, Answer] = {}
-        #: The answers that have not lost their text, oldest first, and some that are forgotten.
-        self._with_text: deque[Answer] | None = None
-        self._size = 0
-        self._repeat_until = 0.0
         #: Bytes of the provisional responses that are kept for repetitions.
         self._repetitions = 0
 
@@ -200,7 +111,8 @@ class ServerTransactions:
         ``REPEATED``: it is known, and the client is to be sent its ``repetition``.
         """
         assert request.id is not None
-        if not self._remembers and self._proceeding.setdefault(request.id, request) is request:
+        answers = self.answers
+        if answers is None and self._proceeding.setdefault(request.id, request) is request:
             return NEW  # whenever its id is not in use, as no answer is remembered
         other = self._proceeding.get(request.id)
         if other is not None:
@@ -211,13 +123,11 @@ class ServerTransactions:
                 return REPEATED
             self._forget_repetition(other)
             self._let_go(other)
-        elif self._completed:
-            answer = self._completed.get(request.id)
+        elif answers is not None:
+            answer = answers.find(request)
             if answer is not None:
-                if self._is_repeated(request, answer):
-                    request.repetition = (answer.payload or self._say_forgotten(answer.id),)
-                    return REPEATED
-                self.forget_answer(answer)
+                request.repetition = (answer.payload or self._say_forgotten(answer.id),)
+                return REPEATED
         self._proceeding[request.id] = request
         return NEW
 
@@ -298,9 +208,11 @@ class ServerTransactions:
         del self._proceeding[request.id]
         if request.repetition:
             self._forget_repetition(request)
-        if self._remembers:
-            self._given += 1
-            self._remember(Answer(self._given, request, payload))
+        answers = self.answers
+        if answers is not None:
+            answers.add(request, payload)
+            if self._looks is not None and answers.begin_look():
+                self._looks.add(self)
         return True
 
     def _forget_repetition(self, request: Inquiry) -> None:
@@ -410,113 +322,42 @@ class ServerTransactions:
                 self._let_go(request)
                 del self._proceeding[id]
         self._open = None
-        self._forget_answers()
+        if self.answers is not None:
+            self.answers.forget_all()
+            self.answers = None
+            if self._looks is not None:
+                self._looks.remove(self)
 
-    # Repetitions -------------------------------------------------------------------------
+    # Answers that are remembered --------------------------------------------------------------
 
     def let_repeat(self, seconds: float) -> None:
         """Let a client that has come back repeat its earlier requests for this time."""
-        self._repeat_until = self._outbound.runtime.scheduler.now() + seconds
+        if self.answers is not None:
+            self.answers.let_repeat(seconds)
 
     def mark(self) -> bytes:
-        """Return the payload of a ping, behind all answers that were given so far.
-
-        Empty when a pong would tell nothing.
-        """
-        if not self._completed or self._may_repeat():
-            return b""
-        return str(self._given).encode()
+        """Return the payload of a ping; see :meth:`.RememberedAnswers.mark`."""
+        return b"" if self.answers is None else self.answers.mark()
 
     def confirm(self, mark: bytes) -> None:
-        """Forget the answers before a mark: the client has read them.
-
-        :param mark: the payload of a pong, untrusted.
-        """
-        if self._completed and len(mark) <= MARK_LENGTH and mark.isdigit():
-            self._forget_until(int(mark))
+        """Take the payload of a pong; see :meth:`.RememberedAnswers.confirm`."""
+        if self.answers is not None:
+            self.answers.confirm(mark)
 
     def look(self) -> None:
         """Forget the answers before the last look, if all bytes have arrived; nobody pings."""
         link = self._outbound.link
         self._look(link is not None and not link.outbox.undelivered)
 
-    def forget_answer(self, answer: Answer) -> None:
-        """Forget an answer; harmless when it is forgotten already."""
-        if self._is_remembered(answer):
-            del self._completed[answer.id]
-            self._size -= len(answer.payload)
-            while self._with_text and not self._is_remembered(self._with_text[0]):
-                self._with_text.popleft()
-            # A client may use one id again and again: its former answers are in the middle.
-            answer.payload = b""
-            if self._with_text and len(self._with_text) > 2 * len(self._completed) + SPARE:
-                self._with_text = deque(filter(self._is_remembered, self._with_text))
-
-    def _forget_answers(self) -> None:
-        """Forget all answers, and remember no more."""
-        self._remembers = False
-        self._forget_remembered()
-        if self._answers is not None:
-            self._answers.remove(self)
-
-    def _forget_until(self, number: int) -> None:
-        """Forget the first so many answers."""
-        if number >= self._given:
-            self._forget_remembered()
-            return
-        given_before = takewhile(lambda answer: answer.number <= number, self._completed.values())
-        for answer in list(given_before):
-            self.forget_answer(answer)
-
-    def _forget_remembered(self) -> None:
-        self._completed.clear()
-        self._with_text = None
-        self._size = 0
-
     def _look(self, has_arrived: bool) -> None:
-        assert self._answers is not None
-        if has_arrived and not self._may_repeat():
-            self._forget_until(self._seen)
-        self._is_looked_at = False
-        if self._completed:
-            self._be_looked_at(self._answers)
-
-    def _be_looked_at(self, answers: Deadlines[ServerTransactions]) -> None:
-        self._is_looked_at = True
-        self._seen = self._given
-        answers.add(self)
-
-    def _may_repeat(self) -> bool:
-        return self._outbound.runtime.scheduler.now() <= self._repeat_until
-
-    def _is_remembered(self, answer: Answer) -> bool:
-        return self._completed.get(answer.id) is answer
-
-    def _is_repeated(self, request: Inquiry, answer: Answer) -> bool:
-        return (
-            answer.origin is not request.origin
-            and answer.fingerprint == request.fingerprint
-            and self._may_repeat()
-        )
+        answers, looks = self.answers, self._looks
+        if answers is not None and looks is not None:
+            answers.end_look(has_arrived)
+            if answers.begin_look():
+                looks.add(self)
 
     def _say_forgotten(self, id: int) -> bytes:
         return self._outbound.dialect.serialize_response(409, FORGOTTEN, id, {})
-
-    def _remember(self, answer: Answer) -> None:
-        self._completed[answer.id] = answer
-        self._size += len(answer.payload)
-        if self._answers is not None and not self._is_looked_at:
-            self._be_looked_at(self._answers)
-        if self._with_text is None:
-            self._with_text = deque()
-        self._with_text.append(answer)
-        while self._size > MAX_REMEMBERED and len(self._with_text) > 1:
-            oldest = self._with_text.popleft()
-            if self._is_remembered(oldest):
-                self._size -= len(oldest.payload)
-                oldest.payload = b""
-        if len(self._completed) > MAX_ANSWERS:
-            self.forget_answer(next(iter(self._completed.values())))
 
 
 class SharedServerTransactions(ServerTransactions):
@@ -568,6 +409,6 @@ class SharedServerTransactions(ServerTransactions):
     leave_open = one_step(ServerTransactions.leave_open)
     _close = one_step(ServerTransactions._close)
     forget_all = one_step(ServerTransactions.forget_all)
-    forget_answer = one_step(ServerTransactions.forget_answer)
+    let_repeat = one_step(ServerTransactions.let_repeat)
     proceed = one_step(ServerTransactions.proceed)
     _look = one_step(ServerTransactions._look)

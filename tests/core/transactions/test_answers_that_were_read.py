@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from protoo_flask.core.transactions.server import MAX_ANSWERS
+from protoo_flask.core.transactions.remembered_answers import MAX_ANSWERS
 from tests.core.transactions.test_server import DETECTION, GRACE, RETURNS, Server
 
 #: Longer than the server has ever remembered an answer by the clock.
@@ -14,7 +14,8 @@ AGES = 100 * (DETECTION + GRACE)
 
 
 def remembered(server):
-    return list(server.client.peer.requests._completed)
+    answers = server.client.peer.requests.answers
+    return [] if answers is None else [answer.id for answer in answers]
 
 
 def answer(server, *ids):
@@ -53,9 +54,9 @@ def test_an_answer_is_forgotten_with_the_pong_to_a_ping_behind_it():
     assert remembered(server) == [3]
     pong(server, ping(server))
     assert remembered(server) == []
-    requests = server.client.peer.requests
-    assert requests._size == 0
-    assert not requests._with_text
+    answers = server.client.peer.requests.answers
+    assert answers.size == 0
+    assert not answers._with_text
 
 
 def test_a_ping_behind_nothing_has_no_payload():
@@ -133,7 +134,7 @@ def test_a_forged_pong_harms_only_its_client():
     answer(server, 1)
     pong(server, b"999999999")
     assert remembered(server) == []
-    assert len(other.peer.requests._completed) == 1
+    assert len(other.peer.requests.answers) == 1
 
 
 def test_a_client_that_answers_no_ping_has_no_more_remembered_than_others():
@@ -149,7 +150,7 @@ def test_answers_are_forgotten_when_the_peer_goes():
     answer(server, 1)
     peer = server.client.peer
     server.client.leave()
-    assert len(peer.requests._completed) == 0
+    assert peer.requests.answers is None
     assert server.core.scheduler.pending_timers == 0
 
 
@@ -243,4 +244,4 @@ def test_threads_that_answer_at_once_leave_marks_that_confirm_all():
         thread.join()
     pong(server, ping(server))
     assert remembered(server) == []
-    assert server.client.peer.requests._size == 0
+    assert server.client.peer.requests.answers.size == 0

@@ -10,7 +10,8 @@ import weakref
 
 import pytest
 
-from protoo_flask.core.transactions.server import MAX_ANSWERS, MAX_REMEMBERED, fingerprint
+from protoo_flask.core.transactions.inquiry import fingerprint
+from protoo_flask.core.transactions.remembered_answers import MAX_ANSWERS, MAX_REMEMBERED
 from tests.fakes import Core
 
 GRACE = 10
@@ -263,7 +264,7 @@ def answer_many(server, numbers, size):
     for id in numbers:
         server.ask(id)
         server.handled[-1].reply(200, "x" * size)
-        assert server.client.peer.requests._size <= MAX_REMEMBERED
+        assert server.client.peer.requests.answers.size <= MAX_REMEMBERED
 
 
 def test_the_size_of_answers_is_bounded_and_the_oldest_lose_their_text_first():
@@ -284,9 +285,9 @@ def test_the_size_of_answers_is_bounded_and_the_oldest_lose_their_text_first():
 def test_of_too_many_answers_the_oldest_are_forgotten():
     server = Server()
     answer_many(server, range(1, MAX_ANSWERS + 101), 1)
-    requests = server.client.peer.requests
-    assert list(requests._completed) == list(range(101, MAX_ANSWERS + 101))
-    assert len(requests._with_text) <= len(requests._completed)
+    answers = server.client.peer.requests.answers
+    assert [answer.id for answer in answers] == list(range(101, MAX_ANSWERS + 101))
+    assert len(answers._with_text) <= len(answers)
 
 
 @pytest.mark.parametrize("size", [1, 1000])
@@ -310,7 +311,7 @@ def test_a_peer_that_has_gone_remembers_no_answers():
     server.ask()
     server.client.leave()
     server.handled[0].reply(200, "too late")
-    assert len(server.client.peer.requests._completed) == 0
+    assert server.client.peer.requests.answers is None
 
 
 def test_the_last_answer_is_remembered_however_large_it_is():
@@ -327,12 +328,12 @@ def test_a_size_is_given_back_with_its_answer():
     for _ in range(3):
         server.ask()
         server.handled[-1].reply(200, "again")
-    requests = server.client.peer.requests
-    (answer,) = requests._completed.values()
-    assert requests._size == len(answer.payload)
-    requests.forget_answer(answer)
-    requests.forget_answer(answer)
-    assert requests._size == 0
+    answers = server.client.peer.requests.answers
+    (answer,) = answers
+    assert answers.size == len(answer.payload)
+    answers.forget(answer)
+    answers.forget(answer)
+    assert answers.size == 0
 
 
 def test_an_answer_keeps_no_connection_alive():
@@ -350,7 +351,7 @@ def test_an_answer_keeps_no_connection_alive():
 
 def fingerprint_in_another_process(hash_seed):
     script = (
-        "from protoo_flask.core.transactions.server import fingerprint;"
+        "from protoo_flask.core.transactions.inquiry import fingerprint;"
         f"print(fingerprint({MESSAGE!r}), hash({MESSAGE!r}))"
     )
     environ = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
