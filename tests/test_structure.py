@@ -41,6 +41,7 @@ LAYERS = [
     ("core.wire", "msgspec"),
     ("core.transactions.provisional", "msgspec"),
     ("core.transactions.mailbox core.transactions.client core.transactions.open_requests", ""),
+    ("core.transactions.unanswered", ""),
     ("core.transactions.outbound", ""),
     ("core.transactions.inquiry", ""),
     ("core.transactions.remembered_answers", ""),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from typing import Any, Callable, NamedTuple, Protocol
+from typing import Any, Callable, Protocol
 
 from ..errors import Unsendable
 from ..link import Link, Outbox, Unsent
@@ -36,24 +36,15 @@ from .client import (
 )
 from .mailbox import Mailbox
 from .provisional import ProvisionalResponses
-from .shares import RETRY_AFTER, Shares
-
-#: Bytes of requests that one peer may leave unanswered. The server keeps each until it is
-#: answered or its time is up, so a peer that reads and never answers could make the server
-#: keep everything that another peer sends.
-MAX_UNANSWERED = 8 * 1024 * 1024
-
-#: Bytes of requests of other users among them, and of those the part of each user. The rest
-#: is for the site. Below the second number, nobody counts who has sent what.
-MAX_UNANSWERED_OF_PEERS = MAX_UNANSWERED * 3 // 4
-MAX_UNANSWERED_OF_EACH = MAX_UNANSWERED // 8
-
-#: Bytes of requests that one user may have sent to others, and that are not answered: a request
-#: may have gone to many devices.
-MAX_SENT = 8 * 1024 * 1024
-
-#: Bytes that an unanswered request takes besides its text. Measured: 800 to 1000.
-REQUEST_SIZE = 1000
+from .shares import RETRY_AFTER
+from .unanswered import (
+    MAX_UNANSWERED,
+    MAX_UNANSWERED_OF_EACH,
+    REQUEST_SIZE,
+    Account,
+    OwnersHalf,
+    Unanswered,
+)
 
 #: The fates of a message.
 TAKEN = "taken"
@@ -72,42 +63,6 @@ class Endpoint(Protocol):
 
     def go_on(self) -> None:
         """Handle its next requests: not too many are without an answer any more."""
-
-
-class Account(NamedTuple):
-    """Where a request of another peer is counted.
-
-    :ivar username: the user that has sent it.
-    :ivar among_all: whether it is counted among the requests of the user to all peers.
-    :ivar in_share: whether it is counted in the share of the user, among those to this peer.
-    """
-
-    username: str
-    among_all: bool
-    in_share: bool
-
-
-class OwnersHalf(Protocol):
-    """A request that was sent and is not answered, wherever its asker is.
-
-    :ivar id: the id on the wire.
-    :ivar payload: its text.
-    :ivar size: bytes that are kept for it.
-    :ivar sender: the peer that it comes from; ``None``: the site.
-    :ivar account: where it is counted for a user, if anywhere.
-    """
-
-    id: int
-    payload: bytes
-    size: int
-    sender: dict[str, str] | None
-    account: Account | None
-
-    def receive(self, response: Response) -> None:
-        """Take a response of the peer."""
-
-    def finish(self, status: int, reason: str) -> None:
-        """End it with a response made here."""
 
 
 class LocalTransaction(ClientTransaction):
@@ -178,6 +133,7 @@ class Outbound:
     :ivar mailbox: keeps messages for its next link.
     :ivar may_wait: whether messages may wait for a link: there is a grace period, and the
         peer is not offline.
+    :ivar unanswered: the requests that the device has not answered.
     :ivar lock: for changes that belong together: link, mailbox, pending requests.
     :ivar late: how many responses came for no transaction: late, or made up.
     """
@@ -185,9 +141,6 @@ class Outbound:
     __slots__ = (
         "_ids",
         "_peer",
-        "_pending",
-        "_shares",
-        "_size",
         "dialect",
         "late",
         "link",
@@ -195,6 +148,7 @@ class Outbound:
         "mailbox",
         "may_wait",
         "runtime",
+        "unanswered",
     )
 
     def __init__(self, peer: Endpoint, runtime: Runtime, dialect: Dialect) -> None:
@@ -211,13 +165,10 @@ class Outbound:
         # The first id is random, so that a client which remembers the ids that it has seen is
         # not confused by a server that was restarted. next() is one step, also for threads.
         self._ids = itertools.count(runtime.first_id() - 1)
-        self._pending: dict[int, OwnersHalf] = {}
-        self._size = 0
-        #: The shares of users in it. Made when it is large.
-        self._shares: Shares | None = None
+        self.unanswered = Unanswered(runtime.sent)
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return len(self.unanswered.by_id)
 
     # Requests ------------------------------------------------------------------------
 
@@ -260,10 +211,11 @@ class Outbound:
     def _begin(self, transaction: LocalTransaction, timeout: float | None, kind: str) -> None:
         """Send the request of a transaction; failures come as local responses."""
         transaction.account = None
+        unanswered = self.unanswered
         if (
-            (kind is not RELAYED or self._size + transaction.size > MAX_UNANSWERED_OF_EACH)
+            (kind is not RELAYED or unanswered.size + transaction.size > MAX_UNANSWERED_OF_EACH)
             and kind is not URGENT
-            and not self._has_room(transaction, kind)
+            and not unanswered.admits(transaction, kind)
         ):
             transaction.fail(503, "too much is unanswered", {"retryAfter": RETRY_AFTER})
             return
@@ -278,27 +230,6 @@ class Outbound:
         else:
             transaction.finish(410, "peer offline")
 
-    def _has_room(self, transaction: LocalTransaction, kind: str) -> bool:
-        """Whether one more request may be unanswered; see the limits at the top."""
-        size, total = transaction.size, self._size + transaction.size
-        if transaction.sender is None:
-            # Of a single one, the text alone counts.
-            return total <= MAX_UNANSWERED or (
-                not self._size and len(transaction.payload) <= MAX_UNANSWERED
-            )
-        username = transaction.sender["username"]
-        is_spread, is_much = kind is not RELAYED, total > MAX_UNANSWERED_OF_EACH
-        if is_spread:
-            sent = self.runtime.sent.of(username)
-            if sent and sent + size > MAX_SENT:
-                return False
-        if is_much:
-            share = 0 if self._shares is None else self._shares.of(username)
-            if total > MAX_UNANSWERED_OF_PEERS or (share and share + size > MAX_UNANSWERED_OF_EACH):
-                return False
-        transaction.account = Account(username, is_spread, is_much)
-        return True
-
     def _take(
         self, transaction: LocalTransaction, timeout: float | None
     ) -> tuple[str, Mailbox | None]:
@@ -308,10 +239,12 @@ class Outbound:
         and a link that takes over just now would send the request twice: as unanswered, and as
         new.
         """
-        self._pending[transaction.id] = transaction
-        self._size += transaction.size
+        # Without a call: two calls more would be 1 % of a relayed message.
+        unanswered = self.unanswered
+        unanswered.by_id[transaction.id] = transaction
+        unanswered.size += transaction.size
         if transaction.account is not None:
-            self._count(transaction.account, transaction.size)
+            unanswered.count(transaction.account, transaction.size)
         # A timer of its own costs more than all the rest; most transactions have the same time.
         usual = self.runtime.transactions
         if timeout == usual.seconds:
@@ -320,23 +253,9 @@ class Outbound:
             transaction.start_timer(timeout)
         return self._place(transaction.payload, transaction.id, transaction.sender)
 
-    def _count(self, account: Account, size: int) -> None:
-        if account.among_all:
-            self.runtime.sent.add(account.username, size)
-        if account.in_share:
-            if self._shares is None:
-                self._shares = Shares()
-            self._shares.add(account.username, size)
-
-    def _discount(self, account: Account, size: int) -> None:
-        if account.among_all:
-            self.runtime.sent.remove(account.username, size)
-        if account.in_share and self._shares is not None:
-            self._shares.remove(account.username, size)
-
     def receive(self, id: int, response: Response) -> bool:
         """Hand a response to its transaction; ``False`` when it is late or unknown."""
-        transaction = self._pending.get(id)
+        transaction = self.unanswered.by_id.get(id)
         if transaction is None or (response.status >= 200 and not self.release(transaction)):
             self.late += 1
             return False
@@ -349,11 +268,12 @@ class Outbound:
         Of a response, a timeout and a departure that come at the same moment, the first one
         to be here ends the transaction.
         """
-        if self._pending.pop(transaction.id, None) is None:
+        unanswered = self.unanswered
+        if unanswered.by_id.pop(transaction.id, None) is None:
             return False
-        self._size -= transaction.size
+        unanswered.size -= transaction.size
         if transaction.account is not None:
-            self._discount(transaction.account, transaction.size)
+            unanswered.discount(transaction.account, transaction.size)
         self.runtime.transactions.remove(transaction)
         if self.mailbox is not None:
             self.mailbox.discard(transaction.id)
@@ -361,26 +281,23 @@ class Outbound:
 
     def keep(self, transaction: LocalTransaction, response: Response) -> None:
         """Keep a provisional response for a transaction, if there is room."""
-        if self._pending.get(transaction.id) is not transaction:
+        if self.unanswered.by_id.get(transaction.id) is not transaction:
             return  # it has ended meanwhile
         if transaction.provisional is None:
             transaction.provisional = ProvisionalResponses(transaction.peer, transaction.id)
-        growth = transaction.provisional.put(response, MAX_UNANSWERED - self._size)
-        self._size += growth
-        transaction.size += growth
-        if transaction.account is not None:
-            self._count(transaction.account, growth)
+        growth = transaction.provisional.put(response, MAX_UNANSWERED - self.unanswered.size)
+        self.unanswered.grow(transaction, growth)
 
     def find(self, request: Sendable) -> ClientTransaction | None:
         """Return the transaction of a request in flight."""
-        for transaction in list(self._pending.values()):
+        for transaction in self.unanswered:
             if isinstance(transaction, ClientTransaction) and transaction.request is request:
                 return transaction
         return None
 
     def finish_all(self, status: int, reason: str) -> None:
         """End all transactions with a local response."""
-        for transaction in list(self._pending.values()):
+        for transaction in self.unanswered:
             transaction.finish(status, reason)
 
     def tell_room(self) -> None:
@@ -502,11 +419,12 @@ class Outbound:
         if self.mailbox is not None:
             later += self.mailbox.items()
         # Without requests of transactions that have ended meanwhile.
-        later = [(payload, id) for payload, id in later if id is None or id in self._pending]
+        unanswered = self.unanswered.by_id
+        later = [(payload, id) for payload, id in later if id is None or id in unanswered]
         have_a_place = {id for _, id in later}
         sent: Unsent = [
             (transaction.payload, id)
-            for id, transaction in self._pending.items()
+            for id, transaction in unanswered.items()
             if id not in have_a_place
         ]
         return sent, later
@@ -515,7 +433,7 @@ class Outbound:
         mailbox = self._make_mailbox()
         for payload, id in sent:
             # Those of other users must not lead to the end of the peer.
-            half = None if id is None else self._pending.get(id)
+            half = None if id is None else self.unanswered.by_id.get(id)
             mailbox.add(payload, id, is_counted=half is None or half.sender is None)
         for payload, id in later:
             mailbox.add(payload, id)

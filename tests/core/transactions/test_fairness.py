@@ -7,7 +7,7 @@ import pytest
 from protoo_flask.core.peers.peer import broadcast
 from protoo_flask.core.request import Request
 from protoo_flask.core.transactions.client import OF_CORE, RELAYED, URGENT
-from protoo_flask.core.transactions.outbound import (
+from protoo_flask.core.transactions.unanswered import (
     MAX_SENT,
     MAX_UNANSWERED,
     MAX_UNANSWERED_OF_EACH,
@@ -147,15 +147,16 @@ def test_many_users_leave_room_for_the_site_and_everything_is_given_back():
     target = Target()
     for number in range(10):
         target.flood({"username": f"mallory-{number}", "uuid": "m"}, text="x" * 60_000)
-    assert target.outbound._size <= MAX_UNANSWERED_OF_PEERS
+    assert target.outbound.unanswered.size <= MAX_UNANSWERED_OF_PEERS
     assert target.send(CAROL, text="x" * 60_000).response.status == 503
     while target.send(None, text="x" * 60_000).response is None:
         pass
-    assert MAX_UNANSWERED - 62_000 < target.outbound._size <= MAX_UNANSWERED
+    assert MAX_UNANSWERED - 62_000 < target.outbound.unanswered.size <= MAX_UNANSWERED
     target.core.scheduler.advance(10)
     runtime = target.core.application.runtime
-    assert target.outbound._size == target.outbound._shares.total == runtime.sent.total == 0
-    assert len(runtime.sent) == len(target.outbound._shares) == 0
+    unanswered = target.outbound.unanswered
+    assert unanswered.size == unanswered._shares.total == runtime.sent.total == 0
+    assert len(runtime.sent) == len(unanswered._shares) == 0
 
 
 def test_the_number_of_tiny_requests_is_bounded_by_the_memory_that_each_takes():
@@ -173,7 +174,7 @@ def test_what_one_user_sends_to_many_silent_devices_is_bounded_together():
         for peer in peers:
             made = peer.outbound.start(request(MALLORY, "x" * 50_000), None, 10, OF_CORE)
             refused += made.response is not None
-    total = sum(peer.outbound._size for peer in peers)
+    total = sum(peer.outbound.unanswered.size for peer in peers)
     assert MAX_SENT - 52_000 < total <= MAX_SENT
     assert refused
     assert peers[0].outbound.start(request(CAROL), None, 10, OF_CORE).response is None

@@ -73,7 +73,7 @@ def test_the_size_of_unanswered_requests_is_bounded():
     bob.respond(bob.take(), 200)
     assert send().response is None
     core.scheduler.advance(10)
-    assert len(bob.peer.outbound) == bob.peer.outbound._size == 0
+    assert len(bob.peer.outbound) == bob.peer.outbound.unanswered.size == 0
 
 
 # Responses

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protoo_flask.core.request import Request
-from protoo_flask.core.transactions import outbound as outbound_module
+from protoo_flask.core.transactions import unanswered as unanswered_module
 from protoo_flask.core.transactions.client import OF_CORE, OF_SITE, URGENT
 from protoo_flask.core.transactions.mailbox import MESSAGE_SIZE
 from protoo_flask.core.transactions.outbound import Outbound, SharedOutbound
@@ -91,7 +91,7 @@ def test_a_request_for_which_the_mailbox_is_full_ends_with_a_local_410(endpoint)
     transaction = endpoint.ask()
     assert endpoint.given_up == [endpoint.outbound.mailbox]
     assert (transaction.response.status, transaction.response.is_local) == (410, True)
-    assert len(endpoint.outbound) == endpoint.outbound._size == 0
+    assert len(endpoint.outbound) == endpoint.outbound.unanswered.size == 0
 
 
 def test_a_message_to_a_peer_that_nobody_keeps_gives_nobody_up():
@@ -217,10 +217,10 @@ def test_a_request_is_released_once_with_its_size_its_timer_and_its_place(endpoi
     outbound = endpoint.outbound
     transaction = endpoint.ask(timeout=10)
     assert (len(outbound), len(endpoint.runtime.transactions)) == (1, 1)
-    assert outbound._size == transaction.size > len(transaction.payload)
+    assert outbound.unanswered.size == transaction.size > len(transaction.payload)
     assert outbound.release(transaction) is True
     assert outbound.release(transaction) is False
-    assert len(outbound) == len(endpoint.runtime.transactions) == outbound._size == 0
+    assert len(outbound) == len(endpoint.runtime.transactions) == outbound.unanswered.size == 0
     assert outbound.mailbox.items() == []
 
 
@@ -245,7 +245,7 @@ def test_all_transactions_end_with_the_same_response(endpoint):
 
 
 def test_only_an_urgent_request_is_sent_when_too_much_is_unanswered(monkeypatch):
-    monkeypatch.setattr(outbound_module, "MAX_UNANSWERED", 150)
+    monkeypatch.setattr(unanswered_module, "MAX_UNANSWERED", 150)
     endpoint = Endpoint()
     link = FakeLink()
     endpoint.outbound.attach(link)

@@ -10,7 +10,7 @@ import weakref
 import pytest
 
 from protoo_flask.core.request import Request
-from protoo_flask.core.transactions.outbound import MAX_UNANSWERED
+from protoo_flask.core.transactions.unanswered import MAX_UNANSWERED
 from tests.core.transactions.calls import Call, describe
 from tests.fakes import Core
 
@@ -82,7 +82,7 @@ def test_what_is_kept_is_text_and_not_objects():
     gc.collect()
     texts = [kept[1] for kept in (provisional._first, provisional._latest)]
     assert all(type(text) is bytes for text in texts)
-    size = call.peer.outbound._size
+    size = call.peer.outbound.unanswered.size
     assert sum(map(sys.getsizeof, texts)) < size < 2 * sum(map(len, texts))
     _, latest = call.transaction.provisional.after(1)
     assert latest.data == {"x": [nested] * 100}
@@ -90,15 +90,15 @@ def test_what_is_kept_is_text_and_not_objects():
 
 def test_the_bytes_count_among_the_unanswered_and_are_given_back():
     call = Call()
-    before = call.peer.outbound._size
+    before = call.peer.outbound.unanswered.size
     progress(call, 1, x="x" * 50_000)
     progress(call, 2, x="x" * 20_000)
-    grown = call.peer.outbound._size - before
+    grown = call.peer.outbound.unanswered.size - before
     assert 70_000 < grown < 71_000
     progress(call, 3)
-    assert 50_000 < call.peer.outbound._size - before < 51_000
+    assert 50_000 < call.peer.outbound.unanswered.size - before < 51_000
     call.happen("final")
-    assert call.peer.outbound._size == 0
+    assert call.peer.outbound.unanswered.size == 0
 
 
 def test_a_peer_without_room_for_more_has_its_next_ones_told_and_not_kept():
@@ -111,20 +111,20 @@ def test_a_peer_without_room_for_more_has_its_next_ones_told_and_not_kept():
         request = bob.take()
         for n in range(2):
             bob.respond(request, 183, str(n), {"x": "x" * 60_000})
-    assert bob.peer.outbound._size <= MAX_UNANSWERED
-    assert bob.peer.outbound._size > MAX_UNANSWERED - 122_000
+    assert bob.peer.outbound.unanswered.size <= MAX_UNANSWERED
+    assert bob.peer.outbound.unanswered.size > MAX_UNANSWERED - 122_000
     last, told = calls[-1]
     assert [response.reason for response in told] == ["0", "1"]
     for transaction, _ in calls:
         core.scheduler.on_wait = [lambda id=transaction.id: bob.send({"status": 200, "id": id})]
         assert describe(transaction.wait())[0] == 200
     assert len(list(last)) < 3
-    assert bob.peer.outbound._size == 0
+    assert bob.peer.outbound.unanswered.size == 0
 
 
 def test_iterating_waits_also_after_a_response_that_was_not_kept():
     call = Call()
-    call.peer.outbound._size = MAX_UNANSWERED
+    call.peer.outbound.unanswered.size = MAX_UNANSWERED
     call.core.scheduler.on_wait = [
         lambda: progress(call, 1),
         lambda: progress(call, 2),

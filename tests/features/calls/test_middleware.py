@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protoo_flask.core.errors import UsageError
-from protoo_flask.core.transactions.outbound import MAX_UNANSWERED
+from protoo_flask.core.transactions.unanswered import MAX_UNANSWERED
 from protoo_flask.features.calls.calls import MAX_RINGING
 from protoo_flask.middleware import session_handler
 from tests.fakes import Core
@@ -167,10 +167,10 @@ def test_the_number_of_calls_ringing_at_a_device_is_limited():
 def test_a_device_that_could_not_be_rung_may_ring_when_it_comes_online_again():
     board = Switchboard("alice/a1", "bob/b1", "bob/b2")
     bob = board["bob/b1"].peer
-    bob.outbound._size = MAX_UNANSWERED
+    bob.outbound.unanswered.size = MAX_UNANSWERED
     _, rung = board.call()
     assert list(rung) == ["b2"]
-    bob.outbound._size = 0
+    bob.outbound.unanswered.size = 0
     board["bob/b1"].leave()
     board.connect("bob/b1")
     assert board["bob/b1"].take()["method"] == "session"

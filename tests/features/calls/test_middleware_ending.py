@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protoo_flask.core.transactions.outbound import MAX_UNANSWERED
+from protoo_flask.core.transactions.unanswered import MAX_UNANSWERED
 from tests.features.sites import status_line
 
 from .switchboards import (
@@ -198,7 +198,7 @@ def test_a_party_that_is_away_longer_than_the_request_timeout_still_gets_the_end
     bob = board["bob/b1"]
     bob.drop()
     if full:
-        bob.peer.outbound._size = MAX_UNANSWERED
+        bob.peer.outbound.unanswered.size = MAX_UNANSWERED
     assert board["alice/a1"].request("end", path)["status"] == 200
     board.core.scheduler.advance(29)
     board.connect("bob/b1")

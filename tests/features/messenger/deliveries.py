@@ -24,7 +24,7 @@ def time_out(messenger, client, request):
 
 
 def cancel(messenger, client, request):
-    (transaction,) = client.peer.outbound._pending.values()
+    (transaction,) = client.peer.outbound.unanswered
     transaction.cancel()
 
 
