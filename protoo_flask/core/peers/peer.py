@@ -321,6 +321,33 @@ def broadcast(
     return count
 
 
+def tell_about(
+    address: dict[str, str],
+    peers: Iterable[Peer],
+    method: str,
+    data: dict[str, Any],
+) -> list[Peer]:
+    """Send peers a notification of the server about a peer; only in the owner's thread.
+
+    It has no sender on the wire, and counts in the share of the peer's user all the same: a
+    user must not be able to have others given up (see :mod:`..transactions.shares`).
+
+    :param address: of the peer that it is about.
+    :returns: the peers that are not there, or have no room for it.
+    """
+    payloads: dict[Dialect, bytes] = {}
+    without: list[Peer] = []
+    for peer in peers:
+        outbound = peer.outbound
+        dialect = outbound.dialect
+        payload = payloads.get(dialect)
+        if payload is None:
+            payload = payloads[dialect] = dialect.serialize_notification(method, data, None)
+        if not outbound.transmit(payload, address):
+            without.append(peer)
+    return without
+
+
 def _transmit_all(messages: list[tuple[Outbound, bytes]], sender: dict[str, str] | None) -> None:
     for outbound, payload in messages:
         outbound.transmit(payload, sender)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Callable, Mapping
+from typing import Callable, Mapping, Sequence
 
 from ...core.errors import Reject
 from ...core.peers.directory import Directory
-from ...core.peers.peer import Peer, broadcast
+from ...core.peers.peer import Peer, tell_about
 from ...core.request import Request
 from ...core.scheduling import Scheduler, Timer, call_later_if_alive
+from ..missed_news import MissedNews
 from .pace import Pace
 from .states import State, States
 from .watchers import Watchers, size_of_subscription
@@ -51,6 +52,8 @@ class Agent:
         self._late: set[str] = set()
         #: Runs while there are some.
         self._timer: Timer | None = None
+        #: The users of whom watchers have missed the latest state, as they read too slowly.
+        self._news: MissedNews[str] = MissedNews(scheduler, self._lock, self._send_news)
 
     def subscribe(self, peer: Peer, username: str, req: Request) -> None:
         """Let a peer watch a user, and answer the request with the state of the user.
@@ -126,12 +129,19 @@ class Agent:
             return 0
         wait = self._pace.take(username, len(watchers), self._scheduler.now())
         if not wait:
-            broadcast(watchers, "presence", state._asdict())
+            self._news.tell(username, list(watchers))
             return 0
         self._late.add(username)
         if self._timer is None:
             self._start_timer(wait)
         return wait
+
+    def _send_news(self, username: str, peers: Sequence[Peer]) -> list[Peer]:
+        """Send the state of a user to watchers; returns those without room for it."""
+        watchers = set(self._watchers.of(username))
+        data = self._states.get(username)._asdict()
+        about = {"username": username}
+        return tell_about(about, [peer for peer in peers if peer in watchers], "presence", data)
 
     def _start_timer(self, seconds: float) -> None:
         self._timer = call_later_if_alive(self._scheduler, seconds, self._catch_up)

@@ -8,13 +8,14 @@ nothing after the answer to its leave. Code of the application never runs under 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 from ...core.errors import Reject
 from ...core.events import EventQueues, SiteEvent
-from ...core.peers.peer import Peer
+from ...core.peers.peer import Peer, tell_about
 from ...core.request import Request
 from ...core.scheduling import Scheduler
+from ..missed_news import MissedNews
 from ..sending_peer import sending_peer
 from .room import CLOSING, OPEN, Room
 
@@ -28,6 +29,14 @@ class _EventSubject(NamedTuple):
 
     room: Room
     peer: Peer
+
+
+class _Member(NamedTuple):
+    """A device in a room, or one that has left: the subject of a "join" or "leave"."""
+
+    room: Room
+    username: str
+    uuid: str
 
 
 class Rooms:
@@ -50,6 +59,8 @@ class Rooms:
         #: {username: how many events about the user listeners have not been told of}
         self._untold: dict[str, int] = {}
         self._events = EventQueues(self._tell_event, scheduler.lock())
+        #: The joins and leaves that members have not been told of, as they read too slowly.
+        self._news: MissedNews[_Member] = MissedNews(scheduler, self.lock, self._send_news)
 
     def __len__(self) -> int:
         return len(self._rooms)
@@ -118,8 +129,9 @@ class Rooms:
             req.reply(200, "joined", room.add_path({"peers": others}))
             if former is peer:
                 return
-            room.broadcast("join", {"peer": peer.address})
+            others_now = room.peers
             room.members[address] = peer
+            self._news.tell(_Member(room, *address), others_now)
             self._rooms_of.setdefault(peer, set()).add(room)
             _count(self._memberships, peer.username, 1)
             self._post("join", room, peer)
@@ -207,9 +219,17 @@ class Rooms:
         """Remove a member, and notify the others."""
         del room.members[(peer.username, peer.uuid)]
         self._forget_membership(room, peer)
-        room.broadcast("leave", {"peer": peer.address})
+        self._news.tell(_Member(room, peer.username, peer.uuid), room.peers)
         self._post("leave", room, peer)
         self._close_if_empty(room)
+
+    def _send_news(self, member: _Member, peers: Sequence[Peer]) -> list[Peer]:
+        """Send a "join" or "leave" to members; returns those without room for it."""
+        room, username, uuid = member
+        method = "join" if (username, uuid) in room.members else "leave"
+        address = {"username": username, "uuid": uuid}
+        members = [peer for peer in peers if room.has(peer)]
+        return tell_about(address, members, method, room.add_path({"peer": address}))
 
     def _forget_membership(self, room: Room, peer: Peer) -> None:
         _count(self._memberships, peer.username, -1)
