@@ -19,6 +19,7 @@ def create_app() -> Flask:
     """
     app = Flask("features")
     app.secret_key = "secret of the features"
+    app.config["PROTOO_HANDSHAKES_PER_USER"] = None  # devices come and go fast here
     protoo = Protoo(app)
     gate = threading.Event()
     told: list[str] = []

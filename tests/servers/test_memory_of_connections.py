@@ -102,8 +102,9 @@ def test_small_messages_for_a_client_that_is_away(
         with measure_growth(server) as growth:
             for _ in range(9000):  # 1 MiB of PROTOO_MAX_OUTBOX, and some more
                 b.notify("message", f"/users/{alice}")
-            eventually(lambda: f"{alice}/a1" in b.request("get", "/peers")["data"]["peers"], False)
-    assert growth.peak < 4 * MIB  # measured: 0.9
+            # One user takes an eighth of it; the others' messages still find room.
+            assert f"{alice}/a1" in b.request("get", "/peers")["data"]["peers"]
+    assert growth.peak < 2 * MIB
 
 
 def test_pings_whose_answers_are_not_read(server: Server, site: Site, alice: str) -> None:

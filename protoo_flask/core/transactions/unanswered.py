@@ -26,12 +26,14 @@ from .client import RELAYED
 from .shares import Shares
 
 #: Bytes of requests that one peer may leave unanswered.
-MAX_UNANSWERED = 8 * 1024 * 1024
+MAX_UNANSWERED = 16 * 1024 * 1024
 
 #: Bytes of requests of other users among them, and of those the part of each user. The rest
-#: is for the site. Below the second number, nobody counts who has sent what.
+#: is for the site. Below the second number, nobody counts who has sent what. That number is more
+#: than the 4 MiB of requests that a device may leave open (``open_requests.MAX_OPEN``): a client
+#: that writes fast to one peer is slowed down, and not refused.
 MAX_UNANSWERED_OF_PEERS = MAX_UNANSWERED * 3 // 4
-MAX_UNANSWERED_OF_EACH = MAX_UNANSWERED // 8
+MAX_UNANSWERED_OF_EACH = 5 * 1024 * 1024
 
 #: Bytes of requests that one user may have sent to others, and that are not answered: a request
 #: may have gone to many devices.
