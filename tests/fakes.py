@@ -318,11 +318,16 @@ class FakeClient:
         """Answer a request that this client has received."""
         self.send({"status": status, "reason": reason, "id": request["id"], "data": data or {}})
 
-    def drop(self, code: int = ABNORMAL_CLOSURE) -> None:
-        """Lose the connection, as its transport tells the core."""
+    def drop(self, code: int = ABNORMAL_CLOSURE, is_read: bool = False) -> None:
+        """Lose the connection, as its transport tells the core.
+
+        :param is_read: whether messages that it has brought are still to be read.
+        """
         if self.link.closed is None:
             self.link.closed = (code, "")
         self.inbox.closed(code)
+        if not is_read:
+            self.inbox.ended()
 
     def leave(self) -> None:
         """Close the connection with 1000."""
