@@ -451,7 +451,7 @@ class Connection:
     def _take_item(self, opcode: int, payload: bytes) -> None:
         inbox = self._inbox
         if opcode == TEXT:
-            if (self.state is OPEN or self.state is LEFT) and inbox is not None:
+            if inbox is not None and (self.state is OPEN or self._may_still_ask(inbox)):
                 inbox.receive(payload)
         elif opcode == PING:
             self._send_control(PONG, payload)
@@ -466,6 +466,10 @@ class Connection:
                 inbox.confirm(payload)
             else:
                 inbox.receive_binary()
+
+    def _may_still_ask(self, inbox: Inbox) -> bool:
+        """Whether the requests of a client that has left are handled: the site did not close it."""
+        return self.state is LEFT and not inbox.is_removed
 
     # Its end -------------------------------------------------------------------------------
 

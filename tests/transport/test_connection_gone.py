@@ -12,7 +12,7 @@ from protoo_flask.transport import hang_up
 from protoo_flask.transport.keep_alive import DECISIONS, LOST, SILENT, SPOKEN, UNREAD
 from protoo_flask.transport.waiting_frame import ARRIVED, MOVING, RESTING, STUCK
 
-from .connections import request, take_departure
+from .connections import Gate, request, take_departure
 from .test_connection_slow_links import wait_until
 from .wire import PING, TEXT, close_frame
 
@@ -204,3 +204,31 @@ def test_every_decision_is_in_the_table():
     states: list[Any] = [None, ARRIVED, MOVING, RESTING, STUCK]
     clients = [SPOKEN, SILENT, UNREAD, LOST]
     assert set(DECISIONS) == {(client, state) for client in clients for state in states}
+
+
+def test_a_client_that_the_site_has_closed_since_is_not_served_any_more(make_site, monkeypatch):
+    monkeypatch.setattr(backlog, "MAX_BACKLOG", 10)
+    site = make_site(ping_interval=3600, grace_period=3600)
+    handled: list[int] = []
+    site.router.get(lambda req, next: handled.append(req.id) or req.reply(200))
+    gate = Gate(site)
+    site.router.method("wait", gate)
+    client = site.connect()
+    client.send(request(1, "wait"))
+    gate.wait()
+    client.send(request(2))
+    wait_until(client, lambda: not client.connection._is_watching)
+    client.send(request(3))  # this one stays in the kernel
+    vanish(client, "close")
+    client.connection.keep_alive()
+    take_departure(site)
+    site.application.disconnect("alice", None, 3001, "banned")
+    # The link is read again, and the handler of the first request may hang.
+    client.wait_for_end()
+    gate.open()
+    # Requests of one device are handled in order, so those would have come before this one.
+    newer = site.connect()
+    assert newer.request("get")["status"] == 200
+    assert len(handled) == 1
+    # Nobody waits for it for an hour.
+    site.application.disconnect("alice", None, 1000, "bye")
