@@ -46,6 +46,9 @@ class Source(Protocol):
     def turn_down(self, request: WaitingRequest, status: int, reason: str) -> None:
         """Answer a request that is not going to be handled."""
 
+    def forget(self, request: WaitingRequest) -> None:
+        """Forget a request that was dropped: a repetition of it is to be handled."""
+
     def resume_reading(self) -> None:
         """Let the link read again."""
 

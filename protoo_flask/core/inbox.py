@@ -178,11 +178,14 @@ class Inbox:
         """Forget the requests that wait: they will not be handled."""
         dropped = self._workload.drop(self)
         for request in dropped:
-            # A repetition of it is to be handled.
-            self.peer.requests.forget(request)
+            request.source.forget(request)
         if dropped:
             # Not here: the transport may hold a lock of this link, and others are called.
             self.peer.runtime.scheduler.spawn(self._workload.go_on)
+
+    def forget(self, request: WaitingRequest) -> None:
+        """Forget a request that was dropped: a repetition of it is to be handled."""
+        self.peer.requests.forget(request)
 
     # Messages ----------------------------------------------------------------------------
 

@@ -81,7 +81,8 @@ class Workload:
     @property
     def waiting(self) -> int:
         """Bytes of the requests that wait, with everything that they keep."""
-        return 0 if self.backlog is None else self.backlog.size
+        backlog = self.backlog
+        return 0 if backlog is None else backlog.size
 
     @property
     def running(self) -> int:
@@ -92,12 +93,14 @@ class Workload:
     @property
     def is_held(self) -> bool:
         """Whether requests wait until earlier ones have been answered."""
-        return self.backlog is not None and self.backlog.is_held
+        backlog = self.backlog  # read once: another thread may take it away
+        return backlog is not None and backlog.is_held
 
     @property
     def has_departed(self) -> bool:
         """Whether its device has gone, and something is left to be done."""
-        return self.backlog is not None and self.backlog.when_done is not None
+        backlog = self.backlog
+        return backlog is not None and backlog.when_done is not None
 
     def wait(self, request: WaitingRequest) -> str:
         """Let a request wait that finds no place; tells its fate. :meth:`go_on` comes next."""
@@ -146,6 +149,8 @@ class Workload:
         else:
             # Its place has been given to another one.
             backlog.stuck -= 1
+            if not backlog.stuck:
+                backlog.trusted.clear()
             self._runtime.stuck_places.add(self._username, -1)
         self._note_progress(backlog)
         return self.next()
@@ -237,6 +242,8 @@ class Workload:
 
         :param when_done: called in a greenlet or thread of its own when nothing is left.
         """
+        # Each refers to the peer, and the peer to this.
+        self._patient = tuple(self._still_patient())
         if self.backlog is None and self.free == self._limit:
             return False
         backlog = self._get_backlog()
@@ -278,6 +285,9 @@ class Workload:
         if backlog is None:
             return []
         patient = self._still_patient()
+        if backlog.stuck:
+            # Without those that said so too late: their places have been given to others.
+            patient = [request for request in patient if request in backlog.trusted]
         stuck = backlog.running - len(patient)
         if stuck > 0:
             backlog.running -= stuck
@@ -322,6 +332,7 @@ class Workload:
         assert backlog is not None
         if backlog.when_done is not None and not backlog.running and not len(backlog):
             when_done, backlog.when_done = backlog.when_done, None
+            self._patient = tuple(self._still_patient())
             self._note_progress(backlog)
             # Not here: it takes the lock of the directory.
             self._runtime.scheduler.spawn(when_done)

@@ -183,7 +183,13 @@ class LocalDirectory:
                 return False
             # For the links that it had before: this one, if any, is closed below.
             peer.was_removed = True
-            peer.workload.drop()
+            dropped = peer.workload.drop()
+            for request in dropped:
+                # It refers to the peer, which refers to it.
+                request.source.forget(request)
+        if dropped:
+            # Not here: links of the device may go on reading, and its handlers hang.
+            self._runtime.scheduler.spawn(peer.workload.go_on)
         # The link is closed first: listeners of a departure may block, and a peer that has been
         # disconnected must not be served meanwhile.
         if link is not None:

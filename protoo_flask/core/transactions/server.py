@@ -256,6 +256,8 @@ class ServerTransactions:
         :param text: that of the request.
         :returns: whether so many are open that the next ones have to wait.
         """
+        # Of every request: its handlers need no place any more, whoever waits for an answer.
+        request.is_left_open = True
         id = request.id
         if id is None:
             return False
@@ -266,7 +268,6 @@ class ServerTransactions:
             if proceeding.get(id) is request:
                 del proceeding[id]
             return False
-        request.is_left_open = True
         is_small = len(text) <= SMALL_TEXT
         if is_small and self._open is None and len(proceeding) <= SMALL_COUNT:
             return False  # most requests that are relayed
