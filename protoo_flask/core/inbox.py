@@ -315,7 +315,11 @@ class Inbox:
             self.turn_down(request, 429, "too many requests wait", {"retryAfter": RETRY_AFTER})
         elif fate is PAUSES:
             self._pause()
-        self._workload.go_on()
+        if self._workload.is_held and not self.peer.requests.are_too_many:
+            # It has taken the place of an earlier one with its id, which was open.
+            self._workload.release()
+        else:
+            self._workload.go_on()
 
     def _answer_at_once(self, message: Incoming, payload: bytes) -> None:
         """Answer a request that is not going to be handled, whatever others do."""

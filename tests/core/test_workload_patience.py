@@ -10,7 +10,7 @@ import pytest
 from protoo_flask.core import backlog
 from tests.fakes import Core
 
-from .test_workload import TIMEOUT, Busy, check_usual
+from .test_workload import TIMEOUT, Busy, check_usual, fill
 
 
 @pytest.fixture
@@ -139,3 +139,16 @@ def test_an_early_link_of_a_removed_device_is_read_to_its_end_at_once():
     busy.run(alice, remove)
     assert busy.handled == ["first"]
     check_usual(busy, alice)
+
+
+def test_open_requests_that_newer_ones_replace_make_room():
+    busy = Busy(grace_period=10, response_timeout=None)
+    first = busy.connect()
+    fill(busy, first, 4097)
+    # The page was reloaded: it counts from 1 again, and nobody waits for the earlier answers.
+    second = busy.connect()
+    for id in range(1, 4098):
+        second.send({"method": "get", "path": f"/{id}", "id": id})
+    assert busy.handled[-1] == "4097"
+    assert not second.peer.requests.are_too_many
+    check_usual(busy, second)

@@ -309,8 +309,7 @@ class ServerTransactions:
         if request.is_left_open:
             assert request.id is not None
             self._outbound.runtime.unanswered.remove(request)
-            if self._open is not None:
-                self._open.remove(request.id)
+            self._close(request.id)
 
     def forget_all(self) -> None:
         """Forget everything: the peer has gone.
