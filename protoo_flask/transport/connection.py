@@ -243,11 +243,14 @@ class Connection:
         except BaseException:
             self._end()
             raise
-        if self._items:
-            self._take_items()  # requests among them wait until the inbox is opened
-        with self._lock:
-            self._watch()
-        inbox.open()
+        try:
+            if self._items:
+                self._take_turn()  # requests among them wait until the inbox is opened
+        finally:
+            # Whatever a response among them has led to.
+            with self._lock:
+                self._watch()
+            inbox.open()
 
     def _is_awaited(self, early: bytes) -> bool:
         """Whether the client still waits for the answer to its handshake.

@@ -12,8 +12,8 @@ import pytest
 from protoo_flask.core import backlog
 from protoo_flask.core.request import Request
 
-from .connections import Fatal, Gate, request
-from .wire import PATIENCE, PING, PONG, Frame, frame
+from .connections import Fatal, Gate, request, take_departure
+from .wire import PATIENCE, PING, PONG, Frame, frame, text
 
 FATAL = [gevent.Timeout(), Fatal("stop")]
 
@@ -160,3 +160,27 @@ def test_a_fatal_error_in_a_callback_ends_the_connection_and_leaves_nothing_behi
     while not site.world.errors.empty():
         reported.append(site.world.errors.get())
     assert [type(error) for error in reported] == [Fatal]
+
+
+def test_a_fatal_error_at_a_response_before_the_opening_ends_the_connection(make_site):
+    site = make_site(grace_period=PATIENCE)
+    client = site.connect()
+
+    def stop(response: Any) -> None:
+        raise Fatal("stop")
+
+    site.peer().send(Request("ask"), on_response=stop)
+    asked = client.take()
+    client.reset()
+    take_departure(site)
+    early = {"status": 200, "reason": "", "id": asked["id"], "data": {}}
+    client = site.connect(early=text(early))
+    assert client.take() == asked
+    assert client.take_close() == (1011, "internal error")
+    client.close()
+    client.wait_for_end()
+    assert str(site.world.errors.get(timeout=PATIENCE)) == "stop"
+    # The site has been told all the same, so the next connection of the device is served.
+    again = site.connect()
+    assert again.request("get")["status"] == 404
+    site.application.disconnect("alice", None, 1000, "bye")
