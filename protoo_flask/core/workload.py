@@ -73,6 +73,9 @@ class Workload:
         """Give a place back; ``False`` when :meth:`pass_on` is to be called instead."""
         if self.backlog is None:
             self.free += 1
+            if self._patient:
+                # Not kept until the next one: it may have large data.
+                self._patient = tuple(self._still_patient())
             return True
         return False
 

@@ -47,7 +47,17 @@ def test_notifications_that_handlers_keep_open_are_not_kept():
     alice = patient.core.connect()
     for _ in range(100):
         alice.notify("get", "/")
-    assert len(alice.peer.workload._patient) <= 1
+    assert alice.peer.workload._patient == ()
+
+
+def test_a_request_that_was_kept_open_is_not_kept_when_its_handler_has_returned():
+    patient = Patient()
+    alice = patient.core.connect()
+    alice.start_request("get", "/later")
+    assert alice.peer.workload._patient == ()
+    patient.meanwhile["/answered"] = lambda: patient.requests[-1].reply(200)
+    assert alice.request("get", "/answered")["status"] == 200
+    assert alice.peer.workload._patient == ()
 
 
 def test_a_request_that_a_newer_one_has_replaced_does_not_make_a_handler_seem_patient():
