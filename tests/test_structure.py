@@ -23,6 +23,7 @@ LAYERS = [
     ("core.excerpts core.exits", ""),
     ("core.errors core.close_codes", ""),
     ("core.callers", ""),
+    ("core.tracebacks", "traceback"),
     ("core.registration_log core.suggestions", ""),
     ("core.occasions core.rate_limit", ""),
     ("core.functions core.arrivals core.names", ""),

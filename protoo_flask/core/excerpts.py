@@ -68,12 +68,21 @@ def excerpt_of_error(error: object) -> str:
     return excerpt_of(error, MAX_ERROR_LENGTH)
 
 
+def escape(text: str) -> str:
+    r"""Return a text with its unprintable characters escaped, and not cut.
+
+    >>> escape("Zoë \x1b[2J")
+    'Zoë \\x1b[2J'
+    """
+    return _UNPLAIN.sub(_escape, text)
+
+
 def _cut(text: str, left_out: int, limit: int = MAX_LENGTH) -> str:
     """Escape a text, and cut it; the end tells how much is missing.
 
     :param left_out: characters that have been left out already; negative: none.
     """
-    text = _UNPLAIN.sub(_escape, text)
+    text = escape(text)
     left_out = max(left_out, 0) + max(len(text) - limit, 0)
     return f"{text[:limit]}... ({left_out} more)" if left_out else text
 

@@ -7,6 +7,7 @@ handlers forget a 504.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any, Callable, Protocol
 
 from .errors import AlreadyReplied, ProtocolError, ProtooError, Reject
@@ -16,6 +17,7 @@ from .exits import is_contained
 from .functions import name_function, passed_through
 from .peers.peer import Peer
 from .request import Request
+from .tracebacks import log_error
 
 #: Seconds in which one request of a peer that a function has not answered is logged, and the
 #: number of functions and peers of which that is remembered.
@@ -150,8 +152,13 @@ class Handling:
                 raise
             name = name_function(function)
             if passed_through(function, error):
-                self._framework.logger.exception(
-                    "error in %s, called with %s for %r", name, excerpt_of(subject), peer
+                log_error(
+                    self._framework.logger,
+                    error,
+                    "error in %s, called with %s for %r",
+                    name,
+                    excerpt_of(subject),
+                    peer,
                 )
             else:
                 self._framework.log_teardown(f"{name} for {peer}", error)
@@ -165,12 +172,13 @@ class Handling:
             # of an exit shows the code which it was not meant for.
             is_clear = told and not isinstance(error, SystemExit)
             handler = None if is_clear else request.last_handler
-            self._framework.logger.error(
+            logger = self._framework.logger
+            log = partial(log_error, logger, error) if told else logger.error
+            log(
                 "error in %s: %s%s",
                 _describe_request(request),
                 excerpt_of_error(error),
                 "" if handler is None else f", last in {name_function(handler)}",
-                exc_info=error if told else None,
             )
         self._end(request, error)
 

@@ -16,6 +16,7 @@ from ..core.exits import is_contained
 from ..core.functions import name_function
 from ..core.peers.peer import Peer
 from ..core.request import Request
+from ..core.tracebacks import log_error
 from .teardown_log import TeardownLog
 
 #: Listeners given to ``protoo.on(name)``: ``{name of the signal: functions}``.
@@ -144,7 +145,9 @@ class FlaskFramework:
         except BaseException as error:
             if not is_contained(error):
                 raise
-            self.logger.exception(
+            log_error(
+                self.logger,
+                error,
                 "error in %s, called with %s %s",
                 name_function(function),
                 excerpt_of(args),

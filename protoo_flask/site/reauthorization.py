@@ -20,6 +20,7 @@ from ..core.exits import is_contained
 from ..core.handling import Framework
 from ..core.link import Link
 from ..core.peers.peer import Peer
+from ..core.tracebacks import log_error
 from .authorization import Identification
 from .contexts import HandshakeContext, preprocess_request
 
@@ -89,7 +90,7 @@ class Reauthorization:
             if not is_contained(error):
                 raise
             # An error is no refusal: a database that is down must not throw everybody out.
-            self._framework.logger.exception("could not authorize %r again", peer)
+            log_error(self._framework.logger, error, "could not authorize %r again", peer)
         finally:
             # Asking may take long. When the device has connected again meanwhile, the answer is
             # about a handshake that is not used any more. The newer one was authorized by

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 
 from ..core.excerpts import excerpt_of_error
+from ..core.tracebacks import log_error
 
 _HINT = (
     "Teardown functions run after each message and event, and before_request functions do not: "
@@ -40,13 +41,14 @@ class TeardownLog:
             )
             return
         self._explained.add((function, type(error)))
-        logger.error(
+        log_error(
+            logger,
+            error,
             "error after %s: %s, in %s. %s",
             occasion,
             excerpt_of_error(error),
             function,
             _HINT,
-            exc_info=error,
         )
 
 
