@@ -183,7 +183,8 @@ def received(req, next):
 def typing(req, next):
     # A notification to an absent device would wait, and be outdated on arrival.
     present = [peer for peer in protoo.peers(req.params["username"]) if peer.online]
-    protoo.broadcast(present, "typing", {"username": req.peer.username})
+    # With a sender, a flood of these does not close the page of a slow reader.
+    protoo.broadcast(present, "typing", {"username": req.peer.username}, sender=req.sender)
     req.reply(200, "OK")
 
 

@@ -281,3 +281,11 @@ def test_only_names_that_a_user_may_have_are_watched(app, name, status):
     message = {"method": "subscribe", "path": f"/presence/{name}", "id": 1}
     page.receive(json.dumps(message).encode())
     assert page.peer.link.take()["status"] == status
+
+
+def test_a_typing_user_has_a_share_of_what_waits_for_a_slow_reader(pages):
+    message = {"method": "typing", "path": "/users/bob", "id": next(ids)}
+    pages["alice"].receive(json.dumps(message).encode())
+    [told] = [it for it in pages["bob"].peer.link.take_all() if it.get("method") == "typing"]
+    assert told["data"] == {"username": "alice"}
+    assert told["sender"] == {"username": "alice", "uuid": "alice1"}

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, List
 
 from flask import Flask, has_request_context
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import HTTP_STATUS_CODES
 
 from .. import signals
 from ..core.events import SiteEvent
@@ -94,7 +95,8 @@ class FlaskFramework:
             code = getattr(error.response, "status_code", None)
         if not isinstance(code, int) or not 300 <= code <= 699:
             return None
-        return code, error.description or error.name
+        # That of abort(response) has no name but "Unknown Error"; the body is for browsers.
+        return code, error.description or HTTP_STATUS_CODES.get(code, error.name)
 
     def _run_in_app(self, function: Callable[..., Any], *args: Any) -> None:
         with self._app.app_context():

@@ -6,7 +6,7 @@ from email.message import Message
 from urllib.error import HTTPError
 
 import pytest
-from flask import Response, abort
+from flask import Response, abort, make_response
 from werkzeug.exceptions import Conflict, HTTPException
 
 from protoo_flask import Protoo
@@ -195,6 +195,12 @@ def test_an_abort_speaks(app):
     protoo = Protoo(app)
     protoo.get("/", lambda req, next: abort(403, "not you"))
     assert ask(join(app)) == (403, "not you")
+
+
+def test_an_abort_with_a_response_has_the_name_of_its_status(app):
+    protoo = Protoo(app)
+    protoo.get("/", lambda req, next: abort(make_response("<h1>taken</h1>", 409)))
+    assert ask(join(app)) == (409, "Conflict")
 
 
 def test_a_foreign_error_of_an_authorizer_is_an_error_of_the_view(app, caplog):
