@@ -1,4 +1,4 @@
-"""The footprint of a process: memory and descriptors, with those of its children (Linux).
+"""The footprint of a process: memory, descriptors and threads, with those of its children (Linux).
 
 A limit that counts bytes of JSON can hold while the process grows twenty times as much. So
 whoever looks at a limit looks here, at the numbers of the kernel.
@@ -57,6 +57,11 @@ def measure_growth(pid: int) -> Iterator[Growth]:
 def count_descriptors(pid: int) -> int:
     """Return how many files and sockets a process has open."""
     return sum(len(os.listdir(f"/proc/{each}/fd")) for each in process_ids(pid))
+
+
+def count_threads(pid: int) -> int:
+    """Return how many threads a process has."""
+    return sum(len(os.listdir(f"/proc/{each}/task")) for each in process_ids(pid))
 
 
 def _sum(pid: int, field: str) -> int:

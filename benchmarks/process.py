@@ -76,6 +76,10 @@ class Server:
         self._log.seek(0)
         return "\n".join(self._log.read().decode(errors="replace").splitlines()[-20:])
 
+    def log_bytes(self) -> int:
+        """Return how many bytes the server has printed."""
+        return os.fstat(self._log.fileno()).st_size
+
     def stop(self) -> None:
         """End the process with SIGTERM, or with SIGKILL if that is not enough."""
         self._process.terminate()

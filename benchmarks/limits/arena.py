@@ -7,9 +7,9 @@ that does not read. Attackers write frames with a mask of zeros, which are cheap
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import selectors
+import socket
 import struct
 import threading
 import time
@@ -19,12 +19,13 @@ from typing import Any, Callable, Iterable, Iterator, Sequence
 
 from ..client import HOST, Client
 from ..cookies import cookie_of
-from ..footprint import MIB, count_descriptors, resident
+from ..footprint import MIB, count_descriptors, count_threads, resident
 from ..frames import CLOSE, PING, PONG, TEXT, split_frames
 from ..process import Server
 from ..wires import WrongAnswer
+from .neighbour import Neighbour
 
-#: Seconds between two echoes of the neighbour, and between two looks at the server.
+#: Seconds between two looks at the server.
 INTERVAL = 0.1
 
 #: Bytes for one write, so that many small frames are few writes.
@@ -136,8 +137,7 @@ class Arena:
         self.notes: list[str] = []
         self.refusals: Counter[str] = Counter()
         self.most_descriptors = 0
-        self.echoes: list[float] = []
-        self.echo_failed: str | None = None
+        self.most_threads = 0
         self.attackers: list[Attacker] = []
         self._kept: list[Client] = []
         self.began = time.monotonic()
@@ -157,7 +157,11 @@ class Arena:
         headers: Sequence[str] = (),
     ) -> Attacker:
         """Connect an attacker; with ``listens``, its messages are read and counted."""
-        attacker = Attacker(self.connect_client(username, uuid, headers))
+        client = self.connect_client(username, uuid, headers)
+        if not listens:
+            # Else the kernel takes some MiB before the server notices.
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        attacker = Attacker(client)
         self.attackers.append(attacker)
         if listens:
             self._selector.register(attacker.socket, selectors.EVENT_READ, attacker)
@@ -183,7 +187,8 @@ class Arena:
 
     def disconnect(self, attacker: Attacker) -> None:
         """Close an attacker's connection without a Close frame."""
-        self._selector.unregister(attacker.socket)
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(attacker.socket)
         self.attackers.remove(attacker)
         attacker.socket.close()
 
@@ -229,20 +234,30 @@ class Arena:
         while time.monotonic() < end and not self._is_too_large:
             time.sleep(0.02)
 
+    def settle(self, most: float = 10.0) -> None:
+        """Wait until the server has hardly anything to do but the neighbour's echoes."""
+        end = time.monotonic() + most
+        while time.monotonic() < end and not self._is_too_large:
+            before = self.server.cpu_seconds()
+            time.sleep(0.2)
+            if self.server.cpu_seconds() - before < 0.03:
+                return
+
     # What goes on beside it ------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
-        """Read for the attackers, echo for the neighbour, and look at the server meanwhile."""
+    def watched(self) -> Iterator[Neighbour]:
+        """Read for the attackers, look at the server, and have a neighbour make echoes."""
+        neighbour = Neighbour(self.server.port)
         threads = [
-            threading.Thread(target=work, daemon=True)
-            for work in (self._read, self._echo, self._look)
+            threading.Thread(target=work, daemon=True) for work in (self._read, self._look)
         ]
         for thread in threads:
             thread.start()
         try:
-            yield
+            yield neighbour
         finally:
+            neighbour.stop()
             self._is_over.set()
             for thread in threads:
                 thread.join(5)
@@ -269,30 +284,21 @@ class Arena:
             count = int(answer.read())
         return f"{count} {name}, {max(0, now - before) / count:.0f} B each" if count else "-"
 
+    def get(self, path: str) -> dict[str, Any]:
+        """Return the JSON that the server has at a path."""
+        with urllib.request.urlopen(f"http://{HOST}:{self.server.port}{path}") as answer:
+            found: dict[str, Any] = json.loads(answer.read())
+        return found
+
     def _read(self) -> None:
         while not self._is_over.is_set():
             for key, _ in self._selector.select(INTERVAL) if self.attackers else ():
                 if not key.data.take():
-                    self._selector.unregister(key.fileobj)
+                    # The attack may have closed it just now.
+                    with contextlib.suppress(KeyError, ValueError):
+                        self._selector.unregister(key.fileobj)
             if not self.attackers:
                 time.sleep(INTERVAL)
-
-    def _echo(self) -> None:
-        try:
-            neighbour = self.connect_client("neighbour", "n1")
-        except (OSError, WrongAnswer) as error:
-            self.echo_failed = str(error)[:60] or type(error).__name__
-            return
-        with contextlib.closing(neighbour):
-            try:
-                for id in itertools.count(1):
-                    begin = time.monotonic()
-                    neighbour.call(b'{"method":"get","path":"/echo","id":%d}' % id)
-                    self.echoes.append(time.monotonic() - begin)
-                    if self._is_over.wait(INTERVAL):
-                        return
-            except (OSError, WrongAnswer) as error:
-                self.echo_failed = str(error)[:60] or type(error).__name__
 
     def _look(self) -> None:
         while not self._is_over.is_set():
@@ -301,6 +307,7 @@ class Arena:
                 self.most_descriptors = max(
                     self.most_descriptors, count_descriptors(self.server.pid)
                 )
+                self.most_threads = max(self.most_threads, count_threads(self.server.pid))
             time.sleep(INTERVAL)
 
     def keep(self, clients: Iterable[Client | None]) -> None:

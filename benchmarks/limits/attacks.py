@@ -7,34 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import socket
 import time
-import urllib.request
 import zlib
-from typing import Any, Callable, Iterator, NamedTuple
+from typing import Any, Iterator
 
 from .arena import Arena, Attacker, frame, nested, request
-
-#: The devices that a user may have, by default.
-DEVICES = 16
-#: Bytes of data in a large message, below the default limit of a message.
-LARGE = 65000
-#: A name of the greatest length that a path can carry, of characters that take four bytes each.
-LONG_NAME = "\U0001f600" * 4000
-
-
-class Attack(NamedTuple):
-    """One attack.
-
-    :ivar run: does it.
-    :ivar settings: other settings of the site, by their names.
-    """
-
-    run: Callable[[Arena], None]
-    text: str
-    settings: dict[str, Any] = {}
-
+from .attack import DEVICES, LARGE, LONG_NAME, Attack, note_running
+from .variants import VARIANTS
 
 # Answers and requests of one client
 
@@ -238,7 +218,7 @@ def calls_behind_a_slow_listener(arena: Arena) -> None:
 def rooms(arena: Arena) -> None:
     for number in range(DEVICES):
         mallory = arena.connect("mallory", f"m{number}")
-        names = (f"{room}-{number}-" + LONG_NAME[:320] for room in range(100))
+        names = (f"{room}-{number}-" + LONG_NAME for room in range(100))
         frames = (
             request(id, "session", f"/rooms/rooms/{name}") for id, name in enumerate(names, 1)
         )
@@ -266,7 +246,7 @@ def presences(arena: Arena) -> None:
         mallory = arena.connect("mallory", f"m{number}")
         names = (f"{watched}-{number}-" + LONG_NAME for watched in range(1000))
         frames = (
-            request(id, "subscribe", f"/presence/{name}"[:4090]) for id, name in enumerate(names, 1)
+            request(id, "subscribe", f"/presence/{name}") for id, name in enumerate(names, 1)
         )
         arena.flood(mallory, frames)
         if arena.is_over:
@@ -369,14 +349,6 @@ def compressing(arena: Arena) -> None:
         arena.connect(f"user{number}", headers=headers).write(bytes(whole), 1)
         arena.operations += 1
     arena.wait(1)
-
-
-def note_running(arena: Arena) -> None:
-    with urllib.request.urlopen(f"http://127.0.0.1:{arena.server.port}/running") as answer:
-        running = json.load(answer)
-    for kind in ("handlers", "listeners"):
-        if running[f"most {kind}"]:
-            arena.note(f"{running[f'most {kind}']} {kind} at once")
 
 
 _GRACE = {"disconnect_grace_period": 30}
@@ -485,6 +457,7 @@ ATTACKS = {
         "messages that inflate a thousandfold, behind a slow handler",
         settings={"compression": True},
     ),
+    **VARIANTS,
 }
 
 #: {attack: what piles up}: a class of ours, or ``class/attribute`` for the items that its objects
@@ -502,7 +475,7 @@ HOLDS = {
     "fan-out": "LocalTransaction",
     "idle": "Connection",
     "long-headers": "Connection",
-    "mailbox": "Mailbox/_payloads",
+    "mailbox": "Mailbox/_messages",
     "never-answered": "ReceivedRequest",
     "partial-messages": "Connection",
     "presence": "Watchers/_peers",

@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Sequence
 
 from .. import machine
 from ..catalogue import CATALOGUE, HERE, OURS, Entry
-from ..footprint import MIB, count_descriptors, measure_growth
+from ..footprint import KIB, MIB, count_descriptors, measure_growth
 from ..process import Server
 from ..tables import as_markdown, as_text
 from .arena import Arena, mib
@@ -30,6 +31,8 @@ HEADER = (
     "after",
     "holds",
     "descriptors",
+    "threads",
+    "log",
     "the attackers were told",
     "another client's echo",
 )
@@ -45,6 +48,9 @@ def main(args: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=10, help="for each attack")
     parser.add_argument(
         "--most", type=int, default=1024, help="stop an attack at so many MiB of growth"
+    )
+    parser.add_argument(
+        "--afterwards", type=float, default=0, help="seconds until the look at what is left"
     )
     parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
     parser.add_argument("--checkout", type=Path, default=HERE.parent, help="attack another one")
@@ -83,18 +89,27 @@ def run(name: str, options: argparse.Namespace) -> Sequence[str]:
         descriptors = count_descriptors(server.pid)
         arena = Arena(server, options.seconds, options.most * MIB)
         with measure_growth(server.pid) as growth:
-            with arena.watched():
+            log = server.log_bytes()
+            with arena.watched() as neighbour:
                 attack.run(arena)
                 arena.wait(0.5)
+                delays = arena.get("/delays")
+                neighbour.stop()  # looking at all objects of the server takes long
                 holds = arena.weigh(HOLDS.get(name), growth.before)
                 told = arena.told()
             arena.end()
+            time.sleep(options.afterwards)
             server.settle()
             server.collect()
+            log = server.log_bytes() - log
+            running = arena.get("/running")
+            if running["handlers"] or running["listeners"]:
+                told = f"{told}; still running: {running}"
     finally:
         server.stop()
-    worst = max(arena.echoes, default=0.0)
-    echo = arena.echo_failed or f"worked, at worst {1000 * worst:.0f} ms"
+    worst = max(neighbour.echoes, default=0.0)
+    echo = neighbour.failed or f"worked, at worst {1000 * worst:.0f} ms"
+    echo += f" ({delays['turn']:.0f} of the processor, {delays['collection']:.0f} of a collection)"
     return (
         name,
         str(arena.operations),
@@ -103,6 +118,8 @@ def run(name: str, options: argparse.Namespace) -> Sequence[str]:
         mib(growth.before + growth.left),
         holds,
         f"{descriptors} -> {arena.most_descriptors}",
+        str(arena.most_threads),
+        f"{log / KIB:.0f} KiB",
         told,
         echo,
     )

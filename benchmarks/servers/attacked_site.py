@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import time
 from typing import Any
 
 import gevent
@@ -38,6 +39,38 @@ def collect() -> str:
 @app.route("/running")
 def show_running() -> dict[str, int]:
     return running
+
+
+#: Milliseconds of processor time that others took before a greenlet had its turn, at most; and
+#: those of a garbage collection. Unlike the time of an echo, other programs do not change them.
+delays = {"turn": 0.0, "collection": 0.0}
+
+
+@app.route("/delays")
+def show_delays() -> dict[str, float]:
+    """Return the delays since the last look."""
+    found = dict(delays)
+    delays.update(turn=0.0, collection=0.0)
+    return found
+
+
+def wait_for_turns() -> None:
+    while True:
+        before = time.process_time()
+        gevent.sleep(0.005)
+        delays["turn"] = max(delays["turn"], 1000 * (time.process_time() - before))
+
+
+def note_collection(phase: str, info: dict[str, int], began: list[float] = [0.0]) -> None:  # noqa: B006
+    if phase == "start":
+        began[0] = time.process_time()
+    else:
+        took = 1000 * (time.process_time() - began[0])
+        delays["collection"] = max(delays["collection"], took)
+
+
+gc.callbacks.append(note_collection)
+gevent.spawn(wait_for_turns)
 
 
 @app.route("/count/<name>")
@@ -95,6 +128,25 @@ def forget(req: Any, next: Any) -> None:
     """Return without an answer."""
 
 
+@protoo.get("/fail")
+def fail(req: Any, next: Any) -> None:
+    raise ValueError(req.path)
+
+
+@protoo.get("/notify/:username")
+def notify(req: Any, next: Any) -> None:
+    """Notify a user, and answer."""
+    for peer in protoo.peers(req.params["username"]):
+        peer.notify("note", req.data)
+    req.reply(200, "notified")
+
+
+@protoo.get("/broadcast")
+def broadcast(req: Any, next: Any) -> None:
+    protoo.broadcast(protoo.peers(), "note", req.data)
+    req.reply(200, "broadcast")
+
+
 @protoo.get("/slow")
 def slow(req: Any, next: Any) -> None:
     stay("handlers", SLOW_HANDLER)
@@ -126,8 +178,7 @@ def allow(peer: Any, username: str) -> bool:
 
 protoo.use("/calls", session_handler(protoo, on_session=listen_slowly_to_call))
 protoo.use("/users", p2p_messenger(protoo))
-
-
+protoo.use("/carbons", p2p_messenger(protoo, carbons=True))
 protoo.use("/reports", p2p_messenger(protoo, report="all"))
 protoo.use("/presence", presence(protoo, allow))
 protoo.use("/rooms", room_handler(protoo, listen_slowly_to_room))
