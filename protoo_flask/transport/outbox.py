@@ -85,6 +85,10 @@ WRITE_SIZE = 64 * 1024
 #: frame (RFC 6455 section 5.2).
 HEADER_SIZE = 10
 
+#: The same for a control frame: a pong without a payload takes as much memory, beside its text of
+#: none. A client can ask for any number of pongs, and not read them.
+CONTROL_SIZE = 100
+
 
 class Owner(Protocol):
     """The connection that an outbox belongs to."""
@@ -289,7 +293,7 @@ class Outbox:
         self._finish = None
 
     def _keep(self, opcode: int, payload: bytes, id: int | None, bounded: bool) -> bool:
-        size = len(payload) + HEADER_SIZE
+        size = len(payload) + (HEADER_SIZE if opcode == TEXT else CONTROL_SIZE)
         is_too_much = self._queued > WRITE_SIZE or self.size + size > self._limit
         if is_too_much and self._state is not BLOCKED:
             # Enough for one write, and a corked outbox does not mean that the client is slow.
@@ -348,7 +352,7 @@ class Outbox:
         queued = self._queued
         while queue:
             opcode, payload, id = queue[0]
-            size = len(payload) + HEADER_SIZE
+            size = len(payload) + (HEADER_SIZE if opcode == TEXT else CONTROL_SIZE)
             if frames and end + size > WRITE_SIZE:
                 break
             queue.popleft()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from protoo_flask.transport.outbox import HEADER_SIZE, WRITE_SIZE
+from protoo_flask.transport.outbox import CONTROL_SIZE, HEADER_SIZE, WRITE_SIZE
 
 from .fake_channel import encode, make_outbox, send_texts, unsent_of
-from .wire import CLOSE, PING, TEXT
+from .wire import CLOSE, PING, PONG, TEXT
 
 
 def test_a_message_is_sent_at_once(channel, outbox):
@@ -88,7 +88,7 @@ def test_a_kept_message_is_not_encoded_before_its_turn(channel):
         encoded.append((opcode, payload))
         return payload
 
-    outbox = make_outbox(channel, encode)
+    outbox = make_outbox(channel, encode, limit=200)
     send_texts(outbox, b"first")
     outbox.send(PING, b"second")
     assert encoded == [(TEXT, b"first")]
@@ -199,3 +199,13 @@ def test_the_outbox_knows_how_many_bytes_have_arrived(channel, outbox):
     assert (outbox.arrived, outbox.undelivered) == (11, 3)
     channel.unacknowledged = 0
     assert (outbox.arrived, outbox.undelivered) == (14, 0)
+
+
+def test_empty_pongs_that_a_client_does_not_read_are_counted_with_their_memory(channel):
+    outbox = make_outbox(channel, limit=10 * CONTROL_SIZE + len(b"<text>"))
+    send_texts(outbox, b"text")  # the socket takes nothing of it
+    assert [outbox.send(PONG, b"") for _ in range(12)] == [True] * 10 + [False] * 2
+    assert outbox.size == 10 * CONTROL_SIZE + len(b"<text>")
+    channel.make_room(1000)
+    assert outbox.size == 0
+    assert channel.received == b"<text>" + b"<>" * 10
