@@ -249,9 +249,7 @@ class Arena:
     def watched(self) -> Iterator[Neighbour]:
         """Read for the attackers, look at the server, and have a neighbour make echoes."""
         neighbour = Neighbour(self.server.port)
-        threads = [
-            threading.Thread(target=work, daemon=True) for work in (self._read, self._look)
-        ]
+        threads = [threading.Thread(target=work, daemon=True) for work in (self._read, self._look)]
         for thread in threads:
             thread.start()
         try:

@@ -245,9 +245,7 @@ def presences(arena: Arena) -> None:
     for number in range(DEVICES):
         mallory = arena.connect("mallory", f"m{number}")
         names = (f"{watched}-{number}-" + LONG_NAME for watched in range(1000))
-        frames = (
-            request(id, "subscribe", f"/presence/{name}") for id, name in enumerate(names, 1)
-        )
+        frames = (request(id, "subscribe", f"/presence/{name}") for id, name in enumerate(names, 1))
         arena.flood(mallory, frames)
         if arena.is_over:
             return

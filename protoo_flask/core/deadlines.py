@@ -8,11 +8,18 @@ expect that the dict changes meanwhile.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Callable, Generic, TypeVar
 
 from .scheduling import Scheduler, Timer, call_later_if_alive
 
 T = TypeVar("T")
+
+#: Seconds that the expiry of many items may take, before other greenlets have their turn; and how
+#: many items expire between two looks at the clock. A client can make a hundred thousand expire at
+#: the same moment.
+TURN_TIME = 0.001
+AT_ONCE = 50
 
 
 class Deadlines(Generic[T]):
@@ -78,7 +85,13 @@ class Deadlines(Generic[T]):
             self._look()  # another thread has added something, and relied on the timer
 
     def _look(self) -> None:
-        """Expire the items that are due, and set the timer for the next one."""
+        """Expire items that are due, and set the timer for the next one."""
+        end = self._now() + TURN_TIME
+        while self._expire_some() and self._now() < end:
+            pass
+
+    def _expire_some(self) -> bool:
+        """Expire some of the items that are due; tells whether there are more."""
         with self._lock:
             # Usually the timer that has just fired; rest() may find one that is still running.
             timer, self._timer = self._timer, None
@@ -87,19 +100,21 @@ class Deadlines(Generic[T]):
             now = self._now()
             due, following = self._split(now)
             if following is not None:
-                self._timer = call_later_if_alive(self._scheduler, following - now, self._look)
+                seconds = max(0.0, following - now)
+                self._timer = call_later_if_alive(self._scheduler, seconds, self._look)
         for item in due:
             # Another thread may have removed it meanwhile.
             if self._deadlines.pop(item, None) is not None:
                 self._expire(item)
+        return following is not None and following <= now
 
     def _split(self, now: float) -> tuple[list[T], float | None]:
-        """Return the items that are due, and the deadline of the first that is not."""
+        """Return items that are due, and the time for the first of the others."""
         while True:
             due: list[T] = []
             try:
-                for item, deadline in self._deadlines.items():
-                    if deadline > now:
+                for item, deadline in islice(self._deadlines.items(), AT_ONCE + 1):
+                    if deadline > now or len(due) == AT_ONCE:
                         return due, deadline
                     due.append(item)
                 return due, None

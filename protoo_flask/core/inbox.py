@@ -73,6 +73,11 @@ VIOLATION_PERIOD = 60.0
 #: (gunicorn: 4094), and no application has longer paths than that.
 MAX_PATH_LENGTH = 4096
 
+#: Seconds that a turn with several messages may take, before others have theirs: one of a
+#: connection, or one of requests that have waited, of which thousands fit into the backlog.
+#: Dozens of usual requests are handled in that time. The last one is finished.
+TURN_TIME = 0.001
+
 #: Seconds after which a client may repeat a request that found no place in the backlog.
 RETRY_AFTER = 1
 
@@ -394,8 +399,12 @@ class Inbox:
             self._go_on(self._workload.pass_on(request))
 
     def _go_on(self, waiting: WaitingRequest | None) -> None:
-        """Handle a request that has waited and has a place now, then those behind it."""
-        workload = self._workload
+        """Handle a request that has waited and has a place now, then those behind it.
+
+        Beyond :data:`TURN_TIME`, the next ones are handled in the next iteration of the hub.
+        """
+        workload, scheduler = self._workload, self.peer.runtime.scheduler
+        end = scheduler.now() + TURN_TIME
         while True:
             workload.resume_reading()
             if waiting is None:
@@ -416,6 +425,9 @@ class Inbox:
                 if not request.ended and requests.leave_open(request, waiting.payload):
                     inbox._hold()
             waiting = workload.pass_on(request)
+            if waiting is not None and not scheduler.preempts and scheduler.now() >= end:
+                scheduler.call_later(0, waiting.source.handle_waiting, waiting)
+                return
 
     def _give_back(self) -> None:
         """Give back the place of a request that is not handled."""

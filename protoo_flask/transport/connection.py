@@ -31,7 +31,7 @@ from ..core.close_codes import (
 )
 from ..core.deadlines import Deadlines
 from ..core.errors import NotAdmitted
-from ..core.inbox import Inbox
+from ..core.inbox import TURN_TIME, Inbox
 from ..core.link import Unsent
 from ..core.scheduling import Timer, one_step
 from .channel import Channel, Loop
@@ -55,10 +55,6 @@ ERROR = -1
 
 #: Stands behind the last message when the codec has more to decode.
 MORE = -2
-
-#: Seconds that a turn with several messages may take. Dozens of usual requests are handled in that
-#: time. The message that is being handled then is finished.
-TURN_TIME = 0.001
 
 
 class Connection:

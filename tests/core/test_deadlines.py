@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
-from protoo_flask.core.deadlines import Deadlines
+import pytest
+
+from protoo_flask.core.deadlines import AT_ONCE, TURN_TIME, Deadlines
 from tests.fakes import FakeScheduler
 
 
@@ -120,3 +122,41 @@ def test_an_item_that_comes_while_the_timer_is_stopped_expires_all_the_same():
     assert len(timers) == 2, "that of the item, and the one that could not be stopped"
     scheduler.advance(10)
     assert expired == [2]
+
+
+@pytest.mark.parametrize(
+    ("count", "times"), [(AT_ONCE, 0), (AT_ONCE + 1, 1), (2 * AT_ONCE, 1), (2 * AT_ONCE + 1, 2)]
+)
+def test_others_have_their_turns_while_many_items_expire(count, times):
+    scheduler, expired, turns = FakeScheduler(), [], []
+
+    def expire(item):
+        expired.append(item)
+        if item % AT_ONCE == 0:
+            scheduler.time += TURN_TIME  # as if they took long
+
+    class Watched(Deadlines):
+        def _look(self):
+            turns.append(len(expired))
+            super()._look()
+
+    deadlines = Watched(scheduler, 10, expire)
+    for item in range(count):
+        deadlines.add(item)
+    scheduler.advance(11)
+    assert turns == [AT_ONCE * number for number in range(times + 1)]
+    assert expired == list(range(count))
+    assert scheduler.pending_timers == 0
+
+
+def test_many_items_that_expire_quickly_do_so_in_one_turn():
+    scheduler, expired = FakeScheduler(), []
+    deadlines = Deadlines(scheduler, 10, expired.append)
+    for item in range(10 * AT_ONCE):
+        deadlines.add(item)
+    deadlines._look()
+    assert expired == []
+    scheduler.time += 10
+    deadlines._look()
+    assert expired == list(range(10 * AT_ONCE))
+    assert scheduler.pending_timers == 0

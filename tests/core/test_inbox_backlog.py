@@ -11,6 +11,7 @@ import json
 import pytest
 
 from protoo_flask.core.backlog import MAX_BACKLOG, REQUEST_SIZE
+from protoo_flask.core.inbox import TURN_TIME
 from protoo_flask.core.peers.directory import Identity
 from tests.fakes import Core, FakeLink
 
@@ -194,3 +195,34 @@ def test_requests_that_came_before_the_online_event_are_not_handled_after_a_remo
     inbox.receive(b'{"method": "get", "path": "/", "id": 1}')
     inbox.open()
     assert handled == []
+
+
+@pytest.mark.parametrize(("share", "at_once"), [(0.4, 3), (0.99, 2), (1.01, 1)])
+def test_others_have_their_turns_between_requests_that_have_waited(share, at_once):
+    busy = Busy()
+    scheduler = busy.core.scheduler
+    scheduler.preempts = False  # as among greenlets
+    turns = []
+    call_later = scheduler.call_later
+
+    def note(seconds, function, *args):
+        turns.append((seconds, len(busy.handled) - 1))
+        return call_later(seconds, function, *args)
+
+    class Handled(list):
+        def append(self, method):
+            super().append(method)
+            scheduler.time += share * TURN_TIME
+
+    busy.handled = Handled()
+
+    def meanwhile():
+        for number in range(6):
+            busy.send(f"{number}")
+        scheduler.call_later = note
+
+    busy.run(meanwhile)
+    assert turns == [(0, at_once)]
+    scheduler.advance(1)
+    assert busy.handled == ["first", *"012345"]
+    assert turns == [(0, number) for number in range(at_once, 6, at_once)]

@@ -46,6 +46,9 @@ from .unanswered import (
     Unanswered,
 )
 
+#: Transactions that end at a time when the peer has gone: a millisecond.
+AT_ONCE = 100
+
 #: The fates of a message.
 TAKEN = "taken"
 GONE = "gone"
@@ -296,9 +299,15 @@ class Outbound:
         return None
 
     def finish_all(self, status: int, reason: str) -> None:
-        """End all transactions with a local response."""
-        for transaction in self.unanswered:
+        """End all transactions with a local response.
+
+        May block: other greenlets have their turn after each :data:`AT_ONCE`.
+        """
+        scheduler = self.runtime.scheduler
+        for number, transaction in enumerate(list(self.unanswered), 1):
             transaction.finish(status, reason)
+            if number % AT_ONCE == 0 and not scheduler.preempts:
+                scheduler.event().wait(0)
 
     def tell_room(self) -> None:
         """Tell the peer that not too many requests of it are without an answer any more."""

@@ -8,7 +8,7 @@ from protoo_flask.core.request import Request
 from protoo_flask.core.transactions import unanswered as unanswered_module
 from protoo_flask.core.transactions.client import OF_CORE, OF_SITE, URGENT
 from protoo_flask.core.transactions.mailbox import MESSAGE_SIZE
-from protoo_flask.core.transactions.outbound import Outbound, SharedOutbound
+from protoo_flask.core.transactions.outbound import AT_ONCE, Outbound, SharedOutbound
 from protoo_flask.core.wire.dialect import PROTOO
 from tests.fakes import Core, FakeLink
 
@@ -238,6 +238,25 @@ def test_all_transactions_end_with_the_same_response(endpoint):
     transactions = [endpoint.ask(n=n) for n in range(2)]
     endpoint.outbound.finish_all(410, "peer offline")
     assert [transaction.response.status for transaction in transactions] == [410, 410]
+    assert len(endpoint.outbound) == 0
+
+
+@pytest.mark.parametrize(("count", "times"), [(AT_ONCE - 1, 0), (AT_ONCE, 1), (3 * AT_ONCE - 1, 2)])
+def test_others_have_their_turns_while_many_transactions_end(endpoint, count, times):
+    scheduler = endpoint.outbound.runtime.scheduler
+    scheduler.preempts = False  # as among greenlets
+    endpoint.outbound.attach(FakeLink())
+    transactions = [endpoint.ask(n=n) for n in range(count)]
+    ended = []
+
+    class Event:
+        def wait(self, timeout):
+            assert timeout == 0
+            ended.append(sum(one.response is not None for one in transactions))
+
+    scheduler.event = Event
+    endpoint.outbound.finish_all(410, "peer offline")
+    assert ended == [AT_ONCE * (1 + number) for number in range(times)]
     assert len(endpoint.outbound) == 0
 
 
