@@ -68,6 +68,19 @@ def large_answers(arena: Arena) -> None:
     arena.flood(mallory, requests("/tell/mallory"))
 
 
+def many_answers(arena: Arena) -> None:
+    """Answer thousands of requests of the site at once, where a function blocks for each."""
+    mallory = arena.connect()
+    asked: list[int] = []
+    mallory.answer = lambda message: asked.append(message["id"]) if "method" in message else None
+    arena.flood(mallory, itertools.islice(requests("/tell/mallory"), 5000))
+    arena.settle()
+    answers = (frame(b'{"status":200,"reason":"","id":%d,"data":{}}' % id) for id in list(asked))
+    arena.flood(mallory, answers)
+    arena.wait(0.5)
+    note_running(arena)
+
+
 def progress_of_calls(arena: Arena) -> None:
     """Ring, and let each of 16 devices answer with large provisional responses."""
     nested_data = nested(LARGE)
@@ -224,6 +237,10 @@ VARIANTS = {
         "notifications behind a slow handler, of 16 devices",
     ),
     "large-answers": Attack(large_answers, "large answers to requests of the site"),
+    "many-answers": Attack(
+        many_answers,
+        "5000 answers at once to requests of the site; a slow function is told of each",
+    ),
     "progress-of-calls": Attack(
         progress_of_calls, "large provisional answers of 16 devices that ring"
     ),
