@@ -57,7 +57,7 @@ class Workload:
         self._runtime = runtime
         self.free = runtime.limits.parallel_requests
         self.backlog: Backlog | None = None
-        #: Requests whose handlers have said that they take longer, and some that are answered.
+        #: Requests whose handlers have said that they take longer, and have not returned.
         self._patient: tuple[Any, ...] = ()
 
     # As usual ------------------------------------------------------------------------
@@ -71,6 +71,8 @@ class Workload:
 
     def leave(self) -> bool:
         """Give a place back; ``False`` when :meth:`pass_on` is to be called instead."""
+        if self._patient:
+            self._forget_patient()
         if self.backlog is None:
             self.free += 1
             if self._patient:
@@ -140,6 +142,8 @@ class Workload:
 
         :param request: its handler has returned; ``None``: it was not called.
         """
+        if self._patient:
+            self._forget_patient()
         backlog = self.backlog
         if backlog is None:  # another thread has been here
             self.free += 1
@@ -271,6 +275,10 @@ class Workload:
         if request not in self._patient:
             self._patient = (request, *self._still_patient())
 
+    def _forget_patient(self) -> None:
+        # With its data, each may take some MiB.
+        self._patient = tuple(self._still_patient())
+
     def _still_patient(self) -> list[Any]:
         return [
             request for request in self._patient if not request.ended and not request.is_left_open
@@ -365,6 +373,7 @@ class SharedWorkload(Workload):
 
     take = one_step(Workload.take)
     leave = one_step(Workload.leave)
+    be_patient = one_step(Workload.be_patient)
     wait = one_step(Workload.wait)
     next = one_step(Workload.next)
     started = one_step(Workload.started)

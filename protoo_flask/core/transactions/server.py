@@ -259,6 +259,7 @@ class ServerTransactions:
         # Of every request: its handlers need no place any more, whoever waits for an answer.
         request.is_left_open = True
         id = request.id
+        request.is_left_open = True
         if id is None:
             return False
         proceeding = self._proceeding
