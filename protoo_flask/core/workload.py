@@ -75,9 +75,6 @@ class Workload:
             self._forget_patient()
         if self.backlog is None:
             self.free += 1
-            if self._patient:
-                # Not kept until the next one: it may have large data.
-                self._patient = tuple(self._still_patient())
             return True
         return False
 

@@ -1,8 +1,8 @@
 """Missed news: changes that a slow reader has not been told of, because it had no room.
 
 Some notifications of the server are news about a user: a member has joined, a user is online.
-They count in the share of that user (:mod:`...core.transactions.shares`), or a user who joins
-and leaves all the time could have a slow reader given up. News without room are not lost: the
+They count in the share of that user (:mod:`...core.transactions.shares`), or joins
+and leaves without end would have a slow reader given up. News without room are not lost: the
 reader is told the latest of them as soon as there is room. So its view is true in the end.
 """
 

@@ -1,4 +1,4 @@
-"""A user who joins and leaves rooms, or publishes, in a loop: the slow reader stays."""
+"""Joins and leaves, or new states, in a loop: the slow reader stays."""
 
 from __future__ import annotations
 

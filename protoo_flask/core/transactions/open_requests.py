@@ -20,6 +20,10 @@ ENOUGH_ROOM = MAX_OPEN * 7 // 8
 OPEN_SIZE = 1024
 SMALL_TEXT = 128
 
+#: The fields around the data are no objects of their own. Their characters count by so much more
+#: than they take.
+ENVELOPE = 600
+
 #: As many small requests do not exceed the bound.
 SMALL_COUNT = MAX_OPEN // OPEN_SIZE
 

@@ -41,6 +41,7 @@ from ..wire.object_size import estimate_size
 from .inquiry import Inquiry
 from .open_requests import (
     ENOUGH_ROOM,
+    ENVELOPE,
     MAX_OPEN,
     OPEN_SIZE,
     SMALL_COUNT,
@@ -259,7 +260,6 @@ class ServerTransactions:
         # Of every request: its handlers need no place any more, whoever waits for an answer.
         request.is_left_open = True
         id = request.id
-        request.is_left_open = True
         if id is None:
             return False
         proceeding = self._proceeding
@@ -272,7 +272,7 @@ class ServerTransactions:
         is_small = len(text) <= SMALL_TEXT
         if is_small and self._open is None and len(proceeding) <= SMALL_COUNT:
             return False  # most requests that are relayed
-        size = 0 if is_small else estimate_size(text)
+        size = 0 if is_small else estimate_size(text) - ENVELOPE
         if self._open is None:
             self._open = OpenRequests()
         if size > OPEN_SIZE:

@@ -22,8 +22,8 @@ from ...core.response import Response
 from ...core.scheduling import Timer
 from ...core.transactions.best_response import SAYS_LEAST
 from ...core.transactions.client import OF_CORE, URGENT, OnResponse
-from ...core.wire.kept_text import estimate_objects
 from ...core.wire.messages import serialize_request
+from ...core.wire.object_size import estimate_size
 from ..kept_rejection import KeptRejection
 from ..relay import Relay
 from ..sending_peer import sending_peer
@@ -140,7 +140,7 @@ class Call:
         with contextlib.suppress(Unsendable):
             text = serialize_request("session", None, self._offer, self.caller.address)
             self._offer_length = len(text)
-            self._objects = estimate_objects(text)
+            self._objects = estimate_size(text)
         return self._offer_length * devices
 
     # Ringing --------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A member who joins and leaves all the time cannot have a slow one given up."""
+"""Joins and leaves of one member, all the time, do not have a slow member given up."""
 
 from __future__ import annotations
 
