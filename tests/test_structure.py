@@ -36,6 +36,7 @@ LAYERS = [
     ("core.transactions.best_response", ""),
     ("core.wire.surrogates core.wire.nesting core.wire.object_size", ""),
     ("core.wire.deep_data", ""),
+    ("core.wire.garbage", "gc"),
     ("core.wire.long_integers", "json msgspec"),
     ("core.wire.kept_text", "json"),
     ("core.wire.messages", "msgspec typing_extensions"),

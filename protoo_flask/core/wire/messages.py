@@ -28,6 +28,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from ..errors import BadMessage, Unsendable
 from ..excerpts import excerpt
 from .deep_data import write_deeply
+from .garbage import without_collections
 from .long_integers import keep_integers
 from .nesting import MAX_DEPTH, is_too_deep, outline
 from .surrogates import mend_text, mend_values
@@ -116,13 +117,14 @@ class _Claims(msgspec.Struct):
 
 
 _decode_incoming = keep_integers(msgspec.json.Decoder(Incoming).decode)
+_decode_long_incoming = without_collections(_decode_incoming)
 _decode_claims = msgspec.json.Decoder(_Claims).decode
 _decode_number = msgspec.json.Decoder(Union[int, float]).decode
 _encode = msgspec.json.Encoder(enc_hook=_encode_subclass).encode
 
 #: {kind of message: its decoder}
 _DECODERS: Dict[type, Callable[[bytes], Any]] = {
-    kind: keep_integers(msgspec.json.Decoder(kind).decode)
+    kind: without_collections(keep_integers(msgspec.json.Decoder(kind).decode))
     for kind in (IncomingRequest, IncomingResponse)
 }
 
@@ -148,11 +150,14 @@ def parse(payload: bytes) -> Incoming:
 
     :raises BadMessage: with the reason and the id to answer with.
     """
-    if len(payload) > _SURELY_FLAT and is_too_deep(payload):
-        _refuse_nesting(payload)
+    decode = _decode_incoming
+    if len(payload) > _SURELY_FLAT:
+        if is_too_deep(payload):
+            _refuse_nesting(payload)
+        decode = _decode_long_incoming
     try:
         try:
-            message = _decode_incoming(payload)
+            message = decode(payload)
         except msgspec.ValidationError:
             return _parse_as_claimed(payload)
         path = message.path
