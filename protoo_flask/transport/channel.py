@@ -113,11 +113,11 @@ class Loop(Scheduler, Protocol):
     def is_gone(self) -> bool:
         """Whether it will never run again: its thread has ended, its hub is destroyed."""
 
-    def call_in_next_iteration(self, function: Callable[[], None]) -> None:
+    def call_in_later_iteration(self, function: Callable[[], None]) -> None:
         """Call ``function()`` in a greenlet, after the sockets that are readable by then.
 
-        For a function that has taken long: the messages that others have sent leave now. Not
-        among threads.
+        For a function that takes long: each iteration calls few of them, in the order in which
+        they have come, and the messages that others have sent leave now. Not among threads.
         """
 
     def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any:

@@ -8,10 +8,12 @@ so it never needs cancelling. Messages that a turn has read, and has not handed 
 it blocks, are handed over by another greenlet: the hub is asked to start it as soon as the turn
 blocks. Among threads, blocking cannot be noticed, and the inbox gives each request a thread.
 
-A turn has a budget of time, because one read may have thousands of messages. Beyond the budget,
-the others wait for the next iteration of the hub, in which each connection has a turn. So ten
-clients that flood the server delay another client by ten budgets. Among threads, Python's own
-switches do that.
+A turn has a budget of time, because one read may have thousands of messages. Beyond the budget, the
+connection is postponed: the others wait for a later iteration of the hub. Each iteration has few
+turns of postponed connections, after those of all sockets that are readable. A message that is not
+short is always the first one of such a turn. So clients that flood the server delay another client
+by the budgets of those that are not postponed, and by one such turn, however many they are.
+Among threads, Python's own switches do that.
 
 :mod:`.closing` has the table of states. The order in which the core and a connection call each
 other is in :mod:`..core.inbox`.
@@ -42,6 +44,7 @@ from .outbox import Outbox, SharedOutbox
 from .waiting_frame import ARRIVED, STUCK, WaitingFrame
 from .websocket.frames import (
     CLOSE,
+    MAX_SHORT,
     PING,
     PONG,
     TEXT,
@@ -133,7 +136,7 @@ class Connection:
         #: Messages that were read and not handed over, the next one last.
         self._items: list[tuple[int, bytes]] = []
         #: Whether the inbox has asked for a pause, whether the channel calls for turns, and
-        #: whether the rest of a turn waits for the next iteration of the hub.
+        #: whether the rest of a turn waits for a later iteration of the hub.
         self._is_paused = False
         self._is_watching = False
         self._is_postponed = False
@@ -336,11 +339,11 @@ class Connection:
 
     # Reading, in turns -------------------------------------------------------------------
 
-    def _take_turn(self) -> None:
+    def _take_turn(self, was_postponed: bool = False) -> None:
         """Read once, and hand over the messages; or go on with those of an earlier turn."""
         try:
             if self._items or self._is_paused:
-                self._take_items()
+                self._take_items(was_postponed)
             else:
                 data = self._channel.recv()
                 if data is not None:
@@ -356,7 +359,7 @@ class Connection:
                             self._stop_watching()
                         return
                     if self._receive(data):
-                        self._take_items()
+                        self._take_items(was_postponed)
                     else:
                         self._end()
             if self._is_paused:
@@ -399,14 +402,19 @@ class Connection:
                 items.append((MORE, b""))
             items.reverse()
 
-    def _take_items(self) -> None:
+    def _take_items(self, was_postponed: bool) -> None:
         """Hand over the messages: all, or as many as the budget allows.
 
         When this greenlet blocks, the rest is left to another one.
+
+        :param was_postponed: the first message may be of any length.
         """
         if self._loop.preempts or (self._is_single() and self._is_watching):
             while self._items:
                 self._take_item(*self._items.pop())
+            return
+        if not was_postponed and self._is_next_long():
+            self._postpone()
             return
         blocked = self._loop.when_blocked(self._go_on)
         # The answers to these requests leave together: at the end, or when one of them blocks.
@@ -415,7 +423,11 @@ class Connection:
         try:
             while self._items and blocked.pending:
                 self._take_item(*self._items.pop())
-                if self._items and blocked.pending and self._loop.now() >= end:
+                if (
+                    self._items
+                    and blocked.pending
+                    and (self._loop.now() >= end or self._is_next_long())
+                ):
                     self._postpone()
                     break
         finally:
@@ -424,26 +436,33 @@ class Connection:
                 self.outbox.uncork()
 
     def _is_single(self) -> bool:
-        """Whether nothing is known to follow the next message, so that nothing can be left over."""
-        items = self._items
-        return not (len(items) > 1 or self._buffers_input or self._codec.has_more)
+        """Whether the next message is short, and nothing is known to follow it.
+
+        So nothing can be left over.
+        """
+        if len(self._items) > 1 or self._buffers_input or self._codec.has_more:
+            return False
+        return not self._is_next_long()
+
+    def _is_next_long(self) -> bool:
+        return bool(self._items) and len(self._items[-1][1]) > MAX_SHORT
 
     def _postpone(self) -> None:
-        """Take the next turn in the next iteration of the hub, whether or not there is more.
+        """Take the next turn in a later iteration of the hub, whether or not there is more.
 
         Until then, the channel calls for none: that would be a second turn.
         """
         self._is_postponed = True
         self._is_watching = False
         self._channel.unwatch()
-        self._loop.call_in_next_iteration(self._go_on)
+        self._loop.call_in_later_iteration(self._go_on)
 
     def _go_on(self) -> None:
         """Go on with a turn that has blocked, or was postponed."""
-        self._is_postponed = False
+        was_postponed, self._is_postponed = self._is_postponed, False
         self.outbox.uncork()
         try:
-            self._take_turn()
+            self._take_turn(was_postponed)
         finally:
             self._watch()
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from protoo_flask.transport import connection
+from protoo_flask.transport.greenlets import greenlet_pool
 from protoo_flask.transport.websocket import frames
 from protoo_flask.transport.websocket.deflate import negotiate
 
@@ -153,6 +154,53 @@ def test_fragments_of_one_byte_have_a_budget_too(site, handled, monkeypatch):
     assert bob.take()["id"] == 1
     assert client.take()["id"] == 7
     assert handled == [("bob", 1), ("alice", 7)]
+
+
+def is_of_bob(entry: Any) -> bool:
+    return bool(entry[0] == "bob")
+
+
+def long_text(id: int, size: int, method: str = "get") -> bytes:
+    """Return the frame of a request whose text has so many bytes."""
+    padding = size - len(json.dumps(request(id, method, text="")))
+    return text(request(id, method, text="x" * padding))
+
+
+@pytest.mark.parametrize(("over", "position"), [(0, 10), (1, 0)], ids=["short", "long"])
+def test_a_long_message_is_handled_after_the_short_ones_of_the_iteration(
+    site, handled, over, position
+):
+    flooding = [connect(site, f"flood{number}") for number in range(10)]
+    bob = connect(site, "bob")
+    message = long_text(1, frames.MAX_SHORT + over)
+    send_at_once(*((client, message) for client in flooding), (bob, text(request(1))))
+    assert bob.take()["id"] == 1
+    assert [client.take()["id"] for client in flooding] == [1] * 10
+    # The sockets have their turns in the order of their numbers, or the reverse.
+    assert handled.index(("bob", 1)) in {0, position}
+
+
+def test_another_client_waits_for_one_long_message_however_many_there_are(
+    site, handled, monkeypatch
+):
+    monkeypatch.setattr(greenlet_pool, "LATER_TIME", 0)
+
+    @site.router.method("long")
+    def let_bob_ask(req: Any, next: Any) -> None:
+        # His request arrives while this one is being handled.
+        send_at_once((bob, text(request(len(handled)))))
+        req.reply(200)
+
+    flooding = [connect(site, f"flood{number}") for number in range(5)]
+    bob = connect(site, "bob")
+    long = [long_text(id, frames.MAX_SHORT + 1, "long") for id in (1, 2)]
+    send_at_once(*((client, b"".join(long)) for client in flooding))
+    for client in flooding:
+        client.take_many(2)
+    bob.take_many(10)
+    rows = [len(list(row)) for bobs, row in itertools.groupby(handled, is_of_bob) if not bobs]
+    # Two, when his socket had its turn in this iteration already.
+    assert max(rows) <= 2
 
 
 def test_a_flood_that_ends_with_a_close_is_answered_in_order(site, handled):

@@ -12,6 +12,8 @@ frames are in the caches of the processor.
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from functools import partial
 from typing import Any, Callable
 
@@ -24,6 +26,10 @@ from .write_batching import WriteBatching
 #: The number of greenlets that may be idle. More are needed only at moments in which many
 #: handlers block at once, and would waste their memory afterwards.
 MAX_IDLE = 64
+
+#: Seconds in each iteration of the hub for functions that take long. The one that is running then
+#: is finished.
+LATER_TIME = 0.001
 
 
 class GreenletPool:
@@ -47,8 +53,10 @@ class GreenletPool:
         self._idle: list[Any] = []
         #: The functions to call, the next one last. In the plain pool there is at most one.
         self._ready: list[Callable[[], None]] = []
-        #: The functions to call in the next iteration of the hub.
-        self._later: list[Callable[[], None]] = []
+        #: The functions to call in later iterations of the hub.
+        self._later: deque[Callable[[], None]] = deque()
+        #: Whether the next iteration calls some of them.
+        self._is_timed = False
         self._is_of_parent = False
         inherit(self)
 
@@ -89,23 +97,46 @@ class GreenletPool:
         self.hub.loop.run_callback(self.run, function, *args)
 
     def run_later(self, function: Callable[[], None]) -> None:
-        """Call a function in the next iteration of the hub, after those of readable sockets.
+        """Call a function in a later iteration of the hub, after those of readable sockets.
+
+        Each iteration calls as many as :data:`LATER_TIME` allows, at least one. They may take
+        long, and sockets that have become readable meanwhile are not to wait for all of them.
 
         Unlike :meth:`spawn`: the hub runs its callbacks, and theirs, before it looks at sockets.
         """
         self.writes.flush()
         self._later.append(function)
-        if len(self._later) == 1:
-            timer = self.hub.loop.timer(0)
-            # Among events of one iteration, the first to be seen: its functions are called last.
-            timer.priority = self.hub.loop.MAXPRI
-            timer.start(self._take_later, timer)
+        self._start_timer()
+
+    def _start_timer(self) -> None:
+        if self._is_timed:
+            return
+        self._is_timed = True
+        timer = self.hub.loop.timer(0)
+        # Among events of one iteration, the first to be seen: its functions are called last.
+        timer.priority = self.hub.loop.MAXPRI
+        timer.start(self._take_later, timer)
 
     def _take_later(self, timer: Any) -> None:
         timer.close()
-        later, self._later = self._later, []
-        for function in later:
-            self.run_readable(function)
+        self._is_timed = False
+        if self._later:
+            self.run_readable(self._run_later)
+
+    def _run_later(self) -> None:
+        greenlet, later = getcurrent(), self._later
+        end = time.monotonic() + LATER_TIME
+        # A function that asks to be called again is not called again here.
+        for _ in range(len(later)):
+            if not later:
+                return
+            function = later.popleft()
+            if later:
+                self._start_timer()  # this function may block
+            greenlet.gr_context = None  # as in _work()
+            function()
+            if time.monotonic() >= end:
+                return
 
     def _run_ready(self) -> None:
         """Have a greenlet call the function that is ready."""

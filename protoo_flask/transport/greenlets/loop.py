@@ -130,7 +130,7 @@ class GreenletLoop:
         # Greenlets switch only where they block, and nothing blocks while holding a lock.
         return _NO_LOCK
 
-    def call_in_next_iteration(self, function: Callable[[], None]) -> None:
+    def call_in_later_iteration(self, function: Callable[[], None]) -> None:
         self.pool.run_later(function)
 
     def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any:

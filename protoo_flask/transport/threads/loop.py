@@ -129,7 +129,7 @@ class ThreadLoop:
     def lock(self) -> ContextManager[Any]:
         return threading.RLock()
 
-    def call_in_next_iteration(self, function: Callable[[], None]) -> None:
+    def call_in_later_iteration(self, function: Callable[[], None]) -> None:
         raise NotImplementedError("there are no iterations, and no budgets")
 
     def when_blocked(self, function: Callable[..., Any], *args: Any) -> Any:

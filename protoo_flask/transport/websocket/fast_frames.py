@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from typing import Callable
 
-from .frames import TEXT, FrameCodec, Item, unmask
+from .frames import MAX_SHORT, TEXT, FrameCodec, Item, unmask
 
 #: The first byte of an unfragmented text message.
 _WHOLE_TEXT = 0x80 | TEXT
@@ -56,7 +56,7 @@ class FastFrameCodec(FrameCodec):
         start = 6
         if size > 125:
             start, size = 8, size - 2
-            if size < 126 or size > 65535 or data[:4] != _HEADER.pack(_WHOLE_TEXT, 0xFE, size):
+            if size < 126 or size > MAX_SHORT or data[:4] != _HEADER.pack(_WHOLE_TEXT, 0xFE, size):
                 return None
         elif size < 0 or data[0] != _WHOLE_TEXT or data[1] != 0x80 | size:
             return None

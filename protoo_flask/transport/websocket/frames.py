@@ -33,6 +33,9 @@ Item = Tuple[int, bytes]
 MAX_FRAMES = 64
 MAX_DECODED = 64 * 1024
 
+#: Bytes of the longest message that is short. Reading it takes at most a millisecond.
+MAX_SHORT = 8 * 1024
+
 #: More bytes than there will ever be: nothing is decoded any more.
 _NEVER = 1 << 62
 

@@ -92,6 +92,43 @@ def test_a_function_that_runs_later_lets_the_hub_look_at_sockets_first(pool):
     assert log in (["later"] * 2 + ["socket", "later"], ["later"] * 3 + ["socket", "later"])
 
 
+@pytest.mark.parametrize(("seconds", "together"), [(0, 1), (PATIENCE, 3)])
+def test_an_iteration_calls_as_many_later_functions_as_there_is_time_for(
+    pool, monkeypatch, seconds, together
+):
+    monkeypatch.setattr(greenlet_pool, "LATER_TIME", seconds)
+    iterations = 0
+    seen: list[int] = []
+
+    def count() -> None:
+        nonlocal iterations
+        iterations += 1
+
+    check = pool.hub.loop.prepare()
+    check.start(count)
+    pool.attach()
+    for _ in range(3):
+        pool.run_later(lambda: seen.append(iterations))
+    while len(seen) < 3:
+        gevent.sleep(0.001)
+    pool.detach()
+    check.stop()
+    check.close()
+    assert max(seen.count(number) for number in seen) == together
+
+
+def test_a_later_function_that_blocks_does_not_hold_up_the_others(pool):
+    event, done = gevent.event.Event(), gevent.event.Event()
+    pool.attach()
+    pool.run_later(event.wait)
+    pool.run_later(done.set)
+    assert done.wait(PATIENCE)
+    event.set()
+    gevent.sleep(0)
+    pool.detach()
+    assert pool.busy == 0
+
+
 def test_a_function_that_runs_later_is_called_without_any_socket(pool):
     done = gevent.event.Event()
     pool.attach()
@@ -100,7 +137,7 @@ def test_a_function_that_runs_later_is_called_without_any_socket(pool):
     assert done.wait(PATIENCE)
 
 
-def test_the_messages_of_others_leave_before_a_function_waits_for_the_next_iteration(pool):
+def test_the_messages_of_others_leave_before_a_function_waits_for_a_later_iteration(pool):
     flushes = []
     pool.writes.flush = lambda: flushes.append(1)  # type: ignore[method-assign]
     done = gevent.event.Event()

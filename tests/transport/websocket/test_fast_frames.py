@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from protoo_flask.transport.websocket import fast_frames
 from protoo_flask.transport.websocket.fast_frames import FastFrameCodec, fast_unmask
-from protoo_flask.transport.websocket.frames import FrameCodec, unmask
+from protoo_flask.transport.websocket.frames import MAX_SHORT, FrameCodec, unmask
 
 from ..wire import TEXT, frame
 from .streams import LIMIT, masks, receive_all, streams
@@ -35,13 +35,17 @@ def test_the_fast_codec_decodes_like_the_plain_one(reads, limit):
         assert fast.error == plain.error
 
 
-@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 200, 65535])
-def test_a_whole_text_is_read_whatever_its_size(size):
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 200, MAX_SHORT])
+def test_a_whole_short_text_is_read_whatever_its_size(size):
     payload = b"x" * size
     assert FastFrameCodec(LIMIT).read_text(frame(TEXT, payload)) == payload
     assert FastFrameCodec(size - 1).read_text(frame(TEXT, payload)) is None
     assert FastFrameCodec(LIMIT).read_text(frame(TEXT, payload)[:-1]) is None
     assert FastFrameCodec(LIMIT).read_text(frame(TEXT, payload) + b"\x81") is None
+
+
+def test_a_longer_text_is_left_to_the_plain_way():
+    assert FastFrameCodec(LIMIT).read_text(frame(TEXT, b"x" * (MAX_SHORT + 1))) is None
 
 
 @given(payload=st.binary(max_size=300), mask=masks)
