@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .wire import PING, PONG, Frame, close_frame, frame
+from .wire import PATIENCE, PING, PONG, Frame, close_frame, frame
 
 
 def answer_all(site):
@@ -46,17 +46,21 @@ def test_a_ping_behind_an_answer_has_a_payload_and_its_pong_forgets_the_answer(m
 def test_a_slow_reader_finds_its_answer_after_any_number_of_intervals(make_site):
     site = make_site(grace_period=60)
     handled = []
+    answered = site.world.loop.event()
 
     def handle(req, next):
         handled.append(req.id)
         for _ in range(10):
             req.peer.notify("note", {"text": "x" * 50_000})
         req.reply(200)
+        answered.set()
 
     site.router.get(handle)
     slow = site.connect(ping_interval=60, buffers=8192)
     id = slow.send_request("get")
     slow.send_bytes(frame(PING, b"?"))  # it sends, so it lives
+    # Before, the server may still be about to connect it, and no ping is due.
+    assert answered.wait(PATIENCE)
     for _ in range(5):
         slow.connection._heard = True
         slow.connection.keep_alive()
