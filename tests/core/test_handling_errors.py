@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from email.message import Message
 from http import HTTPStatus
+from io import BytesIO
 from urllib.error import HTTPError
 
 import pytest
@@ -33,7 +34,7 @@ class TooManyRooms(Reject):
 
 def urllib_error():
     url = "https://user:secret@api.example.org/"
-    return HTTPError(url, 404, f"nothing at {url}", Message(), None)
+    return HTTPError(url, 404, f"nothing at {url}", Message(), BytesIO())
 
 
 # The response

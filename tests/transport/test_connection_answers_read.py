@@ -59,8 +59,9 @@ def test_a_slow_reader_finds_its_answer_after_any_number_of_intervals(make_site)
     slow = site.connect(ping_interval=60, buffers=8192)
     id = slow.send_request("get")
     slow.send_bytes(frame(PING, b"?"))  # it sends, so it lives
-    # Before, the server may still be about to connect it, and no ping is due.
-    assert answered.wait(PATIENCE)
+    if site.world.loop.preempts:
+        # Before, the server may still be about to connect it, and no ping is due.
+        assert answered.wait(PATIENCE)
     for _ in range(5):
         slow.connection._heard = True
         slow.connection.keep_alive()
