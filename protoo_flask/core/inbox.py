@@ -375,10 +375,6 @@ class Inbox:
 
     # Requests, in order ------------------------------------------------------------------
 
-    def _start(self, request: Request, payload: bytes) -> None:
-        """Handle a request that has just come, and has a place."""
-        self._handle(request, payload)
-
     def handle_waiting(self, request: WaitingRequest) -> None:
         """Handle a request that has waited and has a place now, then those behind it."""
         self._go_on(request)
@@ -397,6 +393,9 @@ class Inbox:
             self._hold()
         if not self._workload.leave():
             self._go_on(self._workload.pass_on(request))
+
+    #: Handle a request that has just come, and has a place.
+    _start = _handle
 
     def _go_on(self, waiting: WaitingRequest | None) -> None:
         """Handle a request that has waited and has a place now, then those behind it.
