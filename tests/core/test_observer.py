@@ -320,7 +320,7 @@ def test_the_end_of_a_transaction_is_told_once_with_its_response(end, status):
 
 
 @pytest.mark.parametrize(
-    ("data", "status"), [({"x": object()}, 400), ({"x": "x" * 17_000_000}, 503)], ids=["400", "503"]
+    ("data", "status"), [({"x": object()}, 400), ({"x": "x" * 9_000_000}, 503)], ids=["400", "503"]
 )
 def test_a_request_that_cannot_be_sent_is_concluded_and_not_sent(data, status):
     observed = Observed()

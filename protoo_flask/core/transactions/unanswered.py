@@ -26,7 +26,7 @@ from .client import RELAYED
 from .shares import Shares
 
 #: Bytes of requests that one peer may leave unanswered.
-MAX_UNANSWERED = 16 * 1024 * 1024
+MAX_UNANSWERED = 8 * 1024 * 1024
 
 #: Bytes of requests of other users among them, and of those the part of each user. The rest
 #: is for the site. Below the second number, nobody counts who has sent what. That number is more

@@ -69,7 +69,7 @@ def test_the_size_of_unanswered_requests_is_bounded():
     (refused,) = told
     assert (refused.status, refused.reason) == (503, "too much is unanswered")
     assert refused.is_local
-    assert 240 < len(bob.peer.outbound) < 260
+    assert 100 < len(bob.peer.outbound) < 130
     bob.respond(bob.take(), 200)
     assert send().response is None
     core.scheduler.advance(10)
