@@ -213,7 +213,7 @@ def test_locks_are_taken_in_the_order_of_the_page():
 
     assert scheduler.made == set(numbers), "the table of docs/architecture.md has other files"
     assert ("core/peers/local_directory.py", "core/transactions/outbound.py") in scheduler.nested
-    assert ("core/transactions/outbound.py", "transport/connection.py") in scheduler.nested
-    assert ("transport/connection.py", "core/workload.py") in scheduler.nested
+    assert ("core/transactions/outbound.py", "transport/turns.py") in scheduler.nested
+    assert ("transport/turns.py", "core/workload.py") in scheduler.nested
     wrong = {pair for pair in scheduler.nested if not numbers[pair[0]] < numbers[pair[1]]}
     assert wrong == set()

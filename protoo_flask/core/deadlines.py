@@ -11,14 +11,12 @@ from __future__ import annotations
 from itertools import islice
 from typing import Callable, Generic, TypeVar
 
-from .scheduling import Scheduler, Timer, call_later_if_alive
+from .scheduling import TURN_TIME, Scheduler, Timer, call_later_if_alive
 
 T = TypeVar("T")
 
-#: Seconds that the expiry of many items may take, before other greenlets have their turn; and how
-#: many items expire between two looks at the clock. A client can make a hundred thousand expire at
-#: the same moment.
-TURN_TIME = 0.001
+#: How many items expire between two looks at the clock. A client can make a hundred thousand expire
+#: at the same moment.
 AT_ONCE = 50
 
 

@@ -58,6 +58,7 @@ from .link import Link
 from .peers.peer import Peer
 from .request import ReceivedRequest, Request
 from .response import ReceivedResponse
+from .scheduling import TURN_TIME
 from .transactions.inquiry import Inquiry, fingerprint
 from .transactions.server import DUPLICATE, NEW
 from .wire.dialect import Dialect
@@ -72,11 +73,6 @@ VIOLATION_PERIOD = 60.0
 #: Characters of a path. Servers limit the first line of an HTTP request to about as much
 #: (gunicorn: 4094), and no application has longer paths than that.
 MAX_PATH_LENGTH = 4096
-
-#: Seconds that a turn with several messages may take, before others have theirs: one of a
-#: connection, or one of requests that have waited, of which thousands fit into the backlog.
-#: Dozens of usual requests are handled in that time. The last one is finished.
-TURN_TIME = 0.001
 
 #: Seconds after which a client may repeat a request that found no place in the backlog.
 RETRY_AFTER = 1

@@ -13,6 +13,11 @@ from typing import Any, Callable, ContextManager, Protocol, TypeVar, cast
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
+#: Seconds that work with several items may take before others have their turn: the messages of a
+#: read, requests that have waited, requests whose time is up. Dozens of usual requests are handled
+#: in that time. The item at hand is finished.
+TURN_TIME = 0.001
+
 
 class Timer(Protocol):
     """A call that has not happened yet."""

@@ -1,22 +1,7 @@
-"""One WebSocket connection: reading, keep-alive and the closing handshake.
+"""One WebSocket connection: its life, keep-alive and the closing handshake.
 
-A connection reads in turns. In each turn, it reads from the channel once, and hands every
-message to its inbox, which handles requests before it returns. A handler may block (a database,
-``transaction.wait()``). The channel then starts the next turn in another greenlet, so
-responses of the same client are read meanwhile. Reading happens only at the start of a turn,
-so it never needs cancelling. Messages that a turn has read, and has not handed over when
-it blocks, are handed over by another greenlet: the hub is asked to start it as soon as the turn
-blocks. Among threads, blocking cannot be noticed, and the inbox gives each request a thread.
-
-A turn has a budget of time, because one read may have thousands of messages. Beyond the budget, the
-connection is postponed: the others wait for a later iteration of the hub. Each iteration has few
-turns of postponed connections, after those of all sockets that are readable. A message that is not
-short is always the first one of such a turn. So clients that flood the server delay another client
-by the budgets of those that are not postponed, and by one such turn, however many they are.
-Among threads, Python's own switches do that.
-
-:mod:`.closing` has the table of states. The order in which the core and a connection call each
-other is in :mod:`..core.inbox`.
+It reads in turns: :mod:`.turns`. :mod:`.closing` has the table of states. The order in which the
+core and a connection call each other is in :mod:`..core.inbox`.
 """
 
 from __future__ import annotations
@@ -26,25 +11,24 @@ from typing import Any, Callable
 from ..core.close_codes import (
     ABNORMAL_CLOSURE,
     GOING_AWAY,
-    INTERNAL_ERROR,
     LEAVING,
     NORMAL_CLOSURE,
     POLICY_VIOLATION,
 )
 from ..core.deadlines import Deadlines
 from ..core.errors import NotAdmitted
-from ..core.inbox import TURN_TIME, Inbox
+from ..core.inbox import Inbox
 from ..core.link import Unsent
 from ..core.scheduling import Timer, one_step
 from .channel import Channel, Loop
-from .closing import CLOSE_TIMEOUT, CLOSED, CLOSING, DRAINING, LEFT, OPEN, TRANSITIONS
+from .closing import CLOSE_TIMEOUT, CLOSED, CLOSING, LEFT, OPEN, TRANSITIONS
 from .closing_links import ClosingLinks
 from .keep_alive import ASK, DECISIONS, END, LOST, SILENT, SPOKEN, UNREAD, WATCH_ANEW
 from .outbox import Outbox, SharedOutbox
+from .turns import ERROR, MORE, Turns
 from .waiting_frame import ARRIVED, STUCK, WaitingFrame
 from .websocket.frames import (
     CLOSE,
-    MAX_SHORT,
     PING,
     PONG,
     TEXT,
@@ -53,14 +37,8 @@ from .websocket.frames import (
     decode_close,
 )
 
-#: Stands behind the last message when nothing that follows can be understood.
-ERROR = -1
 
-#: Stands behind the last message when the codec has more to decode.
-MORE = -2
-
-
-class Connection:
+class Connection(Turns):
     """A link (see :class:`~protoo_flask.core.link.Link`) over a WebSocket.
 
     :param channel: the socket, upgraded but for ``handshake``.
@@ -77,30 +55,16 @@ class Connection:
     """
 
     __slots__ = (
-        "_buffers_input",
-        "_channel",
         "_close_code",
         "_close_timer",
         "_closing",
-        "_codec",
         "_connect",
         "_device",
         "_disconnect",
         "_ended",
-        "_heard",
-        "_inbox",
-        "_is_broken",
-        "_is_paused",
-        "_is_postponed",
-        "_is_watching",
-        "_items",
-        "_lock",
-        "_loop",
         "_silence",
         "_unsent",
         "_waiting_frame",
-        "outbox",
-        "state",
     )
 
     def __init__(
@@ -117,35 +81,17 @@ class Connection:
         closing: ClosingLinks | None = None,
         device: tuple[str, str] = ("", ""),
     ) -> None:
-        self.state = OPEN
+        super().__init__(channel, loop, codec)
         self._closing = closing
         self._device = device
-        self._channel = channel
-        self._buffers_input = channel.buffers_input
-        self._loop = loop
-        self._codec = codec
         self._connect: Callable[[Connection], Inbox] | None = connect
         #: ``None`` when it has been called.
         self._disconnect: Callable[[Inbox, int], None] | None = disconnect
         self._silence = silence
-        self._lock = loop.lock()
-        #: The writing end of the link.
         self.outbox = self._make_outbox(max_outbox)
         self.outbox.cork(handshake)
-        self._inbox: Inbox | None = None
-        #: Messages that were read and not handed over, the next one last.
-        self._items: list[tuple[int, bytes]] = []
-        #: Whether the inbox has asked for a pause, whether the channel calls for turns, and
-        #: whether the rest of a turn waits for a later iteration of the hub.
-        self._is_paused = False
-        self._is_watching = False
-        self._is_postponed = False
-        #: Whether the client has sent anything since the last ping.
-        self._heard = True
         #: The last ping, or our Close, if there was something to be sent before.
         self._waiting_frame: WaitingFrame | None = None
-        #: Whether the channel was aborted: only its end is waited for.
-        self._is_broken = False
         self._close_code = ABNORMAL_CLOSURE
         self._unsent: Unsent | None = None
         self._close_timer: Timer | None = None
@@ -180,31 +126,6 @@ class Connection:
         with self._lock:
             unsent, self._unsent = self._unsent, None
             return unsent or []
-
-    def pause_reading(self) -> None:
-        """Read nothing more, from the end of this turn until :meth:`resume_reading`."""
-        with self._lock:
-            if self.state is OPEN or self.state is LEFT:
-                self._is_paused = True
-
-    def resume_reading(self) -> None:
-        """Read again."""
-        with self._lock:
-            self._resume()
-
-    def _resume(self) -> None:
-        if self._is_paused:
-            self._is_paused = False
-            # Nobody has been listening, so silence proves nothing about the client.
-            self._heard = True
-            self._watch()
-
-    def _watch(self) -> None:
-        """Read from now on, unless there is a reason not to."""
-        is_held = self._is_watching or self._is_paused or self._is_postponed
-        if not is_held and self.state is not CLOSED:
-            self._is_watching = True
-            self._channel.watch(self._take_turn)
 
     # Its life: the server calls these ----------------------------------------------------
 
@@ -337,134 +258,7 @@ class Connection:
             elif self._silence is not None:
                 self._silence.add(self)
 
-    # Reading, in turns -------------------------------------------------------------------
-
-    def _take_turn(self, was_postponed: bool = False) -> None:
-        """Read once, and hand over the messages; or go on with those of an earlier turn."""
-        try:
-            if self._items or self._is_paused:
-                self._take_items(was_postponed)
-            else:
-                data = self._channel.recv()
-                if data is not None:
-                    text = self._codec.read_text(data)
-                    inbox = self._inbox
-                    # A broken connection is not open either.
-                    if text is not None and self.state is OPEN and not self._buffers_input:
-                        # Usually: one short text message, and nothing besides it.
-                        self._heard = True
-                        assert inbox is not None
-                        inbox.receive(text)
-                        if self._is_paused:
-                            self._stop_watching()
-                        return
-                    if self._receive(data):
-                        self._take_items(was_postponed)
-                    else:
-                        self._end()
-            if self._is_paused:
-                self._stop_watching()
-            elif (
-                self._buffers_input
-                and not self._is_postponed
-                and self._channel.has_buffered_input()
-            ):
-                self._postpone()
-        except BaseException:
-            # A defect, or an exception that ends this greenlet: the client must not believe
-            # that its messages are understood.
-            self._close_for(FrameError(INTERNAL_ERROR, "internal error"))
-            raise
-
-    def _stop_watching(self) -> None:
-        """Do as :meth:`pause_reading` said, unless reading goes on already."""
-        with self._lock:
-            if self._is_paused and self._is_watching:
-                self._is_watching = False
-                self._channel.unwatch()
-
-    def _receive(self, data: bytes) -> bool:
-        """Decode bytes from the socket; ``False`` at its end."""
-        # A broken connection ends here: a client that never stops sending has no other end.
-        if not data or self._is_broken:
-            return False
-        self._heard = True
-        self._decode(data)
-        return True
-
-    def _decode(self, data: bytes) -> None:
-        """Decode a number of messages, the next ones to be handed over."""
-        if self.state is not DRAINING:
-            self._items = items = self._codec.receive(data)
-            if self._codec.error is not None:
-                items.append((ERROR, b""))
-            elif self._codec.has_more:
-                items.append((MORE, b""))
-            items.reverse()
-
-    def _take_items(self, was_postponed: bool) -> None:
-        """Hand over the messages: all, or as many as the budget allows.
-
-        When this greenlet blocks, the rest is left to another one.
-
-        :param was_postponed: the first message may be of any length.
-        """
-        if self._loop.preempts or (self._is_single() and self._is_watching):
-            while self._items:
-                self._take_item(*self._items.pop())
-            return
-        if not was_postponed and self._is_next_long():
-            self._postpone()
-            return
-        blocked = self._loop.when_blocked(self._go_on)
-        # The answers to these requests leave together: at the end, or when one of them blocks.
-        self.outbox.cork()
-        end = self._loop.now() + TURN_TIME
-        try:
-            while self._items and blocked.pending:
-                self._take_item(*self._items.pop())
-                if (
-                    self._items
-                    and blocked.pending
-                    and (self._loop.now() >= end or self._is_next_long())
-                ):
-                    self._postpone()
-                    break
-        finally:
-            if blocked.pending:
-                blocked.stop()
-                self.outbox.uncork()
-
-    def _is_single(self) -> bool:
-        """Whether the next message is short, and nothing is known to follow it.
-
-        So nothing can be left over.
-        """
-        if len(self._items) > 1 or self._buffers_input or self._codec.has_more:
-            return False
-        return not self._is_next_long()
-
-    def _is_next_long(self) -> bool:
-        return bool(self._items) and len(self._items[-1][1]) > MAX_SHORT
-
-    def _postpone(self) -> None:
-        """Take the next turn in a later iteration of the hub, whether or not there is more.
-
-        Until then, the channel calls for none: that would be a second turn.
-        """
-        self._is_postponed = True
-        self._is_watching = False
-        self._channel.unwatch()
-        self._loop.call_in_later_iteration(self._go_on)
-
-    def _go_on(self) -> None:
-        """Go on with a turn that has blocked, or was postponed."""
-        was_postponed, self._is_postponed = self._is_postponed, False
-        self.outbox.uncork()
-        try:
-            self._take_turn(was_postponed)
-        finally:
-            self._watch()
+    # What a turn brings ------------------------------------------------------------------
 
     def _take_item(self, opcode: int, payload: bytes) -> None:
         inbox = self._inbox

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from protoo_flask.core.deadlines import AT_ONCE, TURN_TIME, Deadlines
+from protoo_flask.core.deadlines import AT_ONCE, Deadlines
+from protoo_flask.core.scheduling import TURN_TIME
 from tests.fakes import FakeScheduler
 
 

@@ -11,8 +11,8 @@ import json
 import pytest
 
 from protoo_flask.core.backlog import MAX_BACKLOG, REQUEST_SIZE
-from protoo_flask.core.inbox import TURN_TIME
 from protoo_flask.core.peers.directory import Identity
+from protoo_flask.core.scheduling import TURN_TIME
 from tests.fakes import Core, FakeLink
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from protoo_flask.transport import connection
+from protoo_flask.transport import turns
 from protoo_flask.transport.greenlets import greenlet_pool
 from protoo_flask.transport.websocket import frames
 from protoo_flask.transport.websocket.deflate import negotiate
@@ -29,7 +29,7 @@ BUDGET = 5
 @pytest.fixture(autouse=True)
 def clock(site: Any, monkeypatch: Any) -> None:
     """Let a second pass whenever somebody looks at the clock."""
-    monkeypatch.setattr(connection, "TURN_TIME", BUDGET)
+    monkeypatch.setattr(turns, "TURN_TIME", BUDGET)
     ticks = itertools.count(1000)
     site.world.loop.now = lambda: next(ticks)
 
