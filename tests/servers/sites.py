@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections import defaultdict
 from typing import Any
 
@@ -184,8 +185,9 @@ def add_pages(app: Flask, protoo: Protoo) -> None:
         size, more = int(request.args["size"]), int(request.args["more"])
         (peer,) = protoo.peers(username)
         sent = 0
-        while peer.link.outbox.size == 0 or more > 0:
-            more -= peer.link.outbox.size > 0
+        outbox = link_of(peer).outbox
+        while outbox.size == 0 or more > 0:
+            more -= outbox.size > 0
             if not peer.notify("push", {"n": sent, "text": "x" * size}):
                 break
             sent += 1
@@ -195,15 +197,22 @@ def add_pages(app: Flask, protoo: Protoo) -> None:
     def outbox(username):
         """Return how many bytes wait for a slow reader."""
         (peer,) = protoo.peers(username)
-        return str(peer.link.outbox.size)
+        return str(link_of(peer).outbox.size)
 
     @app.post("/interval/<username>")
     def interval(username):
         """Do what happens when a ping interval has passed. Returns the state afterwards."""
         (peer,) = protoo.peers(username)
-        link = peer.link
+        link = link_of(peer)
         link.keep_alive()
         return link.state
+
+
+def link_of(peer: Any) -> Any:
+    """Return the link of a peer. Another thread may be just about to give it one."""
+    while peer.link is None:
+        time.sleep(0.001)
+    return peer.link
 
 
 def keep_journal(app: Flask, journal: Journal) -> None:
