@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .wire import PATIENCE, PING, PONG, Frame, close_frame, frame
+from .wire import CLOSE, PATIENCE, PING, PONG, Frame, close_frame, frame
 
 
 def answer_all(site):
@@ -12,6 +12,9 @@ def answer_all(site):
 def leave(client):
     """End the grace period before it begins."""
     client.send_bytes(close_frame(1000))
+    while client.receive().opcode != CLOSE:
+        pass  # an answer may come twice: unsent before, and as that to the repetition
+    client.close()
     client.wait_for_end()
 
 
