@@ -204,15 +204,14 @@ class Turns:
         blocked = self._loop.when_blocked(self._go_on)
         # The answers to these requests leave together: at the end, or when one of them blocks.
         self.outbox.cork()
-        end = self._loop.now() + TURN_TIME
+        now = self._loop.now
+        end = now() + TURN_TIME
         try:
             while self._items and blocked.pending:
                 self._take_item(*self._items.pop())
-                if (
-                    self._items
-                    and blocked.pending
-                    and (self._loop.now() >= end or self._is_next_long())
-                ):
+                items = self._items
+                # As _is_next_long() does, without the call.
+                if items and blocked.pending and (now() >= end or len(items[-1][1]) > MAX_SHORT):
                     self._postpone()
                     break
         finally:
