@@ -42,7 +42,7 @@ MAX_CLOSURES = 50_000
 MAX_CLOSURES_OF_USER = 64
 
 
-#: The reason for a handshake that is older than what is remembered.
+#: The reason for a handshake that is older than all closures that are remembered.
 TOO_LONG = "authorization took too long"
 
 

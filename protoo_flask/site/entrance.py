@@ -30,7 +30,7 @@ WSGIApp = Callable[[Any, Any], Iterable[bytes]]
 KEY = "protoo_flask.arrival"
 
 
-#: What is not escaped: everything that has been ASCII before.
+#: The characters that are not escaped: all of ASCII.
 _ASCII = bytes(range(128)).decode()
 
 

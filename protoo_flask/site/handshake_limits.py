@@ -75,6 +75,7 @@ class HandshakeLimits:
 
         :raises TryLater: 503 if not.
         """
+        # A server without a socket of its own is refused later, with the way out.
         with contextlib.suppress(HandshakeError, OSError, AttributeError):
             if are_scarce(find_socket(environ)):
                 raise self.lack_descriptors()

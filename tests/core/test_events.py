@@ -148,7 +148,7 @@ def test_an_event_that_is_being_told_cannot_be_withdrawn():
             events.post("alice", event._replace(name="two"))
             assert not events.withdraw("alice", event)
             assert events.withdraw("alice", event._replace(name="two"))
-            # The queue is still there for what comes now.
+            # The queue is still there for the next events.
             happen(events, "alice", "three")
 
     events = queues(tell)

@@ -211,6 +211,7 @@ def add_pages(app: Flask, protoo: Protoo) -> None:
 def link_of(peer: Any) -> Any:
     """Return the link of a peer. Another thread may be just about to give it one."""
     while peer.link is None:
+        assert peer.is_listed, f"{peer} has gone"
         time.sleep(0.001)
     return peer.link
 

@@ -1,7 +1,7 @@
 """Deep data: JSON text of data that is nested more deeply than an encoder can follow.
 
-An encoder calls itself for each level. Python stops that at some depth, and what is left of it
-depends on the calls around: data of 400 levels, which a peer may send, cannot be written behind
+An encoder calls itself for each level, and Python limits the depth of calls. The calls around the
+encoder count, too: data of 400 levels, which a peer may send, cannot be written behind
 two hundred middleware. This module writes such data without calling itself. It takes ten times as
 long, so it is only for data that the encoder has refused.
 """
