@@ -1,0 +1,288 @@
+"""Items: the messages between the nodes of a cluster.
+
+A frame of the bus has the items that one node sends another in one round. They arrive in the order
+of sending, or not at all. The payload of a message to a client is its text without an id: the
+owner of the client puts the id in, and parses nothing.
+
+==========  ================  ===========================================================
+item        sent to           meaning
+==========  ================  ===========================================================
+Ask         a peer's owner    send this request to the peer
+Answer      the asker         a response to an Ask or a ToHome, provisional or final
+Cancel      the owner         the asker waits no longer
+Moved       the asker         the peer of an Ask is not here: ask once more, elsewhere
+Tell        a peer's owner    send this notification to some of your peers
+Close       an owner, all     close the links of a user, or of one device
+HandOver    the former owner  a device has connected to the sender: give up its peer
+Estate      the new owner     what a device leaves behind at its former owner
+Done        the new owner     a handler of the former owner has answered a request
+ToHome      a home            handle this request of a peer, in a call or room at home there
+Engage      a peer's owner    the peer is in a call or room at home here, or no longer
+Event       the teller        tell the site this event after those that you still tell
+GetContext  a peer's owner    tell the handshake of the peer: the site's code runs for it here
+Sync        any node          frames were lost: which of these Asks do you still know?
+==========  ================  ===========================================================
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Tuple, Union
+
+import msgspec
+
+#: Username and uuid.
+Device = Tuple[str, str]
+
+
+class Item(msgspec.Struct, array_like=True, gc=False):
+    """The base class of all items."""
+
+
+class Engagement(Item):
+    """The call or room that a request belongs to.
+
+    :ivar service: the name of the middleware.
+    :ivar key: of the call or room.
+    :ivar data: for the service at the peer's owner; JSON.
+    """
+
+    service: str
+    key: str
+    data: bytes = b""
+
+
+class Ask(Item, tag=1):
+    """Send a request to a peer.
+
+    :ivar ask: a number, unique for the asker's node.
+    :ivar payload: the text, without an id.
+    :ivar sender: the user in whose share it counts; ``None``: the site.
+    :ivar kind: see ``core.transactions.client``: ``OF_SITE`` and others.
+    """
+
+    ask: int
+    username: str
+    uuid: str
+    payload: bytes
+    sender: Optional[str]
+    kind: str
+    engagement: Optional[Engagement] = None
+
+
+class Answer(Item, tag=2):
+    """A response.
+
+    :ivar data: JSON, of an object; empty for ``{}``.
+    :ivar is_local: whether the server has made it.
+    """
+
+    ask: int
+    status: int
+    reason: str
+    data: bytes = b""
+    is_local: bool = False
+
+
+class Cancel(Item, tag=3):
+    ask: int
+
+
+class Moved(Item, tag=4):
+    ask: int
+
+
+class Tell(Item, tag=5):
+    """Send a notification to peers.
+
+    :ivar sender: as of :class:`Ask`.
+    :ivar news: the service and the subject of news, if it is some: an owner that has no room for
+        it sends it later, unless newer news on that subject have come.
+    """
+
+    to: List[Device]
+    payload: bytes
+    sender: Optional[str]
+    news: Optional[Tuple[str, str]] = None
+
+
+class Close(Item, tag=6):
+    """Close the links of a user.
+
+    :ivar uuid: ``None``: all devices.
+    :ivar turns_away: whether handshakes in progress are turned away, too.
+    """
+
+    username: str
+    uuid: Optional[str]
+    code: int
+    reason: str
+    turns_away: bool = False
+
+
+class HandOver(Item, tag=7):
+    """Give up a peer: its device has connected to the sender.
+
+    :ivar token: of the former owner's claim.
+    :ivar is_new: whether the device speaks another dialect now, so that its peer goes offline.
+    """
+
+    username: str
+    uuid: str
+    token: int
+    is_new: bool = False
+
+
+class WaitingMessage(Item):
+    """A message that waits; ``id`` is that of a request."""
+
+    payload: bytes
+    id: Optional[int]
+
+
+class Half(Item):
+    """The owner's half of a transaction.
+
+    :ivar id: on the wire.
+    :ivar asker: the node that asks, and the number of the Ask there.
+    :ivar payload: the text with its id.
+    """
+
+    id: int
+    asker: str
+    ask: int
+    payload: bytes
+    sender: Optional[Dict[str, str]]
+    kind: str
+
+
+class Remembered(Item):
+    """A request that was answered; the text of the answer is empty when it is forgotten."""
+
+    id: int
+    fingerprint: int
+    payload: bytes
+
+
+class InProgress(Item):
+    """A request that the former owner handles.
+
+    :ivar repetition: the provisional responses that a repetition of it gets.
+    """
+
+    id: int
+    fingerprint: int
+    repetition: List[bytes]
+
+
+class Estate(Item, tag=8):
+    """What a device leaves behind at its former owner.
+
+    :ivar is_known: ``False``: the former owner knows nothing of it, or too much would have to be
+        kept; the peer is a new one.
+    :ivar waiting: in the order of sending.
+    :ivar engagements: ``[service, key, home]``.
+    :ivar seconds_left: of the grace period; ``None``: it was connected.
+    """
+
+    username: str
+    uuid: str
+    token: int
+    is_known: bool
+    dialect: str = ""
+    sent: List[WaitingMessage] = []
+    waiting: List[WaitingMessage] = []
+    halves: List[Half] = []
+    answers: List[Remembered] = []
+    requests: List[InProgress] = []
+    engagements: List[Tuple[str, str, str]] = []
+    seconds_left: Optional[float] = None
+
+
+class Done(Item, tag=9):
+    """A response of a handler of the former owner.
+
+    :ivar payload: the text, with its id.
+    """
+
+    username: str
+    uuid: str
+    id: int
+    fingerprint: int
+    status: int
+    payload: bytes
+
+
+class ToHome(Item, tag=10):
+    """Handle a request of a peer.
+
+    :ivar ask: the number under which the answers are awaited; 0 for a notification.
+    :ivar service: the name of the middleware.
+    :ivar verb: the function of the service.
+    :ivar path: original path, base path and path of the request.
+    :ivar params: JSON.
+    :ivar data: JSON.
+    """
+
+    ask: int
+    service: str
+    verb: str
+    username: str
+    uuid: str
+    method: str
+    path: Tuple[str, str, str]
+    params: bytes
+    data: bytes
+
+
+class Engage(Item, tag=11):
+    """Take note that a peer is in a call or room of the sender, or no longer."""
+
+    username: str
+    uuid: str
+    service: str
+    key: str
+    is_in: bool
+
+
+class Event(Item, tag=12):
+    """Tell the site an event.
+
+    :ivar data: JSON of ``peer.data``.
+    """
+
+    username: str
+    name: str
+    uuid: Optional[str] = None
+    data: bytes = b""
+
+
+class Sync(Item, tag=13):
+    """Frames were lost: answer those of these Asks that you do not know with 503."""
+
+    asks: List[int]
+
+
+class GetContext(Item, tag=14):
+    """Answer with the handshake of a peer, as data: see ``ClusterHost``."""
+
+    ask: int
+    username: str
+    uuid: str
+
+
+AnyItem = Union[
+    Ask,
+    Answer,
+    Cancel,
+    Moved,
+    Tell,
+    Close,
+    HandOver,
+    Estate,
+    Done,
+    ToHome,
+    Engage,
+    Event,
+    Sync,
+    GetContext,
+]

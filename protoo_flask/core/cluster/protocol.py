@@ -1,0 +1,204 @@
+"""The cluster's protocol: all that the core knows of it, and all that it knows of the core.
+
+There are two implementations: ``protoo_flask.cluster`` on Redis, and one within a process, for
+tests. One contract suite runs on both, and always drives two nodes.
+
+============  ==========================================================================
+a node is     then
+============  ==========================================================================
+up            everything works
+settling      the directory is not complete: it was empty, and nodes claim their peers again; or
+              this node has just joined. Absence is not believed: 503, not 404
+away          the directory cannot be reached. Local peers go on with local peers; items to
+              other nodes are lost at once (:meth:`ClusterHost.lost`)
+============  ==========================================================================
+
+Only :meth:`Cluster.claim`, :meth:`Cluster.find`, :meth:`Cluster.get_presence` and
+:meth:`Cluster.take_home` block, and nobody may hold a lock meanwhile. The methods of a
+:class:`ClusterHost` are called in a greenlet or thread of their own, one after the other, except
+where it says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Protocol, Sequence
+
+from ..errors import ProtooError
+from .items import Item
+from .places import Claim, Place, Release, User
+
+UP = "up"
+SETTLING = "settling"
+AWAY = "away"
+
+#: Stands for all other nodes.
+EVERY_NODE = ""
+
+#: ``function(user)``: called with the user as it is now. Level-triggered: some changes in between
+#: may be left out, the latest never is. Must not block.
+Watcher = Callable[[User], Any]
+
+
+class ClusterAway(ProtooError):
+    """The directory cannot be reached, or is not complete; the text says why."""
+
+
+class ClaimRefused(ProtooError):
+    """The directory takes no more claims: it is full, or lacks a right; the text says why."""
+
+
+class Cluster(Protocol):
+    """The cluster, from one node.
+
+    :ivar node: the id of this node: random, made after the fork of its process, and a new one
+        after others have taken it for dead.
+    :ivar status: ``UP``, ``SETTLING`` or ``AWAY``.
+    :ivar reason: for the status, if it is not ``UP``.
+    """
+
+    node: str
+    status: str
+    reason: str
+
+    def start(self, host: ClusterHost) -> None:
+        """Join. Goes on trying in the background while the directory cannot be reached.
+
+        Blocks until joined, but for two seconds at most.
+        """
+
+    def close(self) -> None:
+        """Leave. The peers of this node are released, and forgotten by others at once.
+
+        Blocks until that is done, but for two seconds at most.
+        """
+
+    # Devices -----------------------------------------------------------------------------
+
+    def claim(self, username: str, uuid: str, data: bytes, limit: int) -> Claim:
+        """Become the owner of a device, which is then online. Blocks.
+
+        :param data: becomes :attr:`Place.data`.
+        :param limit: devices that the user may have.
+        :raises ClusterAway: when the directory cannot be reached: the claim is made up later. The
+            caller goes on without.
+        :raises ClaimRefused: when it takes none.
+        """
+
+    def release(
+        self, username: str, uuid: str, token: int, then: Callable[[Release | None], None]
+    ) -> None:
+        """Take a device off: its peer is offline. Never blocks.
+
+        :param then: called with the outcome in a greenlet of its own; with ``None`` if the
+            directory cannot be reached.
+        """
+
+    def mark(
+        self, username: str, uuid: str, token: int, online: bool, data: bytes | None = None
+    ) -> None:
+        """Say that a device has dropped, or is back at the same node. Never blocks.
+
+        :param data: in place of :attr:`Place.data`, if it is given.
+        """
+
+    def find(self, username: str | None) -> list[Place]:
+        """Return the devices of a user, or of all users; those of this node, too. Blocks.
+
+        :raises ClusterAway:
+        """
+
+    def look(self, username: str) -> list[Place] | None:
+        """Return what is known without a question; ``None``: nothing is. Never blocks.
+
+        While the directory is away, what was last known.
+        """
+
+    def watch(self, username: str, function: Watcher) -> None:
+        """Call ``function(user)`` soon, and after each change of the user.
+
+        Several functions may watch a user, or one function several times. The place of a
+        dead node is gone when its burial has released it.
+        """
+
+    def unwatch(self, username: str, function: Watcher) -> None:
+        """Stop :meth:`watch`."""
+
+    def get_presence(self, username: str) -> User:
+        """Return what the directory knows of a user. Blocks.
+
+        :raises ClusterAway:
+        """
+
+    def publish(self, username: str, fields: dict[str, str | None]) -> None:
+        """Set presence fields of a user: status, note. Never blocks; a no-op if offline."""
+
+    # Homes -------------------------------------------------------------------------------
+
+    def take_home(self, kind: str, key: str) -> str:
+        """Return the node at which a call or room is at home; this one, if it has none. Blocks.
+
+        A home whose node is dead has none.
+
+        :raises ClusterAway:
+        :raises ClaimRefused:
+        """
+
+    def leave_home(self, kind: str, key: str) -> None:
+        """Give a home up that this node has. Never blocks."""
+
+    # The bus -----------------------------------------------------------------------------
+
+    def send(self, node: str, item: Item) -> None:
+        """Send an item to a node, or to all others (:data:`EVERY_NODE`). Never blocks.
+
+        Items to one node arrive in the order of sending. Those that certainly do not arrive
+        come back by :meth:`ClusterHost.lost`. An item to this node itself is received soon.
+        """
+
+
+class ClusterHost(Protocol):
+    """A node, from the cluster: the app in this process."""
+
+    def receive(self, node: str, item: Any) -> None:
+        """Take an item of another node. Called in order for each node; must not block."""
+
+    def lost(self, node: str, items: Sequence[Any]) -> None:
+        """Take note that items did not arrive at a node."""
+
+    def may_have_lost(self, node: str) -> None:
+        """Take note that items of, or to, a node may have been lost: compare what is open."""
+
+    def node_gone(self, node: str) -> None:
+        """Take note that a node is dead, or has left. Comes once, before its peers are released."""
+
+    def buried(self, place: Place, is_last: bool) -> None:
+        """Tell the site that a peer of a dead node is offline.
+
+        Called at exactly one node for each peer.
+
+        :param is_last: whether it was the last device of its user.
+        """
+
+    def fenced(self, former: str) -> None:
+        """Take note that others have taken this node for dead, and it has another id now.
+
+        ``Cluster.node`` is new; :meth:`claims` is asked next. The local peers go on.
+
+        :param former: the id before.
+        """
+
+    def claims(self) -> list[tuple[str, str, bytes, float, bool]]:
+        """Return the local peers, to be claimed again: ``(username, uuid, data, age, online)``.
+
+        :returns: with the age of each link in seconds; a younger link wins.
+        """
+
+    def claimed(self, username: str, uuid: str, claim: Claim | None) -> None:
+        """Take the outcome of such a claim.
+
+        :param claim: ``None``: a younger link elsewhere has won, and this peer is to go without
+            an event (3000).
+        """
+
+    def status_changed(self) -> None:
+        """Take note of a new status."""

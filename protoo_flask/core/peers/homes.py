@@ -1,0 +1,102 @@
+"""Homes: the node of a cluster at which a call or a room is.
+
+A call or room runs on one node, under one lock, whatever nodes its peers are connected to: the
+peers of other nodes are remote ones there. A request of a peer to a call or room goes through the
+middleware of the site where the peer is, and is then forwarded to the home.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Protocol
+
+from ..cluster.items import Engagement
+from ..response import Response
+from .peer import Peer
+
+
+class HomeService(Protocol):
+    """A middleware with homes: that of calls, or of rooms.
+
+    The methods are called for one app; ``peer.runtime`` tells which.
+    """
+
+    def handle_at_home(self, verb: str, request: Any) -> None:
+        """Handle a request that another node has forwarded. May block.
+
+        :param verb: what :meth:`Homes.forward` was given.
+        :param request: a received Request, with ``params`` and all; ``request.peer`` is remote.
+        """
+
+    def check_arrival(self, peer: Peer, engagement: Engagement) -> Response | None:
+        """Look at a request of another node before it is sent to a local peer. Must not block.
+
+        :returns: the answer to it, if it is not to be sent: 486, or 491 for glare.
+        """
+
+    def home_lost(self, peer: Peer, key: str) -> None:
+        """Tell a local peer that the node of its call or room is gone. Must not block."""
+
+
+class Homes(Protocol):
+    """The homes, from one node.
+
+    :ivar node: the id of this node.
+    """
+
+    @property
+    def node(self) -> str: ...
+
+    def is_here(self, node: str) -> bool:
+        """Whether a node is this one, now or before it was taken for dead."""
+
+    def is_alive(self, node: str) -> bool:
+        """Whether another node may be reached, as far as is known."""
+
+    def take(self, service: str, key: str) -> str:
+        """Return the node at which something is at home; this one, if it has none. Blocks.
+
+        :raises Reject: 503 when the cluster cannot tell.
+        """
+
+    def leave(self, service: str, key: str) -> None:
+        """Give a home up that this node has. Never blocks."""
+
+    def forward(self, request: Any, home: str, service: str, verb: str) -> None:
+        """Have a received request handled at its home; its answers come from there.
+
+        Never blocks. The time limit of handlers does not apply (``keep_open()``); when the home is
+        lost, the answer is 503.
+        """
+
+    def ask(
+        self,
+        peer: Peer,
+        home: str,
+        service: str,
+        verb: str,
+        data: dict[str, Any],
+        then: Callable[[Response], Any],
+    ) -> None:
+        """Ask a home something on behalf of a peer: as :meth:`forward`, without a request."""
+
+    def engage(self, peer: Peer, service: str, key: str) -> None:
+        """Tell the owner of a remote peer that it is in something at home here.
+
+        Of a local peer, too: it may move to another node. Never blocks.
+        """
+
+    def disengage(self, peer: Peer, service: str, key: str) -> None:
+        """Tell it that the peer is so no longer. Never blocks."""
+
+    def engagements(self, peer: Peer, service: str) -> dict[str, str]:
+        """Return ``{key: home}`` of a local peer."""
+
+    def watch(self, username: str, function: Callable[[list[Peer]], Any]) -> None:
+        """Call ``function(peers)`` soon, and after each change of a user's devices.
+
+        Called with all devices of the user, local and remote ones, those that are away included,
+        in a greenlet of its own. A peer that is not among them any more is offline.
+        """
+
+    def unwatch(self, username: str, function: Callable[[list[Peer]], Any]) -> None:
+        """Stop :meth:`watch`; the same function, as ``==`` tells."""
