@@ -113,6 +113,8 @@ LAYERS = [
     ("transport.threads", "selectors socket ssl sys threading time"),
     ("transport.server_worlds", "threading"),
     ("transport", ""),
+    ("cluster.connection", "hiredis"),
+    ("cluster", ""),
     ("site.configuration", "flask threading"),
     ("site.contexts", "contextvars flask"),
     ("site.context_probe", "flask"),
@@ -167,7 +169,16 @@ PURE = {
 
 #: Nowhere in the core, not even for the sake of types, whatever the tables above allow.
 OUTSIDE_OF_THE_CORE = {
-    *("asyncio", "blinker", "flask", "gevent", "redis", "simple_websocket", "websockets"),
+    *(
+        "asyncio",
+        "blinker",
+        "flask",
+        "gevent",
+        "hiredis",
+        "redis",
+        "simple_websocket",
+        "websockets",
+    ),
     *("werkzeug", "wsproto"),
     *("datetime", "queue", "random", "secrets", "select", "selectors", "signal", "socket", "ssl"),
     *("subprocess", "threading", "time", "uuid"),

@@ -159,7 +159,9 @@ def box_lines(group: Group, width: float) -> list[tuple[str, str]]:
 
 
 def wrap(names: Sequence[str], characters: int) -> list[str]:
-    joined = ", ".join(names)
+    # A name that is too long for a line is broken behind a folder. The comma needs room, too.
+    parts = [name if len(name) < characters else name.replace("/", "/ ") for name in names]
+    joined = ", ".join(parts)
     return textwrap.wrap(joined, characters, break_long_words=False, break_on_hyphens=False)
 
 

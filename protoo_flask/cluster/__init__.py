@@ -1,0 +1,1 @@
+"""The cluster on Redis (or Valkey): implements ``core.cluster.protocol``."""
