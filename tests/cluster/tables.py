@@ -1,0 +1,166 @@
+"""The tables of a directory: what Redis keeps for a cluster, in memory and in plain Python."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Callable
+
+from protoo_flask.core.cluster.places import (
+    FULL,
+    NEW,
+    TAKEN,
+    Claim,
+    Place,
+    Presence,
+    Release,
+    User,
+)
+
+
+class Tables:
+    """Who is where, and what is at home where.
+
+    :param now: returns seconds since the epoch.
+    :param changed: called with the name of each user that changes.
+    :ivar nodes: the ids of the nodes that are not taken for dead.
+    :ivar homes: ``{(kind, key): node}``.
+    """
+
+    def __init__(self, now: Callable[[], float], changed: Callable[[str], None]) -> None:
+        self._now = now
+        self._changed = changed
+        self._tokens = itertools.count(1)
+        self.nodes: set[str] = set()
+        self.homes: dict[tuple[str, str], str] = {}
+        self._users: dict[str, dict[str, Place]] = {}
+        self._presences: dict[str, Presence] = {}
+
+    def clear(self) -> None:
+        """Forget everything, as a Redis without persistence that is started again.
+
+        Numbers of claims go on: they must not come twice.
+        """
+        self.nodes.clear()
+        self.homes.clear()
+        self._users.clear()
+        self._presences.clear()
+
+    @property
+    def places(self) -> list[Place]:
+        return [place for devices in self._users.values() for place in devices.values()]
+
+    def get(self, username: str) -> User:
+        devices = self._users.get(username, {})
+        presence = self._presences.get(username, Presence())
+        return User(tuple(devices.values()), presence)
+
+    # Devices -----------------------------------------------------------------------------
+
+    def claim(self, node: str, username: str, uuid: str, data: bytes, limit: int) -> Claim:
+        devices = self._users.get(username, {})
+        former = devices.get(uuid)
+        if former is not None:
+            place = self._put(former._replace(node=node, online=True, since=self._now(), data=data))
+            return Claim(TAKEN, place.token, place.born, False, former)
+        gave_way = None
+        if len(devices) >= limit:
+            away = [place for place in devices.values() if not place.online]
+            if not away:
+                return Claim(FULL)
+            gave_way = min(away, key=lambda place: place.token)
+            del devices[gave_way.uuid]
+        place = self._put(Place(username, uuid, node, 0, 0, True, self._now(), data))
+        return Claim(
+            NEW, place.token, place.born, len(devices) == 0 and not gave_way, None, gave_way
+        )
+
+    def claim_again(self, mine: Place, former_ids: set[str]) -> Claim | None:
+        """Enter a device that its owner has kept while the directory had lost it.
+
+        :param mine: with ``born`` of the claim before; 0 without one.
+        :param former_ids: of the owner.
+        :returns: ``None`` when a younger link elsewhere has it.
+        """
+        former = self._users.get(mine.username, {}).get(mine.uuid)
+        is_first = mine.username not in self._users
+        if former is None:
+            place = self._put(mine)
+            return Claim(NEW, place.token, place.born, is_first)
+        if former.node not in {mine.node, *former_ids} and former.since > mine.since:
+            return None
+        place = self._put(mine._replace(born=former.born))
+        return Claim(TAKEN, place.token, place.born, False, former)
+
+    def _put(self, place: Place) -> Place:
+        """Enter a place under a new token; returns it with that."""
+        token = next(self._tokens)
+        place = place._replace(token=token, born=place.born or token)
+        devices = self._users.get(place.username)
+        if devices is None:
+            devices = self._users[place.username] = {}
+            self._presences[place.username] = Presence(since=self._now())
+        devices[place.uuid] = place
+        self._changed(place.username)
+        return place
+
+    def release(self, username: str, uuid: str, token: int) -> Release:
+        devices = self._users.get(username, {})
+        place = devices.get(uuid)
+        if place is None or place.token != token:
+            return Release(False, False)
+        del devices[uuid]
+        if not devices:
+            del self._users[username]
+            self._presences[username] = Presence(since=self._now())
+        self._changed(username)
+        return Release(True, not devices)
+
+    def mark(
+        self, username: str, uuid: str, token: int, online: bool, data: bytes | None
+    ) -> Place | None:
+        """Returns the place as it is now; ``None`` when the token is another one."""
+        devices = self._users.get(username, {})
+        place = devices.get(uuid)
+        if place is None or place.token != token:
+            return None
+        if online and not place.online:
+            place = place._replace(since=self._now())
+        place = place._replace(online=online, data=place.data if data is None else data)
+        if place != devices[uuid]:
+            devices[uuid] = place
+            self._changed(username)
+        return place
+
+    def publish(self, username: str, fields: dict[str, str | None]) -> None:
+        if username not in self._users:
+            return
+        presence = self._presences[username]
+        changed = presence._replace(**fields)
+        if changed.status != presence.status:
+            changed = changed._replace(since=self._now())
+        if changed != presence:
+            self._presences[username] = changed
+            self._changed(username)
+
+    # Homes -------------------------------------------------------------------------------
+
+    def take_home(self, node: str, kind: str, key: str) -> str:
+        home = self.homes.get((kind, key))
+        if home is None or home not in self.nodes:
+            self.homes[kind, key] = home = node
+        return home
+
+    def leave_home(self, node: str, kind: str, key: str) -> None:
+        if self.homes.get((kind, key)) == node:
+            del self.homes[kind, key]
+
+    # Nodes -------------------------------------------------------------------------------
+
+    def bury(self, node: str) -> list[Place]:
+        """Take a node for dead; returns the places that are to be released.
+
+        Homes are forgotten when somebody asks for them; a test wants to see them go.
+        """
+        self.nodes.discard(node)
+        self.homes = {key: home for key, home in self.homes.items() if home != node}
+        return [place for place in self.places if place.node == node]
