@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 from typing import Any, Callable, Iterable, Sequence, overload
 from weakref import WeakSet
 
@@ -13,6 +14,7 @@ from .core.close_codes import AUTHORIZATION_REVOKED
 from .core.errors import UsageError
 from .core.functions import check_function, name_function, show
 from .core.names import Name
+from .core.peers.homes import HomeService
 from .core.peers.peer import Peer, broadcast
 from .core.registration_log import RegistrationLog
 from .core.routing.matching.patterns import PathPattern
@@ -61,6 +63,8 @@ class Protoo(MethodDecorators):
         self.authorizer: Authorizer | None = None
         #: ``{name of a signal: functions}``, given to :meth:`on`.
         self.listeners: Listeners = {}
+        #: ``{name: service}``, given to :meth:`add_service`.
+        self.services: dict[str, HomeService] = {}
         self._registrations = RegistrationLog()
         self._sites: WeakSet[Site] = WeakSet()
         if app is not None:
@@ -204,6 +208,19 @@ class Protoo(MethodDecorators):
             return function
 
         return decorate if function is None else decorate(function)
+
+    def add_service(self, name: str, service: HomeService) -> str:
+        """Register a middleware whose calls or rooms have homes; see :mod:`.core.peers.homes`.
+
+        The workers of a cluster run the same code, so they register in the same order, and a
+        name stands for the same middleware in all of them.
+
+        :returns: its name: ``"calls"``, and of a second middleware of the kind ``"calls-2"``.
+        """
+        names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
+        name = next(free for free in names if free not in self.services)
+        self.services[name] = service
+        return name
 
     # Peers ----------------------------------------------------------------------------
 

@@ -385,3 +385,20 @@ def test_a_refusal_may_have_no_reason():
 def test_anything_but_a_flask_app_is_refused(app):
     with pytest.raises(UsageError, match="take a Flask app, not"):
         Protoo(app)
+
+
+# Services ---------------------------------------------------------------------------
+
+
+def test_the_services_of_a_protoo_have_names_in_the_order_of_registration():
+    protoo = Protoo()
+    first, second, third = object(), object(), object()
+
+    names = [
+        protoo.add_service("calls", first),
+        protoo.add_service("rooms", second),
+        protoo.add_service("calls", third),
+    ]
+
+    assert names == ["calls", "rooms", "calls-2"]
+    assert protoo.services == {"calls": first, "rooms": second, "calls-2": third}

@@ -9,7 +9,8 @@ from tests.fakes import Core
 class Site:
     """A core and its clients, which are named "username/uuid"; a subclass mounts the feature.
 
-    The site stands for the Protoo of the feature: it has ``on()`` and ``peers()``.
+    The site stands for the Protoo of the feature: it has ``on()``, ``peers()`` and
+    ``add_service()``.
 
     :param names: of the clients that are connected at the start.
     :param core: or, for a new one, ``core_options``.
@@ -19,6 +20,7 @@ class Site:
     def __init__(self, *names, core=None, core_options=None, **options):
         self.core = core or Core(**(core_options or {}))
         self.listeners = []
+        self.services_with_homes = {}
         self.clients = {}
         self.core.framework.on_event.append(self._tell)
         self.mount(self.core.router, **options)
@@ -32,6 +34,10 @@ class Site:
 
     def on(self, event, function):
         self.listeners.append((EVENTS[event], function))
+
+    def add_service(self, name, service):
+        self.services_with_homes[name] = service
+        return name
 
     def peers(self, username=None, uuid=None):
         return self.core.application.directory.find(username, uuid)
