@@ -48,7 +48,7 @@ LAYERS = [
     ("core.transactions.mailbox core.transactions.client core.transactions.open_requests", ""),
     ("core.transactions.unanswered", ""),
     ("core.transactions.outbound", ""),
-    ("core.transactions.inquiry", ""),
+    ("core.transactions.inquiry core.transactions.inheritance", ""),
     ("core.transactions.remembered_answers", ""),
     ("core.transactions.server", ""),
     ("core.peers.directory", ""),

@@ -230,6 +230,10 @@ class ClientTransaction:
                 observer.concluded(self)
         return True
 
+    def change_owner(self, owner: Owner) -> None:
+        """Take another owner's half: the device is at another process now, or here again."""
+        self._owner = owner
+
     def start_timer(self, seconds: float) -> None:
         """Give it a timer of its own."""
         self._timer = self._owner.runtime.scheduler.call_later(seconds, self.time_out)

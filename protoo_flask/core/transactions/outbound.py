@@ -7,13 +7,17 @@ the link that the device has now, and the mailbox, in which messages wait while 
 With every new link, messages are sent in this order, which is that of sending: requests that
 were sent and not answered; messages that the old link took and could not send; messages that
 came since. A request of the latter two groups is not answered either, but has its place there.
+
+The next link may be one of another process of a cluster. Then :meth:`Outbound.leave` gives up
+everything, and :meth:`Outbound.inherit` takes it in over there: that link sends the same messages,
+in the same order, under the same ids. The asker's halves stay where they are.
 """
 
 from __future__ import annotations
 
 import itertools
 import weakref
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, NamedTuple, Protocol, Sequence
 
 from ..errors import Unsendable
 from ..link import Link, Outbox, Unsent
@@ -55,6 +59,28 @@ GONE = "gone"
 REFUSED = "refused"
 
 
+class Successor(Protocol):
+    """The way to a device that another process has a link to, in place of an :class:`Outbound`."""
+
+    def take_over(self, transaction: ClientTransaction) -> Owner:
+        """Await the responses to a request that the other process is given.
+
+        :returns: the owner's half of it, from now on.
+        """
+
+    def pass_on(self, transaction: ClientTransaction, payload: bytes, kind: str) -> None:
+        """Have the other process send a request: it came just after everything was given up.
+
+        :param payload: its text, with an id.
+        """
+
+    def release(self, transaction: Any) -> bool:
+        """Forget a request that ends just now; as :meth:`Outbound.release`."""
+
+    def transmit(self, payload: bytes, sender: dict[str, str] | None = None) -> bool:
+        """Have the other process send a notification; as :meth:`Outbound.transmit`."""
+
+
 class Endpoint(Protocol):
     """The peer, as its outbound messages see it."""
 
@@ -81,6 +107,21 @@ class LocalTransaction(ClientTransaction):
 
     #: Where it is counted for a user, if anywhere.
     account: Account | None
+
+
+class Bequest(NamedTuple):
+    """Everything that an :class:`Outbound` has given up.
+
+    :ivar halves: the unanswered requests, in the order of sending.
+    :ivar waiting: the messages that no link has sent, in that order; requests among them.
+    :ivar size: bytes of their texts.
+    :ivar kinds: ``{id: kind}`` of the halves.
+    """
+
+    halves: list[OwnersHalf]
+    waiting: Unsent
+    size: int
+    kinds: dict[int, str]
 
 
 class CoreTransaction(LocalTransaction):
@@ -137,6 +178,7 @@ class Outbound:
     :ivar may_wait: whether messages may wait for a link: there is a grace period, and the
         peer is not offline.
     :ivar unanswered: the requests that the device has not answered.
+    :ivar successor: has been given everything; ``None``: this is the way to the device.
     :ivar lock: for changes that belong together: link, mailbox, pending requests.
     :ivar late: how many responses came for no transaction: late, or made up.
     """
@@ -151,6 +193,7 @@ class Outbound:
         "mailbox",
         "may_wait",
         "runtime",
+        "successor",
         "unanswered",
     )
 
@@ -169,6 +212,7 @@ class Outbound:
         # not confused by a server that was restarted. next() is one step, also for threads.
         self._ids = itertools.count(runtime.first_id() - 1)
         self.unanswered = Unanswered(runtime.sent)
+        self.successor: Successor | None = None
 
     def __len__(self) -> int:
         return len(self.unanswered.by_id)
@@ -230,6 +274,9 @@ class Outbound:
             transaction.peer.give_up(full)
         if fate is REFUSED:
             transaction.finish(503, "reads too slowly", {"retryAfter": RETRY_AFTER})
+        elif self.successor is not None and self._withdraw(transaction):
+            # A thread has read ``peer.outbound`` just before the device moved.
+            self.successor.pass_on(transaction, transaction.payload, kind)
         else:
             transaction.finish(410, "peer offline")
 
@@ -273,7 +320,9 @@ class Outbound:
         """
         unanswered = self.unanswered
         if unanswered.by_id.pop(transaction.id, None) is None:
-            return False
+            successor = self.successor
+            return successor is not None and successor.release(transaction)
+        # As _forget() does, without the call.
         unanswered.size -= transaction.size
         if transaction.account is not None:
             unanswered.discount(transaction.account, transaction.size)
@@ -342,6 +391,8 @@ class Outbound:
             peer = self._peer()
             if peer is not None:
                 peer.give_up(full)
+        if fate is GONE and self.successor is not None:
+            return self.successor.transmit(payload, sender)  # as in _begin()
         return fate is TAKEN
 
     def _place(
@@ -419,6 +470,75 @@ class Outbound:
             self.may_wait = False
             self.link = self.mailbox = None
 
+    # From one process to another ---------------------------------------------------------
+
+    def leave(self, successor: Successor, room: int) -> Bequest | None:
+        """Give up everything; ``None`` when that is too much: then nothing has changed.
+
+        The link, if there is one, has been retired.
+
+        :param successor: sees to the messages from now on.
+        :param room: bytes of texts that may be given up.
+        """
+        with self.lock:
+            sent, waiting = self._undelivered()
+            halves = list(self.unanswered)
+            size = sum(len(half.payload) for half in halves)
+            size += sum(len(payload) for payload, id in waiting if id is None)
+            if size > room:
+                # The link has given its messages up for good.
+                self.mailbox = self._keep(sent, waiting)
+                return None
+            self.may_wait = False
+            self.link = self.mailbox = None
+            bequest = Bequest(halves, waiting, size, {half.id: _kind_of(half) for half in halves})
+            self.unanswered.by_id.clear()
+            for half in halves:
+                self._forget(half)
+                if isinstance(half, ClientTransaction):
+                    # In one step with the rest: it may time out just now.
+                    half.change_owner(successor.take_over(half))
+            # Last: whoever finds no place here goes on there.
+            self.successor = successor
+        return bequest
+
+    def inherit(self, halves: Sequence[OwnersHalf], waiting: Unsent) -> None:
+        """Take in what another process has given up. It is older than all that is here.
+
+        Also what is too much here: it was not, there.
+
+        :param halves: in the order of sending.
+        :param waiting: the messages that no link has sent, in that order.
+        """
+        with self.lock:
+            unanswered = self.unanswered
+            newer, newer_messages = unanswered.by_id, self.mailbox
+            unanswered.by_id = {half.id: half for half in halves}
+            for half in halves:
+                unanswered.size += half.size
+                if half.account is not None:
+                    unanswered.count(half.account, half.size)
+            unanswered.by_id.update(newer)
+            mailbox = self._make_mailbox()
+            self._put(mailbox, waiting, are_shared=True)
+            if newer_messages is not None:
+                self._put(mailbox, newer_messages.items())
+            self.mailbox = mailbox
+
+    def _withdraw(self, transaction: LocalTransaction) -> bool:
+        """Take a request back that is not on its way; ``False`` when it has ended."""
+        with self.lock:
+            is_mine = self.unanswered.by_id.pop(transaction.id, None) is not None
+            if is_mine:
+                self._forget(transaction)
+        return is_mine
+
+    def _forget(self, half: OwnersHalf) -> None:
+        """Count a request no more that has been taken out of the unanswered ones."""
+        self.unanswered.size -= half.size
+        if half.account is not None:
+            self.unanswered.discount(half.account, half.size)
+
     def _undelivered(self) -> tuple[Unsent, Unsent]:
         """Return the messages that the next link has to send, in order.
 
@@ -440,13 +560,25 @@ class Outbound:
 
     def _keep(self, sent: Unsent, later: Unsent) -> Mailbox:
         mailbox = self._make_mailbox()
-        for payload, id in sent:
-            # Those of other users must not lead to the end of the peer.
-            half = None if id is None else self.unanswered.by_id.get(id)
-            mailbox.add(payload, id, is_counted=half is None or half.sender is None)
-        for payload, id in later:
-            mailbox.add(payload, id)
+        self._put(mailbox, sent, are_shared=True)
+        self._put(mailbox, later)
         return mailbox
+
+    def _put(self, mailbox: Mailbox, messages: Unsent, are_shared: bool = False) -> None:
+        """Put messages into a mailbox, whatever its limit.
+
+        :param are_shared: whether requests of other users do not count: they must not lead to the
+            end of the peer.
+        """
+        for payload, id in messages:
+            half = None if id is None or not are_shared else self.unanswered.by_id.get(id)
+            mailbox.add(payload, id, is_counted=half is None or half.sender is None)
+
+
+def _kind_of(half: OwnersHalf) -> str:
+    """Return a kind of which a request is counted in the same places."""
+    is_relayed = half.sender is not None and (half.account is None or not half.account.among_all)
+    return RELAYED if is_relayed else OF_SITE
 
 
 def _admits(outbox: Outbox, sender: dict[str, str] | None, payload: bytes) -> bool:

@@ -17,6 +17,7 @@ either        its request again, much later            (unknown)     the same
 either        too many answers                         (unknown)     the oldest is forgotten
 either        the client has read it                   (unknown)     forgotten
 either        the peer is offline                      (unknown)     all are forgotten
+either        the peer moves to another process        (unknown)     remembered over there
 ============  =======================================  ============  =======================
 
 A client has read an answer when it answers a ping that was sent behind it, as messages arrive in
@@ -112,7 +113,10 @@ class RememberedAnswers:
         self._repeat_until = self._now() + seconds
 
     def add(self, request: Inquiry, payload: bytes) -> None:
-        """Remember the answer to a request."""
+        """Remember the answer to a request.
+
+        :param payload: empty when another process has forgotten the text already.
+        """
         self._given += 1
         answer = Answer(self._given, request, payload)
         self._answers[answer.id] = answer
@@ -201,6 +205,12 @@ class RememberedAnswers:
             answer.payload = b""
             if self._with_text and len(self._with_text) > 2 * len(self._answers) + SPARE:
                 self._with_text = deque(filter(self._is_remembered, self._with_text))
+
+    def take_all(self) -> list[Answer]:
+        """Return all answers, oldest first, and forget them: another process remembers them."""
+        answers = list(self)
+        self.forget_all()
+        return answers
 
     def forget_all(self) -> None:
         """Forget all answers."""

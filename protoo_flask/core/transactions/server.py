@@ -14,6 +14,9 @@ proceeding   the same again, newer connection       proceeding   the first and t
 proceeding   another with its id, newer connection  proceeding   handled in its place
 proceeding   its turn comes                         proceeding   its text is read again
 proceeding   its peer goes offline                  (unknown)    nobody waits for its answer
+proceeding   its peer moves to another process      left         it is handled, here
+left         a response, provisional or final       left         told over there
+left         its peer comes back                    proceeding   as before
 proceeding   dropped before it was handled          (unknown)    a repetition is news
 proceeding   provisional response                   proceeding   sent, and remembered
 proceeding   final response                         completed    sent, and remembered
@@ -27,17 +30,23 @@ Two requests are the same when they have the same id and the same text. A client
 anew (a page that was reloaded) may count its ids from 1 again. Those are other requests, and
 the client would take an answer to an earlier request for the answer to the new one.
 
+A peer of a cluster may move to another process, with all of this: :meth:`ServerTransactions.leave`
+and :meth:`ServerTransactions.inherit`. Handlers that run here go on. Over there, a
+:class:`.inheritance.HandledElsewhere` stands for each of their requests, so that a repetition of
+it is recognised, and takes their responses by :meth:`ServerTransactions.respond_for`.
+
 The answers are in :mod:`.remembered_answers`, as long as the client may not have read them. Without
 a grace period, none is remembered: no client counts as one that left.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable, Sequence
 
 from ..deadlines import Deadlines
 from ..scheduling import one_step
 from ..wire.object_size import estimate_size
+from .inheritance import HandledElsewhere
 from .inquiry import Inquiry
 from .open_requests import (
     ENOUGH_ROOM,
@@ -49,7 +58,7 @@ from .open_requests import (
     OpenRequests,
 )
 from .outbound import Outbound
-from .remembered_answers import RememberedAnswers
+from .remembered_answers import Answer, RememberedAnswers
 from .shares import PROGRESS
 
 #: The kinds of requests that arrive.
@@ -60,6 +69,9 @@ REPEATED = "repeated"
 #: Bytes of provisional responses kept for repetitions of the requests of one peer. They come
 #: from other peers, too. Beyond it, the latest ones are sent and not kept.
 MAX_REPETITIONS = 256 * 1024
+
+#: ``function(request, status, payload)``: takes a response to a request of a peer that has moved.
+Heir = Callable[[Inquiry, int, bytes], Any]
 
 #: The reason of the 409 that a repetition gets when the text of its answer is forgotten.
 FORGOTTEN = "answered before; the answer is not kept any more"
@@ -74,7 +86,9 @@ class ServerTransactions:
 
     __slots__ = (
         "__weakref__",
+        "_heir",
         "_is_over",
+        "_left",
         "_looks",
         "_open",
         "_outbound",
@@ -97,6 +111,10 @@ class ServerTransactions:
         self._waiting = 0
         self._open: OpenRequests | None = None
         self._is_over = False
+        #: While the peer is at another process: those of its requests that are handled here,
+        #: and the function that takes the responses.
+        self._left: dict[int, Inquiry] = {}
+        self._heir: Heir | None = None
         #: Bytes of the provisional responses that are kept for repetitions.
         self._repetitions = 0
 
@@ -170,8 +188,12 @@ class ServerTransactions:
                 outbound.transmit(payload, PROGRESS)
                 if runtime.observer is not None:
                     runtime.observer.answered(request, status)
+            elif self._heir is not None:
+                self._tell_heir(request, status, payload)
             return
         if not is_awaited:
+            if self._heir is not None:
+                self._tell_heir(request, status, payload)
             return
         observer = runtime.observer
         link = outbound.link
@@ -233,16 +255,18 @@ class ServerTransactions:
         """Put the request that handlers see into the place of one that has waited."""
         assert request.id is not None
         self._waiting -= 1
-        if self._proceeding.get(request.id) is request:
-            self._proceeding[request.id] = handled
+        for requests in (self._proceeding, self._left):
+            if requests.get(request.id) is request:
+                requests[request.id] = handled
 
     def forget(self, request: Inquiry) -> None:
         """Forget a request that has waited, and is not going to be handled."""
         if request.id is None:
             return
         self._waiting -= 1
-        if self._proceeding.get(request.id) is request:
-            del self._proceeding[request.id]
+        for requests in (self._proceeding, self._left):
+            if requests.get(request.id) is request:
+                del requests[request.id]
 
     # Requests that handlers have left open ---------------------------------------------------
 
@@ -263,6 +287,8 @@ class ServerTransactions:
         if id is None:
             return False
         proceeding = self._proceeding
+        if self._left.get(id) is request:
+            return False
         if self._is_over or proceeding.get(id) is not request:
             # Nobody waits for its answer: the peer has gone, or has another request of that id.
             self._outbound.runtime.unanswered.remove(request)
@@ -318,16 +344,115 @@ class ServerTransactions:
         Requests that wait, or are being handled, go on. Nobody waits for their answers.
         """
         self._is_over = True
-        for id, request in list(self._proceeding.items()):
-            if request.is_left_open:
-                self._let_go(request)
-                del self._proceeding[id]
+        self._heir = None
+        for requests in (self._proceeding, self._left):
+            for id, request in list(requests.items()):
+                if request.is_left_open:
+                    self._let_go(request)
+                    del requests[id]
+        self._left.clear()
         self._open = None
         if self.answers is not None:
             self.answers.forget_all()
             self.answers = None
             if self._looks is not None:
                 self._looks.remove(self)
+
+    # From one process to another ----------------------------------------------------------------
+
+    def leave(self, heir: Heir) -> tuple[list[Answer], list[Inquiry]]:
+        """Give up everything: another process has the next link.
+
+        Requests that wait, or are being handled, go on here.
+
+        :param heir: takes their responses.
+        :returns: the answers that are remembered, oldest first, and the requests in progress.
+        """
+        answers: list[Answer] = []
+        if self.answers is not None:
+            answers = self.answers.take_all()
+            if self._looks is not None:
+                self._looks.remove(self)
+        requests = list(self._proceeding.values())
+        self._left = {
+            id: request
+            for id, request in self._proceeding.items()
+            if not isinstance(request, HandledElsewhere)
+        }
+        self._proceeding.clear()
+        self._repetitions = 0
+        self._open = None
+        self._heir = heir
+        return answers, requests
+
+    def inherit(
+        self, answers: Sequence[HandledElsewhere], requests: Sequence[HandledElsewhere]
+    ) -> None:
+        """Take in what another process has given up.
+
+        :param answers: requests that were answered, oldest first; the ``repetition`` of each is
+            the text of its answer, and empty when that is forgotten.
+        :param requests: in progress. One that is handled here goes on as before.
+        """
+        left, self._left = self._left, {}
+        self._heir = None
+        for request in requests:
+            assert request.id is not None
+            mine = left.pop(request.id, None)
+            found: Inquiry = request
+            if mine is not None and mine.fingerprint == request.fingerprint:
+                found = mine
+            self._proceeding[request.id] = found
+            found.repetition = request.repetition
+            self._repetitions += sum(map(len, request.repetition))
+        for forgotten in left.values():
+            # The client has sent other requests with these ids, over there.
+            self._let_go(forgotten)
+        if self.answers is not None:
+            for answered in answers:
+                self.answers.add(answered, b"".join(answered.repetition))
+            if self._looks is not None and self.answers.begin_look():
+                self._looks.add(self)
+
+    def respond_for(self, id: int, fingerprint: int, status: int, payload: bytes) -> bool:
+        """Send a response of a handler of another process.
+
+        :param payload: its text, with the id.
+        :returns: ``False`` when nobody waits for it.
+        """
+        request = self._proceeding.get(id)
+        if not isinstance(request, HandledElsewhere) or request.fingerprint != fingerprint:
+            return False
+        # Not by respond(): an observer has been told over there.
+        if status < 200:
+            is_awaited = self.proceed(request, payload)
+        else:
+            is_awaited = self.complete(request, payload)
+            if self._open is not None and is_awaited:
+                self._make_room(id)
+        if is_awaited:
+            self._outbound.transmit(payload, PROGRESS if status < 200 else None)
+        return is_awaited
+
+    def end_for(self, node: str, status: int, reason: str) -> None:
+        """Answer the requests that a process was handling which is gone."""
+        write = self._outbound.dialect.serialize_response
+        for id, request in list(self._proceeding.items()):
+            if isinstance(request, HandledElsewhere) and request.node == node:
+                self.respond_for(id, request.fingerprint, status, write(status, reason, id, {}))
+
+    def _tell_heir(self, request: Inquiry, status: int, payload: bytes) -> None:
+        """Tell the process that has the peer now of a response."""
+        assert request.id is not None
+        heir = self._heir
+        if heir is None or self._left.get(request.id) is not request:
+            return
+        if status >= 200:
+            self._left.pop(request.id, None)
+        heir(request, status, payload)
+        observer = self._outbound.runtime.observer
+        if observer is not None:
+            observer.answered(request, status)
 
     # Answers that are remembered --------------------------------------------------------------
 
@@ -410,6 +535,8 @@ class SharedServerTransactions(ServerTransactions):
     leave_open = one_step(ServerTransactions.leave_open)
     _close = one_step(ServerTransactions._close)
     forget_all = one_step(ServerTransactions.forget_all)
+    leave = one_step(ServerTransactions.leave)
+    inherit = one_step(ServerTransactions.inherit)
     let_repeat = one_step(ServerTransactions.let_repeat)
     proceed = one_step(ServerTransactions.proceed)
     _look = one_step(ServerTransactions._look)
