@@ -85,6 +85,7 @@ class Call:
     :ivar caller: the peer that has made the call.
     :ivar callee: the peer that has answered, ``None`` before.
     :ivar legs: the ringing devices, ``{peer: leg}``.
+    :ivar newcomers: devices that have come online before it began to ring.
     :ivar is_being_told: whether listeners of its end are still to be called.
     """
 
@@ -95,7 +96,9 @@ class Call:
         self.callee: Peer | None = None
         self.username = session.callee["username"]
         self.legs: dict[Peer, Leg] = {}
+        self.newcomers: list[Peer] = []
         self.is_being_told = False
+        self._has_begun = False
         self._calls = calls
         self._req: Request | None = req
         #: The data of the ``session`` request to each device, also to those that join later.
@@ -119,7 +122,7 @@ class Call:
         return "uuid" not in self.session.callee
 
     def find_peers(self) -> list[Peer]:
-        """Return the called devices that are online now."""
+        """Return the called devices that are online now. May block in a cluster."""
         callee = self.session.callee
         peers = self.caller.directory.find(callee["username"], callee.get("uuid"))
         return [peer for peer in peers if peer is not self.caller]
@@ -148,6 +151,7 @@ class Call:
     def begin(self, peers: Sequence[Peer]) -> None:
         """Tell the caller the path of the call, and ring the devices; see :meth:`prepare`."""
         assert self._req is not None
+        self._has_begun, self.newcomers = True, []
         if not answer(self._req, Response(100, "connecting", {"sessionPath": self.session.path})):
             self.close("failed")
         # The send may have revealed that the caller has gone, which has ended the call.
@@ -161,9 +165,13 @@ class Call:
 
     def join(self, peer: Peer) -> None:
         """Ring a device that has come online, unless it has rejected this call."""
+        if peer is self.caller:
+            return
+        if not self._has_begun:
+            self.newcomers.append(peer)
+            return
         if (
             not self.session.is_ringing
-            or peer is self.caller
             or peer in self.legs
             or peer.uuid in self._rejected
             or len(self._rejected) >= MAX_REJECTED

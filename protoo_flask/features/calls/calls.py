@@ -21,10 +21,13 @@ it, in order and one at a time for each call, in a greenlet of their own. The cu
 greenlet may be in a handler, and the Flask contexts and the database session there belong
 to that handler.
 
-A peer that goes offline is removed from the directory first, then its transactions end
-(410), then its "offline" is told. So :meth:`Calls.leave` will still be called for a peer
-that is listed at the time it is added to a call. This is checked for the caller. A called
-device needs no check, because a request to a peer that has gone ends at once.
+A peer that goes offline is removed from the directory and enters that state first, then its
+transactions end (410), then its "offline" is told. So :meth:`Calls.leave` will still be called
+for a peer that is not offline at the time it is added to a call. This is checked for the
+caller. A called device needs no check, because a request to a peer that has gone ends at once.
+
+The question who is there may block in a cluster, so it is asked without the lock. A call can be
+joined before the question is asked, and begins with those who were found or came meanwhile.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ from typing import Any, Callable, ContextManager, Iterator
 
 from ...core.errors import Reject
 from ...core.events import EventQueues, SiteEvent
-from ...core.peers.peer import Peer
+from ...core.peers.peer import OFFLINE, Peer
 from ...core.request import Request, answer
 from ...core.response import Response
 from ...core.transactions.client import OnResponse
@@ -120,39 +123,55 @@ class Calls:
         return Call(self, id, session, req)
 
     def start(self, call: Call, req: Request) -> None:
-        """Ring the called devices, if any is online."""
+        """Ring the called devices, if any is online. May block in a cluster."""
         with self._changing():
             # Counted once more: on_session may have run for several calls at the same time.
             if not self.admit(req):
                 call.session.enter("refused")
                 return
             self._made.setdefault(call.caller.username, {})[call.id] = call
-            peers = call.find_peers()
-            if not peers:
-                call.close("unavailable")
-                return
-            if not self.has_space(call, call.prepare(len(peers))):
-                answer(req, Response(503, "your calls take too much memory: too much is ringing"))
-                call.session.enter("refused")
-                self.forget(call)
-                return
-            rivals = self._find_rivals(call, peers)
-            # The path that sorts lower stays. The ids are compared, and not the paths, because
-            # the callers may have written the mount differently, which must not decide.
-            if any(rival.id < call.id for rival in rivals):
-                call.close("glare")
-                return
-            for rival in rivals:
-                rival.close("glare")
-            self._calls[call.id] = call
-            self.engage(call.caller, call)
+            # Before looking who is there: a device that comes meanwhile is noted.
             if call.is_for_all_devices:
                 self._joinable.setdefault(call.username, {})[call.id] = call
-            if call.caller.is_listed:
-                call.begin(peers)
-            else:
-                # The caller has gone while on_session ran; its "offline" may have been told.
-                call.leave(call.caller)
+        try:
+            found = call.find_peers()
+        except BaseException:
+            with self.lock:
+                self._give_up(call)
+            raise
+        with self._changing():
+            self._begin(call, req, found)
+
+    def _begin(self, call: Call, req: Request, found: list[Peer]) -> None:
+        peers = [*found, *(peer for peer in call.newcomers if peer not in found)]
+        if not peers:
+            call.close("unavailable")
+            return
+        if not self.has_space(call, call.prepare(len(peers))):
+            answer(req, Response(503, "your calls take too much memory: too much is ringing"))
+            self._give_up(call)
+            return
+        rivals = self._find_rivals(call, peers)
+        # The path that sorts lower stays. The ids are compared, and not the paths, because
+        # the callers may have written the mount differently, which must not decide.
+        if any(rival.id < call.id for rival in rivals):
+            call.close("glare")
+            return
+        for rival in rivals:
+            rival.close("glare")
+        self._calls[call.id] = call
+        self.engage(call.caller, call)
+        if call.caller.state is OFFLINE:
+            # The caller has gone while on_session ran; its "offline" may have been told.
+            call.leave(call.caller)
+        else:
+            call.begin(peers)
+
+    def _give_up(self, call: Call) -> None:
+        """Forget a call that has never rung."""
+        call.session.enter("refused")
+        self.stop_joining(call)
+        self.forget(call)
 
     def find(self, id: str) -> Call | None:
         """Return the call with an id; ``None`` when there is none, or it has ended."""

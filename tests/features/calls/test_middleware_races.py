@@ -361,3 +361,55 @@ def test_listeners_of_one_call_run_one_at_a_time_in_order():
     story.bob.respond(story.rung["b1"], 180)
     assert got(story.alice) == [180, 200, 487]
     assert entries == ["progress begins", "progress ends", "close"]
+
+
+def while_looking(board, function):
+    """Do something after the directory has been asked who is there; returns the locks held."""
+    directory = board.core.application.directory
+    find, held = directory.find, []
+
+    def find_first(*args):
+        found = find(*args)
+        del directory.find
+        held.append(CountedLock.count())
+        function()
+        return found
+
+    directory.find = find_first
+    return held
+
+
+def test_nobody_holds_the_lock_while_the_directory_is_asked():
+    board = make_board("alice/a1", "bob/b1")
+    held = while_looking(board, lambda: None)
+    board["alice/a1"].start_request("session", "/users/bob")
+    assert held == [0]
+
+
+@pytest.mark.parametrize("others", [[], ["bob/b2"]])
+def test_a_device_that_comes_while_the_directory_is_asked_rings_once(others):
+    board = make_board("alice/a1", *others)
+    while_looking(board, lambda: board.connect("bob/b1"))
+    board["alice/a1"].start_request("session", "/users/bob")
+    assert got(board["alice/a1"]) == [100]
+    assert [got(board[name]) for name in ["bob/b1", *others]] == [[SESSION]] * (1 + len(others))
+
+
+def test_a_call_whose_caller_goes_while_the_directory_is_asked_rings_nowhere():
+    board = make_board("alice/a1", "bob/b1")
+    while_looking(board, board["alice/a1"].drop)
+    board["alice/a1"].start_request("session", "/users/bob")
+    assert got(board["bob/b1"]) == []
+    assert (board.left_behind(), board.all_calls()._made) == (NOTHING, {})
+
+
+def test_a_question_to_the_directory_that_fails_leaves_no_call_behind():
+    board = make_board("alice/a1", "bob/b1")
+
+    def fail():
+        raise MemoryError
+
+    while_looking(board, fail)
+    board["alice/a1"].start_request("session", "/users/bob")
+    assert got(board["alice/a1"]) == [500]
+    assert (board.left_behind(), board.all_calls()._made) == (NOTHING, {})
