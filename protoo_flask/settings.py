@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from dataclasses import dataclass, field, fields
 from typing import Any, Callable, Mapping
+from urllib.parse import urlsplit
 
 from .core.errors import UsageError
 from .core.suggestions import suggest
@@ -24,7 +26,24 @@ FOREIGN_NAMES = {
     **dict.fromkeys(["reconnect_timeout", "recovery"], "disconnect_grace_period"),
     "username_key": "session_key",
     **dict.fromkeys(["handshake_rate", "connection_rate", "connect_rate"], "handshakes_per_user"),
+    **dict.fromkeys(["message_queue", "queue", "queue_url", "broker", "broker_url"], "cluster_url"),
+    **dict.fromkeys(["redis", "redis_url", "redis_uri", "cluster", "adapter"], "cluster_url"),
+    **dict.fromkeys(["redis_prefix", "key_prefix", "channel", "channel_prefix"], "cluster_prefix"),
+    **dict.fromkeys(["cluster_secret", "symmetric_encryption_keys"], "cluster_key"),
+    **dict.fromkeys(["heartbeat_timeout", "worker_timeout", "cluster_timeout"], "node_timeout"),
 }
+
+#: The beginnings of URLs of a Redis: plain, with TLS, by a Unix socket, by sentinels.
+CLUSTER_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
+
+#: The packages that a cluster needs; ``pip install protoo_flask[redis]`` brings them.
+CLUSTER_PACKAGES = ("redis", "hiredis")
+
+#: A key with fewer characters could be found by trying.
+MIN_CLUSTER_KEY = 16
+
+#: Seconds; a worker that is busy for a moment must not count as dead.
+MIN_NODE_TIMEOUT = 1
 
 
 @dataclass(frozen=True)
@@ -82,6 +101,15 @@ class Settings:
     #: The secret that is shared with the TURN servers (coturn: static-auth-secret). Credentials
     #: are made of it for the servers above that have none.
     turn_secret: str | None = None
+    #: The Redis by which several workers and hosts are one site, like "redis://host:6379/0";
+    #: see docs/cluster.md. None: peers see those of their own process.
+    cluster_url: str | None = None
+    #: A secret that all workers share: they then take no messages of others from Redis.
+    cluster_key: str | None = None
+    #: The beginning of all keys and channels in Redis. Apps with different ones are told apart.
+    cluster_prefix: str = "protoo"
+    #: Seconds within which a worker that has died is noticed, and its peers are offline.
+    node_timeout: float = 10
 
     @classmethod
     def load(cls, config: Mapping[str, Any], options: Mapping[str, Any]) -> Settings:
@@ -99,6 +127,8 @@ class Settings:
             check_setting(name, value)
         settings = cls(**values)
         check_ice_servers(settings.ice_servers, settings.turn_secret)
+        if settings.cluster_url is not None:
+            check_packages()
         return settings
 
     def to_config(self) -> dict[str, Any]:
@@ -135,7 +165,35 @@ def check_setting(name: str, value: Any) -> None:
     check = _CHECKS.get(name)
     if check is not None and not check(value):
         expected = _EXPECTED[name] + _explain(name, value)
-        raise UsageError(f"{config_key(name)} is {expected}, not {value!r}")
+        raise UsageError(f"{config_key(name)} is {expected}, not {hide_password(value)!r}")
+
+
+def check_packages() -> None:
+    """Check that the packages are installed that a cluster needs.
+
+    :raises UsageError: naming those that are missing.
+    """
+    missing = [name for name in CLUSTER_PACKAGES if not _is_installed(name)]
+    if missing:
+        raise UsageError(
+            f"PROTOO_CLUSTER_URL is set, and needs {' and '.join(missing)}, not installed here: "
+            "pip install protoo_flask[redis]"
+        )
+
+
+def _is_installed(package: str) -> bool:
+    # Looked for, and not imported: a site without clients needs none of it yet.
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ValueError:  # its import is forbidden
+        return False
+
+
+def hide_password(value: Any) -> Any:
+    """Return a setting as it may be shown: a URL without its password."""
+    if not isinstance(value, str):
+        return value
+    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", value)
 
 
 def _strip_prefix(name: str) -> str:
@@ -165,7 +223,9 @@ def _is_list(value: Any) -> bool:
 
 
 def _explain(name: str, value: Any) -> str:
-    """Tell which entry of a list is wrong, and why."""
+    """Tell which entry of a list, or part of a URL, is wrong, and why."""
+    if name == "cluster_url" and isinstance(value, str):
+        return f" ({_find_fault_of_url(value)})"
     if name != "allowed_origins" or not _is_list(value):
         return ""
     return f" ({'; '.join(filter(None, map(explain_fault, value)))})"
@@ -177,6 +237,32 @@ def _has_form(value: Any, form: str) -> bool:
         return False
     fixed = re.sub("<[^<>]+>", "x", value)
     return re.fullmatch(form, fixed, re.IGNORECASE | re.ASCII) is not None
+
+
+def _is_cluster_url(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not _find_fault_of_url(value))
+
+
+def _find_fault_of_url(url: str) -> str:
+    """Return the reason why a URL leads to no Redis; "" if it may."""
+    scheme, colon, rest = url.partition("://")
+    if not colon:
+        return "it has no scheme, as redis://host:6379/0 has"
+    if scheme.lower() not in CLUSTER_SCHEMES:
+        return f"{scheme}:// is none of them"
+    if scheme.lower() == "unix":
+        return "" if "/" in rest else "it names no file, as unix:///run/redis.sock does"
+    try:
+        parts = urlsplit(f"redis://{rest}")
+        if not parts.hostname:
+            return "it names no host"
+        if "," not in parts.netloc and parts.port == 0:
+            return "there is no port 0"
+    except ValueError as error:
+        return str(error).lower()
+    if "sentinel" in scheme.lower() and not parts.path.strip("/"):
+        return "it does not name the service that the sentinels watch, as /mymaster does"
+    return ""
 
 
 _HOST = r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]+)?"
@@ -207,6 +293,12 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "reauthorize_interval": lambda value: value is None or _is_positive(value),
     "parallel_requests": _is_count,
     "turn_secret": lambda value: value is None or (isinstance(value, str) and bool(value)),
+    "cluster_url": _is_cluster_url,
+    "cluster_key": lambda value: (
+        value is None or (isinstance(value, str) and len(value) >= MIN_CLUSTER_KEY)
+    ),
+    "cluster_prefix": lambda value: _has_form(value, r"[a-z0-9_.:-]{1,64}"),
+    "node_timeout": lambda value: _is_number(value) and value >= MIN_NODE_TIMEOUT,
 }
 
 _BOOLEAN = "True or False"
@@ -234,4 +326,13 @@ _EXPECTED = {
     "reauthorize_interval": f"{_SECONDS}, or None for never",
     "parallel_requests": _COUNT,
     "turn_secret": "the secret that is shared with the TURN server, or None",
+    "cluster_url": (
+        'None, or the URL of a Redis, like "redis://host:6379/0", "rediss://user:password@host" '
+        'with TLS, "unix:///run/redis.sock" or "redis+sentinel://host:26379,host2:26379/mymaster"'
+    ),
+    "cluster_key": (
+        f"None, or a secret text of {MIN_CLUSTER_KEY} characters or more, the same for all workers"
+    ),
+    "cluster_prefix": 'a name of letters, digits and ".", "_", "-", ":", like "protoo"',
+    "node_timeout": f"a number of seconds, {MIN_NODE_TIMEOUT} or more",
 }

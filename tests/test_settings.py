@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 import pytest
 from flask import Flask
@@ -40,6 +41,10 @@ def test_the_defaults_are_those_that_the_documentation_names():
         "PROTOO_PARALLEL_REQUESTS": 1,
         "PROTOO_ICE_SERVERS": [],
         "PROTOO_TURN_SECRET": None,
+        "PROTOO_CLUSTER_URL": None,
+        "PROTOO_CLUSTER_KEY": None,
+        "PROTOO_CLUSTER_PREFIX": "protoo",
+        "PROTOO_NODE_TIMEOUT": 10,
     }
 
 
@@ -98,6 +103,18 @@ def test_the_config_shows_the_settings_in_effect():
         ("reauthorize_interval", [None, 0.2, 60], [0, -1, "60", True]),
         ("parallel_requests", [1, 50], [0, None, "1"]),
         ("turn_secret", [None, "north"], ["", 5, b"north", True]),
+        (
+            "cluster_url",
+            [
+                *(None, "redis://localhost", "REDIS://10.0.0.1:6379/2", "rediss://u:p@r.example"),
+                *("redis://[::1]:6379", "unix:///run/redis.sock", "unix://:pw@/run/r.sock?db=1"),
+                *("redis+sentinel://a:26379,b:26379/main/0", "rediss+sentinel://:pw@a/main"),
+            ],
+            ["", "localhost:6379", "amqp://mq", "redis://", "redis://h:port", 6379, True, ["r"]],
+        ),
+        ("cluster_key", [None, "sixteen letters.", "a" * 64], ["", "short", b"x" * 32, 5]),
+        ("cluster_prefix", ["protoo", "shop:chat", "a.b-c_9"], ["", None, "a b", "a{b}", "a*", 1]),
+        ("node_timeout", [1, 2.5, 10, 60], [0, 0.5, -1, None, "10", True]),
     ],
 )
 def test_a_value_that_cannot_work_is_rejected_at_once(name, good, bad):
@@ -142,6 +159,9 @@ def test_an_unknown_option_is_rejected_with_the_names_that_there_are():
         ("PROTOO_ORIGINS", "; did you mean PROTOO_ALLOWED_ORIGINS?"),
         ("PROTOO_CORS_ALLOWED_ORIGINS", "; did you mean PROTOO_ALLOWED_ORIGINS?"),
         ("PROTOO_MAX_HTTP_BUFFER_SIZE", "; did you mean PROTOO_MAX_MESSAGE_SIZE?"),
+        ("PROTOO_MESSAGE_QUEUE", "; did you mean PROTOO_CLUSTER_URL?"),
+        ("PROTOO_REDIS_URL", "; did you mean PROTOO_CLUSTER_URL?"),
+        ("PROTOO_CHANNEL", "; did you mean PROTOO_CLUSTER_PREFIX?"),
         ("PROTOO_COLOUR_OF_THE_SKY", ""),
     ],
 )
@@ -177,3 +197,38 @@ def test_every_name_of_others_leads_to_a_setting():
 def test_an_option_that_is_nearly_one_is_refused_with_the_one_that_was_meant(name):
     with pytest.raises(UsageError, match=r"\(did you mean 'ping_interval'\?\)"):
         Protoo(**{name: 5})
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("localhost:6379", "it has no scheme, as redis://host:6379/0 has"),
+        ("amqp://localhost", "amqp:// is none of them"),
+        ("redis:///0", "it names no host"),
+        ("redis://host:redis", "port could not be cast to integer value as 'redis'"),
+        ("redis+sentinel://a:26379", "it does not name the service that the sentinels watch"),
+        ("unix://redis.sock", "it names no file, as unix:///run/redis.sock does"),
+    ],
+)
+def test_the_fault_of_a_url_of_redis_is_told(url, fault):
+    with pytest.raises(UsageError) as caught:
+        load(cluster_url=url)
+
+    assert f"({fault}" in str(caught.value)
+
+
+def test_the_password_in_a_url_that_is_wrong_is_not_shown():
+    with pytest.raises(UsageError) as caught:
+        load(cluster_url="amqp://shop:s3cret@mq.example/0")
+
+    assert "s3cret" not in str(caught.value)
+    assert "'amqp://shop:***@mq.example/0'" in str(caught.value)
+
+
+def test_a_cluster_needs_packages_and_the_error_tells_how_to_install_them(monkeypatch):
+    # As in an environment without them: None forbids the import of a module.
+    monkeypatch.setitem(sys.modules, "hiredis", None)
+    with pytest.raises(UsageError, match=r"needs hiredis.*pip install protoo_flask\[redis\]"):
+        Protoo(Flask("site"), cluster_url="redis://localhost")
+
+    Protoo(Flask("site"))
