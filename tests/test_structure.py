@@ -100,7 +100,7 @@ LAYERS = [
         "",
     ),
     ("transport.keep_alive transport.closing_links", ""),
-    ("transport.websocket.handshake", "websockets"),
+    ("transport.websocket.handshake", "http websockets"),
     ("transport.server_sockets", "gevent socket ssl sys"),
     ("transport.opened_websocket", ""),
     ("transport.turns", ""),

@@ -96,12 +96,20 @@ class NotAdmitted(ProtooError):
 
     :ivar code: closes a WebSocket whose handshake is answered already.
     :ivar reason: goes with the code.
+    :ivar status: an HTTP status that answers the handshake, if it is not answered yet; ``None``:
+        it is answered as if all were well, and the code follows.
+    :ivar retry_after: seconds that go with the status; ``None``: unknown.
     """
 
-    def __init__(self, code: int, reason: str) -> None:
+    status: int | None = None
+    retry_after: float | None = None
+
+    def __init__(self, code: int, reason: str, status: int | None = None) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
+        if status is not None:
+            self.status = status
 
 
 class UsageError(ProtooError):

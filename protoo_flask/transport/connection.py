@@ -36,6 +36,7 @@ from .websocket.frames import (
     close_payload,
     decode_close,
 )
+from .websocket.handshake import serialize_refusal
 
 
 class Connection(Turns):
@@ -151,12 +152,18 @@ class Connection(Turns):
         try:
             try:
                 inbox = connect(self)
+            except NotAdmitted as error:
+                if error.status is not None:
+                    refusal = serialize_refusal(error.status, error.reason, error.retry_after)
+                    with self._lock:
+                        self.outbox.refuse(refusal)
+                raise
             finally:
                 self.open()
             self._begin(inbox)
         except NotAdmitted as error:
             # Another device came between the authorization and now, or the user was
-            # disconnected.
+            # disconnected. Or a cluster has no place, in which case the Close is not sent.
             self._close_for(FrameError(error.code, error.reason))
             self._watch()
             return

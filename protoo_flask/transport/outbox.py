@@ -214,8 +214,21 @@ class Outbox:
 
     def send_close(self, payload: bytes) -> None:
         """Send a Close frame, which always finds a place; no text may follow it."""
+        if self._is_ending:
+            return  # the handshake was refused
         self._is_ending = True
         self.send(CLOSE, payload, bounded=False)
+
+    def refuse(self, answer: bytes) -> bool:
+        """Put another answer in the place of the handshake's; nothing may follow it.
+
+        :returns: ``False`` when the handshake has been answered already.
+        """
+        if self._state is not OPENING:
+            return False
+        self._buffer, self._queue, self._queued = answer, None, 0
+        self._is_ending = True
+        return True
 
     def send(
         self, opcode: int, payload: bytes, id: int | None = None, bounded: bool = True

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
+from http import HTTPStatus
 from typing import Any, Mapping, NamedTuple, Sequence
 
 from websockets.utils import accept_key
 
 from ...core.errors import ProtooError
 from ...core.wire.dialect import PROTOO, Dialect
+from ...core.wire.surrogates import mend_string
 from .deflate import negotiate
 from .fast_frames import FastFrameCodec
 
@@ -21,6 +24,9 @@ from .fast_frames import FastFrameCodec
 #: them until its end, as code of the site may read them with each message. nginx lets no more
 #: through by default (large_client_header_buffers 4 8k); gunicorn lets through 800 KB.
 MAX_HEADERS = 32 * 1024
+
+#: Seconds after which a client that was refused for now may come back, if nobody knows better.
+RETRY_AFTER = 5
 
 
 class HandshakeError(ProtooError):
@@ -131,6 +137,23 @@ def serialize_handshake(headers: list[tuple[str, str]]) -> bytes:
     lines = ["HTTP/1.1 101 Switching Protocols"]
     lines += [f"{name}: {value}" for name, value in headers]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def serialize_refusal(status: int, reason: str, retry_after: float | None = None) -> bytes:
+    """Write a response that refuses the upgrade, after which the connection is closed.
+
+    :param retry_after: seconds; ``None``: :data:`RETRY_AFTER`.
+    """
+    body = mend_string(reason).encode()
+    seconds = math.ceil(RETRY_AFTER if retry_after is None else retry_after)
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Length: {len(body)}",
+        f"Retry-After: {seconds}",
+        "Connection: close",
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 
 def _choose_dialect(offered: str, dialects: Sequence[Dialect]) -> Dialect | None:
