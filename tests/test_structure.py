@@ -120,6 +120,7 @@ LAYERS = [
     ("site.context_probe", "flask"),
     ("site.fast_contexts", "builtins contextvars flask werkzeug"),
     ("site.context_choice", "contextvars flask"),
+    ("site.remote_contexts", "contextvars flask json werkzeug"),
     ("site.advice", "flask os"),
     ("site.entrance", "flask"),
     ("site.goodbye", "atexit os"),

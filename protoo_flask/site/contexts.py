@@ -60,6 +60,11 @@ class HandshakeContext:
         self._request = _repeat_request(app, request)
         self._session = session
 
+    @property
+    def request(self) -> Request:
+        """The request of the handshake, without the objects of its server."""
+        return self._request
+
     def run(self, function: Callable[..., Any], *args: Any) -> None:
         """Call ``function(*args)`` in contexts of its own, then run the teardowns."""
         context = make_context(self._app, self._request, self._session)
