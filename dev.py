@@ -57,6 +57,7 @@ def sample(args: Sequence[str]) -> int:
 
 def test(args: Sequence[str]) -> int:
     ensure_chromium()
+    ensure_redis()
     ensure_installed("test")
     pytest_code = run(PYTHON, "-m", "pytest", *args)
     return run_js_tests() or pytest_code
@@ -225,6 +226,17 @@ def ensure_chromium() -> None:
 def find_chromium() -> str | None:
     names = ("chromium", "chromium-browser", "google-chrome")
     return next(filter(None, map(shutil.which, names)), None)
+
+
+def ensure_redis() -> None:
+    if find_redis() is None:
+        reason = install_debian_package("redis-server")
+        if find_redis() is None:
+            tell_skipped("the tests of clusters", f"redis-server is missing, {reason}")
+
+
+def find_redis() -> str | None:
+    return next(filter(None, map(shutil.which, ("redis-server", "valkey-server"))), None)
 
 
 def find_node() -> str | None:

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
 
 from flask import Flask
+from sqlalchemy.exc import OperationalError
 
 from .calls import protoo
 from .models import db
@@ -39,6 +41,8 @@ def create_app(config=None):
     app.config["PROTOO_SESSION_TIMEOUT"] = 45
     app.config["PROTOO_ICE_SERVERS"] = ice_servers_of_environment()
     app.config["PROTOO_TURN_SECRET"] = os.environ.get("TURN_SECRET")
+    # With a Redis, several workers and hosts are one site; see gunicorn.conf.py.
+    app.config["PROTOO_CLUSTER_URL"] = os.environ.get("REDIS_URL")
     # A login lasts 31 days (PERMANENT_SESSION_LIFETIME), but a page may stay open for longer. So
     # authorize() runs again at this interval. It also notices a logout in another process.
     app.config["PROTOO_REAUTHORIZE_INTERVAL"] = 60
@@ -57,8 +61,17 @@ def create_app(config=None):
 
     # A site with an existing database would use migrations for this.
     with app.app_context():
-        db.create_all()
+        create_tables()
     return app
+
+
+def create_tables():
+    """Create the tables that are missing; another worker may be doing the same just now."""
+    for _ in db.metadata.sorted_tables:
+        with contextlib.suppress(OperationalError):  # a table that was missing is there by now
+            db.create_all()
+            return
+    db.create_all()
 
 
 def database_uri(app):

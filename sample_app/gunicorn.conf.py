@@ -10,9 +10,9 @@ bind = "0.0.0.0:" + os.environ.get("PORT", "8000")
 # it would occupy a whole process.
 worker_class = "gevent"
 
-# Only the worker that holds a peer's connection can reach the peer. One worker holds all
-# connections. With two, users on different workers would not see each other.
-workers = 1
+# With REDIS_URL, several workers are one site, one for each core. Without it, users on different
+# workers would not see each other, so one worker holds all connections.
+workers = int(os.environ.get("WEB_CONCURRENCY", "2")) if os.environ.get("REDIS_URL") else 1
 
 # worker_connections keeps its default: it limits only HTTP requests. gunicorn does not manage a
 # WebSocket after the handshake. The limit for open pages is `ulimit -n`.
