@@ -5,6 +5,7 @@
     python dev.py bench instructions [--count N]
     python dev.py bench trips [--show TRIP]
     python dev.py bench floods [--only FLOOD,FLOOD]
+    python dev.py bench cluster [--only relay,broadcast]
     python -m benchmarks figures [--check]
     python -m benchmarks limits [ATTACK ...]
 
@@ -21,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Iterable, Sequence
 
-from . import floods, instructions, machine, trips
+from . import cluster, floods, instructions, machine, trips
 from .catalogue import CATALOGUE, FLASK_SOCK, FLOOR, OURS, PROTOO_SERVER, add_checkout
 from .docs_page import write_docs
 from .figures import command as figures
@@ -64,6 +65,8 @@ def main(args: Sequence[str]) -> int:
         return trips.main(args[1:])
     if args and args[0] == "floods":
         return floods.main(args[1:])
+    if args and args[0] == "cluster":
+        return cluster.main(args[1:])
     if args and args[0] == "figures":
         return figures.main(args[1:])
     if args and args[0] == "limits":

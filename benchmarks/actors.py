@@ -9,7 +9,7 @@ from typing import Iterator, Sequence
 from .client import RECEIVE, Client, Exchange, server_frame
 from .frames import client_frame
 from .polling import Poller
-from .wires import Protoo, WrongAnswer
+from .wires import WrongAnswer
 
 
 class Caller:
@@ -52,7 +52,6 @@ class Callee:
     __slots__ = ("_wire", "client")
 
     def __init__(self, client: Client) -> None:
-        assert isinstance(client.wire, Protoo)
         self._wire = client.wire
         self.client = client
 

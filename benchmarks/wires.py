@@ -42,6 +42,18 @@ class Wire:
         """Check an answer to :meth:`request` in detail."""
         expect(payload == self.request(id), payload)
 
+    def message(self, username: str, uuid: str, id: int) -> bytes:
+        """Return a message to another client, where the server relays messages."""
+        raise NotImplementedError
+
+    def answer(self, payload: bytes) -> bytes:
+        """Return the other client's answer to a received message."""
+        raise NotImplementedError
+
+    def check_accepted(self, payload: bytes, id: int) -> None:
+        """Check that a message was accepted, from the answer to its sender."""
+        raise NotImplementedError
+
 
 class Constant(Wire):
     """The wire of a server that always sends the same answer, without reading messages."""
@@ -66,15 +78,12 @@ class Protoo(Wire):
         return encode({"method": method, "path": path, "id": id, "data": data})
 
     def message(self, username: str, uuid: str, id: int) -> bytes:
-        """Return a message to another peer."""
         return self.request_to("message", f"/users/{username}/{uuid}", id, DATA)
 
     def answer(self, payload: bytes) -> bytes:
-        """Return the other peer's answer to a received message."""
         return b'{"status":200,"reason":"OK","id":%b,"data":{}}' % _id_of(payload)
 
     def check_accepted(self, payload: bytes, id: int) -> None:
-        """Check that a message was accepted, from the answer to its sender."""
         answer = json.loads(payload)
         expect(answer.get("status") == 200 and answer.get("id") == id, payload)
 
@@ -125,6 +134,19 @@ class SocketIO(Wire):
         start = b"43%d" % id
         expect(payload.startswith(start), payload)
         expect(json.loads(payload[len(start) :]) == [{"id": str(id)}], payload)
+
+    def message(self, username: str, uuid: str, id: int) -> bytes:
+        """Return an event for a room; the sender's own room has the number of the other's."""
+        return b"42" + encode(["relay", {**DATA, "to": username, "id": id}])
+
+    def answer(self, payload: bytes) -> bytes:
+        name, data = json.loads(payload[2:])
+        return b"42" + encode([name, {**data, "to": data["to"].replace("peer", "u")}])
+
+    def check_accepted(self, payload: bytes, id: int) -> None:
+        expect(
+            payload.startswith(b'42["relay"') and json.loads(payload[2:])[1]["id"] == id, payload
+        )
 
 
 def expect(condition: Any, payload: bytes) -> None:

@@ -19,7 +19,6 @@ from ..process import Server
 from ..results import Key
 from ..run import Run
 from ..targets import ratio
-from ..wires import Protoo
 from .kind import CPU, LATENCIES, Kind, WarmUp, latencies_in_ms
 
 
@@ -58,7 +57,6 @@ def learn_messages(senders: Sequence[Client], peers: Sequence[Client], count: in
     """Let each sender write to its peer; check the answers and store them."""
     for sender, peer in zip(senders, peers):
         wire = sender.wire
-        assert isinstance(wire, Protoo)
         sender.exchanges = []
         for _ in range(count):
             id = sender.next_id()

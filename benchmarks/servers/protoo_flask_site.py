@@ -1,7 +1,8 @@
 """This project on an ordinary Flask site, through its public names only.
 
 BENCH_TEARDOWN=1 registers a teardown function, as Flask-SQLAlchemy does. Then each message
-has its own app context. BENCH_FLOODS=1 adds the parts that only some floods need.
+has its own app context. BENCH_FLOODS=1 adds the parts that only some floods need. BENCH_REDIS_URL
+names the Redis of a cluster.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ app.secret_key = "the key of the benchmarks"
 options: dict[str, Any] = {"ping_interval": None} if os.environ.get("BENCH_NO_PINGS") else {}
 if os.environ.get("BENCH_FLOODS"):
     options["compression"] = True
+if os.environ.get("BENCH_REDIS_URL"):
+    options["cluster_url"] = os.environ["BENCH_REDIS_URL"]
 protoo = Protoo(app, **options)
 processed = 0
 last_line = ""

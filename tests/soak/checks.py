@@ -1,0 +1,128 @@
+"""What must hold when all devices are connected and quiet, and when all have left."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Sequence
+
+import gevent
+
+from .scenario import DEVICES, PATIENCE, Player, Scenario
+from .servers import Redis, Worker
+
+#: Seconds for the last news to arrive.
+SETTLING = 20.0
+
+#: Keys that Redis may keep when nobody is there: the nodes, and what users were last seen.
+KEPT = ("{nodes}", ":seen:", ":s:")
+
+
+def check_quiet(scenario: Scenario) -> list[str]:
+    """Return what is wrong with a world in which everybody is there, and nobody does anything."""
+    faults: list[str] = []
+    for player in scenario.players:
+        for path in list(player.calls):
+            asked = player.device.ask("end", path)
+            if asked.done.wait(PATIENCE) and asked.answer["status"] in (200, 404):
+                player.calls.pop(path, None)
+    faults += _wait_for(lambda: _check_calls(scenario))
+    faults += _wait_for(lambda: _check_rooms(scenario))
+    faults += _wait_for(lambda: _check_presence(scenario))
+    faults += _check_messages(scenario)
+    return faults
+
+
+def _wait_for(check: Callable[[], list[str]]) -> list[str]:
+    deadline = time.monotonic() + SETTLING
+    while True:
+        faults = check()
+        if not faults or time.monotonic() > deadline:
+            return faults
+        gevent.sleep(0.5)
+
+
+def _ask(player: Player, method: str, path: str) -> dict[str, Any]:
+    asked = player.device.ask(method, path)
+    if not asked.done.wait(PATIENCE) or asked.answer is None:
+        return {"status": 0, "data": {}}
+    return asked.answer
+
+
+def _check_calls(scenario: Scenario) -> list[str]:
+    faults = []
+    for player in scenario.players:
+        answer = _ask(player, "get", "/users/sessions")
+        listed = {entry["path"] for entry in answer["data"].get("sessions", ["?"])}
+        if listed:
+            faults.append(f"{player.device.name} is still in the calls {sorted(listed)}")
+        if player.calls:
+            faults.append(f"{player.device.name} believes to be in {sorted(player.calls)}")
+    return faults
+
+
+def _check_rooms(scenario: Scenario) -> list[str]:
+    """Each member knows exactly the others, as each member says for itself."""
+    faults = []
+    members: dict[str, set[str]] = {}
+    for player in scenario.players:
+        for path in player.rooms:
+            members.setdefault(path, set()).add(player.device.name)
+    for player in scenario.players:
+        for path, known in player.rooms.items():
+            others = members[path] - {player.device.name}
+            if known != others:
+                faults.append(
+                    f"{player.device.name} in {path}: knows too much {sorted(known - others)}, "
+                    f"and not {sorted(others - known)}"
+                )
+    return faults
+
+
+def _check_presence(scenario: Scenario) -> list[str]:
+    faults = []
+    for player in scenario.players:
+        for username, state in player.watched.items():
+            if not state.get("online") or state.get("devices") != DEVICES:
+                faults.append(f"{player.device.name} believes of {username}: {state}")
+    return faults
+
+
+def _check_messages(scenario: Scenario) -> list[str]:
+    """A message that was answered 200 was acted upon, once."""
+    faults = []
+    for number, name in scenario.delivered.items():
+        times = scenario.by_name[name].device.acted.get(number, 0)
+        if times != 1 and number not in scenario.excused:
+            faults.append(f"{name} has acted {times} times upon {number}, and answered 200")
+    return faults
+
+
+def check_empty(workers: Sequence[Worker], redis: Redis | None) -> list[str]:
+    """Return what is left in workers and Redis when everybody has gone."""
+
+    def look() -> list[str]:
+        faults = [
+            f"worker {worker.number} has left: {tables}"
+            for worker in workers
+            if (tables := worker.get("/tables"))
+        ]
+        if redis is not None:
+            left = [key for key in redis.list_keys() if not any(part in key for part in KEPT)]
+            if left:
+                faults.append(f"Redis has left: {left}")
+        return faults
+
+    return _wait_for(look)
+
+
+def check_events(workers: Sequence[Worker]) -> list[str]:
+    """Of each user and device, "online" and "offline" come in turn, in all workers together."""
+    entries = sorted(tuple(entry) for worker in workers for entry in worker.get("/events"))
+    states: dict[str, str] = {}
+    faults = []
+    for moment, event, name in entries:
+        if states.get(name, "offline") == event:
+            faults.append(f"{name} was told {event} twice in a row, at {moment:.3f}")
+        states[name] = event
+    left = [name for name, state in states.items() if state != "offline"]
+    return faults + [f"{name} is online in the end" for name in left]

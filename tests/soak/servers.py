@@ -1,0 +1,144 @@
+"""The servers of the soak: a Redis, and workers of gunicorn, each with a port of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Iterator
+
+from . import site
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Of gunicorn: one worker process, on any port.
+OPTIONS = ["-k", "gevent", "--bind", "127.0.0.1:0", "--graceful-timeout", "5"]
+
+#: Seconds for a server to start, or to end.
+PATIENCE = 30.0
+
+
+class Redis:
+    """A redis-server without persistence."""
+
+    def __init__(self) -> None:
+        with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
+            self.port = free.getsockname()[1]
+        self._directory = tempfile.TemporaryDirectory(prefix="soak-redis-")
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
+        command += ["--save", "", "--appendonly", "no", "--dir", self._directory.name]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                self.ask("PING")
+                return
+            time.sleep(0.05)
+        raise TimeoutError("redis-server has not started")
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def ask(self, *words: str) -> bytes:
+        """Send a command; returns the first line of the reply, or all of an array's."""
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as sock:
+            sock.sendall((" ".join(words) + "\r\nQUIT\r\n").encode())
+            with sock.makefile("rb") as file:
+                return file.read()
+
+    def list_keys(self) -> list[str]:
+        """Return all keys."""
+        lines = self.ask("KEYS", "*").decode().split("\r\n")
+        return sorted(line for line in lines if line and line[0] not in "*$+")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(PATIENCE)
+        self._directory.cleanup()
+
+
+class Worker:
+    """A gunicorn with one worker process."""
+
+    def __init__(self, number: int, url: str | None) -> None:
+        self.number = number
+        self._log = tempfile.NamedTemporaryFile("w+b", prefix=f"soak-{number}-")  # noqa: SIM115
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        if url is not None:
+            environment[site.CLUSTER] = url
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", *OPTIONS, f"{site.PLACE}()"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        self.port = int(self._wait_for(r"Listening at: http://127\.0\.0\.1:(\d+)"))
+        self.pid = int(self._wait_for(r"Booting worker with pid: (\d+)"))
+
+    def _wait_for(self, pattern: str) -> str:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            found = re.findall(pattern, self.output())
+            if found:
+                return found[-1]
+            time.sleep(0.05)
+        raise TimeoutError(f"never printed {pattern}:\n{self.output()}")
+
+    def output(self) -> str:
+        """Return the log so far."""
+        return Path(self._log.name).read_text(encoding="utf-8", errors="replace")
+
+    def kill(self) -> None:
+        """Kill the worker process; gunicorn starts another one."""
+        os.kill(self.pid, signal.SIGKILL)
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            newest = int(re.findall(r"Booting worker with pid: (\d+)", self.output())[-1])
+            if newest != self.pid:
+                self.pid = newest
+                return
+            time.sleep(0.05)
+        raise TimeoutError("gunicorn has not started another worker")
+
+    def get(self, path: str) -> Any:
+        """GET a page of JSON."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            return json.loads(connection.getresponse().read())
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(PATIENCE)
+        finally:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextlib.contextmanager
+def started(count: int, has_cluster: bool) -> Iterator[tuple[list[Worker], Redis | None]]:
+    """Run a Redis and so many workers."""
+    with contextlib.ExitStack() as stack:
+        redis = None
+        if has_cluster:
+            redis = Redis()
+            stack.callback(redis.stop)
+        workers = []
+        for number in range(count):
+            worker = Worker(number, redis.url if redis else None)
+            stack.callback(worker.stop)
+            workers.append(worker)
+        yield workers, redis

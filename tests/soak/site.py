@@ -1,0 +1,89 @@
+"""The site of the soak: every feature, devices that come and go, and a look into its tables."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from flask import Flask, jsonify, request
+
+from protoo_flask import Protoo
+from protoo_flask.middleware import p2p_messenger, presence, room_handler, session_handler
+
+PLACE = "tests.soak.site:create_app"
+
+#: The variable of the environment with the URL of the cluster.
+CLUSTER = "SOAK_CLUSTER_URL"
+
+#: Seconds that a device may be away.
+GRACE_PERIOD = 3.0
+
+
+def create_app() -> Flask:
+    """Make the site. Everybody may be everybody: ``?username=...&uuid=...``."""
+    app = Flask("soak")
+    app.config.update(
+        PROTOO_CLUSTER_URL=os.environ.get(CLUSTER),
+        PROTOO_CLUSTER_PREFIX="soak",
+        PROTOO_CLUSTER_KEY="the key of the soak",
+        PROTOO_HANDSHAKES_PER_USER=None,
+        PROTOO_DISCONNECT_GRACE_PERIOD=GRACE_PERIOD,
+        PROTOO_REQUEST_TIMEOUT=10,
+        PROTOO_SESSION_TIMEOUT=15,
+    )
+    protoo = Protoo(app)
+    #: Each with the time of the machine's clock, which all processes share.
+    events: list[tuple[float, str, str]] = []
+
+    @protoo.authorize
+    def authorize():
+        return request.args["username"], request.args["uuid"]
+
+    @protoo.on("user_online")
+    def note_online(username):
+        events.append((time.monotonic(), "online", username))
+
+    @protoo.on("user_offline")
+    def note_offline(username):
+        events.append((time.monotonic(), "offline", username))
+
+    @protoo.on("online")
+    def note_device_online(peer):
+        events.append((time.monotonic(), "online", f"{peer.username}/{peer.uuid}"))
+
+    @protoo.on("offline")
+    def note_device_offline(peer):
+        events.append((time.monotonic(), "offline", f"{peer.username}/{peer.uuid}"))
+
+    @app.get("/events")
+    def get_events():
+        return jsonify(events)
+
+    @app.get("/tables")
+    def get_tables():
+        # Without the fence that keeps the names of internals out of sites: a soak looks inside.
+        application = app.extensions["protoo"]._application
+        if application is None:
+            return jsonify({})
+        runtime = application.runtime
+        tables = {
+            "client transactions": len(runtime.transactions),
+            "requests": len(runtime.unanswered),
+            "bytes sent on": runtime.sent.total,
+        }
+        for service in runtime._services.values():
+            if hasattr(service, "__len__"):
+                tables[type(service).__name__] = len(service)
+        for peer in application.directory.find():
+            tables[f"peer {peer.username}/{peer.uuid}"] = 1
+        return jsonify({name: size for name, size in tables.items() if size})
+
+    @protoo.get("/echo")
+    def echo(req, next):
+        req.reply(200, "OK", req.data)
+
+    protoo.use("/users", session_handler(protoo))
+    protoo.use("/users", p2p_messenger(protoo))
+    protoo.use("/presence", presence(protoo, lambda peer, username: True))
+    protoo.use("/chat", room_handler(protoo))
+    return app
