@@ -1,0 +1,346 @@
+"""The scripts of the registry. Each is one step in Redis, and touches one slot.
+
+A user's hash
+=============
+
+======  ==================================================================================
+field   value
+======  ==================================================================================
+d:UUID  a device: ``token born node nonce state since data``. ``state`` is ``c`` (connected),
+        or ``a`` with the microsecond in which it has dropped
+k       number of devices
+e       the last token
+s, n    status and note, if they are published
+t       since: of the latest change of being online, or of the status
+======  ==================================================================================
+
+**A token** is the microsecond of the claim by Redis' clock, or one more than the last: no token
+comes twice for a user, also when the hash has been forgotten meanwhile. Only who knows it may
+change the entry. Nobody's clock but Redis' counts.
+
+**A hash without devices** has ``t`` alone. Each hash has an EXPIRE as a last resort, in case that
+all nodes die at once; nodes renew those of their users.
+
+**A full Redis** (``maxmemory``) refuses the first command of a script that may need memory, but
+none after a write. So scripts that need no more memory than they free begin with a write that
+needs none.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha1
+from typing import Any
+
+from .connection import RedisConnection, RedisError, Then
+
+#: Seconds after which Redis forgets what nobody has renewed: last seen users, and what is left
+#: over when all nodes have died. Nodes renew theirs several times in that period.
+KEEPING_TIME = 24 * 3600
+
+#: What several scripts need.
+_COMMON = b"""
+local function now_us()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+local function seconds(us) return string.format('%.6f', us / 1000000) end
+local function next_token(key, now)
+  local last = tonumber(redis.call('HGET', key, 'e') or '0')
+  if now <= last then now = last + 1 end
+  return string.format('%.0f', now)
+end
+local function parse(entry)
+  local token, born, node, nonce, state, since, data =
+    entry:match('^(%d+) (%d+) (%S+) (%d+) (%S+) (%S+) (.*)$')
+  return {token = token, born = born, node = node, nonce = nonce, state = state,
+          since = since, data = data}
+end
+local function join(token, born, node, nonce, state, since, data)
+  return table.concat({token, born, node, nonce, state, since, data}, ' ')
+end
+local function take_off(key, field, ttl)
+  redis.call('HDEL', key, field)
+  local count = redis.call('HINCRBY', key, 'k', -1)
+  if count <= 0 then
+    redis.call('DEL', key)
+    redis.call('HSET', key, 't', seconds(now_us()))
+  end
+  redis.call('EXPIRE', key, ttl)
+  return count <= 0 and 1 or 0
+end
+"""
+
+
+class Script:
+    """A script, run by its digest; by its text when Redis does not have it."""
+
+    def __init__(self, text: bytes, keys: int = 1, uses: bytes = _COMMON) -> None:
+        self.text = uses + text
+        self.digest = sha1(self.text).hexdigest().encode()
+        self._keys = b"%d" % keys
+
+    def ask(self, connection: RedisConnection, then: Then, *args: bytes | str | int) -> None:
+        """Run it with keys and arguments; ``then(reply)`` as of ``RedisConnection.ask``."""
+
+        def take(reply: Any) -> None:
+            if isinstance(reply, RedisError) and str(reply).startswith("NOSCRIPT"):
+                # Redis was restarted, or told to forget the scripts.
+                connection.ask(then, b"EVAL", self.text, self._keys, *args)
+            elif then is not None:
+                then(reply)
+
+        connection.ask(take, b"EVALSHA", self.digest, self._keys, *args)
+
+    def load(self, connection: RedisConnection) -> None:
+        """Have Redis know it, so that a pipeline stays in order."""
+        connection.ask(None, b"SCRIPT", b"LOAD", self.text)
+
+
+#: Become the owner. ``uuid node nonce limit ttl data`` ->
+#: ``[verdict, token, born, is_first, entry before, uuid that gave way, its entry]``.
+CLAIM = Script(
+    b"""
+local key = KEYS[1]
+local uuid, node, nonce, limit, ttl, data = unpack(ARGV)
+local field = 'd:' .. uuid
+local now = now_us()
+local token = next_token(key, now)
+local since = seconds(now)
+local old = redis.call('HGET', key, field)
+if old then
+  local former = parse(old)
+  redis.call('EXPIRE', key, ttl)
+  redis.call('HSET', key, 'e', token,
+             field, join(token, former.born, node, nonce, 'c', since, data))
+  return {'taken', token, former.born, 0, old, '', ''}
+end
+local count = tonumber(redis.call('HGET', key, 'k') or '0')
+local is_first = count == 0
+local gone, gone_entry, gone_since = '', '', nil
+if count >= tonumber(limit) then
+  -- Who has been away longest gives way.
+  local all = redis.call('HGETALL', key)
+  for i = 1, #all, 2 do
+    if all[i]:sub(1, 2) == 'd:' then
+      local away = tonumber(parse(all[i + 1]).state:match('^a(%d+)'))
+      if away and (not gone_since or away < gone_since) then
+        gone, gone_entry, gone_since = all[i]:sub(3), all[i + 1], away
+      end
+    end
+  end
+  if not gone_since then return {'full', '0', '0', 0, '', '', ''} end
+  redis.call('HDEL', key, 'd:' .. gone)
+  count = count - 1
+end
+redis.call('HSET', key, 'e', token, 'k', count + 1,
+           field, join(token, token, node, nonce, 'c', since, data))
+if is_first then redis.call('HSET', key, 't', since) end
+redis.call('EXPIRE', key, ttl)
+return {'new', token, token, is_first and 1 or 0, '', gone, gone_entry}
+"""
+)
+
+#: Take a device off. ``uuid token ttl`` -> ``[was_mine, is_last, entry]``.
+RELEASE = Script(
+    b"""
+local field = 'd:' .. ARGV[1]
+local old = redis.call('HGET', KEYS[1], field)
+if not old or parse(old).token ~= ARGV[2] then return {0, 0, ''} end
+return {1, take_off(KEYS[1], field, ARGV[3]), old}
+"""
+)
+
+#: Take a device off that a certain node owns. ``uuid node ttl`` -> as RELEASE. Of several nodes
+#: that bury another one, exactly one gets ``was_mine`` for each peer.
+REAP = Script(
+    b"""
+local field = 'd:' .. ARGV[1]
+local old = redis.call('HGET', KEYS[1], field)
+if not old or parse(old).node ~= ARGV[2] then return {0, 0, ''} end
+return {1, take_off(KEYS[1], field, ARGV[3]), old}
+"""
+)
+
+#: Say that a device has dropped, or is back. ``uuid token state has_data data`` -> 1 or 0.
+MARK = Script(
+    b"""
+local key = KEYS[1]
+local uuid, token, state, has_data, data = unpack(ARGV)
+local field = 'd:' .. uuid
+local old = redis.call('HGET', key, field)
+if not old then return 0 end
+local entry = parse(old)
+if entry.token ~= token then return 0 end
+local now = now_us()
+if state ~= entry.state:sub(1, 1) then
+  entry.state = state
+  if state == 'a' then
+    entry.state = string.format('a%.0f', now)
+  else
+    entry.since = seconds(now)
+  end
+end
+if has_data == '1' then entry.data = data end
+redis.call('HDEL', key, field)
+redis.call('HSET', key, field, join(entry.token, entry.born, entry.node, entry.nonce,
+                                    entry.state, entry.since, entry.data))
+return 1
+"""
+)
+
+#: Claim a device again, which this node already has. The younger link wins.
+#: ``uuid node nonce age state ttl data former`` -> as CLAIM; verdict ``younger``: it has lost.
+RECLAIM = Script(
+    b"""
+local key = KEYS[1]
+local uuid, node, nonce, age, state, ttl, data, former_id = unpack(ARGV)
+local field = 'd:' .. uuid
+local now = now_us()
+local begun = now - tonumber(age) * 1000000
+local since = seconds(begun)
+if state == 'a' then state = string.format('a%.0f', now) end
+local old = redis.call('HGET', key, field)
+local token = next_token(key, now)
+redis.call('EXPIRE', key, ttl)
+if old then
+  local entry = parse(old)
+  local is_mine = entry.node == node or entry.node == former_id
+  if is_mine then
+    if state ~= 'c' and entry.state ~= 'c' then state = entry.state end
+    -- The age of a link is known less exactly than its beginning.
+    if tonumber(entry.since) + 1 > begun / 1000000 then since = entry.since end
+    if entry.node == node then token = entry.token end
+  elseif tonumber(entry.since) >= begun / 1000000 then
+    return {'younger', entry.token, entry.born, 0, old, '', ''}
+  end
+  redis.call('HSET', key, field, join(token, entry.born, node, nonce, state, since, data))
+  if token ~= entry.token then redis.call('HSET', key, 'e', token) end
+  return {'taken', token, entry.born, 0, old, '', ''}
+end
+local count = redis.call('HINCRBY', key, 'k', 1)
+redis.call('HSET', key, 'e', token, field, join(token, token, node, nonce, state, since, data))
+if count == 1 then
+  -- Known as offline: it comes online. Not known: Redis has lost it.
+  local known = redis.call('HEXISTS', key, 't') == 1
+  redis.call('HSET', key, 't', known and seconds(now) or since)
+end
+redis.call('EXPIRE', key, ttl)
+return {'new', token, token, count == 1 and 1 or 0, '', '', ''}
+"""
+)
+
+#: Set presence fields. ``status_action status note_action note ttl`` -> 1, or 0 when offline.
+#: An action is ``-`` (leave it), ``=`` (set it) or ``0`` (take it back).
+PUBLISH = Script(
+    b"""
+local key = KEYS[1]
+local ttl = ARGV[5]
+if redis.call('HEXISTS', key, 'k') == 0 then return 0 end
+local before = redis.call('HGET', key, 's')
+local function put(field, action, value)
+  if action == '=' then redis.call('HSET', key, field, value) end
+  if action == '0' then redis.call('HDEL', key, field) end
+end
+put('s', ARGV[1], ARGV[2])
+put('n', ARGV[3], ARGV[4])
+if before ~= redis.call('HGET', key, 's') then redis.call('HSET', key, 't', seconds(now_us())) end
+redis.call('EXPIRE', key, ttl)
+return 1
+"""
+)
+
+#: Add a claim to the set of a node; before CLAIM. ``member ttl``. Also when Redis is full: else a
+#: device that only changes its node could not be found when that node dies.
+ENLIST = Script(
+    b"""
+redis.call('SREM', KEYS[1], ARGV[1])
+redis.call('SADD', KEYS[1], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return 1
+""",
+    uses=b"",
+)
+
+#: Join. Keys of the nodes; ``node generation ttl state`` -> ``[verdict, generation]``.
+JOIN = Script(
+    b"""
+if redis.call('SISMEMBER', KEYS[3], ARGV[1]) == 1 then return {'fenced', ''} end
+local generation = redis.call('GET', KEYS[2]) or ARGV[2]
+redis.call('DEL', KEYS[2])
+redis.call('SET', KEYS[2], generation, 'EX', ARGV[3])
+redis.call('HSET', KEYS[1], ARGV[1], '1 ' .. ARGV[4])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return {'ok', generation}
+""",
+    keys=3,
+    uses=b"",
+)
+
+#: Say that this node is alive. ``node generation ttl state`` ->
+#: ``[verdict, [node, counter and state, ...], [graves]]``.
+BEAT = Script(
+    b"""
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+redis.call('EXPIRE', KEYS[3], ARGV[3])
+if redis.call('GET', KEYS[2]) ~= ARGV[2] then return {'lost', {}, {}} end
+local beat = redis.call('HGET', KEYS[1], ARGV[1])
+if not beat then return {'fenced', {}, {}} end
+local count = tonumber(beat:match('^(%d+)')) + 1
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', count) .. ' ' .. ARGV[4])
+return {'ok', redis.call('HGETALL', KEYS[1]), redis.call('SMEMBERS', KEYS[3])}
+""",
+    keys=3,
+    uses=b"",
+)
+
+#: Declare a node dead, unless it has beaten meanwhile. ``node beat ttl`` -> 1 or 0.
+BURY = Script(
+    b"""
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('SADD', KEYS[3], ARGV[1])
+redis.call('EXPIRE', KEYS[3], ARGV[3])
+return 1
+""",
+    keys=3,
+    uses=b"",
+)
+
+#: Leave. ``node``. The last one takes the generation along.
+LEAVE = Script(
+    b"""
+redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('SREM', KEYS[3], ARGV[1])
+if redis.call('EXISTS', KEYS[1], KEYS[3]) == 0 then redis.call('DEL', KEYS[2]) end
+return 1
+""",
+    keys=3,
+    uses=b"",
+)
+
+#: Become a home, unless there is one. ``node dead ttl`` -> its node. ``dead``: a node, or several
+#: with spaces between, whose home counts for none.
+TAKE_HOME = Script(
+    b"""
+local node = redis.call('GET', KEYS[1])
+if node and not (' ' .. ARGV[2] .. ' '):find(' ' .. node .. ' ', 1, true) then return node end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[3])
+return ARGV[1]
+""",
+    uses=b"",
+)
+
+#: Give a home up. ``node`` -> 1 or 0.
+LEAVE_HOME = Script(
+    b"""
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+""",
+    uses=b"",
+)
+
+ALL = (
+    *(CLAIM, RELEASE, REAP, MARK, RECLAIM, PUBLISH, ENLIST),
+    *(JOIN, BEAT, BURY, LEAVE, TAKE_HOME, LEAVE_HOME),
+)
