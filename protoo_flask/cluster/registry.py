@@ -3,13 +3,14 @@
 How the parts are joined (``redis_cluster``)::
 
     calls = HostCalls(loop)                       # one function after the other, in a greenlet
-    registry = Registry(loop, keys, calls.post)
-    lease = Lease(loop, keys, registry, host, calls.post, node_timeout, subscribe)
+    wires = Wires(loop, Keys(prefix))
+    registry = Registry(wires, calls.post)
+    lease = Lease(wires, registry, host, calls.post, subscribe, node_timeout)
 
     lease.connected(writer, reader)               # blocks until joined; connections just opened
     registry.take_push([b"invalidate", ...])      # the reader's push messages of this kind
     lease.disconnected(reason)                    # one of the two has ended
-    lease.node, lease.status, lease.reason, lease.is_deaf, lease.nodes
+    lease.status, lease.reason, lease.is_deaf, wires.node, wires.nodes
     lease.forget(node)                            # it has said goodbye on the bus
     lease.leave()                                 # blocks; two seconds at most
 
@@ -17,4 +18,405 @@ How the parts are joined (``redis_cluster``)::
 after having been fenced. It may block until the channel of that id is heard.
 
 The methods of ``Cluster`` from ``claim`` to ``leave_home`` are those of the :class:`Registry`.
+
+**What a node remembers of its claims** is little: the token, to know its own entry, and the token
+of the first claim (``born``), because Redis may lose it. What could not be said while Redis was
+away is made up by comparing, not by repeating: :mod:`.rebuild` claims the peers of the host
+again. Only releases are remembered, because a peer that has gone is in no list.
 """
+
+from __future__ import annotations
+
+import itertools
+import logging
+from typing import Any, Callable, NamedTuple
+
+from ..core.cluster.places import FULL, Claim, Place, Release, User
+from ..core.cluster.protocol import ClaimRefused, ClusterAway, Watcher
+from ..core.excerpts import excerpt
+from . import scripts
+from .connection import ConnectionLost, RedisConnection, RedisError
+from .entries import read_claim, read_member, read_release, read_user
+from .homes import HomeTable
+from .keys import Member, decode_member, encode_member
+from .lookups import Lookups
+from .replies import Replies
+from .scripts import KEEPING_TIME
+from .watches import Watches
+from .wires import ANSWER_TIME, BATCH, Wires
+
+logger = logging.getLogger(__name__)
+
+
+#: Seconds within which a connection whose claim has failed is in the list of its host.
+OWING_TIME = 30.0
+
+
+class Owned(NamedTuple):
+    """A claim of this node, as it remembers it."""
+
+    token: int
+    born: int
+
+
+class Registry:
+    """The registry, from one node.
+
+    :param post: ``post(function, *args)``: has a function called in order, where it may block.
+    """
+
+    def __init__(self, wires: Wires, post: Callable[..., None]) -> None:
+        self._wires = wires
+        self._loop = wires.loop
+        self._keys = wires.keys
+        self._post = post
+        self._lock = wires.loop.lock()
+        self._nonces = itertools.count(1)
+        self.lookups = Lookups(wires.loop, wires.keys)
+        self.watches = Watches(wires.loop, self.lookups, post)
+        self.homes = HomeTable(wires)
+        self.on_flush: Callable[[], Any] = lambda: None
+        #: ``{(username, uuid): Owned}``
+        self.owned: dict[tuple[str, str], Owned] = {}
+        #: ``{username: fields}`` that this node has published, of users with devices here.
+        self.published: dict[str, dict[str, str | None]] = {}
+        #: Devices whose claim is to be made up, and when it has failed. Those that fail while
+        #: there is no connection are in the host's list when it is back, except the last ones.
+        self.unclaimed: dict[tuple[str, str], float] = {}
+        #: Releases that Redis has not confirmed.
+        self.unreleased: dict[tuple[str, str], int] = {}
+
+    # The connections -----------------------------------------------------------------------
+
+    def open(self, writer: RedisConnection, reader: RedisConnection) -> None:
+        """Use these connections from now on."""
+        for script in scripts.ALL:
+            script.load(writer)
+        self.lookups.begin(reader)
+        self._wires.open_writer = writer
+        with self._lock:
+            unreleased = list(self.unreleased.items())
+        for device, token in unreleased:
+            self._release(device, token, lambda release: None)
+
+    def end(self, reason: str) -> None:
+        """Take note that a connection has ended."""
+        self._wires.reason = reason
+        self._wires.open_writer = None
+        self.watches.suspend()
+        self.lookups.end()
+
+    def resume(self) -> None:
+        """Take note that the directory is complete: watchers are told again."""
+        if self._wires.open_writer is not None:
+            self.lookups.forget_all()
+            self.watches.resume()
+
+    def take_push(self, message: list[Any]) -> None:
+        """Take an invalidation of the reader: ``[b"invalidate", keys]``; ``None``: of all."""
+        keys = message[1]
+        if keys is None:
+            # FLUSHALL, or a replica that reads everything anew: nobody is to be told "offline".
+            self.watches.suspend()
+            self.lookups.forget_all()
+            self.on_flush()
+            return
+        for username in self.lookups.invalidate(keys):
+            self.watches.changed(username)
+
+    # Claims --------------------------------------------------------------------------------
+
+    def claim(self, username: str, uuid: str, data: bytes, limit: int) -> Claim:
+        """See ``Cluster.claim``."""
+        replies = Replies(self._loop)
+        device = (username, uuid)
+        try:
+            writer = self._wires.writer
+            nonce = next(self._nonces)
+            listed = replies.expect()
+            claimed = replies.expect(lambda reply: self._take_late(device, reply))
+            args = (text_bytes(uuid), self._wires.node, nonce, limit, KEEPING_TIME, data)
+
+            def send() -> None:
+                # In this order: if this node dies, others find all its claims in the set.
+                self._enlist(writer, listed, username, uuid, nonce)
+                scripts.CLAIM.ask(writer, claimed, self._keys.user(username), *args)
+
+            self._wires.run(send)
+            enlisted, reply = replies.wait(ANSWER_TIME)
+            if isinstance(reply, ConnectionLost):
+                raise ClusterAway(f"Redis is away: {reply}")
+        except ClusterAway:
+            self._owe_claim(device)
+            raise
+        error = next((found for found in (reply, enlisted) if isinstance(found, Exception)), None)
+        if error is not None:
+            self._withdraw(device, nonce, reply)
+            raise ClaimRefused(f"Redis takes no more devices: {error}")
+        return self._settle_claim(device, nonce, reply)
+
+    def _enlist(
+        self, writer: RedisConnection, then: Any, username: str, uuid: str, nonce: int
+    ) -> None:
+        member = encode_member(username, uuid, nonce)
+        scripts.ENLIST.ask(writer, then, self._keys.claims(self._wires.node), member, KEEPING_TIME)
+
+    def _settle_claim(self, device: tuple[str, str], nonce: int, reply: Any) -> Claim:
+        """Take note of the verdict, and strike the claims off that it has ended."""
+        username, uuid = device
+        claim = read_claim(username, uuid, reply)
+        if claim.verdict == FULL:
+            self._wires.run(self._strike_off, self._wires.node, Member(username, uuid, nonce))
+            return claim
+        with self._lock:
+            self.owned[device] = Owned(claim.token, claim.born)
+            self.unclaimed.pop(device, None)
+            self.unreleased.pop(device, None)
+        self._wires.run(self._clear_up, device, reply)
+        return claim
+
+    def _clear_up(self, device: tuple[str, str], reply: Any) -> None:
+        username, uuid = device
+        self.lookups.forget(username)
+        _, _, _, _, former, gone, gone_entry = reply
+        if former:
+            self._strike_off(*read_member(username, uuid, former))
+        if gone_entry:
+            gone_uuid = gone.decode("utf-8", "surrogatepass")
+            self._strike_off(*read_member(username, gone_uuid, gone_entry))
+
+    def _withdraw(self, device: tuple[str, str], nonce: int, reply: Any) -> None:
+        """Undo a claim of which one of the two commands was refused."""
+        self._wires.run(self._strike_off, self._wires.node, Member(*device, nonce))
+        if not isinstance(reply, Exception):
+            claim = self._settle_claim(device, nonce, reply)
+            if claim.verdict != FULL:
+                self.release(*device, claim.token, lambda release: None)
+
+    def _take_late(self, device: tuple[str, str], reply: Any) -> None:
+        """Take a verdict for which nobody waits any more: the peer goes on without.
+
+        The next beat claims it again, or finds that it has gone.
+        """
+        if not isinstance(reply, Exception):
+            claim = read_claim(*device, reply)
+            if claim.verdict != FULL:
+                self._clear_up(device, reply)
+                self._owe_claim(device)
+
+    def _owe_claim(self, device: tuple[str, str]) -> None:
+        now = self._loop.now()
+        with self._lock:
+            self.unclaimed.pop(device, None)
+            self.unclaimed[device] = now
+            for other, failed in list(itertools.islice(self.unclaimed.items(), 2)):
+                if now - failed > OWING_TIME:
+                    del self.unclaimed[other]
+
+    def _strike_off(self, node: str, member: Member) -> None:
+        """Take a claim that has ended off the set of its node. No other claim is like it."""
+        writer = self._wires.open_writer
+        if writer is not None:
+            writer.ask(None, b"SREM", self._keys.claims(node), encode_member(*member))
+
+    def reclaim(
+        self,
+        replies: Replies,
+        device: tuple[str, str],
+        data: bytes,
+        age: float,
+        online: bool,
+        former: str,
+    ) -> Callable[[Any], Claim | None]:
+        """Send the claim of a device that this node has already; in the owner's thread.
+
+        :returns: a function that takes the reply, and returns the verdict; ``None``: a younger
+            link has won.
+        :raises ClusterAway:
+        """
+        writer = self._wires.writer
+        username, uuid = device
+        nonce = next(self._nonces)
+        known = self.owned.get(device)
+        state = "c" if online else "a"
+        self._enlist(writer, None, username, uuid, nonce)
+        args = (text_bytes(uuid), self._wires.node, nonce, f"{age:.6f}", state, KEEPING_TIME)
+        scripts.RECLAIM.ask(
+            writer,
+            replies.expect(),
+            *(self._keys.user(username), *args, data, former, known.born if known else 0),
+        )
+
+        def take(reply: Any) -> Claim | None:
+            if reply[0] == b"younger":
+                self._strike_off(self._wires.node, Member(username, uuid, nonce))
+                with self._lock:
+                    self.owned.pop(device, None)
+                    self.unclaimed.pop(device, None)
+                return None
+            return self._settle_claim(device, nonce, reply)
+
+        return take
+
+    # Releases, marks, presence -------------------------------------------------------------
+
+    def release(
+        self, username: str, uuid: str, token: int, then: Callable[[Release | None], None]
+    ) -> None:
+        """See ``Cluster.release``."""
+        device = (username, uuid)
+        with self._lock:
+            self.unclaimed.pop(device, None)
+            owned = self.owned.get(device)
+            if owned is not None and owned.token == token:
+                del self.owned[device]
+            self.unreleased[device] = token
+        self._wires.run(self._release, device, token, then)
+
+    def _release(
+        self, device: tuple[str, str], token: int, then: Callable[[Release | None], None]
+    ) -> None:
+        username, uuid = device
+
+        def take(reply: Any) -> None:
+            if isinstance(reply, Exception):
+                # It is released when the connection is back.
+                if isinstance(reply, RedisError):
+                    logger.error("Redis has not released %s: %s", excerpt(username), reply)
+                self._post(then, None)
+                return
+            with self._lock:
+                if self.unreleased.get(device) == token:
+                    del self.unreleased[device]
+            release = read_release(reply)
+            self.lookups.forget(username)
+            if release.was_mine:
+                self._strike_off(*read_member(username, uuid, reply[2]))
+            if release.is_last:
+                self.published.pop(username, None)
+            self._post(then, release)
+
+        writer = self._wires.open_writer
+        if writer is None:
+            self._post(then, None)
+            return
+        scripts.RELEASE.ask(
+            writer, take, self._keys.user(username), text_bytes(uuid), token, KEEPING_TIME
+        )
+
+    def mark(
+        self, username: str, uuid: str, token: int, online: bool, data: bytes | None = None
+    ) -> None:
+        """See ``Cluster.mark``."""
+        self._wires.run(self._mark, username, uuid, token, online, data)
+
+    def _mark(self, username: str, uuid: str, token: int, online: bool, data: bytes | None) -> None:
+        writer = self._wires.open_writer
+        if writer is None:
+            return  # a claim that is made up says it
+        scripts.MARK.ask(
+            writer,
+            lambda reply: self._noted("a device that has dropped, or is back", username, reply),
+            *(self._keys.user(username), text_bytes(uuid), token, "c" if online else "a"),
+            *("0" if data is None else "1", data or b""),
+        )
+
+    def publish(self, username: str, fields: dict[str, str | None]) -> None:
+        """See ``Cluster.publish``."""
+        with self._lock:
+            self.published.setdefault(username, {}).update(fields)
+        self._wires.run(self.send_published, username, fields)
+
+    def send_published(self, username: str, fields: dict[str, str | None]) -> None:
+        writer = self._wires.open_writer
+        if writer is None:
+            return  # it is sent when the connection is back
+        args: list[bytes] = []
+        for name in ("status", "note"):
+            if name not in fields:
+                args += [b"-", b""]
+                continue
+            value = fields[name]
+            args += [b"0", b""] if value is None else [b"=", text_bytes(value)]
+
+        def take(reply: Any) -> None:
+            if reply == 0:
+                with self._lock:
+                    self.published.pop(username, None)
+            self._noted("a status", username, reply)
+
+        scripts.PUBLISH.ask(writer, take, self._keys.user(username), *args, KEEPING_TIME)
+
+    def _noted(self, what: str, username: str, reply: Any) -> None:
+        if isinstance(reply, RedisError):
+            logger.error("Redis has not noted %s of %s: %s", what, excerpt(username), reply)
+        elif not isinstance(reply, Exception):
+            self.lookups.forget(username)
+
+    # Lookups ---------------------------------------------------------------------------------
+
+    def find(self, username: str | None) -> list[Place]:
+        """See ``Cluster.find``."""
+        return self._find_all() if username is None else list(self.get_presence(username).places)
+
+    def look(self, username: str) -> list[Place] | None:
+        """See ``Cluster.look``."""
+        user = self.lookups.look(username)
+        return None if user is None else list(user.places)
+
+    def get_presence(self, username: str) -> User:
+        """See ``Cluster.get_presence``."""
+        if self.lookups.is_true:
+            user = self.lookups.look(username)
+            if user is not None:
+                return user
+        if self._wires.open_writer is None:
+            raise ClusterAway(self._wires.reason)
+        replies = Replies(self._loop)
+        self._wires.run(self.lookups.ask, username, replies.expect())
+        found = replies.wait(ANSWER_TIME)[0]
+        if isinstance(found, User):
+            return found
+        if isinstance(found, RedisError):
+            raise ClusterAway(f"Redis tells nothing of {excerpt(username)}: {found}")
+        raise ClusterAway(f"Redis is away: {found}")
+
+    def _find_all(self) -> list[Place]:
+        """Return the devices of all nodes. By the writer: Redis does not track what it reads."""
+        usernames: set[str] = set()
+        nodes = [self._keys.claims(node) for node in {*self._wires.nodes, self._wires.node}]
+        for members in self._wires.ask_all([(b"SMEMBERS", key) for key in nodes]):
+            usernames.update(decode_member(member).username for member in members)
+        names = sorted(usernames)
+        places: list[Place] = []
+        for start in range(0, len(names), BATCH):
+            some = names[start : start + BATCH]
+            commands = [(b"HGETALL", self._keys.user(name)) for name in some]
+            for name, fields in zip(some, self._wires.ask_all(commands)):
+                places += read_user(name, fields).places
+        return places
+
+    # Watching --------------------------------------------------------------------------------
+
+    def watch(self, username: str, function: Watcher) -> None:
+        """See ``Cluster.watch``."""
+        self._wires.run(self.watches.add, username, function)
+
+    def unwatch(self, username: str, function: Watcher) -> None:
+        """See ``Cluster.unwatch``."""
+        self._wires.run(self.watches.remove, username, function)
+
+    # Homes -----------------------------------------------------------------------------------
+
+    def take_home(self, kind: str, key: str) -> str:
+        """See ``Cluster.take_home``."""
+        return self.homes.take(kind, key)
+
+    def leave_home(self, kind: str, key: str) -> None:
+        """See ``Cluster.leave_home``."""
+        self.homes.leave(kind, key)
+
+
+def text_bytes(text: str) -> bytes:
+    """Return any text as bytes: a client's JSON may have halves of surrogate pairs."""
+    return text.encode("utf-8", "surrogatepass")

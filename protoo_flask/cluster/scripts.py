@@ -189,11 +189,12 @@ return 1
 )
 
 #: Claim a device again, which this node already has. The younger link wins.
-#: ``uuid node nonce age state ttl data former`` -> as CLAIM; verdict ``younger``: it has lost.
+#: ``uuid node nonce age state ttl data former born`` -> as CLAIM; verdict ``younger``: it has lost.
+#: ``former``: the id of this node before, or empty. ``born``: as this node knows it, or 0.
 RECLAIM = Script(
     b"""
 local key = KEYS[1]
-local uuid, node, nonce, age, state, ttl, data, former_id = unpack(ARGV)
+local uuid, node, nonce, age, state, ttl, data, former_id, born = unpack(ARGV)
 local field = 'd:' .. uuid
 local now = now_us()
 local begun = now - tonumber(age) * 1000000
@@ -217,15 +218,16 @@ if old then
   if token ~= entry.token then redis.call('HSET', key, 'e', token) end
   return {'taken', token, entry.born, 0, old, '', ''}
 end
+if born == '0' then born = token end
 local count = redis.call('HINCRBY', key, 'k', 1)
-redis.call('HSET', key, 'e', token, field, join(token, token, node, nonce, state, since, data))
+redis.call('HSET', key, 'e', token, field, join(token, born, node, nonce, state, since, data))
 if count == 1 then
   -- Known as offline: it comes online. Not known: Redis has lost it.
   local known = redis.call('HEXISTS', key, 't') == 1
   redis.call('HSET', key, 't', known and seconds(now) or since)
 end
 redis.call('EXPIRE', key, ttl)
-return {'new', token, token, count == 1 and 1 or 0, '', '', ''}
+return {'new', token, born, count == 1 and 1 or 0, '', '', ''}
 """
 )
 

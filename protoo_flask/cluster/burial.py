@@ -1,0 +1,103 @@
+"""Burial: the peers of a dead node are released, and the site is told that they are offline.
+
+Several nodes may bury the same one at the same time: for each peer, Redis lets exactly one of
+them release it, and that one tells. Each takes a random part of the dead node's set, so they
+seldom try the same ones. Who dies while burying leaves the grave open, and others go on.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Callable
+
+from ..core.cluster.places import Place
+from ..core.cluster.protocol import ClusterAway
+from . import scripts
+from .entries import read_place
+from .keys import Member, decode_member
+from .registry import Registry, text_bytes
+from .replies import Replies
+from .scripts import KEEPING_TIME
+from .wires import BATCH, Wires
+
+logger = logging.getLogger(__name__)
+
+#: ``function(place, is_last)``.
+Buried = Callable[[Place, bool], Any]
+
+
+class Burial:
+    """What one node does for the dead.
+
+    :param tell: called for each peer that this node has released.
+    """
+
+    def __init__(self, wires: Wires, registry: Registry, tell: Buried) -> None:
+        self._wires = wires
+        self._registry = registry
+        self._tell = tell
+        self._lock = wires.loop.lock()
+        self._at_work: set[str] = set()
+
+    def begin(self, node: str) -> None:
+        """Bury a node in a greenlet or thread of its own, unless this node does so already."""
+        with self._lock:
+            if node in self._at_work:
+                return
+            self._at_work.add(node)
+        self._wires.loop.spawn(self._bury, node)
+
+    def _bury(self, node: str) -> None:
+        try:
+            count = self.release_all(node, self._tell)
+            self._wires.ask_all([(b"SREM", self._wires.keys.grave, node)])
+            logger.warning("Node %s was dead; %d of its peers were released here", node, count)
+        except ClusterAway:
+            pass  # the next beat finds the grave again, here or at another node
+        finally:
+            with self._lock:
+                self._at_work.discard(node)
+
+    def release_all(self, node: str, tell: Buried) -> int:
+        """Release all peers of a node; returns how many this node has got. Blocks.
+
+        :raises ClusterAway: before all have been released.
+        """
+        wires = self._wires
+        claims = wires.keys.claims(node)
+        count = 0
+        while True:
+            members = wires.ask_all([(b"SRANDMEMBER", claims, BATCH)])[0]
+            if not members:
+                return count
+            count += self._release(node, members, tell)
+            wires.ask_all([(b"SREM", claims, *members)])
+
+    def _release(self, node: str, members: list[bytes], tell: Buried) -> int:
+        wires = self._wires
+        writer = wires.writer
+        listed = list(map(decode_member, members))
+        replies = Replies(wires.loop)
+        expected = [replies.expect() for _ in listed]
+
+        def send() -> None:
+            for then, member in zip(expected, listed):
+                key = wires.keys.user(member.username)
+                uuid = text_bytes(member.uuid)
+                scripts.REAP.ask(writer, then, key, uuid, node, KEEPING_TIME)
+
+        wires.run(send)
+        found = replies.wait()
+        return sum(self._note(member, reply, tell) for member, reply in zip(listed, found))
+
+    def _note(self, member: Member, reply: Any, tell: Buried) -> bool:
+        if isinstance(reply, Exception):
+            raise ClusterAway(f"Redis has not answered: {reply}")
+        was_mine, is_last, entry = reply
+        if not was_mine:
+            return False
+        self._registry.lookups.forget(member.username)
+        place = read_place(member.username, member.uuid, entry)
+        if place is not None:
+            tell(place, bool(is_last))
+        return True

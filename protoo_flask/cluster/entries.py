@@ -1,0 +1,83 @@
+"""Entries: what the hash of a user in Redis says, as the core's values.
+
+What Redis has is untrusted as far as its form goes: another version of this package may have
+written it. An entry that is not understood is left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from ..core.cluster.places import NEW, Claim, Place, Presence, Release, User
+from .keys import Member
+
+NOBODY = User()
+
+
+def read_place(username: str, uuid: str, entry: bytes) -> Place | None:
+    """Return the place that an entry tells; ``None`` when it is not understood."""
+    try:
+        token, born, node, _, state, since, data = entry.split(b" ", 6)
+        return Place(
+            username,
+            uuid,
+            node.decode(),
+            int(token),
+            int(born),
+            state == b"c",
+            float(since),
+            data,
+        )
+    except ValueError:
+        return None
+
+
+def read_member(username: str, uuid: str, entry: bytes) -> tuple[str, Member]:
+    """Return the node of an entry, and what that node's set says of the claim."""
+    _, _, node, nonce, _ = entry.split(b" ", 4)
+    return node.decode(), Member(username, uuid, int(nonce))
+
+
+def read_user(username: str, fields: Mapping[bytes, bytes]) -> User:
+    """Return a user; devices are in the order of their tokens."""
+    if not fields:
+        return NOBODY
+    places = []
+    for name, value in fields.items():
+        if name.startswith(b"d:"):
+            uuid = name[2:].decode("utf-8", "surrogatepass")
+            place = read_place(username, uuid, value)
+            if place is not None:
+                places.append(place)
+    places.sort(key=lambda place: place.token)
+    since = fields.get(b"t")
+    presence = Presence(
+        _read_text(fields.get(b"s")),
+        _read_text(fields.get(b"n")),
+        None if since is None else float(since),
+    )
+    return User(tuple(places), presence)
+
+
+def _read_text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "surrogatepass")
+
+
+def read_claim(username: str, uuid: str, reply: Any) -> Claim:
+    """Return the verdict that CLAIM or RECLAIM has replied."""
+    verdict, token, born, is_first, former, gone, gone_entry = reply
+    return Claim(
+        verdict.decode(),
+        int(token),
+        int(born),
+        verdict.decode() == NEW and bool(is_first),
+        read_place(username, uuid, former) if former else None,
+        read_place(username, gone.decode("utf-8", "surrogatepass"), gone_entry)
+        if gone_entry
+        else None,
+    )
+
+
+def read_release(reply: Any) -> Release:
+    was_mine, is_last, _ = reply
+    return Release(bool(was_mine), bool(is_last))

@@ -1,0 +1,119 @@
+"""Rebuild: this node claims its peers again, because the registry may lack them.
+
+=======================  ==================================================================
+after                    what differs
+=======================  ==================================================================
+a lost connection        most entries are there, and stay as they are
+Redis was emptied        entries are new, with the ``born`` that this node remembers: nobody
+                         is told anything
+this node was buried     the site was told "offline" by others. The claims have a new
+                         ``born``: these are new peers for everybody
+=======================  ==================================================================
+
+A link that is younger wins, on whatever node it is; its beginning is counted back from Redis' clock
+by its age, which its own node has measured.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ..core.cluster.places import TAKEN, Claim
+from ..core.cluster.protocol import ClusterAway, ClusterHost
+from .registry import Owned, Registry
+from .replies import Replies
+from .wires import BATCH, Wires
+
+
+class Rebuild:
+    """What one node claims again.
+
+    :param post: as of the registry.
+    """
+
+    def __init__(
+        self, wires: Wires, registry: Registry, host: ClusterHost, post: Callable[..., None]
+    ) -> None:
+        self._wires = wires
+        self._registry = registry
+        self._host = host
+        self._post = post
+
+    def claim_all(self, former: str = "") -> None:
+        """Claim everything again that this node has. Blocks.
+
+        :param former: the id of this node before, if it has a new one.
+        :raises ClusterAway:
+        """
+        registry = self._registry
+        if former:
+            registry.owned.clear()
+        claims = self._ask_host()
+        listed = {(claim[0], claim[1]) for claim in claims}
+        for device in [device for device in registry.owned if device not in listed]:
+            registry.owned.pop(device, None)
+        self._claim(claims, former)
+        self._wires.run(self._registry.homes.take_again, former)
+        self._wires.run(self._publish)
+
+    def claim_owed(self) -> None:
+        """Claim the devices whose claims have failed. Blocks.
+
+        :raises ClusterAway:
+        """
+        owed = set(self._registry.unclaimed)
+        if owed:
+            self._claim([found for found in self._ask_host() if found[:2] in owed], "")
+
+    def _ask_host(self) -> list[Any]:
+        """Return the peers of the host, after it has been told everything so far."""
+        replies = Replies(self._wires.loop)
+        take = replies.expect()
+
+        def ask() -> None:
+            claims: Any = []
+            try:
+                claims = self._host.claims()
+            finally:
+                take(claims)
+
+        self._post(ask)
+        claims: list[Any] = replies.wait()[0]
+        return claims
+
+    def _claim(self, claims: list[Any], former: str) -> None:
+        for start in range(0, len(claims), BATCH):
+            self._claim_some(claims[start : start + BATCH], former)
+
+    def _claim_some(self, claims: list[Any], former: str) -> None:
+        wires, registry = self._wires, self._registry
+        replies = Replies(wires.loop)
+        devices = [(username, uuid) for username, uuid, *_ in claims]
+        known = [registry.owned.get(device) for device in devices]
+        takers: list[Callable[[Any], Claim | None]] = []
+
+        def send() -> None:
+            for device, (_, _, data, age, online) in zip(devices, claims):
+                takers.append(registry.reclaim(replies, device, data, age, online, former))
+
+        wires.loop.call(send)
+        for device, before, take, reply in zip(devices, known, takers, replies.wait()):
+            if isinstance(reply, Exception):
+                raise ClusterAway(f"Redis takes no claims: {reply}")
+            claim = take(reply)
+            if not _is_as_before(claim, before):
+                self._post(self._host.claimed, *device, claim)
+
+    def _publish(self) -> None:
+        for username, fields in list(self._registry.published.items()):
+            self._registry.send_published(username, fields)
+
+
+def _is_as_before(claim: Claim | None, before: Owned | None) -> bool:
+    """Whether the entry was there, and is the one that the host knows."""
+    return (
+        claim is not None
+        and before is not None
+        and claim.verdict == TAKEN
+        and claim.token == before.token
+    )
