@@ -84,7 +84,7 @@ class Burial:
             for then, member in zip(expected, listed):
                 key = wires.keys.user(member.username)
                 uuid = text_bytes(member.uuid)
-                scripts.REAP.ask(writer, then, key, uuid, node, KEEPING_TIME)
+                scripts.REAP.ask(writer, then, key, uuid, node, b"", KEEPING_TIME)
 
         wires.run(send)
         found = replies.wait()

@@ -150,14 +150,18 @@ return {1, take_off(KEYS[1], field, ARGV[3]), old}
 """
 )
 
-#: Take a device off that a certain node owns. ``uuid node ttl`` -> as RELEASE. Of several nodes
-#: that bury another one, exactly one gets ``was_mine`` for each peer.
+#: Take a device off that a certain node owns. ``uuid node nonce ttl`` -> as RELEASE. Of several
+#: nodes that bury another one, exactly one gets ``was_mine`` for each peer. ``nonce``: of a claim
+#: whose token is not known; or empty: any.
 REAP = Script(
     b"""
 local field = 'd:' .. ARGV[1]
 local old = redis.call('HGET', KEYS[1], field)
-if not old or parse(old).node ~= ARGV[2] then return {0, 0, ''} end
-return {1, take_off(KEYS[1], field, ARGV[3]), old}
+if not old then return {0, 0, ''} end
+local entry = parse(old)
+if entry.node ~= ARGV[2] then return {0, 0, ''} end
+if ARGV[3] ~= '' and entry.nonce ~= ARGV[3] then return {0, 0, ''} end
+return {1, take_off(KEYS[1], field, ARGV[4]), old}
 """
 )
 
