@@ -114,6 +114,7 @@ LAYERS = [
     ("transport.server_worlds", "threading"),
     ("transport", ""),
     ("cluster.connection", "hiredis"),
+    ("cluster.opening", "gevent redis socket ssl"),
     ("cluster", ""),
     ("site.configuration", "flask threading"),
     ("site.contexts", "contextvars flask"),

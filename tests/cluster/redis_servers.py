@@ -12,7 +12,8 @@ from pathlib import Path
 #: Seconds for a server to start or to stop.
 PATIENCE = 10.0
 
-PROGRAM = next(filter(None, map(shutil.which, ("redis-server", "valkey-server"))), None)
+#: Debian's package; a host that has only Valkey is fine, too.
+PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server") or "redis-server"
 
 
 class RedisServer:
@@ -20,24 +21,25 @@ class RedisServer:
 
     :param folder: for its socket.
     :param options: of the command line: ``"--maxmemory", "1mb"``.
+    :param program: what is started; a Sentinel keeps no data.
     :ivar url: for ``PROTOO_CLUSTER_URL``.
     """
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, program: list[str] | None = None) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.unix_socket = folder / "redis.sock"
-        self._options = options
+        self._options = [*options] if program else ["--save", "", "--appendonly", "no", *options]
+        self._program = program or [PROGRAM]
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
     def start(self) -> None:
         """Start it, empty; returns when it answers."""
-        assert PROGRAM is not None, "install redis-server, or valkey-server"
-        arguments = [PROGRAM, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
-        arguments += ["--appendonly", "no", "--unixsocket", str(self.unix_socket), *self._options]
+        arguments = [*self._program, "--port", str(self.port), "--bind", "127.0.0.1"]
+        arguments += ["--unixsocket", str(self.unix_socket), *self._options]
         self._process = subprocess.Popen(
             arguments, stdout=subprocess.DEVNULL, cwd=self.unix_socket.parent
         )
