@@ -7,6 +7,7 @@ has been opened, authenticated and switched to RESP3 (``opening``)::
     connection.ask(then, b"HGETALL", key)     # never blocks; then(reply) comes in order
     reply = connection.call(b"GET", key)      # blocks this greenlet or thread
     connection.ask_packed(then, prefix + ...) # with bytes of pack(): the fast way
+    connection.before_write(function)         # function() asks at the end of the round
 
 **A reply** is what hiredis makes of it: ``int``, ``bytes``, ``None``, ``list``, ``dict``, ``True``.
 An error is an *instance* of an exception: :class:`RedisError` when Redis says so ("-OOM ..."), or
@@ -104,6 +105,8 @@ class RedisConnection:
         #: Commands that no write has begun with, and their bytes.
         self._unsent: list[bytes] = []
         self._size = 0
+        #: Functions that have commands to add to the next write.
+        self._fillers: list[Callable[[], Any]] = []
         #: The rest of a write that the socket did not take.
         self._rest = memoryview(b"")
         #: Whether somebody is going to write: at the end of the round, or when the socket can.
@@ -136,6 +139,16 @@ class RedisConnection:
             self._write_soon()
         elif self._size > WRITE_SIZE:
             self._relieve()
+
+    def before_write(self, function: Callable[[], Any]) -> None:
+        """Call ``function()`` once, just before commands are written next; it asks, and must not block.
+
+        Not when the connection ends before: then nothing is written.
+        """
+        self._fillers.append(function)
+        if not self._is_held:
+            self._is_held = True
+            self._write_soon()
 
     def call(self, *args: bytes | str | int | float, timeout: float = REPLY_TIME) -> Any:
         """Send a command, and return the reply. Blocks, and may be called by any thread.
@@ -174,7 +187,12 @@ class RedisConnection:
     def uncork(self) -> None:
         """Write the commands now; the channel calls this method at the end of the round."""
         if not self._is_blocked:
+            self._fill()
             self._flush()
+
+    def _fill(self) -> None:
+        while self._fillers and self.is_open:
+            self._fillers.pop()()
 
     def _relieve(self) -> None:
         """Keep no more than a write, or no more than the bound when the socket is full."""
@@ -211,6 +229,7 @@ class RedisConnection:
     def _on_writable(self) -> None:
         self._is_blocked = False
         if self.is_open:
+            self._fill()
             self._flush()
 
     # Reading -----------------------------------------------------------------------------
@@ -313,6 +332,14 @@ class SharedRedisConnection(RedisConnection):
 
     def _write_soon(self) -> None:
         self._flush()  # threads have no common moment at which a round could end
+
+    def before_write(self, function: Callable[[], Any]) -> None:
+        with self._lock:
+            if self.is_open:
+                is_held, self._is_held = self._is_held, True
+                function()
+                if not is_held:
+                    self._flush()
 
     ask_packed = one_step(RedisConnection.ask_packed)
     uncork = one_step(RedisConnection.uncork)

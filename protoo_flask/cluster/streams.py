@@ -1,0 +1,50 @@
+"""Streams: the frames of each sender, in order, with a look at what is missing.
+
+The frames that a node sends to another are a stream; those that it sends to all are another one.
+Redis keeps the order, and loses frames when a reader is slow or a connection ends. Nobody repeats
+a frame, so one whose number does not rise has been recorded and sent again by somebody.
+"""
+
+from __future__ import annotations
+
+from .frames import Frame
+
+#: What a frame is.
+NEXT = "next"
+AFTER_A_GAP = "after a gap"
+REPEATED = "repeated"
+
+#: Streams whose latest number is known. More than there are nodes; who forges frames fills it.
+MAX_STREAMS = 10_000
+
+
+class Streams:
+    """The latest numbers of frames, by sender; what is sent and what is received, alike."""
+
+    def __init__(self) -> None:
+        #: ``{(sender, to): seq}``; the one that was used last is the last one.
+        self._latest: dict[tuple[str, str], int] = {}
+
+    def take(self, frame: Frame) -> str:
+        """Take note of a frame; returns what it is."""
+        stream = frame.sender, frame.to
+        latest = self._latest.pop(stream, None)
+        if latest is not None and frame.seq <= latest:
+            self._latest[stream] = latest
+            return REPEATED
+        self._latest[stream] = frame.seq
+        if len(self._latest) > MAX_STREAMS:
+            del self._latest[next(iter(self._latest))]
+        if latest is None:
+            # What was sent to all before this node was there is no loss.
+            return NEXT if not frame.after or not frame.to else AFTER_A_GAP
+        return NEXT if frame.after == latest else AFTER_A_GAP
+
+    def get_senders(self) -> set[str]:
+        """Return the nodes of which frames have come."""
+        return {sender for sender, _ in self._latest}
+
+    def forget(self, node: str) -> None:
+        """Forget a node that has gone for ever: its id never comes back."""
+        for stream in [stream for stream in self._latest if stream[0] == node]:
+            del self._latest[stream]
