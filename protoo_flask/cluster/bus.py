@@ -35,8 +35,6 @@ from .connection import RedisConnection, RedisError, Then, pack
 from .frames import BadFrame, FrameCodec, Goodbye
 from .streams import AFTER_A_GAP, MAX_STREAMS, REPEATED, Streams
 
-logger = logging.getLogger(__name__)
-
 #: Bytes of a frame with several items; more of them are split. A frame is in memory at once in
 #: both processes, and for each in Redis.
 MAX_FRAME = 256 * 1024
@@ -67,7 +65,9 @@ class Bus:
         host: ClusterHost,
         post: Callable[..., None],
         goodbye: Callable[[str], Any],
+        logger: logging.Logger,
     ) -> None:
+        self._logger = logger
         self.node = ""
         self.is_deaf: Callable[[], bool] = lambda: False
         self.has_heard = False
@@ -197,7 +197,9 @@ class Bus:
                 for item in items:
                     self._publish(node, [item])
                 return
-            logger.exception("an item to another node cannot be sent: %s", type(items[0]).__name__)
+            self._logger.exception(
+                "an item to another node cannot be sent: %s", type(items[0]).__name__
+            )
             self._post(self._host.lost, node, items)
             return
         if len(command) > MAX_FRAME:
@@ -305,11 +307,11 @@ class Bus:
             self._receive(sender, item)
         except Exception:
             # A defect: the other items of the frame are for other peers.
-            logger.exception("an item of another node has failed: %s", type(item).__name__)
+            self._logger.exception("an item of another node has failed: %s", type(item).__name__)
 
     def _complain(self, subject: object, text: str) -> None:
         if self._occasions.begins(subject):
-            logger.error("%s", text)
+            self._logger.error("%s", text)
 
 
 class SharedBus(Bus):
@@ -341,9 +343,7 @@ class SharedBus(Bus):
     def probe(self, then: Then) -> None:
         writer = self._writer
         if writer is not None:
-            writer.before_write(
-                lambda: writer.ask_packed(then, self._make_command(self.node, []))
-            )
+            writer.before_write(lambda: writer.ask_packed(then, self._make_command(self.node, [])))
 
     def _deliver(self, sender: str, item: Any) -> None:
         self._post(self._host.receive, sender, item)

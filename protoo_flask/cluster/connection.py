@@ -141,9 +141,9 @@ class RedisConnection:
             self._relieve()
 
     def before_write(self, function: Callable[[], Any]) -> None:
-        """Call ``function()`` once, just before commands are written next; it asks, and must not block.
+        """Call ``function()`` once, just before commands are written next; it asks.
 
-        Not when the connection ends before: then nothing is written.
+        It must not block. Not when the connection ends before: then nothing is written.
         """
         self._fillers.append(function)
         if not self._is_held:

@@ -6,8 +6,8 @@
 
 ``seq`` rises with each frame of the sender, and ``after`` is the ``seq`` of the frame before it
 on the same way, 0 for the first: the receiver sees gaps, and repetitions (:mod:`.streams`).
-The MAC is there when the cluster has a key: a keyed BLAKE2b of the rest. ``to`` is in it, so a frame
-cannot be sent on to another node.
+The MAC is there when the cluster has a key: a keyed BLAKE2b of the rest. ``to`` is in it, so a
+frame cannot be sent on to another node.
 
 What comes in is untrusted: whoever may publish in Redis can send it, and a newer version of this
 package may. :class:`BadFrame` tells what is wrong with a frame. Versions:
@@ -172,7 +172,7 @@ def _explain(data: bytes, error: Exception) -> BadFrame:
     """Tell what something is that is not a frame."""
     try:
         found = _decode_any(data)
-    except Exception:  # untrusted bytes: some fail in ways of their own
+    except Exception:  # noqa: BLE001 (untrusted bytes: some fail in ways of their own)
         found = None
     if isinstance(found, list) and found and type(found[0]) is int and found[0] != VERSION:
         return _of_another_version(found[0], found[1] if len(found) > 1 else None)

@@ -56,9 +56,14 @@ class Cluster(Protocol):
     :ivar reason: for the status, if it is not ``UP``.
     """
 
-    node: str
-    status: str
-    reason: str
+    @property
+    def node(self) -> str: ...
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def reason(self) -> str: ...
 
     def start(self, host: ClusterHost) -> None:
         """Join. Goes on trying in the background while the directory cannot be reached.

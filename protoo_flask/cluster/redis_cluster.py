@@ -1,0 +1,370 @@
+"""The cluster on Redis: its connections, and the parts that use them, joined.
+
+There are two connections: the writer, and the reader, which has the subscriptions and the tracked
+lookups. Only the reader can be cut off for reading slowly. They live and die together:
+
+============  =========================  ====================================================
+state         event                      then
+============  =========================  ====================================================
+away          both are open, and the     the lease tells the status: up or settling
+              node has joined
+joined        one ends, or the ear       both are closed: away. Everything unanswered is lost
+              hears nothing
+away          some time has passed       they are opened anew, for ever; the waiting time grows
+                                         up to two seconds
+============  =========================  ====================================================
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import Any, Callable, Sequence
+
+from ..core.cluster.items import Item
+from ..core.cluster.places import Claim, Place, Release, User
+from ..core.cluster.protocol import AWAY, ClusterAway, ClusterHost, Watcher
+from ..core.errors import ProtooError
+from ..core.excerpts import excerpt
+from ..core.occasions import Occasions
+from ..transport.channel import Loop
+from ..transport.forked_child import inherit
+from .bus import Bus, SharedBus
+from .connection import RedisConnection, RedisError, pack
+from .ear import Ear
+from .frames import FrameCodec
+from .host_calls import HostCalls
+from .keys import Keys
+from .lease import Lease
+from .opening import RedisAddress, open_connection
+from .registry import Registry
+from .wires import Wires
+
+#: Seconds until the connections are opened anew: at first, and at most. Each time is a random part
+#: of it, so that a hundred processes do not come all at once.
+FIRST_DELAY, MAX_DELAY = 0.1, 2.0
+
+#: Seconds that :meth:`RedisCluster.start` and :meth:`RedisCluster.close` block, at most.
+JOINING_TIME = 2.0
+
+NOT_STARTED = "this process has not joined the cluster yet"
+
+
+class RedisCluster:
+    """A :class:`~..core.cluster.protocol.Cluster` on Redis.
+
+    :param address: of Redis.
+    :param prefix: of the keys and channels.
+    :param key: the secret that signs frames; empty: none are signed.
+    :param node_timeout: seconds after which a silent node is taken for dead.
+    """
+
+    def __init__(
+        self,
+        address: RedisAddress,
+        prefix: str,
+        key: str | bytes,
+        node_timeout: float,
+        loop: Loop,
+        logger: logging.Logger,
+    ) -> None:
+        self._logger = logger
+        self._address = address
+        self._prefix = prefix
+        self._codec = FrameCodec(key)
+        self._node_timeout = node_timeout
+        self._loop = loop
+        self._calls = HostCalls(loop)
+        self._wires = Wires(loop, Keys(prefix))
+        self._registry = Registry(self._wires, self._calls.post)
+        self._parts: _Parts | None = None
+        self._lock = loop.lock()
+        self._occasions = Occasions(loop.now)
+        self._has_joined = loop.event()
+        self._has_closed = loop.event()
+        self._wake = loop.event()
+        #: The connections, while they are open.
+        self._open: list[RedisConnection] = []
+        self._is_of_parent = False
+        self._reason = NOT_STARTED
+        inherit(self)
+
+    # Status ----------------------------------------------------------------------------------
+
+    @property
+    def node(self) -> str:
+        return self._wires.node
+
+    @property
+    def status(self) -> str:
+        parts = self._parts
+        return AWAY if parts is None or not self._open else parts.lease.status
+
+    @property
+    def reason(self) -> str:
+        parts = self._parts
+        return self._reason if parts is None or not self._open else parts.lease.reason
+
+    # Life ------------------------------------------------------------------------------------
+
+    def start(self, host: ClusterHost) -> None:
+        """See ``Cluster.start``."""
+        self._parts = _Parts(self, host)
+        self._loop.spawn(self._stay_connected)
+        self._has_joined.wait(JOINING_TIME)
+
+    def close(self) -> None:
+        """See ``Cluster.close``."""
+        parts = self._parts
+        if parts is None or self._has_closed.is_set():
+            return
+        self._has_closed.set()
+        self._wake.set()
+        if self._open:
+            parts.lease.leave()
+            self._say_goodbye(parts.bus)
+        self._disconnect("this process has left the cluster")
+
+    def _say_goodbye(self, bus: Bus) -> None:
+        said = self._loop.event()
+        self._run(bus.say_goodbye, lambda reply: said.set())
+        said.wait(JOINING_TIME)
+
+    def leave_to_parent(self) -> None:
+        """Be nobody, in a process that was just forked; see ``transport.forked_child``."""
+        self._is_of_parent = True
+        self._open = []
+        self._wires.open_writer = None
+        self._wires.reason = self._reason = "this process was forked from one of the cluster"
+
+    def _run(self, function: Callable[..., Any], *args: Any) -> None:
+        if self._loop.is_foreign():
+            self._loop.hand_over(function, *args)
+        else:
+            function(*args)
+
+    # The connections -------------------------------------------------------------------------
+
+    def _stay_connected(self) -> None:
+        """Open the connections, whenever they are not, until :meth:`close`."""
+        delay = FIRST_DELAY
+        while not self._is_over():
+            self._wake = self._loop.event()
+            try:
+                self._connect()
+            except Exception as error:  # noqa: BLE001 (of Redis, of redis-py, or a defect)
+                self._note_away(error)
+                # Until some time has passed, or close().
+                self._wake.wait(delay * (0.5 + random.random() / 2))
+                delay = min(2 * delay, MAX_DELAY)
+            else:
+                delay = FIRST_DELAY
+                self._wake.wait()
+
+    def _is_over(self) -> bool:
+        return self._is_of_parent or self._has_closed.is_set()
+
+    def _connect(self) -> None:
+        """Open the connections, and join."""
+        parts = self._parts
+        assert parts is not None
+        session = _Session(self, parts)
+        writer = open_connection(self._address, self._loop, session.take_push, session.end)
+        try:
+            reader = open_connection(self._address, self._loop, session.take_push, session.end)
+        except BaseException:
+            writer.close()
+            raise
+        session.connections = [writer, reader]
+        try:
+            self._check_rights(writer)
+            if session.reason or self._is_over():
+                raise ClusterAway(session.reason or self._reason)
+            self._open = [writer, reader]
+            parts.bus.connect(writer, reader)
+            is_back = self._has_joined.is_set()
+            if is_back:
+                parts.bus.subscribe(self.node)
+            parts.lease.connected(writer, reader)
+        except BaseException as error:
+            self._disconnect(str(error))
+            for connection in session.connections:
+                connection.close()
+            raise
+        self._logger.info("Joined the cluster of %s as node %s", self._address.name, self.node)
+        self._has_joined.set()
+        if is_back:
+            parts.bus.doubt(self._wires.nodes)
+        self._run(parts.ear.start)
+        if session.reason:
+            self._disconnect(session.reason)
+
+    def _check_rights(self, writer: RedisConnection) -> None:
+        """Find out whether Redis refuses something that is needed later.
+
+        :raises ClusterAway: with the rights that are missing.
+        """
+        key = f"{self._prefix}:check"
+        script = "return redis.call('SET', KEYS[1], '1', 'PX', '1')"
+        commands = [
+            pack("EVAL", script, 1, key),
+            pack("HGETALL", f"{self._prefix}:check-of-hash"),
+            pack("PUBLISH", f"{self._prefix}:n:check", ""),
+        ]
+        replies: list[Any] = []
+        done = self._loop.event()
+
+        def take(reply: Any) -> None:
+            replies.append(reply)
+            if len(replies) == len(commands):
+                done.set()
+
+        def ask() -> None:
+            for command in commands:
+                writer.ask_packed(take, command)
+
+        self._run(ask)
+        if not done.wait(JOINING_TIME):
+            raise ClusterAway(f"Redis has not replied for {JOINING_TIME:g} seconds")
+        for reply in replies:
+            if isinstance(reply, RedisError) and "NOPERM" in str(reply):
+                raise ClusterAway(
+                    f"user {excerpt(self._address.username)} of Redis at {self._address.name} "
+                    f"lacks a right ({excerpt(str(reply))}). It needs: {self._get_rule()}"
+                )
+
+    def _get_rule(self) -> str:
+        return (
+            f"ACL SETUSER {excerpt(self._address.username)} on ~{self._prefix}:* "
+            f"&{self._prefix}:* +@all -@admin -@dangerous"
+        )
+
+    def _note_away(self, error: Exception) -> None:
+        text = str(error) or type(error).__name__
+        self._reason = text
+        if self._is_over():
+            return
+        if not isinstance(error, (ProtooError, RedisError)):
+            self._logger.exception("the cluster cannot be joined")
+        elif self._occasions.begins(text):
+            self._logger.error("The cluster is away: %s", text)
+
+    def _disconnect(self, reason: str) -> None:
+        """Be away from now on; harmless when it is."""
+        with self._lock:
+            connections, self._open = self._open, []
+        parts = self._parts
+        if not connections or parts is None:
+            return
+        self._reason = reason
+        parts.ear.stop()
+        if not self._has_closed.is_set():
+            parts.lease.disconnected(reason)
+        parts.bus.disconnect()
+        for connection in connections:
+            self._run(connection.close)
+        self._wake.set()
+
+    def take_end(self, reason: str) -> None:
+        """Take note that a connection has ended, or is to."""
+        if self._open and not self._is_over():
+            if self._occasions.begins(reason):
+                self._logger.error(
+                    "The connection to Redis at %s is lost: %s", self._address.name, reason
+                )
+            self._run(self._disconnect, reason)
+
+    # Devices, presence, homes: of the registry -----------------------------------------------
+
+    def claim(self, username: str, uuid: str, data: bytes, limit: int) -> Claim:
+        return self._registry.claim(username, uuid, data, limit)
+
+    def release(
+        self, username: str, uuid: str, token: int, then: Callable[[Release | None], None]
+    ) -> None:
+        self._registry.release(username, uuid, token, then)
+
+    def mark(
+        self, username: str, uuid: str, token: int, online: bool, data: bytes | None = None
+    ) -> None:
+        self._registry.mark(username, uuid, token, online, data)
+
+    def find(self, username: str | None) -> list[Place]:
+        return self._registry.find(username)
+
+    def look(self, username: str) -> list[Place] | None:
+        return self._registry.look(username)
+
+    def watch(self, username: str, function: Watcher) -> None:
+        self._registry.watch(username, function)
+
+    def unwatch(self, username: str, function: Watcher) -> None:
+        self._registry.unwatch(username, function)
+
+    def get_presence(self, username: str) -> User:
+        return self._registry.get_presence(username)
+
+    def publish(self, username: str, fields: dict[str, str | None]) -> None:
+        self._registry.publish(username, fields)
+
+    def take_home(self, kind: str, key: str) -> str:
+        return self._registry.take_home(kind, key)
+
+    def leave_home(self, kind: str, key: str) -> None:
+        self._registry.leave_home(kind, key)
+
+    # The bus ---------------------------------------------------------------------------------
+
+    def send(self, node: str, item: Item) -> None:
+        """See ``Cluster.send``."""
+        parts = self._parts
+        assert parts is not None, NOT_STARTED
+        parts.bus.send(node, item)
+
+
+class _Parts:
+    """The parts that need a host."""
+
+    def __init__(self, cluster: RedisCluster, host: ClusterHost) -> None:
+        loop, post = cluster._loop, cluster._calls.post
+        kind = SharedBus if loop.preempts else Bus
+        self.bus = kind(
+            loop, cluster._prefix, cluster._codec, host, post, self._forget, cluster._logger
+        )
+        self.registry = cluster._registry
+        self.lease = Lease(
+            cluster._wires, cluster._registry, host, post, self.bus.subscribe, cluster._node_timeout
+        )
+        lease = self.lease
+        self.bus.is_deaf = lambda: lease.is_deaf
+        self.ear = Ear(loop, self.bus, cluster.take_end)
+
+    def _forget(self, node: str) -> None:
+        self.lease.forget(node)
+        self.bus.forget(node)
+
+
+class _Session:
+    """A pair of connections, and their end.
+
+    :ivar reason: of the end of either.
+    """
+
+    def __init__(self, cluster: RedisCluster, parts: _Parts) -> None:
+        self.connections: Sequence[RedisConnection] = ()
+        self.reason = ""
+        self._cluster = cluster
+        self._bus = parts.bus
+        self._registry = parts.registry
+
+    def take_push(self, message: list[Any]) -> None:
+        kind = message[0]
+        if kind == b"message":
+            self._bus.take(message[2])
+        elif kind == b"invalidate":
+            self._registry.take_push(message)
+
+    def end(self, reason: str) -> None:
+        self.reason = self.reason or reason
+        if self.connections and self.connections[0] in self._cluster._open:
+            self._cluster.take_end(reason)
