@@ -361,6 +361,11 @@ class InProcessCluster:
         return self.scheduler.state != "dead"
 
     @property
+    def may_live(self) -> bool:
+        """Whether it has joined, and others do not know that it is dead."""
+        return self._is_joined and self.node not in self._hub.graves
+
+    @property
     def is_reachable(self) -> bool:
         """Whether it may be told something by the directory now."""
         return (
@@ -471,8 +476,9 @@ class InProcessCluster:
             self._dirty.update(self.watched)
             self._deliver_soon()
 
-        for other in self._hub.reachable_nodes:
-            if was_joined and other is not self:
+        # Of those that have not been found dead; in an emptied directory, nobody is listed yet.
+        for other in self._hub.nodes:
+            if was_joined and other is not self and other.may_live:
                 self.tell("may_have_lost", other.node)
         self._soon(come_up)
         self._read_frames()
