@@ -6,10 +6,16 @@ from typing import Iterator
 
 import pytest
 
+import protoo_flask.cluster
+
 from .worlds import HubWorld, Node, RedisWorld, World
 
+WORLDS = ["hub"]
+if hasattr(protoo_flask.cluster, "make_cluster"):
+    WORLDS.append("redis")
 
-@pytest.fixture(params=["hub", "redis"])
+
+@pytest.fixture(params=WORLDS)
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Return a world without nodes."""
     made: World
