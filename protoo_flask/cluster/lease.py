@@ -150,7 +150,8 @@ class Lease:
 
     def _on_flush(self) -> None:
         """Ask at once whether Redis is empty: it has said that it tracks nothing any more."""
-        self._set_status(SETTLING, "Redis has forgotten what it had told")
+        if self.status == UP:
+            self._set_status(SETTLING, "Redis has forgotten which keys this node has read")
         self._wake.set()
 
     # Beating -------------------------------------------------------------------------------
@@ -184,7 +185,9 @@ class Lease:
         replies = Replies(self._loop)
         keys = self._wires.keys.of_nodes
         self._wires.run(script.ask, self._wires.writer, replies.expect(), *keys, *args)
-        reply = replies.wait(self._deaf_after)[0]
+        # A node that is deaf, or will be soon, gives the connection up.
+        left = self._answered + self._deaf_after - self._loop.now()
+        reply = replies.wait(min(self._deaf_after, max(left, self.interval / 2)))[0]
         if isinstance(reply, Exception):
             raise ClusterAway(f"Redis has not taken a sign of life: {reply}")
         return reply

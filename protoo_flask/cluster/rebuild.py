@@ -16,13 +16,18 @@ by its age, which its own node has measured.
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Callable
 
 from ..core.cluster.places import TAKEN, Claim
 from ..core.cluster.protocol import ClusterAway, ClusterHost
+from ..core.excerpts import excerpt
+from .connection import ConnectionLost, RedisError
 from .registry import Owned, Registry
 from .replies import Replies
 from .wires import BATCH, Wires
+
+logger = logging.getLogger(__name__)
 
 
 class Rebuild:
@@ -48,7 +53,7 @@ class Rebuild:
         registry = self._registry
         if former:
             registry.owned.clear()
-        claims = self._ask_host()
+        claims = self._host.claims()
         listed = {(claim[0], claim[1]) for claim in claims}
         for device in [device for device in registry.owned if device not in listed]:
             registry.owned.pop(device, None)
@@ -61,25 +66,11 @@ class Rebuild:
 
         :raises ClusterAway:
         """
-        owed = set(self._registry.unclaimed)
+        registry = self._registry
+        owed = {*registry.unclaimed, *registry.unsure}
         if owed:
-            self._claim([found for found in self._ask_host() if found[:2] in owed], "")
-
-    def _ask_host(self) -> list[Any]:
-        """Return the peers of the host, after it has been told everything so far."""
-        replies = Replies(self._wires.loop)
-        take = replies.expect()
-
-        def ask() -> None:
-            claims: Any = []
-            try:
-                claims = self._host.claims()
-            finally:
-                take(claims)
-
-        self._post(ask)
-        claims: list[Any] = replies.wait()[0]
-        return claims
+            self._claim([found for found in self._host.claims() if found[:2] in owed], "")
+            self._wires.loop.call(registry.forgive)
 
     def _claim(self, claims: list[Any], former: str) -> None:
         for start in range(0, len(claims), BATCH):
@@ -98,8 +89,11 @@ class Rebuild:
 
         wires.loop.call(send)
         for device, before, take, reply in zip(devices, known, takers, replies.wait()):
-            if isinstance(reply, Exception):
-                raise ClusterAway(f"Redis takes no claims: {reply}")
+            if isinstance(reply, ConnectionLost):
+                raise ClusterAway(f"Redis is away: {reply}")
+            if isinstance(reply, RedisError):
+                logger.error("Redis has refused to enter %s: %s", excerpt(device[0]), reply)
+                continue
             claim = take(reply)
             if not _is_as_before(claim, before):
                 self._post(self._host.claimed, *device, claim)

@@ -48,8 +48,9 @@ from .wires import ANSWER_TIME, BATCH, Wires
 logger = logging.getLogger(__name__)
 
 
-#: Seconds within which a connection whose claim has failed is in the list of its host.
-OWING_TIME = 30.0
+#: Seconds within which a connection whose claim has failed is in the list of its host, or gone.
+#: A handshake goes on within a few seconds.
+OWING_TIME = 10.0
 
 
 class Owned(NamedTuple):
@@ -80,9 +81,11 @@ class Registry:
         self.owned: dict[tuple[str, str], Owned] = {}
         #: ``{username: fields}`` that this node has published, of users with devices here.
         self.published: dict[str, dict[str, str | None]] = {}
-        #: Devices whose claim is to be made up, and when it has failed. Those that fail while
-        #: there is no connection are in the host's list when it is back, except the last ones.
+        #: Devices whose claim was not sent, and when that was. They are in the host's list when
+        #: the connection is back, except those whose handshake goes on just then.
         self.unclaimed: dict[tuple[str, str], float] = {}
+        #: Devices whose claim was sent, and its nonce; its outcome is not known.
+        self.unsure: dict[tuple[str, str], tuple[float, int]] = {}
         #: Releases that Redis has not confirmed.
         self.unreleased: dict[tuple[str, str], int] = {}
 
@@ -130,11 +133,12 @@ class Registry:
         """See ``Cluster.claim``."""
         replies = Replies(self._loop)
         device = (username, uuid)
+        nonce = 0
         try:
             writer = self._wires.writer
             nonce = next(self._nonces)
             listed = replies.expect()
-            claimed = replies.expect(lambda reply: self._take_late(device, reply))
+            claimed = replies.expect(lambda reply: self._take_late(device, nonce, reply))
             args = (text_bytes(uuid), self._wires.node, nonce, limit, KEEPING_TIME, data)
 
             def send() -> None:
@@ -147,7 +151,7 @@ class Registry:
             if isinstance(reply, ConnectionLost):
                 raise ClusterAway(f"Redis is away: {reply}")
         except ClusterAway:
-            self._owe_claim(device)
+            self._owe_claim(device, nonce)
             raise
         error = next((found for found in (reply, enlisted) if isinstance(found, Exception)), None)
         if error is not None:
@@ -170,8 +174,7 @@ class Registry:
             return claim
         with self._lock:
             self.owned[device] = Owned(claim.token, claim.born)
-            self.unclaimed.pop(device, None)
-            self.unreleased.pop(device, None)
+            self._forget_debts(device)
         self._wires.run(self._clear_up, device, reply)
         return claim
 
@@ -193,25 +196,70 @@ class Registry:
             if claim.verdict != FULL:
                 self.release(*device, claim.token, lambda release: None)
 
-    def _take_late(self, device: tuple[str, str], reply: Any) -> None:
+    def _take_late(self, device: tuple[str, str], nonce: int, reply: Any) -> None:
         """Take a verdict for which nobody waits any more: the peer goes on without.
 
-        The next beat claims it again, or finds that it has gone.
+        One of the next beats claims it again, or finds that it has gone.
         """
-        if not isinstance(reply, Exception):
-            claim = read_claim(*device, reply)
-            if claim.verdict != FULL:
-                self._clear_up(device, reply)
-                self._owe_claim(device)
+        if isinstance(reply, Exception):
+            return
+        self._clear_up(device, reply)
+        if reply[0] == b"full":
+            self._strike_off(self._wires.node, Member(*device, nonce))
+            with self._lock:
+                self.unsure.pop(device, None)
 
-    def _owe_claim(self, device: tuple[str, str]) -> None:
+    def _owe_claim(self, device: tuple[str, str], nonce: int) -> None:
         now = self._loop.now()
         with self._lock:
+            if nonce:
+                self.unsure[device] = now, nonce
+                return
             self.unclaimed.pop(device, None)
             self.unclaimed[device] = now
             for other, failed in list(itertools.islice(self.unclaimed.items(), 2)):
                 if now - failed > OWING_TIME:
                     del self.unclaimed[other]
+
+    def _forget_debts(self, device: tuple[str, str]) -> None:
+        """Take note that a claim of a device has been answered; under the lock."""
+        self.unclaimed.pop(device, None)
+        self.unsure.pop(device, None)
+        self.unreleased.pop(device, None)
+
+    def forgive(self) -> None:
+        """Take back the claims that were made up for nobody: their devices have gone meanwhile.
+
+        Called by the owner's thread, after those of the others.
+        """
+        now = self._loop.now()
+        with self._lock:
+            for device, since in list(self.unclaimed.items()):
+                if now - since > OWING_TIME:
+                    del self.unclaimed[device]
+            gone = [
+                (device, nonce)
+                for device, (since, nonce) in self.unsure.items()
+                if now - since > OWING_TIME
+            ]
+        for device, nonce in gone:
+            self._reap_mine(device, nonce)
+
+    def _reap_mine(self, device: tuple[str, str], nonce: int) -> None:
+        username, uuid = device
+
+        def take(reply: Any) -> None:
+            if isinstance(reply, Exception):
+                return
+            with self._lock:
+                if self.unsure.get(device, (0, 0))[1] == nonce:
+                    del self.unsure[device]
+            self.lookups.forget(username)
+            self._strike_off(self._wires.node, Member(username, uuid, nonce))
+
+        key, node = self._keys.user(username), self._wires.node
+        writer = self._wires.writer
+        scripts.REAP.ask(writer, take, key, text_bytes(uuid), node, nonce, KEEPING_TIME)
 
     def _strike_off(self, node: str, member: Member) -> None:
         """Take a claim that has ended off the set of its node. No other claim is like it."""
@@ -252,7 +300,7 @@ class Registry:
                 self._strike_off(self._wires.node, Member(username, uuid, nonce))
                 with self._lock:
                     self.owned.pop(device, None)
-                    self.unclaimed.pop(device, None)
+                    self._forget_debts(device)
                 return None
             return self._settle_claim(device, nonce, reply)
 
@@ -265,8 +313,13 @@ class Registry:
     ) -> None:
         """See ``Cluster.release``."""
         device = (username, uuid)
+        if not token:
+            # It was never claimed, as far as its owner knows.
+            with self._lock:
+                self.unclaimed.pop(device, None)
+            self._post(then, None)
+            return
         with self._lock:
-            self.unclaimed.pop(device, None)
             owned = self.owned.get(device)
             if owned is not None and owned.token == token:
                 del self.owned[device]

@@ -195,6 +195,8 @@ class ClusterHost(Protocol):
     def claims(self) -> list[tuple[str, str, bytes, float, bool]]:
         """Return the local peers, to be claimed again: ``(username, uuid, data, age, online)``.
 
+        May be called at the same time as another method; must not block.
+
         :returns: with the age of each link in seconds; a younger link wins.
         """
 
