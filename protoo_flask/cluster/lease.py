@@ -322,7 +322,7 @@ class Lease:
         except ClusterAway as error:
             logger.warning("This node has not left in good order: %s", error)
         self._registry.end("this node has left")
-        self._registry.watches.clear()
+        self._registry.clear()
         self._set_status(AWAY, "this node has left")
 
 

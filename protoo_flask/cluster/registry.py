@@ -109,6 +109,12 @@ class Registry:
         self.watches.suspend()
         self.lookups.end()
 
+    def clear(self) -> None:
+        """Forget everything: this node has left."""
+        self.watches.clear()
+        for table in (self.owned, self.published, self.unclaimed, self.unsure, self.unreleased):
+            table.clear()  # type: ignore[attr-defined]
+
     def resume(self) -> None:
         """Take note that the directory is complete: watchers are told again."""
         if self._wires.open_writer is not None:
@@ -437,8 +443,9 @@ class Registry:
     def _find_all(self) -> list[Place]:
         """Return the devices of all nodes. By the writer: Redis does not track what it reads."""
         usernames: set[str] = set()
-        nodes = [self._keys.claims(node) for node in {*self._wires.nodes, self._wires.node}]
-        for members in self._wires.ask_all([(b"SMEMBERS", key) for key in nodes]):
+        nodes = [node.decode() for node in self._wires.ask_all([(b"HKEYS", self._keys.beat)])[0]]
+        sets = [(b"SMEMBERS", self._keys.claims(node)) for node in nodes]
+        for members in self._wires.ask_all(sets):
             usernames.update(decode_member(member).username for member in members)
         names = sorted(usernames)
         places: list[Place] = []
