@@ -114,6 +114,8 @@ class Lease:
         """
         self._loop.call(self._registry.open, writer, reader)
         self._pulses.forget_all()
+        # The channel must be heard before others may send to it, by each new connection.
+        self._subscribe(self._wires.node)
         if self._generation:
             self._beat(writer)
             if self.status == AWAY:
@@ -121,7 +123,6 @@ class Lease:
                 self._rebuild.claim_all()
                 self._become_up()
         else:
-            self._subscribe(self._wires.node)
             self._join()
             self._rebuild.claim_all()
             self._become_up()
