@@ -12,7 +12,7 @@ from typing import Mapping
 
 #: Readings without a change after which a node is dead, besides the first one. With five beats
 #: within the node timeout, it is noticed after three and four fifths of that time at most.
-MAX_SILENT_READINGS = 3
+SILENT_READINGS = 3
 
 
 class Pulses:
@@ -29,7 +29,7 @@ class Pulses:
             before, silent = self._seen.get(node, (b"", 0))
             silent = silent + 1 if beat == before else 0
             seen[node] = (beat, silent)
-            if silent >= MAX_SILENT_READINGS:
+            if silent >= SILENT_READINGS:
                 dead.append((node, beat))
         self._seen = seen
         return dead

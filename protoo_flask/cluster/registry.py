@@ -113,7 +113,7 @@ class Registry:
         """Forget everything: this node has left."""
         self.watches.clear()
         for table in (self.owned, self.published, self.unclaimed, self.unsure, self.unreleased):
-            table.clear()  # type: ignore[attr-defined]
+            table.clear()
 
     def resume(self) -> None:
         """Take note that the directory is complete: watchers are told again."""

@@ -10,12 +10,12 @@ from .connection import REPLY_TIME
 
 
 class Replies:
-    """Some replies, in the order in which they were asked for.
+    """Some replies, in the order in which they were asked for::
 
-    >>> replies = Replies(scheduler)                       # doctest: +SKIP
-    >>> for key in keys:                                   # doctest: +SKIP
-    ...     connection.ask(replies.expect(), "GET", key)
-    >>> values = replies.wait()                            # doctest: +SKIP
+        replies = Replies(scheduler)
+        for key in keys:
+            connection.ask(replies.expect(), "GET", key)
+        values = replies.wait()
 
     A reply may be an exception, as of ``RedisConnection.ask``.
     """
