@@ -39,6 +39,9 @@ from .streams import AFTER_A_GAP, MAX_STREAMS, REPEATED, Streams
 #: both processes, and for each in Redis.
 MAX_FRAME = 256 * 1024
 
+#: Seconds for each of the two commands of :meth:`Bus.leave`.
+LEAVING_TIME = 1.0
+
 #: Items that wait for the end of a round, for each node.
 MAX_ITEMS = 512
 
@@ -114,6 +117,20 @@ class Bus:
         reader.call(b"SUBSCRIBE", self._channel(EVERY_NODE))
         reader.call(b"SUBSCRIBE", self._channel(node))
 
+    def leave(self) -> None:
+        """Hear nothing more, and tell the others that this node has left. Blocks.
+
+        From now on, Redis knows that what is sent to this node does not arrive.
+
+        :raises RedisError:
+        :raises ConnectionLost:
+        """
+        reader, writer = self._reader, self._writer
+        if reader is not None and writer is not None:
+            reader.call(b"UNSUBSCRIBE", self._channel(self.node), timeout=LEAVING_TIME)
+            self._run(self.send, EVERY_NODE, Goodbye())
+            writer.call(b"PING", timeout=LEAVING_TIME)  # they have been written when it has
+
     def disconnect(self) -> None:
         """Take note that the connections have ended; what waits for them is lost."""
         self._writer = self._reader = None
@@ -158,13 +175,6 @@ class Bus:
             out[node] = [item]
             if len(out) == 1:
                 self._write_soon()
-
-    def say_goodbye(self, then: Then) -> None:
-        """Tell all nodes that this one has left; ``then(reply)`` is called when Redis has it."""
-        writer = self._writer
-        if writer is not None:
-            self._fill()
-            writer.ask_packed(then, self._make_command(EVERY_NODE, [Goodbye()]))
 
     def probe(self, then: Then) -> None:
         """Send a frame to this node itself, by Redis."""
@@ -332,13 +342,6 @@ class SharedBus(Bus):
             out, self._out = self._out, {}
         for node, items in out.items():
             self._publish(node, items)
-
-    def say_goodbye(self, then: Then) -> None:
-        writer = self._writer
-        if writer is not None:
-            writer.before_write(
-                lambda: writer.ask_packed(then, self._make_command(EVERY_NODE, [Goodbye()]))
-            )
 
     def probe(self, then: Then) -> None:
         writer = self._writer

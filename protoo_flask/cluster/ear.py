@@ -33,20 +33,25 @@ class Ear:
         self._scheduler = scheduler
         self._bus = bus
         self._on_failure = on_failure
+        self._lock = scheduler.lock()
+        self._is_on = False
         self._timer: Timer | None = None
         self._is_answered = True
         self._sent = self._looked = 0.0
 
     def start(self) -> None:
         """Begin, with connections that have just been opened."""
+        with self._lock:
+            self._is_on = True
+            self._look_later()
         self._send()
-        self._look_later()
 
     def stop(self) -> None:
         """End: the connections have ended."""
-        timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
+        with self._lock:
+            self._is_on = False
+            if self._timer is not None:
+                self._timer.cancel()
 
     def _send(self) -> None:
         self._sent = self._looked = self._scheduler.now()
@@ -58,11 +63,11 @@ class Ear:
         self._is_answered = True
 
     def _look_later(self) -> None:
-        self._timer = call_later_if_alive(self._scheduler, LOOK_INTERVAL, self._look)
+        with self._lock:
+            if self._is_on:
+                self._timer = call_later_if_alive(self._scheduler, LOOK_INTERVAL, self._look)
 
     def _look(self) -> None:
-        if self._timer is None:
-            return
         now = self._scheduler.now()
         if now - self._looked > 2 * LOOK_INTERVAL:
             self._sent = now  # this process has done nothing for a while
@@ -72,8 +77,8 @@ class Ear:
             if waited >= PROBE_INTERVAL:
                 self._send()
         elif waited >= MAX_SILENCE:
-            self._timer = None
-            self._on_failure(self._explain())
+            if self._is_on:
+                self._on_failure(self._explain())
             return
         self._look_later()
 

@@ -17,6 +17,7 @@ away          some time has passed       they are opened anew, for ever; the wai
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 from typing import Any, Callable, Sequence
@@ -30,7 +31,7 @@ from ..core.occasions import Occasions
 from ..transport.channel import Loop
 from ..transport.forked_child import inherit
 from .bus import Bus, SharedBus
-from .connection import RedisConnection, RedisError, pack
+from .connection import ConnectionLost, RedisConnection, RedisError, pack
 from .ear import Ear
 from .frames import FrameCodec
 from .host_calls import HostCalls
@@ -122,13 +123,9 @@ class RedisCluster:
         self._wake.set()
         if self._open:
             parts.lease.leave()
-            self._say_goodbye(parts.bus)
+            with contextlib.suppress(ConnectionLost, RedisError):
+                parts.bus.leave()
         self._disconnect("this process has left the cluster")
-
-    def _say_goodbye(self, bus: Bus) -> None:
-        said = self._loop.event()
-        self._run(bus.say_goodbye, lambda reply: said.set())
-        said.wait(JOINING_TIME)
 
     def leave_to_parent(self) -> None:
         """Be nobody, in a process that was just forked; see ``transport.forked_child``."""
