@@ -6,38 +6,90 @@ import contextlib
 import socket
 import threading
 
-from tests.browser.proxy import Proxy
+from tests.browser.proxy import RESET_ON_CLOSE
 
 
-class Partition(Proxy):
-    """A proxy that can also stop forwarding, with its connections open.
+class Partition:
+    """Forwards connections, with a thread for each direction.
 
-    ``cut()`` and ``restore()`` are those of the proxy: connections are reset, then refused.
+    :param target_port: of Redis. While nobody listens there, connections are reset.
+    :ivar port: of the proxy.
     """
 
     def __init__(self, target_port: int) -> None:
+        self._target = ("127.0.0.1", target_port)
         self._forwards = threading.Event()
         self._forwards.set()
-        super().__init__(target_port)
+        self._is_open = True
+        self._lock = threading.Lock()
+        self._sockets: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._start(self._accept)
 
     def hold(self) -> None:
-        """Forward nothing, without a word. What comes is kept."""
+        """Forward nothing, without a word. What comes is kept, and new connections hang."""
         self._forwards.clear()
 
     def release(self) -> None:
         """Forward what was kept, and go on."""
         self._forwards.set()
 
-    def drop(self) -> None:
-        """Go on after :meth:`hold` with new connections: what was kept is lost."""
+    def cut(self) -> None:
+        """Reset all connections, and new ones at once."""
+        with self._lock:
+            self._is_open = False
         self.reset()
-        self._forwards.set()
+
+    def restore(self) -> None:
+        """Undo :meth:`cut`."""
+        with self._lock:
+            self._is_open = True
+
+    def reset(self) -> None:
+        """Reset the connections that there are; what was kept is lost."""
+        with self._lock:
+            sockets, self._sockets = self._sockets, set()
+        for sock in sockets:
+            _reset(sock)
 
     def close(self) -> None:
-        if self._listener is not None:
-            self.cut()
+        self.cut()
         self._forwards.set()
-        super().close()
+        # Wakes up accept(); close() would not.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(10)
+            assert not thread.is_alive()
+
+    def _start(self, function, *args) -> None:
+        thread = threading.Thread(target=function, args=args, name="partition")
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                node, _ = self._listener.accept()
+            except OSError:
+                return  # it was closed
+            try:
+                redis = socket.create_connection(self._target)
+            except OSError:
+                _reset(node)
+                continue
+            with self._lock:
+                is_open = self._is_open
+                if is_open:
+                    self._sockets |= {node, redis}
+            if not is_open:
+                _reset(node)
+                redis.close()
+                continue
+            self._start(self._pass_on, node, redis)
+            self._start(self._pass_on, redis, node)
 
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         try:
@@ -49,8 +101,18 @@ class Partition(Proxy):
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)
         except OSError:
-            return  # it was cut, or one of the ends has reset the connection
-        finally:
-            # A peer of a connection that has been reset must not be left waiting.
+            pass  # it was reset, by us or by one of the ends
+        with self._lock:
+            ours = {source, target} & self._sockets
+        # The other end is told; both threads of a pair end.
+        for sock in ours:
             with contextlib.suppress(OSError):
-                source.shutdown(socket.SHUT_RD)
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+def _reset(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        # Wakes up recv() in its thread. It is no error if the other end has already closed.
+        sock.shutdown(socket.SHUT_RD)
+    sock.close()

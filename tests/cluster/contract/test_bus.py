@@ -166,6 +166,9 @@ def test_items_come_back_at_once_while_the_directory_is_away(world, a, b):
 
 
 def test_both_nodes_are_told_that_items_may_have_been_lost(world, a, b):
+    a.cluster.send(b.id, Moved(1))
+    b.cluster.send(a.id, Moved(2))
+    world.until(lambda: a.host.items and b.host.items)
     world.go_away()
     world.until(lambda: a.cluster.status == b.cluster.status == "away")
     world.come_back(empty=True)
