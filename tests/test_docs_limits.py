@@ -38,6 +38,7 @@ OTHER_CONSTANTS = {
     "MAX_PROGRAM": "of the patterns that the site registers",
     "MAX_RETRY_AFTER": "of a time",
     "MAX_SHORT": "of a message that need not wait for a turn of its own",
+    "MAX_SILENCE": "of a time",
     "MAX_SESSIONS": "the default of an option that is on the page",
     "MAX_SUBSCRIPTIONS": "the default of an option that is on the page",
     "MAX_TIMER": "of a time",

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple, Sequence
 
-from .imports import MODULES, has_code
+from .imports import MODULES, PACKAGE, has_code
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 PAGE = DOCS / "architecture.md"
@@ -35,7 +35,9 @@ def read_groups(page: str) -> list[Group]:
     section = page.partition(SECTION)[2].partition("\n## ")[0]
     groups = []
     for part in section.split("### ")[1:]:
-        modules = [name.replace("/", ".") for name in _ROW.findall(part)]
+        names = [name.replace("/", ".") for name in _ROW.findall(part)]
+        # A folder may have code of its own; the package is the row "__init__".
+        modules = [re.sub(r"\.__init__$", "", name) for name in names]
         groups.append(Group(part.partition("\n")[0], modules))
     return groups
 
@@ -55,4 +57,5 @@ def find_differences(groups: Sequence[Group]) -> list[str]:
 
 
 def _file_of(module: str) -> str:
-    return module.replace(".", "/") + ".py"
+    path = MODULES.get(module, PACKAGE / f"{module.replace('.', '/')}.py")
+    return path.relative_to(PACKAGE).as_posix()

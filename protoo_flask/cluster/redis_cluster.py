@@ -180,8 +180,6 @@ class RedisCluster:
             self._open = [writer, reader]
             parts.bus.connect(writer, reader)
             is_back = self._has_joined.is_set()
-            if is_back:
-                parts.bus.subscribe(self.node)
             parts.lease.connected(writer, reader)
         except BaseException as error:
             self._disconnect(str(error))
