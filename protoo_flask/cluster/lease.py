@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections import OrderedDict
 from typing import Any, Callable
 
 from ..core.cluster.protocol import AWAY, SETTLING, UP, ClusterAway, ClusterHost
@@ -48,6 +49,9 @@ RENEWAL_TIME = KEEPING_TIME / 4
 
 #: Seconds for :meth:`Lease.leave`.
 LEAVING_TIME = 2.0
+
+#: Nodes that have gone, as the host knows. A goodbye on the bus and a beat tell the same.
+MAX_GONE = 256
 
 #: States of a node, in the table of beats.
 REBUILDING = b"r"
@@ -95,6 +99,8 @@ class Lease:
         self._others: frozenset[str] = frozenset()
         self._awaited: set[str] = set()
         self._settling_since = 0.0
+        #: Nodes that the host was told of; ids come only once.
+        self._gone: OrderedDict[str, None] = OrderedDict()
         self._wake: Event = self._loop.event()
         self._has_left = False
         wires.node = wires.node or make_node_id()
@@ -124,7 +130,9 @@ class Lease:
                 self._become_up()
         else:
             self._join()
-            self._rebuild.claim_all()
+            self._beat(writer)  # who else is there?
+            if self._registry.has_refused:
+                self._rebuild.claim_all()
             self._become_up()
         self._loop.spawn(self._go_on, writer)
 
@@ -281,10 +289,13 @@ class Lease:
             self._become_up()
 
     def forget(self, node: str) -> None:
-        """Take note that a node is dead, or has left; harmless for one that is not known."""
+        """Take note that a node is dead, or has left; harmless when that is known."""
         with self._lock:
-            if node not in self._others:
+            if node in self._gone or node == self._wires.node:
                 return
+            self._gone[node] = None
+            if len(self._gone) > MAX_GONE:
+                self._gone.popitem(last=False)
             self._others -= {node}
             self._wires.nodes -= {node}
             self._awaited.discard(node)

@@ -27,6 +27,9 @@ from .registry import Owned, Registry
 from .replies import Replies
 from .wires import BATCH, Wires
 
+#: Seconds that the host may take for what it is told before its peers are asked for.
+TELLING_TIME = 0.5
+
 logger = logging.getLogger(__name__)
 
 
@@ -53,7 +56,7 @@ class Rebuild:
         registry = self._registry
         if former:
             registry.owned.clear()
-        claims = self._host.claims()
+        claims = self._ask_host()
         listed = {(claim[0], claim[1]) for claim in claims}
         for device in [device for device in registry.owned if device not in listed]:
             registry.owned.pop(device, None)
@@ -69,8 +72,18 @@ class Rebuild:
         registry = self._registry
         owed = {*registry.unclaimed, *registry.unsure}
         if owed:
-            self._claim([found for found in self._host.claims() if found[:2] in owed], "")
+            self._claim([found for found in self._ask_host() if found[:2] in owed], "")
             self._wires.loop.call(registry.forgive)
+
+    def _ask_host(self) -> list[Any]:
+        """Return the peers of the host, after it has been told what it is to be told before.
+
+        Unless that takes long: code of the site may block there, and this node must go on to beat.
+        """
+        told = self._wires.loop.event()
+        self._post(told.set)
+        told.wait(TELLING_TIME)
+        return self._host.claims()
 
     def _claim(self, claims: list[Any], former: str) -> None:
         for start in range(0, len(claims), BATCH):

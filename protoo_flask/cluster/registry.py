@@ -81,6 +81,8 @@ class Registry:
         self.owned: dict[tuple[str, str], Owned] = {}
         #: ``{username: fields}`` that this node has published, of users with devices here.
         self.published: dict[str, dict[str, str | None]] = {}
+        #: Whether there may be peers that were never claimed.
+        self.has_refused = False
         #: Devices whose claim was not sent, and when that was. They are in the host's list when
         #: the connection is back, except those whose handshake goes on just then.
         self.unclaimed: dict[tuple[str, str], float] = {}
@@ -218,6 +220,7 @@ class Registry:
     def _owe_claim(self, device: tuple[str, str], nonce: int) -> None:
         now = self._loop.now()
         with self._lock:
+            self.has_refused = True
             if nonce:
                 self.unsure[device] = now, nonce
                 return
