@@ -60,7 +60,14 @@ class Site:
             response = connection.getresponse()
             return Answer(response.status, response.headers, response.read().decode())
 
+    def choose_server(self, purpose: str) -> None:
+        """Choose the server of the next connection; a site on several servers has a choice.
+
+        :param purpose: "http" or "websocket".
+        """
+
     def open_http(self) -> http.client.HTTPConnection:
+        self.choose_server("http")
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
 
     def get(self, path: str) -> Any:
@@ -96,6 +103,7 @@ class Site:
         return self.connect_with(f"?uuid={uuid}{query}", Cookie=cookie, **headers)
 
     def connect_with(self, query: str, compression: str | None = None, **headers: str) -> Client:
+        self.choose_server("websocket")
         return Client(
             f"ws://{self.host}{self.prefix}/protoo{query}",
             additional_headers=_spell(headers),
@@ -105,6 +113,7 @@ class Site:
     def connect_raw(self, username: str, uuid: str = "a1", receive_buffer: int = 0) -> RawClient:
         """Log in and connect a client without any automatic behaviour."""
         cookie = self.login(username)
+        self.choose_server("websocket")
         sock = socket.socket()
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

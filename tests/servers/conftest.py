@@ -4,27 +4,71 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
+from functools import partial
+from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
 
+from tests.cluster.redis_servers import PROGRAM, RedisServer
+
 from . import sites
 from .clients import Site
-from .processes import KINDS, SITES, Server, start, start_server
+from .processes import CLUSTER, KINDS, SITES, Server, start, start_server
+from .server_cluster import ServerCluster, SpreadSite, runs_on_cluster
+from .shared import SHARED
 
 
-@pytest.fixture(scope="session", params=KINDS)
-def running_server(request: Any, tmp_path_factory: Any) -> Iterator[Server]:
-    database = tmp_path_factory.mktemp("database") / f"{request.param}.sqlite"
-    server = start_server(request.param, **{sites.DATABASE: str(database)})
-    yield server
-    server.stop()
+@pytest.fixture(scope="session", params=[*KINDS, CLUSTER])
+def running_server(request: Any, tmp_path_factory: Any) -> Iterator[Server | ServerCluster]:
+    with contextlib.ExitStack() as stack:
+        folder = tmp_path_factory.mktemp("database")
+        server: Server | ServerCluster
+        if request.param == CLUSTER:
+            server = stack.enter_context(run_cluster(folder))
+        else:
+            server = start_server(request.param, **{sites.DATABASE: str(folder / "db.sqlite")})
+            stack.callback(server.stop)
+        yield server
     # Only the output after the last test; the tests have checked the rest.
-    assert server.complaints(server.first_line) == []
+    assert server.complaints(server.first_line) == []  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def run_cluster(folder: Path) -> Iterator[ServerCluster]:
+    """Run two servers that are one site, with a Redis of their own."""
+    if PROGRAM is None and not os.environ.get("CI"):
+        pytest.skip("redis-server is not installed")
+    redis = RedisServer(folder)
+    env = {
+        sites.DATABASE: str(folder / "db.sqlite"),
+        sites.CLUSTER_URL: redis.url,
+        SHARED: str(folder),
+    }
+    cluster = ServerCluster([start_server("gunicorn", **env) for _ in range(2)])
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
+        redis.stop()
+
+
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    """Leave out the tests that do not run on a cluster."""
+    items[:] = [
+        item
+        for item in items
+        if not (
+            hasattr(item, "callspec")
+            and item.callspec.params.get("running_server") == CLUSTER
+            and not runs_on_cluster(item)
+        )
+    ]
 
 
 @pytest.fixture
-def server(running_server: Server) -> Iterator[Server]:
+def server(running_server: Any) -> Iterator[Any]:
     """Return the server. Its output must not have a traceback that the test does not expect."""
     running_server.first_line = running_server.line_count
     yield running_server
@@ -32,15 +76,17 @@ def server(running_server: Server) -> Iterator[Server]:
 
 
 @pytest.fixture
-def site(server: Server) -> Site:
+def site(site_at: Callable[[str], Site]) -> Site:
     """Return the main site."""
-    return Site(server.port)
+    return site_at("")
 
 
 @pytest.fixture
-def site_at(server: Server) -> Callable[[str], Site]:
+def site_at(server: Server | ServerCluster) -> Callable[[str], Site]:
     """Return a function that returns the site below a prefix."""
-    return lambda prefix: Site(server.port, prefix)
+    if isinstance(server, ServerCluster):
+        return partial(SpreadSite, server)
+    return partial(Site, server.port)
 
 
 @pytest.fixture

@@ -32,9 +32,14 @@ KINDS: dict[str, tuple[list[str], int]] = {
     "flask-run": (["-m", "flask", "run", "--port", "0"], signal.SIGINT),
 }
 
+#: Two servers that are one site; see :mod:`.server_cluster`.
+CLUSTER = "cluster"
+
 #: For tests that block in a way that needs threads, or a patched standard library.
 WHERE_BLOCKING_IS_FINE = pytest.mark.parametrize(
-    "running_server", [kind for kind in KINDS if kind != "pywsgi-unpatched"], indirect=True
+    "running_server",
+    [kind for kind in [*KINDS, CLUSTER] if kind != "pywsgi-unpatched"],
+    indirect=True,
 )
 
 _ADDRESS = re.compile(r"https?://(?:127\.0\.0\.1|\[::1\]):(\d+)|unix:")
@@ -91,6 +96,10 @@ class Server:
     def allow_traceback(self, pattern: str) -> None:
         """Do not count a traceback with this end as a complaint, if there is one."""
         self._expected.append(pattern)
+
+    def has_printed(self, pattern: str, start: int = 0) -> bool:
+        """Whether there is a line that matches."""
+        return self._find(re.compile(pattern), start) is not None
 
     def output(self, start: int = 0) -> str:
         return "".join(self._lines[start:])

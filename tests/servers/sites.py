@@ -43,12 +43,18 @@ from protoo_flask import (
 from protoo_flask.middleware import (
     ice_servers,
     p2p_messenger,
+    presence,
     room_handler,
     session_handler,
 )
 
+from .shared import Journal, make_gates, make_journal
+
 #: The environment variable with the database path of the site below /shop.
 DATABASE = "TEST_DATABASE"
+
+#: The environment variable with the URL of a Redis, when several servers are one site.
+CLUSTER_URL = "TEST_CLUSTER_URL"
 
 #: Origins of pages that did not come from a web server.
 APPLICATION_ORIGINS = [
@@ -64,19 +70,6 @@ APPLICATION_ORIGINS = [
 
 class Deliberate(Exception):
     """An error that a test wants; any other traceback in a server's output is a defect."""
-
-
-class Journal:
-    """The events of a site, for each user in order."""
-
-    def __init__(self) -> None:
-        self._entries: dict[str, list[str]] = defaultdict(list)
-
-    def add(self, username: str, entry: str) -> None:
-        self._entries[username].append(entry)
-
-    def of(self, username: str) -> list[str]:
-        return list(self._entries[username])
 
 
 def create_app() -> Flask:
@@ -142,7 +135,11 @@ def create_site(name: str, protoo: Protoo | None = None, **config: Any) -> Flask
     app = Flask(name)
     app.secret_key = f"secret of {name}"
     app.config.update(config, SITE=name)
-    journal = app.extensions["journal"] = Journal()
+    if CLUSTER_URL in os.environ:
+        app.config.update(
+            PROTOO_CLUSTER_URL=os.environ[CLUSTER_URL], PROTOO_CLUSTER_PREFIX=f"test-{name}"
+        )
+    journal = app.extensions["journal"] = make_journal(name)
     if protoo is None:
         protoo = Protoo()
         add_messages(protoo)
@@ -382,18 +379,18 @@ def add_messages(protoo: Protoo) -> None:
             data = {"x": data}
         req.reply(200, "OK", data)
 
-    gates: dict[str, threading.Event] = defaultdict(threading.Event)
+    gates = make_gates()
 
     @protoo.get("/gate/:name/wait")
     def wait_at_gate(req, next):
         """Block like a database driver that knows nothing about greenlets."""
         current_app.extensions["journal"].add(req.peer.username, "at the gate")
         req.reply(100, "waiting")
-        req.reply(200 if gates[req.params["name"]].wait(10) else 500)
+        req.reply(200 if gates.wait(req.params["name"]) else 500)
 
     @protoo.get("/gate/:name/open")
     def open_gate(req, next):
-        gates[req.params["name"]].set()
+        gates.open(req.params["name"])
         req.reply(200)
 
     @protoo.get("/no-delay")
@@ -730,7 +727,7 @@ def create_members_site() -> Flask:
 
 
 def create_meeting() -> Flask:
-    """Make a site with rooms, which keeps a journal and refuses strangers."""
+    """Make a site with rooms and presence, which keeps a journal and refuses strangers."""
     protoo = Protoo()
     add_messages(protoo)
 
@@ -767,6 +764,7 @@ def create_meeting() -> Flask:
 
     protoo.use("/chat", room_handler(protoo, on_room))
     protoo.use("/ice", ice_servers(protoo))
+    protoo.use("/presence", presence(protoo, lambda peer, username: True))
     return create_site(
         "meeting",
         protoo,
