@@ -32,13 +32,18 @@ OF_ONE_PROCESS = {
 }
 
 
-#: The parts that have to be there; a cluster is no cluster without one of them.
-PARTS = ["protoo_flask.cluster.redis_cluster", "protoo_flask.core.remote.cluster_directory"]
+def has_cluster() -> bool:
+    """Whether the parts of a cluster are there."""
+    parts = ("cluster.redis_cluster", "core.remote.cluster_directory")
+    try:
+        return all(importlib.util.find_spec(f"protoo_flask.{part}") for part in parts)
+    except ModuleNotFoundError:
+        return False
 
 
 def runs_on_cluster(item: Any) -> bool:
     """Whether a test is one of those that run on a cluster."""
-    if not all(map(importlib.util.find_spec, PARTS)):
+    if not has_cluster():
         return False
     module = item.module.__name__.rpartition(".")[2]
     name = item.originalname
