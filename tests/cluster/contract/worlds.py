@@ -224,11 +224,17 @@ class RedisWorld(World):
 
     def close(self) -> None:
         super().close()
-        for node in self._killed:
-            node.cluster.close()
-        for network in self._networks:
-            network.close()
+        while self._killed:
+            self._killed.pop().cluster.close()
+        while self._networks:
+            self._networks.pop().close()
 
     @property
     def leftovers(self) -> Any:
-        return dict.fromkeys(self.redis.ask("KEYS", "*").split(), 1)
+        return [key for key in self.redis.ask("KEYS", "*").split() if not self._is_memory(key)]
+
+    def _is_memory(self, key: str) -> bool:
+        """Whether a key only tells when a user was seen last, and goes by itself."""
+        fields = self.redis.ask("HKEYS", key).split() if ":u:" in key else ["d:"]
+        has_devices = any(field.startswith("d:") for field in fields)
+        return not has_devices and int(self.redis.ask("TTL", key)) > 0
