@@ -6,16 +6,10 @@ from typing import Iterator
 
 import pytest
 
-import protoo_flask.cluster
-
 from .worlds import HubWorld, Node, RedisWorld, World
 
-WORLDS = ["hub"]
-if hasattr(protoo_flask.cluster, "make_cluster"):
-    WORLDS.append("redis")
 
-
-@pytest.fixture(params=WORLDS)
+@pytest.fixture(params=["hub", "redis"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Return a world without nodes."""
     made: World
