@@ -60,6 +60,7 @@ class Application:
             call_back=self._handling.call_back,
             time_out=self._handling.time_out,
             report_stuck=self._handling.report_stuck,
+            fail=self._handling.fail,
             first_id=first_id,
             observer=observer,
             arrivals=arrivals,
@@ -94,9 +95,10 @@ class Application:
         if greeting is not None:
             # Messages that have waited are sent next, so this is the moment.
             when_reachable = partial(_greet, link, greeting, when_reachable)
-        claim = partial(self.directory.claim, identity, link, context, dialect, when_reachable)
         try:
-            peer = arrivals.admit(arrival, identity.username, identity.uuid, claim)
+            peer = self.directory.let_in(
+                arrival, identity, link, context, dialect, when_reachable
+            )
         finally:
             arrivals.end(arrival)
         if greeting is not None and self.runtime.observer is not None:
@@ -113,18 +115,12 @@ class Application:
         """
         username = to_name(username, "disconnect(username)")
         uuid = to_name_or_none(uuid, "disconnect(username, uuid)")
-        # First: a handshake that is done just now is either turned away, or found.
-        self.runtime.arrivals.turn_away(username, uuid, code, reason)
-        return self.runtime.scheduler.call(self._remove_all, username, uuid, code, reason)
+        return self.directory.disconnect(username, uuid, code, reason)
 
     def close(self, reason: str = "shutting down") -> None:
         """Close every link, and turn every handshake in progress away."""
         self.runtime.arrivals.turn_away(None, None, GOING_AWAY, reason)
-        self.runtime.scheduler.call(self._remove_all, None, None, GOING_AWAY, reason)
-
-    def _remove_all(self, username: str | None, uuid: str | None, code: int, reason: str) -> int:
-        peers = self.directory.find(username, uuid)
-        return sum(self.directory.remove(peer, code, reason) for peer in peers)
+        self.runtime.scheduler.call(self.directory.remove_all, None, None, GOING_AWAY, reason)
 
 
 def _write_welcome(identity: Identity, dialect: Dialect) -> bytes:

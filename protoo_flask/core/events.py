@@ -22,15 +22,30 @@ from typing import Any, Callable, ContextManager, NamedTuple
 MAX_WAITING = 100
 
 
+class Condition:
+    """A question that decides whether an event is told: in a cluster, others may tell it.
+
+    :ivar holds: ``None`` while the answer is not known. The event waits, and those behind it.
+    """
+
+    __slots__ = ("holds",)
+
+    def __init__(self) -> None:
+        self.holds: bool | None = None
+
+
 class SiteEvent(NamedTuple):
     """One event that the site is told of.
 
     :ivar name: of a signal, such as ``"peer_online"``.
     :ivar subject: a Peer, or a username.
+    :ivar condition: under which it is told. :meth:`EventQueues.drain` is called again when the
+        condition is known.
     """
 
     name: str
     subject: Any
+    condition: Condition | None = None
 
 
 class EventQueues:
@@ -95,7 +110,13 @@ class EventQueues:
                     self._being_told.discard(username)
                     self._overlong.discard(username)
                     return
+                condition = queue[0].condition
+                if condition is not None and condition.holds is None:
+                    self._being_told.discard(username)
+                    return
                 event = queue.popleft()
+            if condition is not None and not condition.holds:
+                continue
             try:
                 self._tell(event)
             except BaseException:

@@ -69,7 +69,7 @@ class Handling:
         def final_handler(error: Any = None) -> None:
             """The last ``next`` of the chain: nobody has answered, or there was an error."""
             if error is not None:
-                self._fail(request, error)
+                self.fail(request, error)
             else:
                 self._answer(request, 404, "not found")
 
@@ -87,7 +87,7 @@ class Handling:
                 self._framework.log_teardown(_describe_request(request), error)
                 self._end(request, error)
                 return
-            self._fail(request, error)
+            self.fail(request, error)
             if not ends_here:
                 raise
 
@@ -163,7 +163,8 @@ class Handling:
             else:
                 self._framework.log_teardown(f"{name} for {peer}", error)
 
-    def _fail(self, request: Request, error: Any) -> None:
+    def fail(self, request: Request, error: Any) -> None:
+        """Log an error of the site's code if it is one, answer the request, and tell the site."""
         status, _ = self._describe(error)
         if status >= 500 or request.ended:
             # The traceback of a chain that was too deep is a thousand times the same frame.

@@ -6,7 +6,7 @@ knows no peer: ``peer.runtime`` is the same object for all peers of an app.
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple, TypeVar
+from typing import Any, Callable, Iterator, NamedTuple, TypeVar
 
 from .arrivals import Arrivals
 from .deadlines import Deadlines
@@ -69,10 +69,13 @@ class Runtime:
     :param time_out: called with a request that handlers have not answered in time.
     :param report_stuck: called with a username, the number of its handlers that do not return,
         and whether more of them may be called.
+    :param fail: called with a request and the error that its handling has raised; answers it.
     :param first_id: gives the first id of the requests to a new peer.
     :param arrivals: handshakes in progress; by default, one without any.
     :ivar thread_id: that of the scheduler.
     :ivar observer: told of everything, for metrics; ``None``: nobody is.
+    :ivar ids: of the requests to all peers, in a cluster, where transactions move between
+        processes; ``None``: each peer has ids of its own.
     :ivar transactions: expires client transactions that have the usual time.
     :ivar sent: the bytes of the requests of each user that were sent on, and are not answered.
     :ivar unanswered: expires requests of peers that no handler answers.
@@ -93,6 +96,7 @@ class Runtime:
         time_out: Callable[[Any], None],
         first_id: Callable[[], int],
         report_stuck: Callable[[str, int, bool], None] = lambda username, count, has_hope: None,
+        fail: Callable[[Any, Any], None] = lambda request, error: None,
         observer: Observer | None = None,
         arrivals: Arrivals | None = None,
     ) -> None:
@@ -103,6 +107,7 @@ class Runtime:
         self.limits = limits
         self.call_back = call_back
         self.first_id = first_id
+        self.ids: Iterator[int] | None = None
         self.observer = observer
         self.transactions: Deadlines[Any] = Deadlines(
             scheduler, time_limits.request, lambda transaction: transaction.time_out()
@@ -113,6 +118,7 @@ class Runtime:
         )
         self.stuck_places = StuckPlaces(limits.running_per_user, scheduler)
         self.report_stuck = report_stuck
+        self.fail = fail
         self.answers: Deadlines[Any] | None = None
         if time_limits.answers is not None and time_limits.grace_period:
             self.answers = Deadlines(

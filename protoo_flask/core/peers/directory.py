@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple, Protocol, TypeVar
 
-from ..close_codes import POLICY_VIOLATION
+from ..arrivals import Arrival
+from ..close_codes import POLICY_VIOLATION, TRY_AGAIN_LATER
 from ..errors import NotAdmitted
 from ..excerpts import excerpt
 from ..link import Context, Link
@@ -24,7 +25,17 @@ class NoPlace(NotAdmitted):
         the user have been noticed.
     """
 
+    status = 429
     retry_after: float | None = None
+
+
+class NotClaimed(NotAdmitted):
+    """The directory of the cluster takes no more devices, for now; the reason says why."""
+
+    status = 503
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(TRY_AGAIN_LATER, reason)
 
 
 class TooManyEvents(NoPlace):
@@ -71,13 +82,43 @@ class Identity(NamedTuple):
 
 
 class Directory(Protocol[P]):
-    """Finds peers, and gives each its link."""
+    """Finds peers, and gives each its link.
+
+    In a cluster, :meth:`find`, :meth:`get`, :meth:`check_space`, :meth:`let_in` and
+    :meth:`disconnect` may block: nobody holds a lock while calling them.
+
+    :ivar homes: the homes of calls and rooms, in a cluster; a
+        :class:`~protoo_flask.core.peers.homes.Homes`.
+    """
+
+    homes: Any
 
     def find(self, username: str | None = None, uuid: str | None = None) -> list[P]:
-        """Return the peers of a user, of a device, of both, or all of them."""
+        """Return the peers of a user, of a device, of both, or all of them.
+
+        While a cluster cannot be asked: the local ones, and those last known.
+        """
 
     def get(self, username: str, uuid: str) -> P | None:
         """Return one peer, or ``None``."""
+
+    def doubt(self, username: str) -> str | None:
+        """Return why the absence of a user is not to be believed; ``None``: it is."""
+
+    def lists(self, peer: P) -> bool:
+        """Whether a peer is there, and its "offline" is still to be told. Never blocks."""
+
+    def refresh(self, peer: P) -> None:
+        """Take note of what is known about a peer of another node. Never blocks."""
+
+    def follow(self, peer: P) -> None:
+        """Have the functions called that ``peer.on()`` was given. Never blocks."""
+
+    def renew(self, peer: P, data: Any) -> None:
+        """Change ``peer.data``.
+
+        :raises UsageError: in a cluster, when other nodes cannot read it.
+        """
 
     def check_space(self, identity: Identity) -> None:
         """Check that this device may join the others of its user.
@@ -104,6 +145,22 @@ class Directory(Protocol[P]):
         :raises TooManyPeers: when the user has too many devices.
         """
 
+    def let_in(
+        self,
+        arrival: Arrival,
+        identity: Identity,
+        link: Link,
+        context: Context,
+        dialect: Dialect,
+        when_reachable: Callable[[], None] | None = None,
+    ) -> P:
+        """Let a handshake connect: check it, and :meth:`claim` its peer.
+
+        :raises TurnedAway: when something that has happened since its arrival forbids it.
+        :raises TooManyPeers: when the user has too many devices.
+        :raises NotClaimed: when the cluster takes no more.
+        """
+
     def tell(self, peer: P) -> None:
         """Tell the site the events of a peer's user. May block."""
 
@@ -121,3 +178,18 @@ class Directory(Protocol[P]):
 
     def give_up(self, peer: P, mailbox: Any) -> None:
         """Remove a peer that is away, as its mailbox is full, unless it is back just now."""
+
+    def turn_away(self, username: str, uuid: str | None, code: int, reason: str) -> None:
+        """Turn away the handshakes of a user that are in progress, in all processes."""
+
+    def disconnect(self, username: str, uuid: str | None, code: int, reason: str) -> int:
+        """Turn away handshakes, and close the links of a user's devices; returns how many."""
+
+    def remove_all(self, username: str | None, uuid: str | None, code: int, reason: str) -> int:
+        """Remove the peers of this process, of a user or all; returns how many."""
+
+    def start(self) -> None:
+        """Join the cluster, if there is one. Blocks."""
+
+    def close(self) -> None:
+        """Leave the cluster. Blocks."""

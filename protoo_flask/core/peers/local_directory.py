@@ -33,10 +33,11 @@ earlier peer goes offline first.
 from __future__ import annotations
 
 from functools import partial
-from typing import Callable
+from typing import Any, Callable, NamedTuple
 
+from ..arrivals import Arrival
 from ..close_codes import LEAVING, ONLINE_ELSEWHERE, POLICY_VIOLATION
-from ..events import EventQueues, SiteEvent
+from ..events import Condition, EventQueues, SiteEvent
 from ..link import Context, Link
 from ..runtime import Runtime
 from ..scheduling import Timer, call_later_if_alive
@@ -68,11 +69,27 @@ SIGNALS = {
 }
 
 
+class Departure(NamedTuple):
+    """The events that a departure leads to.
+
+    :ivar may_be_last: whether the user may be offline, too.
+    :ivar if_mine: the condition under which "offline" is told.
+    :ivar if_last: the condition under which "user_offline" is told.
+    """
+
+    may_be_last: bool
+    if_mine: Condition | None = None
+    if_last: Condition | None = None
+
+
 class LocalDirectory:
     """The peers of one process: ``{username: {uuid: Peer}}``; a :class:`~.directory.Directory`.
 
     :param events: where arrivals and departures are told.
     """
+
+    #: There are none in one process.
+    homes: Any = None
 
     def __init__(self, runtime: Runtime, events: EventQueues) -> None:
         self._runtime = runtime
@@ -103,6 +120,32 @@ class LocalDirectory:
     def get(self, username: str, uuid: str) -> Peer | None:
         return self._users.get(username, {}).get(uuid)
 
+    #: The peer of a device in this process.
+    get_local = get
+
+    def lists(self, peer: Peer) -> bool:
+        return self.get_local(peer.username, peer.uuid) is peer
+
+    # What one process need not care about ---------------------------------------------
+
+    def doubt(self, username: str) -> str | None:
+        return None
+
+    def refresh(self, peer: Peer) -> None:
+        pass
+
+    def follow(self, peer: Peer) -> None:
+        pass
+
+    def renew(self, peer: Peer, data: Any) -> None:
+        peer.data = data
+
+    def start(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
     # Coming --------------------------------------------------------------------------
 
     def check_space(self, identity: Identity) -> None:
@@ -114,7 +157,7 @@ class LocalDirectory:
         # Asked only here, before a handshake is accepted: the few handshakes that are accepted
         # at the same moment do no harm.
         username = identity.username
-        if self._events.is_overlong(username) and self.get(username, identity.uuid) is None:
+        if self._events.is_overlong(username) and self.get_local(username, identity.uuid) is None:
             raise TooManyEvents(username, self._events.notice_overlong(username))
         self._check_devices(identity)
 
@@ -129,6 +172,18 @@ class LocalDirectory:
         if not any(_may_give_way(peer) for peer in list(devices.values())):
             raise TooManyPeers(identity.username, limit, len(departed))
 
+    def let_in(
+        self,
+        arrival: Arrival,
+        identity: Identity,
+        link: Link,
+        context: Context,
+        dialect: Dialect,
+        when_reachable: Callable[[], None] | None = None,
+    ) -> Peer:
+        claim = partial(self.claim, identity, link, context, dialect, when_reachable)
+        return self._runtime.arrivals.admit(arrival, identity.username, identity.uuid, claim)
+
     def claim(
         self,
         identity: Identity,
@@ -138,7 +193,7 @@ class LocalDirectory:
         when_reachable: Callable[[], None] | None = None,
     ) -> Peer:
         with self._lock:
-            peer = self.get(identity.username, identity.uuid)
+            peer = self.get_local(identity.username, identity.uuid)
             if peer is not None and peer.outbound.dialect is not dialect:
                 # Another client program on this device: it would not understand the messages
                 # that wait for the one before.
@@ -208,6 +263,19 @@ class LocalDirectory:
             if peer.outbound.mailbox is mailbox:
                 self.remove(peer, POLICY_VIOLATION, "slow consumer")
 
+    def turn_away(self, username: str, uuid: str | None, code: int, reason: str) -> None:
+        self._runtime.arrivals.turn_away(username, uuid, code, reason)
+
+    def disconnect(self, username: str, uuid: str | None, code: int, reason: str) -> int:
+        # First: a handshake that is done just now is either turned away, or found.
+        self.turn_away(username, uuid, code, reason)
+        return self._runtime.scheduler.call(self.remove_all, username, uuid, code, reason)
+
+    def remove_all(self, username: str | None, uuid: str | None, code: int, reason: str) -> int:
+        """Remove the peers of this process; returns how many."""
+        peers = LocalDirectory.find(self, username, uuid)
+        return sum(self.remove(peer, code, reason) for peer in peers)
+
     # Telling -------------------------------------------------------------------------
 
     def tell(self, peer: Peer) -> None:
@@ -228,7 +296,7 @@ class LocalDirectory:
         devices[peer.uuid] = peer
         self._enter(peer, "connect")
         peer.outbound.may_wait = bool(self._runtime.time_limits.grace_period)
-        if len(devices) == 1:
+        if self._is_first(peer, len(devices)):
             self._events.post(peer.username, SiteEvent("user_online", peer.username))
 
     def _resume(self, peer: Peer, identity: Identity) -> None:
@@ -282,10 +350,22 @@ class LocalDirectory:
         del devices[peer.uuid]
         if not devices:
             del self._users[peer.username]
-        self._enter(peer, event)
-        if not devices:
-            self._events.post(peer.username, SiteEvent("user_offline", peer.username))
+        departure = self._release(peer, not devices)
+        self._enter(peer, event, departure.if_mine)
+        if departure.may_be_last:
+            user_offline = SiteEvent("user_offline", peer.username, departure.if_last)
+            self._events.post(peer.username, user_offline)
         return True
+
+    # A cluster decides these ----------------------------------------------------------
+
+    def _is_first(self, peer: Peer, count: int) -> bool:
+        """Whether the user of a new peer comes online with it."""
+        return count == 1
+
+    def _release(self, peer: Peer, is_last_here: bool) -> Departure:
+        """Take note that a peer has gone, and maybe the last one of its user."""
+        return Departure(may_be_last=is_last_here)
 
     def _take_departed(self, identity: Identity) -> Workload | None:
         """Return the requests that a device has left to be handled: it is back."""
@@ -314,7 +394,7 @@ class LocalDirectory:
         if timer is not None:
             timer.cancel()
 
-    def _enter(self, peer: Peer, event: str) -> bool:
+    def _enter(self, peer: Peer, event: str, condition: Condition | None = None) -> bool:
         """Follow the table; ``False`` when the event means nothing now."""
         state = TRANSITIONS.get((peer.state, event))
         if state is None:
@@ -324,7 +404,7 @@ class LocalDirectory:
         if signal == "peer_reconnect" and self._withdraw_disconnect(peer):
             return True
         if signal is not None:
-            self._events.post(peer.username, SiteEvent(signal, peer))
+            self._events.post(peer.username, SiteEvent(signal, peer, condition))
         return True
 
     def _withdraw_disconnect(self, peer: Peer) -> bool:

@@ -93,9 +93,16 @@ class Peer:
         self.directory = directory
         self.outbound: Outbound
         self.requests: ServerTransactions
+        self.workload: Workload
+        self.become_local(dialect, workload)
+        self._listeners: dict[str, list[Callable[[Peer], Any]]] | None = None
+
+    def become_local(self, dialect: Dialect, workload: Workload | None = None) -> None:
+        """Belong to this process, without a link so far."""
+        runtime = self.runtime
         if workload is None:
             kind = SharedWorkload if runtime.scheduler.preempts else Workload
-            workload = kind(identity.username, runtime)
+            workload = kind(self.username, runtime)
         self.workload = workload
         if runtime.scheduler.preempts:
             self.outbound = SharedOutbound(self, runtime, dialect)
@@ -103,11 +110,26 @@ class Peer:
         else:
             self.outbound = Outbound(self, runtime, dialect)
             self.requests = ServerTransactions(self.outbound)
-        self._listeners: dict[str, list[Callable[[Peer], Any]]] | None = None
+
+    def become_remote(self, outbound: Outbound, context: Context) -> None:
+        """Belong to another node of the cluster.
+
+        :param outbound: by which messages get there.
+        :param context: for code of the site that runs for it here.
+        """
+        self.context = context
+        self.outbound = outbound
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this process holds its connection, or waits for the next one."""
+        return self.outbound.node is None
 
     @property
     def online(self) -> bool:
-        """Whether it has a connection now."""
+        """Whether it has a connection now; of a peer elsewhere, as far as is known here."""
+        if self.outbound.node is not None:
+            self.directory.refresh(self)
         return self.state is CONNECTED
 
     @property
@@ -123,7 +145,7 @@ class Peer:
     @property
     def is_listed(self) -> bool:
         """Whether the directory still knows it: its "offline" is still to be told."""
-        return self.directory.get(self.username, self.uuid) is self
+        return self.directory.lists(self)
 
     def send(
         self,
@@ -196,7 +218,7 @@ class Peer:
         without permission must not be back at once.
         """
         if code == AUTHORIZATION_REVOKED:
-            self.runtime.arrivals.turn_away(self.username, self.uuid, code, reason)
+            self.directory.turn_away(self.username, self.uuid, code, reason)
         self.runtime.scheduler.call(self.directory.remove, self, code, reason)
 
     def on(self, event: str, function: Callable[[Peer], Any] | None = None) -> Any:
@@ -212,6 +234,7 @@ class Peer:
             if self._listeners is None:
                 self._listeners = {}
             self._listeners.setdefault(PEER_EVENTS[event], []).append(function)
+            self.directory.follow(self)
             return function
 
         return decorate if function is None else decorate(function)
@@ -219,6 +242,15 @@ class Peer:
     def listeners(self, event_name: str) -> list[Callable[[Peer], Any]]:
         """Return the functions given to :meth:`on` for a signal's name."""
         return list((self._listeners or {}).get(event_name, ()))
+
+    @property
+    def has_listeners(self) -> bool:
+        """Whether functions were given to :meth:`on`."""
+        return self._listeners is not None
+
+    def forget_listeners(self) -> None:
+        """Forget the functions given to :meth:`on`: its last event has been told."""
+        self._listeners = None
 
     def give_up(self, mailbox: Mailbox) -> None:
         """Count it as offline, as too much waits for it; see :class:`.Endpoint`."""
@@ -236,12 +268,21 @@ class Peer:
         request = getattr(function, "__self__", None)
         if relay is not None and request is not None and request.is_received:
             relay(request, response)
-        elif response.is_local:
+        elif response.is_local or self.outbound.node is not None:
             # Made in the middle of other code: in a handler that called cancel(), say, whose
-            # Flask contexts are not those of this peer.
+            # Flask contexts are not those of this peer. Or brought by another node, whose next
+            # message must not wait.
             self.run_errand(self.runtime.call_back, self, function, response)
         else:
             self.runtime.call_back(self, function, response)
+
+    def may_run_here(self, function: OnResponse) -> bool:
+        """Whether a response of this peer comes where a function of the site may block."""
+        return self.outbound.node is None or hasattr(function, "relays_to")
+
+    def call_here(self, function: OnResponse, response: Response) -> None:
+        """Run a function of the site in its contexts, in the current greenlet or thread."""
+        self.runtime.call_back(self, function, response)
 
     def run_errand(self, function: Callable[..., Any], *args: Any) -> None:
         """Call a function in a greenlet of its own, later if many run; see :mod:`..errands`."""
@@ -295,6 +336,8 @@ def broadcast(
     handed_over: dict[Scheduler, list[tuple[Outbound, bytes]]] = {}
     checked: Scheduler | None = None
     is_foreign = False
+    #: Those of other nodes.
+    elsewhere: list[Any] = []
     for peer in peers:
         try:
             outbound = peer.outbound
@@ -314,8 +357,13 @@ def broadcast(
             handed_over.setdefault(scheduler, []).append((outbound, payload))
             # A peer that is just coming is listed first, and gets its link a moment later.
             count += peer.is_listed
+        elif outbound.node is not None:
+            elsewhere.append(outbound)
         else:
             count += outbound.transmit(payload, sender)
+    if elsewhere:
+        without = elsewhere[0].transmit_to_all(elsewhere, payloads[PROTOO], sender)
+        count += len(elsewhere) - len(without)
     for scheduler, messages in handed_over.items():
         scheduler.hand_over(_transmit_all, messages, sender)
     return count
@@ -326,6 +374,7 @@ def tell_about(
     peers: Iterable[Peer],
     method: str,
     data: dict[str, Any],
+    news: tuple[str, str] | None = None,
 ) -> list[Peer]:
     """Send peers a notification of the server about a peer; only in the owner's thread.
 
@@ -333,8 +382,11 @@ def tell_about(
     user must not be able to have others given up (see :mod:`..transactions.shares`).
 
     :param address: of the peer that it is about.
+    :param news: its service and subject, if it is some: another node without room for it sends
+        it later, unless newer news on that subject have come.
     :returns: the peers that are not there, or have no room for it.
     """
+    elsewhere: list[Any] = []
     payloads: dict[Dialect, bytes] = {}
     without: list[Peer] = []
     for peer in peers:
@@ -343,11 +395,23 @@ def tell_about(
         payload = payloads.get(dialect)
         if payload is None:
             payload = payloads[dialect] = dialect.serialize_notification(method, data, None)
-        if not outbound.transmit(payload, address):
+        if outbound.node is not None:
+            elsewhere.append(outbound)
+        elif not outbound.transmit(payload, address):
             without.append(peer)
+    if elsewhere:
+        without += elsewhere[0].transmit_to_all(elsewhere, payloads[PROTOO], address, news)
     return without
 
 
 def _transmit_all(messages: list[tuple[Outbound, bytes]], sender: dict[str, str] | None) -> None:
+    elsewhere: list[Any] = []
     for outbound, payload in messages:
-        outbound.transmit(payload, sender)
+        if outbound.node is not None:
+            elsewhere.append(outbound)
+        else:
+            outbound.transmit(payload, sender)
+    if elsewhere:
+        # Links of other nodes are written to in one dialect.
+        text = next(payload for outbound, payload in messages if outbound.node is not None)
+        elsewhere[0].transmit_to_all(elsewhere, text, sender)

@@ -291,10 +291,23 @@ class Telling:
                 self._next = response
                 return
             self._is_telling = True
-        following: Response | None = response
+        peer = transaction.peer
+        if peer.may_run_here(on_response):
+            self._go_on(transaction, peer.call_back, on_response, response)
+        else:
+            # What tells the responses of a peer elsewhere must not block.
+            peer.run_errand(self._go_on, transaction, peer.call_here, on_response, response)
+
+    def _go_on(
+        self,
+        transaction: ClientTransaction,
+        call: Callable[[OnResponse, Response], None],
+        on_response: OnResponse,
+        following: Response | None,
+    ) -> None:
         while following is not None:
             try:
-                transaction.peer.call_back(on_response, following)
+                call(on_response, following)
             except BaseException:
                 self._take_next(is_over=True)
                 raise

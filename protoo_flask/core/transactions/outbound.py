@@ -181,7 +181,10 @@ class Outbound:
     :ivar successor: has been given everything; ``None``: this is the way to the device.
     :ivar lock: for changes that belong together: link, mailbox, pending requests.
     :ivar late: how many responses came for no transaction: late, or made up.
+    :ivar node: the node of a cluster that holds the link; ``None``: this process.
     """
+
+    node: str | None = None
 
     __slots__ = (
         "_ids",
@@ -210,7 +213,8 @@ class Outbound:
         self.late = 0
         # The first id is random, so that a client which remembers the ids that it has seen is
         # not confused by a server that was restarted. next() is one step, also for threads.
-        self._ids = itertools.count(runtime.first_id() - 1)
+        ids = runtime.ids
+        self._ids = itertools.count(runtime.first_id() - 1) if ids is None else ids
         self.unanswered = Unanswered(runtime.sent)
         self.successor: Successor | None = None
 
@@ -225,6 +229,7 @@ class Outbound:
         on_response: OnResponse | None,
         timeout: float | None,
         kind: str = OF_SITE,
+        engagement: Any = None,
     ) -> ClientTransaction:
         """Send ``request``; never blocks. Failures come as local responses.
 
@@ -232,6 +237,8 @@ class Outbound:
 
         :param timeout: seconds until it ends with a local 408; ``None``: never by itself.
         :param kind: ``OF_SITE``, ``OF_CORE`` or ``URGENT``.
+        :param engagement: the call or room that it belongs to, for a peer elsewhere; see
+            :class:`~protoo_flask.core.cluster.items.Engagement`.
         """
         peer = self._peer()
         assert peer is not None
@@ -302,6 +309,13 @@ class Outbound:
         elif timeout is not None:
             transaction.start_timer(timeout)
         return self._place(transaction.payload, transaction.id, transaction.sender)
+
+    def forward(self, half: Any, kind: str) -> None:
+        """Send a request of an asker elsewhere; failures come as its responses.
+
+        :param half: its owner's half, whose asker has the timer.
+        """
+        self._begin(half, None, kind)
 
     def receive(self, id: int, response: Response) -> bool:
         """Hand a response to its transaction; ``False`` when it is late or unknown."""

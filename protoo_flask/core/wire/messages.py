@@ -108,6 +108,12 @@ def _encode_subclass(value: Any) -> Any:
     raise TypeError(f"objects of type {type(value).__name__} are not JSON")
 
 
+class _Wrapped(msgspec.Struct):
+    """Data of any kind, in an object."""
+
+    data: Any
+
+
 class _Claims(msgspec.Struct):
     """The fields of a broken message, not yet decoded: they tell its kind."""
 
@@ -118,6 +124,8 @@ class _Claims(msgspec.Struct):
 
 _decode_incoming = keep_integers(msgspec.json.Decoder(Incoming).decode)
 _decode_long_incoming = without_collections(_decode_incoming)
+_decode_wrapped = keep_integers(msgspec.json.Decoder(_Wrapped).decode)
+_decode_long_wrapped = without_collections(_decode_wrapped)
 _decode_claims = msgspec.json.Decoder(_Claims).decode
 _decode_number = msgspec.json.Decoder(Union[int, float]).decode
 _encode = msgspec.json.Encoder(enc_hook=_encode_subclass).encode
@@ -306,7 +314,24 @@ def serialize_response(status: int, reason: str, id: int, data: Dict[str, Any]) 
         return _encode_mended(message, error)
 
 
-def _encode_mended(message: Union[OutgoingRequest, OutgoingResponse], error: Exception) -> bytes:
+def serialize_data(data: Any) -> bytes:
+    """Write the data of a message, or other JSON.
+
+    :raises Unsendable: when it is not JSON.
+    """
+    try:
+        return _encode(data)
+    except _UNWRITABLE as error:
+        return _encode_mended(_Wrapped(data), error)[len(b'{"data":') : -1]
+
+
+def parse_data(text: bytes) -> Any:
+    """Read JSON that :func:`serialize_data` has written."""
+    decode = _decode_wrapped if len(text) <= _SURELY_FLAT else _decode_long_wrapped
+    return decode(b'{"data":%b}' % text).data
+
+
+def _encode_mended(message: msgspec.Struct, error: Exception) -> bytes:
     """Write a message that has lone surrogates, with U+FFFD for each of them, or deep data.
 
     :param error: the error of the encoder.

@@ -1,0 +1,1 @@
+"""Peers of other nodes: the core in a cluster."""

@@ -1,0 +1,588 @@
+"""The directory of a cluster: the peers of this node, as one of many, and those of the others.
+
+The peers of this node go through the table of :mod:`..peers.local_directory`. Before a device
+connects, it is claimed, and when it has gone, it is released. The outcome of either says what the
+site is told: in the whole cluster, each event is told once.
+
+============================  =================================================================
+outcome                       events at this node
+============================  =================================================================
+claim: new                    "online"; the first device: "user_online"
+claim: taken from another     none if the device was connected, "reconnect" if it was away
+release: was mine             "offline"; the last device: "user_offline"
+release: was not mine         none: another node has taken the device
+a burial                      "offline", maybe "user_offline", at the node that has released it
+the directory is away         as in one process, with what was last known of the user
+============================  =================================================================
+
+Only :meth:`ClusterDirectory.find`, :meth:`~ClusterDirectory.get`, ``check_space``, ``let_in`` and
+``disconnect`` block, and nobody holds a lock while calling them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from functools import partial
+from typing import Any, Callable, Mapping
+
+from ..arrivals import Arrival, TurnedAway
+from ..close_codes import ONLINE_ELSEWHERE, POLICY_VIOLATION
+from ..cluster.items import HandOver
+from ..cluster.places import FULL, NEW, TAKEN, Claim, Place, Release
+from ..cluster.protocol import SETTLING, UP, ClaimRefused, Cluster, ClusterAway
+from ..errors import ProtooError, UsageError
+from ..events import Condition, EventQueues, SiteEvent
+from ..link import Context, Link
+from ..peers.directory import Identity, NotClaimed, TooManyEvents, TooManyPeers
+from ..peers.homes import HomeService
+from ..peers.local_directory import Departure, LocalDirectory
+from ..peers.peer import CONNECTED, DISCONNECTED, OFFLINE, Peer
+from ..runtime import Runtime
+from ..wire.dialect import Dialect
+from .context import Contexts, RemoteContext
+from .estates import Estates
+from .exchange import Exchange
+from .following import Following
+from .homes import ClusterHomes
+from .ownership import Ownership
+from .remote_peers import RemotePeers
+from .texts import serialize_peer_data
+
+#: Bits of the first number of a node: the ids of its requests are not those of other nodes.
+FIRST_NUMBER_BITS = 48
+
+
+class _Stale(ProtooError):
+    """The claim of a handshake has been released meanwhile: the device is claimed anew."""
+
+
+class _Reservation:
+    """The claim of a handshake in progress.
+
+    :ivar former: the place before, if the device was at another node.
+    :ivar estate: what it has left there.
+    """
+
+    __slots__ = ("estate", "former", "owned")
+
+    def __init__(self, owned: Ownership | None = None) -> None:
+        self.owned = owned
+        self.former: Place | None = None
+        self.estate: Any = None
+
+
+class ClusterDirectory(LocalDirectory):
+    """The peers of all nodes.
+
+    :param cluster: the cluster, not joined yet; see :meth:`start`.
+    :param describe_context: returns the handshake of the contexts of a local peer, as bytes.
+    :param restore_context: makes contexts of these; of empty bytes, contexts without a handshake.
+        May block, and raise.
+    :param services: the middlewares whose calls or rooms have homes, by their names.
+    :param owner: becomes ``req.app`` of the requests that other nodes forward.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        events: EventQueues,
+        cluster: Cluster,
+        *,
+        describe_context: Callable[[Any], bytes],
+        restore_context: Callable[[bytes], Context],
+        services: Mapping[str, HomeService] | None = None,
+        owner: Any = None,
+    ) -> None:
+        super().__init__(runtime, events)
+        runtime.ids = itertools.count(secrets.randbits(FIRST_NUMBER_BITS))
+        self.cluster = cluster
+        self._contexts = Contexts(describe_context, restore_context)
+        #: {(username, uuid): what this node has claimed}
+        self._owned: dict[tuple[str, str], Ownership] = {}
+        self.exchange = Exchange(cluster, runtime, self)
+        self.remote_peers = RemotePeers(
+            runtime, self, self.exchange, self._make_context, self._lock, self._moved
+        )
+        self.following = Following(cluster, runtime, self.remote_peers)
+        self.homes = ClusterHomes(
+            self.exchange, runtime, self, {} if services is None else services, owner
+        )
+        self.estates = Estates(self.exchange, self)
+
+    @property
+    def host(self) -> Exchange:
+        """What the cluster calls."""
+        return self.exchange
+
+    @property
+    def tables(self) -> dict[str, Any]:
+        """The tables that are empty when every peer has gone: for tests, and for metrics."""
+        return {
+            "users": self._users,
+            "departed": self._departed,
+            "owned": self._owned,
+            "followed": self.following,
+            **self.homes.tables,
+        }
+
+    def start(self) -> None:
+        self.cluster.start(self.exchange)
+
+    def close(self) -> None:
+        self.cluster.close()
+
+    # Finding -------------------------------------------------------------------------
+
+    def find(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
+        here = super().find(username, uuid)
+        places = self._find_places(username)
+        node, users = self.cluster.node, self._users
+        found = []
+        for place in places:
+            if uuid is not None and place.uuid != uuid:
+                continue
+            # The owner is the truth: a peer that is here is told of, whatever a place says.
+            if place.node != node and place.uuid not in users.get(place.username, ()):
+                found.append(self.remote_peers.of(place))
+        return here + found
+
+    def _find_places(self, username: str | None) -> list[Place]:
+        """Return what the directory knows; without it, what was last known."""
+        cluster = self.cluster
+        places = None if username is None else cluster.look(username)
+        if places is None:
+            try:
+                places = cluster.find(username)
+            except ClusterAway:
+                places = []
+        return places
+
+    def get(self, username: str, uuid: str) -> Peer | None:
+        peer = self.get_local(username, uuid)
+        if peer is not None:
+            return peer
+        found = self.find(username, uuid)
+        return found[0] if found else None
+
+    def doubt(self, username: str) -> str | None:
+        cluster = self.cluster
+        if cluster.status == UP:
+            return None
+        if cluster.status == SETTLING:
+            return f"it is not known yet who is online: {cluster.reason}"
+        return f"users of other servers cannot be reached: {cluster.reason}"
+
+    def lists(self, peer: Peer) -> bool:
+        if peer.outbound.node is None:
+            return super().lists(peer)
+        self.refresh(peer)
+        return peer.state is not OFFLINE
+
+    def refresh(self, peer: Peer) -> None:
+        outbound: Any = peer.outbound
+        if outbound.node is None or peer.state is OFFLINE:
+            return
+        places = self.cluster.look(peer.username)
+        if places is None:
+            return
+        for place in places:
+            if place.uuid == peer.uuid:
+                if place is not outbound.place and place.node != self.cluster.node:
+                    self.remote_peers.of(place)  # a later incarnation takes it off
+                return
+        if self.cluster.status == UP:
+            self.remote_peers.lose(peer)
+
+    def follow(self, peer: Peer) -> None:
+        if peer.outbound.node is not None:
+            self.following.add(peer)
+
+    def renew(self, peer: Peer, data: Any) -> None:
+        text = serialize_peer_data(data)
+        with self._lock:
+            peer.data = data
+            owned = self._owned.get((peer.username, peer.uuid))
+            if owned is not None and owned.token:
+                self.cluster.mark(peer.username, peer.uuid, owned.token, peer.online, text)
+
+    def describe_context(self, peer: Peer) -> bytes:
+        """Return the handshake of a peer of this node, as bytes."""
+        return self._contexts.describe(peer.context)
+
+    def _make_context(self, peer: Peer, former: Context | None) -> Context:
+        return RemoteContext(
+            peer, self._runtime.scheduler, self.exchange, self._contexts, former
+        )
+
+    def _moved(self, peer: Peer) -> None:
+        self.homes.moved(peer)
+
+    # Coming --------------------------------------------------------------------------
+
+    def check_space(self, identity: Identity) -> None:
+        serialize_peer_data(identity.data)
+        username, uuid = identity.username, identity.uuid
+        if self._events.is_overlong(username) and self.get_local(username, uuid) is None:
+            raise TooManyEvents(username, self._events.notice_overlong(username))
+        places = self._find_places(username)
+        if any(place.uuid == uuid for place in places):
+            return
+        if len(places) < self._limit(username, uuid) or not all(
+            place.online for place in places
+        ):
+            return
+        raise TooManyPeers(username, self._runtime.limits.peers_per_user)
+
+    def _limit(self, username: str, uuid: str) -> int:
+        """Return how many devices a user may have, with those that have left work here."""
+        departed = [other for other in self._departed.get(username, ()) if other != uuid]
+        return max(1, self._runtime.limits.peers_per_user - len(departed))
+
+    def let_in(
+        self,
+        arrival: Arrival,
+        identity: Identity,
+        link: Link,
+        context: Context,
+        dialect: Dialect,
+        when_reachable: Callable[[], None] | None = None,
+    ) -> Peer:
+        username, uuid = identity.username, identity.uuid
+        arrivals = self._runtime.arrivals
+        arrivals.check(arrival, username, uuid)
+        while True:
+            reservation = self._reserve(identity, dialect)
+            claim = partial(
+                self._use, reservation, identity, link, context, dialect, when_reachable
+            )
+            try:
+                return arrivals.admit(arrival, username, uuid, claim)
+            except _Stale:
+                continue
+            finally:
+                self._give_back(username, uuid, reservation)
+
+    def _reserve(self, identity: Identity, dialect: Dialect) -> _Reservation:
+        """Claim a device. Blocks.
+
+        :raises TooManyPeers: when the user has too many devices.
+        :raises NotClaimed: when the directory takes none.
+        """
+        username, uuid, data = identity
+        text = serialize_peer_data(data)
+        while True:
+            self._remove_other(username, uuid, dialect)
+            limit = self._limit(username, uuid)
+            try:
+                claim = self.cluster.claim(username, uuid, text, limit)
+            except ClusterAway:
+                return _Reservation()
+            except ClaimRefused as error:
+                raise NotClaimed(f"no more connections are accepted for now: {error}") from error
+            if claim.verdict == FULL:
+                raise TooManyPeers(username, limit)
+            reservation = self._own(username, uuid, claim)
+            if claim.gave_way is not None:
+                self._tell_gave_way(claim.gave_way)
+            if reservation.former is None:
+                return reservation
+            reservation.estate = self.estates.fetch(reservation.former)
+            if reservation.estate is not None and reservation.estate.is_known:
+                return reservation
+            # Nobody knows the peer any more. The device is a new peer, with another "born".
+            self._bury(reservation)
+
+    def _remove_other(self, username: str, uuid: str, dialect: Dialect) -> None:
+        """Remove the peer of another client program on this device."""
+        peer = self.get_local(username, uuid)
+        if peer is not None and peer.outbound.dialect is not dialect:
+            self.remove(peer, ONLINE_ELSEWHERE, "online elsewhere")
+
+    def _own(self, username: str, uuid: str, claim: Claim) -> _Reservation:
+        """Take note of a claim."""
+        key = username, uuid
+        with self._lock:
+            owned = self._owned.get(key)
+            if owned is None or owned.born != claim.born:
+                owned = self._owned[key] = Ownership(claim, self._runtime.scheduler.now())
+            elif claim.token > owned.token:
+                owned.token = claim.token
+            owned.claims += 1
+            reservation = _Reservation(owned)
+            if claim.verdict == TAKEN and self.get_local(username, uuid) is None:
+                # Of this node, too: its release was on its way, and came too late.
+                reservation.former = claim.former
+            return reservation
+
+    def _bury(self, reservation: _Reservation) -> None:
+        """Tell that a peer is offline whose former owner knows nothing of it."""
+        former, owned = reservation.former, reservation.owned
+        assert former is not None and owned is not None
+        username, uuid = former.username, former.uuid
+        with self._lock:
+            if self._owned.get((username, uuid)) is owned:
+                del self._owned[username, uuid]
+            departure = self._release_claim(username, uuid, owned)
+            peer = self.remote_peers.take_out(username, uuid, former.born)
+        if peer is None:
+            peer = self.remote_peers.of(former)
+        self._tell_offline(peer, departure)
+
+    def _use(
+        self,
+        reservation: _Reservation,
+        identity: Identity,
+        link: Link,
+        context: Context,
+        dialect: Dialect,
+        when_reachable: Callable[[], None] | None,
+    ) -> Peer:
+        """Give a device that was claimed its link; as :meth:`claim`, in the same locks."""
+        key = identity[:2]
+        with self._lock:
+            owned = reservation.owned
+            if owned is None:
+                # The directory is away. The claim is made up for later.
+                owned = self._owned.setdefault(key, Ownership(None, self._runtime.scheduler.now()))
+            elif owned.is_taken:
+                raise TurnedAway(ONLINE_ELSEWHERE, "online elsewhere")
+            elif self._owned.get(key) is not owned:
+                raise _Stale
+            peer = self.get_local(*key)
+            if peer is not None and peer.outbound.dialect is not dialect:
+                raise _Stale
+            if peer is None and reservation.former is not None:
+                self._adopt(identity, reservation, dialect)
+            owned.began = self._runtime.scheduler.now()
+            return self.claim(identity, link, context, dialect, when_reachable)
+
+    def _adopt(self, identity: Identity, reservation: _Reservation, dialect: Dialect) -> None:
+        """List a peer of another node as one of this, without an event."""
+        former = reservation.former
+        assert former is not None
+        workload = self._take_departed(identity)
+        peer = self.remote_peers.take_out(former.username, former.uuid, former.born)
+        if peer is None:
+            peer = Peer(identity, self._runtime, self, dialect, workload)
+        else:
+            peer.become_local(dialect, workload or peer.workload)
+            peer.was_removed = False
+        peer.outbound.may_wait = bool(self._runtime.time_limits.grace_period)
+        peer.state = CONNECTED if former.online else DISCONNECTED
+        self._users.setdefault(peer.username, {})[peer.uuid] = peer
+        self.following.remove(peer)
+        self.estates.adopt(peer, reservation.estate)
+
+    def _give_back(self, username: str, uuid: str, reservation: _Reservation) -> None:
+        """End a reservation: a claim that nobody uses is released."""
+        owned, key = reservation.owned, (username, uuid)
+        if owned is None:
+            return
+        with self._lock:
+            owned.claims -= 1
+            if owned.claims or self._owned.get(key) is not owned:
+                return
+            if self.get_local(username, uuid) is not None:
+                return
+            former = reservation.former
+            if former is None:
+                del self._owned[key]
+                self.cluster.release(username, uuid, owned.token, lambda outcome: None)
+                return
+        # The peer of another node was taken over for nothing.
+        self._bury(reservation)
+
+    def _check_devices(self, identity: Identity) -> None:
+        owned = self._owned.get(identity[:2])
+        if owned is None or not owned.token:
+            super()._check_devices(identity)
+
+    def _make_space(self, username: str) -> None:
+        if self.cluster.status != UP:
+            super()._make_space(username)
+
+    def _is_first(self, peer: Peer, count: int) -> bool:
+        owned = self._owned.get((peer.username, peer.uuid))
+        if owned is not None and owned.is_first is not None:
+            return owned.is_first
+        return count == 1 and not self._has_devices_elsewhere(peer.username)
+
+    def _has_devices_elsewhere(self, username: str) -> bool:
+        """Whether a user was last known to have devices at other nodes."""
+        places = self.cluster.look(username) or ()
+        return any(place.node != self.cluster.node for place in places)
+
+    def _tell_gave_way(self, place: Place) -> None:
+        """Have the owner of a device know that it was taken off, to make room."""
+        item = HandOver(place.username, place.uuid, place.token, is_new=True)
+        if place.node == self.cluster.node:
+            self.hand_over(place.node, item)
+        else:
+            self.cluster.send(place.node, item)
+
+    # Going ---------------------------------------------------------------------------
+
+    def _wait_for(self, peer: Peer) -> bool:
+        if not super()._wait_for(peer):
+            return False
+        owned = self._owned.get((peer.username, peer.uuid))
+        if owned is not None and owned.token:
+            self.cluster.mark(peer.username, peer.uuid, owned.token, False)
+        return True
+
+    def _release(self, peer: Peer, is_last_here: bool) -> Departure:
+        key = peer.username, peer.uuid
+        owned = self._owned.pop(key, None)
+        if owned is not None and owned.gave_way:
+            return Departure(may_be_last=False)
+        if owned is None or not owned.token:
+            return Departure(is_last_here and not self._has_devices_elsewhere(peer.username))
+        return self._release_claim(*key, owned, is_last_here)
+
+    def _release_claim(
+        self, username: str, uuid: str, owned: Ownership, is_last_here: bool = False
+    ) -> Departure:
+        if_mine, if_last = Condition(), Condition()
+
+        def take(outcome: Release | None) -> None:
+            if outcome is None:
+                if_mine.holds = True
+                if_last.holds = is_last_here and not self._has_devices_elsewhere(username)
+            else:
+                if_mine.holds, if_last.holds = outcome.was_mine, outcome.is_last
+            self._events.drain(username)
+
+        self.cluster.release(username, uuid, owned.token, take)
+        return Departure(True, if_mine, if_last)
+
+    def _tell_offline(self, peer: Peer, departure: Departure) -> None:
+        """Tell the site that a peer is offline which is not one of this node any more."""
+        self.following.remove(peer)
+        self.remote_peers.lose(peer)
+        username = peer.username
+        self._events.post(username, SiteEvent("peer_offline", peer, departure.if_mine))
+        if departure.may_be_last:
+            self._events.post(
+                username, SiteEvent("user_offline", username, departure.if_last)
+            )
+        self._runtime.scheduler.spawn(self._events.drain, username)
+
+    def remove(self, peer: Peer, code: int, reason: str, only: Link | None = None) -> bool:
+        if peer.outbound.node is None:
+            return super().remove(peer, code, reason, only)
+        return only is None and self.exchange.close(peer, code, reason)
+
+    def turn_away(self, username: str, uuid: str | None, code: int, reason: str) -> None:
+        super().turn_away(username, uuid, code, reason)
+        self.exchange.close_elsewhere(username, uuid, code, reason)
+
+    def disconnect(self, username: str, uuid: str | None, code: int, reason: str) -> int:
+        elsewhere = sum(not peer.is_local for peer in self.find(username, uuid))
+        return super().disconnect(username, uuid, code, reason) + elsewhere
+
+    def hand_over(self, node: str, item: HandOver) -> None:
+        """Give up a peer: its device has connected to another node, or gave way."""
+        key = item.username, item.uuid
+        with self._lock:
+            owned, peer = self._owned.get(key), self.get_local(*key)
+            if owned is None or owned.token != item.token:
+                peer = None
+            elif item.is_new:
+                owned.gave_way = True
+            elif peer is None:
+                owned.is_taken = True
+                del self._owned[key]
+        if peer is None:
+            self.estates.refuse(node, item)
+        elif item.is_new:
+            self.remove(peer, POLICY_VIOLATION, "gave way to another device")
+        else:
+            self.estates.hand_over(node, item, peer)
+
+    def let_go(self, peer: Peer, node: str) -> None:
+        """Turn a peer of this node into one of another, which has its device now.
+
+        Its link is retired with 3000. The site is told nothing.
+        """
+        key = peer.username, peer.uuid
+        with self._lock:
+            owned = self._owned.pop(key, None)
+            self._stop_timer(peer)
+            link = peer.outbound.link
+            peer.outbound.close()
+            peer.requests.forget_all()
+            if peer.workload.depart(partial(self._forget_departed, *key)):
+                self._departed.setdefault(peer.username, {})[peer.uuid] = peer.workload
+            if peer.workload.is_held:
+                self._runtime.scheduler.spawn(peer.workload.release)
+            devices = self._users[peer.username]
+            del devices[peer.uuid]
+            if not devices:
+                del self._users[peer.username]
+            token, born = (owned.token, owned.born) if owned is not None else (0, 0)
+            place = Place(*key, node, token, born, True, 0.0, self._data_of(peer))
+            self.remote_peers.add(peer, place, peer.context)
+        if link is not None:
+            link.retire(ONLINE_ELSEWHERE, "online elsewhere")
+        if peer.has_listeners:
+            self.following.add(peer)
+
+    # What the cluster tells; see ClusterHost ---------------------------------------------
+
+    def node_gone(self, node: str) -> None:
+        self.homes.node_gone(node)
+        self.estates.node_gone(node)
+
+    def buried(self, place: Place, is_last: bool) -> None:
+        peer = self.remote_peers.of(place)
+        self._tell_offline(peer, Departure(is_last))
+
+    def fenced(self, former: str) -> None:
+        with self._lock:
+            for owned in self._owned.values():
+                owned.was_buried = True
+        self.homes.fenced(former)
+
+    def claims(self) -> list[tuple[str, str, bytes, float, bool]]:
+        now = self._runtime.scheduler.now()
+        claims = []
+        with self._lock:
+            for peer in LocalDirectory.find(self):
+                owned = self._owned.get((peer.username, peer.uuid))
+                age = 0.0 if owned is None else now - owned.began
+                claims.append(
+                    (peer.username, peer.uuid, self._data_of(peer), age, peer.state is CONNECTED)
+                )
+        return claims
+
+    def claimed(self, username: str, uuid: str, claim: Claim | None) -> None:
+        with self._lock:
+            peer = self.get_local(username, uuid)
+            if peer is None or claim is None:
+                is_known = False
+            else:
+                key = username, uuid
+                owned = self._owned.setdefault(key, Ownership(None, self._runtime.scheduler.now()))
+                is_known = not (owned.was_buried and claim.verdict == NEW)
+                owned.token, owned.born, owned.was_buried = claim.token, claim.born, False
+        if peer is None:
+            if claim is not None:
+                # It has left while it was being claimed.
+                self.cluster.release(username, uuid, claim.token, lambda outcome: None)
+        elif claim is None:
+            self.let_go(peer, "")
+        elif not is_known:
+            self._events.post(username, SiteEvent("peer_online", peer))
+            if claim.is_first:
+                self._events.post(username, SiteEvent("user_online", username))
+            self._runtime.scheduler.spawn(self._events.drain, username)
+
+    def status_changed(self) -> None:
+        pass
+
+    def _data_of(self, peer: Peer) -> bytes:
+        try:
+            return serialize_peer_data(peer.data)
+        except UsageError:
+            return b""  # the site has put something else there

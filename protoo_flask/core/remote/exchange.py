@@ -1,0 +1,449 @@
+"""The exchange: what this node asks others, what others ask it, and the items in between.
+
+======================  =====================================================================
+table                   content
+======================  =====================================================================
+``asks``                ``{number: ask}``: the questions of this node that are not answered
+``halves``              ``{(node, number): half}``: requests of other nodes to peers of this one
+recent answers          those of which an asker may ask once more, as frames may be lost
+======================  =====================================================================
+
+All methods that a :class:`~..cluster.protocol.Cluster` calls come one after the other, and must
+not block: whatever may block has a greenlet or thread of its own.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import Any, Callable, Dict, Protocol, Sequence, Tuple
+
+from ..arrivals import Arrivals
+from ..cluster.items import (
+    Answer,
+    Ask,
+    Cancel,
+    Close,
+    Engagement,
+    GetContext,
+    Moved,
+    Sync,
+    Tell,
+    ToHome,
+)
+from ..cluster.places import Claim, Place
+from ..cluster.protocol import AWAY, EVERY_NODE, Cluster
+from ..errors import Unsendable
+from ..peers.peer import OFFLINE, Peer
+from ..response import Response
+from ..runtime import Runtime
+from ..transactions.client import OF_CORE, OF_SITE, RELAYED, URGENT
+from ..wire.messages import MAX_ID, serialize_data
+from .asks import AskForText, AskOfPeer, PendingAsk
+from .forwarded_ask import ForwardedAsk
+from .missed_tells import MissedTells
+from .texts import insert_id, translate
+
+#: Final answers that are kept for askers that may have lost them, and their bytes in total.
+MAX_RECENT = 1000
+MAX_RECENT_SIZE = 1024 * 1024
+
+#: Seconds in which a node that may have lost something is asked once.
+SYNC_INTERVAL = 1.0
+
+#: Nodes that are remembered as gone: the latest.
+MAX_GONE = 1000
+
+#: The kinds of transactions by their names on the wire. The core compares identities.
+KINDS = {kind: kind for kind in (OF_SITE, OF_CORE, URGENT, RELAYED)}
+
+_UNREACHABLE = "its server cannot be reached"
+
+Receiver = Callable[[str, Any], None]
+
+
+class Residents(Protocol):
+    """The peers of this node, as the exchange sees them; see :class:`.ClusterDirectory`."""
+
+    def get_local(self, username: str, uuid: str) -> Peer | None:
+        """Return a peer of this node."""
+
+    def find(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
+        """Return peers of all nodes. May block."""
+
+    def remove_all(self, username: str | None, uuid: str | None, code: int, reason: str) -> int:
+        """Remove peers of this node."""
+
+    def describe_context(self, peer: Peer) -> bytes:
+        """Return the handshake of a peer of this node, as bytes."""
+
+    def node_gone(self, node: str) -> None: ...
+
+    def buried(self, place: Place, is_last: bool) -> None: ...
+
+    def fenced(self, former: str) -> None: ...
+
+    def claims(self) -> list[tuple[str, str, bytes, float, bool]]: ...
+
+    def claimed(self, username: str, uuid: str, claim: Claim | None) -> None: ...
+
+    def status_changed(self) -> None: ...
+
+
+class Exchange:
+    """The items of one node; a :class:`~..cluster.protocol.ClusterHost`."""
+
+    def __init__(self, cluster: Cluster, runtime: Runtime, residents: Residents) -> None:
+        self.cluster = cluster
+        self._runtime = runtime
+        self._arrivals: Arrivals = runtime.arrivals
+        self._residents = residents
+        self.asks: Dict[int, PendingAsk] = {}
+        self.halves: Dict[Tuple[str, int], ForwardedAsk] = {}
+        self._recent: OrderedDict[tuple[str, int], Answer] = OrderedDict()
+        self._recent_size = 0
+        self._missed = MissedTells(runtime.scheduler)
+        #: The ids of this node, now and before.
+        self._own: set[str] = {cluster.node}
+        self._gone: deque[str] = deque(maxlen=MAX_GONE)
+        #: {node: when it was asked to compare}
+        self._synced: dict[str, float] = {}
+        self._receivers: dict[type, Receiver] = {
+            Ask: self._take_ask,
+            Answer: self._take_answer,
+            Cancel: self._take_cancel,
+            Moved: self._take_moved,
+            Tell: self._take_tell,
+            Close: self._take_close,
+            GetContext: self._take_get_context,
+            Sync: self._take_sync,
+        }
+        #: Of items that did not arrive.
+        self._losers: dict[type, Receiver] = {}
+
+    @property
+    def tables(self) -> dict[str, Any]:
+        """The tables that are empty when nothing is open: for tests, and for metrics."""
+        return {"asks": self.asks, "halves": self.halves, "missed news": self._missed}
+
+    def on_item(self, kind: type, function: Receiver) -> None:
+        """Have ``function(node, item)`` called with items of one kind; it must not block."""
+        self._receivers[kind] = function
+
+    # Asking --------------------------------------------------------------------------------
+
+    def is_own(self, node: str) -> bool:
+        """Whether an id is that of this node, now or before."""
+        return node in self._own
+
+    def is_gone(self, node: str) -> bool:
+        """Whether a node is known to be dead."""
+        return node in self._gone
+
+    def next_number(self) -> int:
+        """Return a number for the next ask, or an id on the wire."""
+        assert self._runtime.ids is not None
+        return next(self._runtime.ids) % MAX_ID + 1
+
+    def find_hindrance(self, peer: Peer) -> tuple[int, str] | None:
+        """Return status and reason of a response that says why a peer cannot be reached."""
+        if peer.state is OFFLINE:
+            return 410, "peer offline"
+        cluster = self.cluster
+        if cluster.status == AWAY:
+            return 503, f"{_UNREACHABLE}: {cluster.reason}"
+        if self._gone and peer.outbound.node in self._gone:
+            return 503, f"{_UNREACHABLE}: it has gone"
+        return None
+
+    def ask(
+        self, transaction: Any, node: str, kind: str, engagement: Engagement | None
+    ) -> None:
+        """Send the request of a transaction to the owner of its peer."""
+        number = transaction.id
+        self.asks[number] = AskOfPeer(transaction, node, kind, engagement)
+        peer, sender = transaction.peer, transaction.sender
+        self.cluster.send(
+            node,
+            Ask(
+                number,
+                peer.username,
+                peer.uuid,
+                transaction.payload,
+                None if sender is None else sender["username"],
+                kind,
+                engagement,
+            ),
+        )
+
+    def put(self, number: int, ask: PendingAsk) -> None:
+        """Wait for the answers to an ask that the caller sends next."""
+        self.asks[number] = ask
+
+    def cancel(self, number: int) -> None:
+        """Say that nobody waits for the answer any more."""
+        ask = self.asks.pop(number, None)
+        if ask is not None and self.cluster.status != AWAY:
+            self.cluster.send(ask.node, Cancel(number))
+
+    def forget(self, number: int) -> PendingAsk | None:
+        """Forget an ask, without a word."""
+        return self.asks.pop(number, None)
+
+    def tell(
+        self,
+        node: str,
+        peers: Sequence[Peer],
+        payload: bytes,
+        sender: str | None,
+        news: tuple[str, str] | None,
+    ) -> None:
+        """Send a notification to peers of a node."""
+        to = [(peer.username, peer.uuid) for peer in peers]
+        self.cluster.send(node, Tell(to, payload, sender, news))
+
+    def close(self, peer: Peer, code: int, reason: str) -> bool:
+        """Have the owner of a peer close its link; ``False`` if it is not there."""
+        node = peer.outbound.node
+        if node is None or self.find_hindrance(peer) is not None:
+            return False
+        self.cluster.send(node, Close(peer.username, peer.uuid, code, reason))
+        return True
+
+    def close_elsewhere(
+        self, username: str, uuid: str | None, code: int, reason: str
+    ) -> None:
+        """Have all other nodes close the links of a user, and turn handshakes away."""
+        self.cluster.send(EVERY_NODE, Close(username, uuid, code, reason, True))
+
+    def fetch_context(self, peer: Peer, then: Callable[[bytes], Any]) -> None:
+        """Call ``then(handshake)`` with the bytes of the peer's owner; empty without any."""
+        node = peer.outbound.node
+        if node is None or self.find_hindrance(peer) is not None:
+            then(b"")
+            return
+        number = self.next_number()
+        self.asks[number] = AskForText(node, then)
+        self.cluster.send(node, GetContext(number, peer.username, peer.uuid))
+
+    # Answers to this node --------------------------------------------------------------------
+
+    def _take_answer(self, node: str, answer: Answer) -> None:
+        if answer.status < 200:
+            ask = self.asks.get(answer.ask)
+        else:
+            ask = self.asks.pop(answer.ask, None)
+        if ask is not None:  # else it has ended here
+            # The peer may have moved, and its requests with it.
+            ask.node = node
+            ask.take(answer)
+
+    def _take_moved(self, node: str, item: Moved) -> None:
+        ask = self.asks.get(item.ask)
+        if isinstance(ask, AskOfPeer) and not ask.has_moved:
+            ask.has_moved = True
+            self._runtime.scheduler.spawn(self._ask_anew, item.ask, ask)
+        else:
+            self._fail(item.ask, 410, "peer offline")
+
+    def _ask_anew(self, number: int, ask: AskOfPeer) -> None:
+        """Look where the peer of an ask is now, and ask there."""
+        transaction = ask.transaction
+        peer = transaction.peer
+        found = self._residents.find(peer.username, peer.uuid)
+        if self.asks.get(number) is not ask:
+            return  # it has ended meanwhile
+        if peer not in found:
+            self._fail(number, 410, "peer offline")
+            return
+        node = peer.outbound.node
+        if node is not None:
+            self.ask(transaction, node, ask.kind, ask.engagement)
+            self.asks[number].has_moved = True  # type: ignore[attr-defined]
+            return
+        del self.asks[number]
+        transaction._owner.hand_on(transaction)
+        transaction._owner = peer.outbound
+        transaction.payload = insert_id(transaction.payload, number, peer.outbound.dialect)
+        peer.outbound.forward(transaction, ask.kind)
+
+    def _fail(self, number: int, status: int, reason: str) -> None:
+        ask = self.asks.pop(number, None)
+        if ask is not None:
+            ask.fail(status, reason)
+
+    # Requests of other nodes -------------------------------------------------------------------
+
+    def _take_ask(self, node: str, item: Ask) -> None:
+        peer = self._residents.get_local(item.username, item.uuid)
+        if peer is None:
+            self.cluster.send(node, Moved(item.ask))
+            return
+        outbound = peer.outbound
+        id = self.next_number()
+        payload = insert_id(item.payload, id, outbound.dialect)
+        sender = None if item.sender is None else {"username": item.sender}
+        kind = KINDS.get(item.kind, OF_CORE)
+        half = ForwardedAsk(self, node, item.ask, id, peer, payload, sender, kind)
+        if item.engagement is not None:
+            response = self._check_arrival(peer, item.engagement)
+            if response is not None:
+                self.answer(half, response)
+                return
+        self.halves[node, item.ask] = half
+        outbound.forward(half, kind)
+
+    #: Looks at a request that belongs to a call or room; see ``HomeService.check_arrival``.
+    check_arrival: Callable[[Peer, Engagement], Response | None] | None = None
+
+    def _check_arrival(self, peer: Peer, engagement: Engagement) -> Response | None:
+        return None if self.check_arrival is None else self.check_arrival(peer, engagement)
+
+    def answer(self, half: ForwardedAsk, response: Response) -> None:
+        """Send an answer to the asker of a half, and forget the half with a final one."""
+        answer = make_answer(half.ask, response)
+        if answer.status >= 200:
+            key = half.asker, half.ask
+            self.halves.pop(key, None)
+            self._remember(key, answer)
+        self.send_answer(half.asker, answer)
+
+    def send_answer(self, node: str, answer: Answer) -> None:
+        """Send an answer to a node, which may be this one by now."""
+        if node in self._own:
+            self._take_answer(node, answer)
+        else:
+            self.cluster.send(node, answer)
+
+    def _remember(self, key: tuple[str, int], answer: Answer) -> None:
+        recent = self._recent
+        recent[key] = answer
+        self._recent_size += len(answer.data)
+        while len(recent) > MAX_RECENT or (
+            self._recent_size > MAX_RECENT_SIZE and len(recent) > 1
+        ):
+            _, oldest = recent.popitem(last=False)
+            self._recent_size -= len(oldest.data)
+
+    def _take_cancel(self, node: str, item: Cancel) -> None:
+        half = self.halves.pop((node, item.ask), None)
+        if half is not None:
+            half.peer.outbound.release(half)
+
+    def _take_tell(self, node: str, item: Tell) -> None:
+        sender = None if item.sender is None else {"username": item.sender}
+        for username, uuid in item.to:
+            peer = self._residents.get_local(username, uuid)
+            if peer is None:
+                continue
+            outbound = peer.outbound
+            payload = translate(item.payload, outbound.dialect)
+            if item.news is not None:
+                self._missed.forget(peer, item.news)
+            if not outbound.transmit(payload, sender) and item.news is not None:
+                self._missed.put(peer, item.news, payload, sender)
+
+    def _take_close(self, node: str, item: Close) -> None:
+        if item.turns_away:
+            self._arrivals.turn_away(item.username, item.uuid, item.code, item.reason)
+        self._residents.remove_all(item.username, item.uuid, item.code, item.reason)
+
+    def _take_get_context(self, node: str, item: GetContext) -> None:
+        peer = self._residents.get_local(item.username, item.uuid)
+        text = b"" if peer is None else self._residents.describe_context(peer)
+        self.cluster.send(node, Answer(item.ask, 200, "", text))
+
+    # Losses ------------------------------------------------------------------------------------
+
+    def _take_sync(self, node: str, item: Sync) -> None:
+        pending = set(item.asks)
+        for number in item.asks:
+            key = node, number
+            if key in self.halves:
+                continue
+            answer = self._recent.get(key)
+            if answer is None:
+                answer = Answer(number, 503, "the request was lost between servers", b"", True)
+            self.cluster.send(node, answer)
+        for asker, number in list(self.halves):
+            if asker == node and number not in pending:
+                self._take_cancel(node, Cancel(number))
+        self._sync(node)
+
+    def _sync(self, node: str) -> None:
+        """Compare what is open with a node, unless that was done a moment ago."""
+        now = self._runtime.scheduler.now()
+        if now - self._synced.get(node, now - SYNC_INTERVAL) < SYNC_INTERVAL:
+            return
+        self._synced[node] = now
+        asks = [number for number, ask in self.asks.items() if ask.node == node]
+        self.cluster.send(node, Sync(asks))
+
+    def _end_asks(self, node: str | None, reason: str) -> None:
+        """End the asks of a node, or all, with a local 503."""
+        ended = [number for number, ask in self.asks.items() if node in (None, ask.node)]
+        for number in ended:
+            self._fail(number, 503, reason)
+
+    def _drop_halves(self, node: str | None) -> None:
+        """Forget the requests of a node, or of all nodes: nobody waits for the answers."""
+        for asker, number in list(self.halves):
+            if node in (None, asker):
+                self._take_cancel(asker, Cancel(number))
+
+    # The host of a cluster -------------------------------------------------------------------
+
+    def receive(self, node: str, item: Any) -> None:
+        receiver = self._receivers.get(type(item))
+        if receiver is not None:  # else it is of a newer version
+            receiver(node, item)
+
+    def lost(self, node: str, items: Sequence[Any]) -> None:
+        reason = self.cluster.reason if self.cluster.status == AWAY else "it has gone"
+        for item in items:
+            if isinstance(item, (Ask, ToHome, GetContext)):
+                self._fail(item.ask, 503, f"{_UNREACHABLE}: {reason}")
+            elif type(item) in self._losers:
+                self._losers[type(item)](node, item)
+
+    def on_loss(self, kind: type, function: Receiver) -> None:
+        """Have ``function(node, item)`` called with items that did not arrive."""
+        self._losers[kind] = function
+
+    def may_have_lost(self, node: str) -> None:
+        self._sync(node)
+
+    def node_gone(self, node: str) -> None:
+        self._gone.append(node)
+        self._synced.pop(node, None)
+        self._end_asks(node, f"{_UNREACHABLE}: it has gone")
+        self._drop_halves(node)
+        self._residents.node_gone(node)
+
+    def buried(self, place: Place, is_last: bool) -> None:
+        self._residents.buried(place, is_last)
+
+    def fenced(self, former: str) -> None:
+        self._own.add(self.cluster.node)
+        # The others have forgotten both.
+        self._end_asks(None, f"{_UNREACHABLE}: this one was taken for dead")
+        self._drop_halves(None)
+        self._residents.fenced(former)
+
+    def claims(self) -> list[tuple[str, str, bytes, float, bool]]:
+        return self._residents.claims()
+
+    def claimed(self, username: str, uuid: str, claim: Claim | None) -> None:
+        self._residents.claimed(username, uuid, claim)
+
+    def status_changed(self) -> None:
+        self._own.add(self.cluster.node)
+        self._residents.status_changed()
+
+
+def make_answer(number: int, response: Response) -> Answer:
+    """Return a response as an item."""
+    try:
+        data = serialize_data(response.data) if response.data else b""
+    except Unsendable as error:
+        return Answer(number, 500, str(error), b"", True)
+    return Answer(number, response.status, response.reason, data, response.is_local)

@@ -1,0 +1,76 @@
+"""A forwarded ask: the owner's half of a request whose asker is at another node."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ..response import Response
+from ..transactions.unanswered import REQUEST_SIZE, Account
+
+
+class AnswerSender(Protocol):
+    """Sends answers to askers; see :class:`.exchange.Exchange`."""
+
+    def answer(self, half: ForwardedAsk, response: Response) -> None:
+        """Send an answer to the asker of a half, and forget the half with a final one."""
+
+
+class ForwardedAsk:
+    """The owner's half of a request; an :class:`~..transactions.unanswered.OwnersHalf`.
+
+    Its asker has the timer, and says so when it waits no longer.
+
+    :ivar asker: the node that asks.
+    :ivar ask: the number of the request there.
+    :ivar id: on the wire.
+    :ivar peer: that is asked.
+    :ivar kind: as of client transactions.
+    """
+
+    __slots__ = (
+        "_answers",
+        "account",
+        "ask",
+        "asker",
+        "id",
+        "kind",
+        "payload",
+        "peer",
+        "sender",
+        "size",
+    )
+
+    def __init__(
+        self,
+        answers: AnswerSender,
+        asker: str,
+        ask: int,
+        id: int,
+        peer: Any,
+        payload: bytes,
+        sender: dict[str, str] | None,
+        kind: str,
+    ) -> None:
+        self._answers = answers
+        self.asker = asker
+        self.ask = ask
+        self.id = id
+        self.peer = peer
+        self.payload = payload
+        self.size = len(payload) + REQUEST_SIZE
+        self.sender = sender
+        self.account: Account | None = None
+        self.kind = kind
+
+    def receive(self, response: Response) -> None:
+        """Send a response of the peer to the asker."""
+        self._answers.answer(self, response)
+
+    def finish(self, status: int, reason: str, data: dict[str, Any] | None = None) -> None:
+        """End it with a response made here; nothing happens when it has ended."""
+        if self.peer.outbound.release(self):
+            self.fail(status, reason, data)
+
+    def fail(self, status: int, reason: str, data: dict[str, Any] | None = None) -> None:
+        """End it as :meth:`finish` does, when the peer's messages have not taken it."""
+        self.receive(Response(status, reason, data, is_local=True))

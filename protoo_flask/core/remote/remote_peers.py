@@ -1,0 +1,122 @@
+"""Peers of other nodes, as this one knows them: one ``Peer`` for each device, weakly held.
+
+What the directory says of a place becomes the state of its peer when somebody looks. Another
+``born`` is another peer: the one before is offline.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+from weakref import WeakValueDictionary
+
+from ..cluster.places import Place
+from ..link import Context
+from ..peers.directory import Directory, Identity
+from ..peers.peer import CONNECTED, DISCONNECTED, OFFLINE, Peer
+from ..runtime import Runtime
+from ..wire.dialect import PROTOO
+from .outbound import Carrier, RemoteOutbound, SharedRemoteOutbound
+from .texts import parse_peer_data
+
+#: Makes the contexts of a peer elsewhere, from those that it had here.
+MakeContext = Callable[[Peer, "Context | None"], Context]
+
+
+class RemotePeers:
+    """The peers of other nodes.
+
+    :param lock: held while a peer is made or changed.
+    :param moved: called with a peer that is at another node than before; must not block.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        directory: Directory[Peer],
+        carrier: Carrier,
+        make_context: MakeContext,
+        lock: Any,
+        moved: Callable[[Peer], None],
+    ) -> None:
+        self._runtime = runtime
+        self._directory = directory
+        self._carrier = carrier
+        self._make_context = make_context
+        self._lock = lock
+        self._moved = moved
+        self._peers: WeakValueDictionary[tuple[str, str], Peer] = WeakValueDictionary()
+
+    def of(self, place: Place) -> Peer:
+        """Return the peer of a place, in the state that the place says."""
+        peer = self._peers.get(place[:2])
+        if peer is not None:
+            known = peer.outbound.place  # type: ignore[attr-defined]
+            if known is place:
+                return peer
+        with self._lock:
+            peer = self.known(place)
+            if peer is None:
+                peer = self._make(place)
+            else:
+                self._update(peer, place)
+            return peer
+
+    def known(self, place: Place) -> Peer | None:
+        """Return the peer of a place, if there is one; a peer before it goes offline."""
+        peer = self._peers.get(place[:2])
+        if peer is None:
+            return None
+        if peer.outbound.place.born == place.born:  # type: ignore[attr-defined]
+            return peer
+        self.lose(peer)
+        return None
+
+    def _make(self, place: Place) -> Peer:
+        identity = Identity(place.username, place.uuid, parse_peer_data(place.data))
+        peer = Peer(identity, self._runtime, self._directory, PROTOO)
+        self.add(peer, place)
+        return peer
+
+    def add(self, peer: Peer, place: Place, former: Context | None = None) -> None:
+        """Have a peer belong to another node.
+
+        :param former: its contexts, if it was here.
+        """
+        kind = SharedRemoteOutbound if self._runtime.scheduler.preempts else RemoteOutbound
+        outbound: RemoteOutbound = kind(peer, self._runtime, self._carrier, place)
+        peer.become_remote(outbound, self._make_context(peer, former))
+        peer.state = CONNECTED if place.online else DISCONNECTED
+        self._peers[place[:2]] = peer
+
+    def _update(self, peer: Peer, place: Place) -> None:
+        outbound: Any = peer.outbound
+        known: Place = outbound.place
+        if known.token > place.token:
+            return  # older news
+        outbound.place = place
+        peer.state = CONNECTED if place.online else DISCONNECTED
+        if known.data != place.data:
+            peer.data = parse_peer_data(place.data)
+        if known.node != place.node:
+            outbound.node = place.node
+            self._moved(peer)
+
+    def take_out(self, username: str, uuid: str, born: int) -> Peer | None:
+        """Return a peer that becomes one of this node, and forget it here."""
+        peer = self._peers.pop((username, uuid), None)
+        if peer is None:
+            return None
+        if peer.outbound.place.born != born:  # type: ignore[attr-defined]
+            peer.state = OFFLINE
+            return None
+        return peer
+
+    def lose(self, peer: Peer) -> None:
+        """Take note that a peer is offline."""
+        peer.state = OFFLINE
+        if self._peers.get((peer.username, peer.uuid)) is peer:
+            del self._peers[peer.username, peer.uuid]
+
+    def get(self, username: str, uuid: str) -> Peer | None:
+        """Return the peer of a device, if it is known."""
+        return self._peers.get((username, uuid))
