@@ -96,9 +96,7 @@ class Application:
             # Messages that have waited are sent next, so this is the moment.
             when_reachable = partial(_greet, link, greeting, when_reachable)
         try:
-            peer = self.directory.let_in(
-                arrival, identity, link, context, dialect, when_reachable
-            )
+            peer = self.directory.let_in(arrival, identity, link, context, dialect, when_reachable)
         finally:
             arrivals.end(arrival)
         if greeting is not None and self.runtime.observer is not None:

@@ -87,6 +87,8 @@ class NodeCore(Core):
         self.clients: list[NodeClient] = []
         self.services: dict[str, Any] = options.pop("services", {})
         self.scheduler_class = hub.clock.new_scheduler  # type: ignore[assignment,misc]
+        first = 100_000 * (len(hub.nodes) + 1)
+        options.setdefault("first_id", lambda: first)
         super().__init__(router, make_directory=self._make_directory, **options)
         self.application.directory.start()
 

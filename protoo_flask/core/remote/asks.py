@@ -66,9 +66,7 @@ class AskOfPeer:
     def fail(self, status: int, reason: str) -> None:
         # Not finish(): nobody is to be told of the end.
         transaction = self.transaction
-        response = Response(
-            status, reason, id=transaction.id, peer=transaction.peer, is_local=True
-        )
+        response = Response(status, reason, id=transaction.id, peer=transaction.peer, is_local=True)
         transaction._owner.receive(transaction.id, response)
 
 

@@ -22,7 +22,6 @@ Only :meth:`ClusterDirectory.find`, :meth:`~ClusterDirectory.get`, ``check_space
 from __future__ import annotations
 
 import itertools
-import secrets
 from functools import partial
 from typing import Any, Callable, Mapping
 
@@ -48,9 +47,6 @@ from .homes import ClusterHomes
 from .ownership import Ownership
 from .remote_peers import RemotePeers
 from .texts import serialize_peer_data
-
-#: Bits of the first number of a node: the ids of its requests are not those of other nodes.
-FIRST_NUMBER_BITS = 48
 
 
 class _Stale(ProtooError):
@@ -95,7 +91,8 @@ class ClusterDirectory(LocalDirectory):
         owner: Any = None,
     ) -> None:
         super().__init__(runtime, events)
-        runtime.ids = itertools.count(secrets.randbits(FIRST_NUMBER_BITS))
+        # Random: the ids of its requests are not those of other nodes.
+        runtime.ids = itertools.count(runtime.first_id() - 1)
         self.cluster = cluster
         self._contexts = Contexts(describe_context, restore_context)
         #: {(username, uuid): what this node has claimed}
@@ -211,9 +208,7 @@ class ClusterDirectory(LocalDirectory):
         return self._contexts.describe(peer.context)
 
     def _make_context(self, peer: Peer, former: Context | None) -> Context:
-        return RemoteContext(
-            peer, self._runtime.scheduler, self.exchange, self._contexts, former
-        )
+        return RemoteContext(peer, self._runtime.scheduler, self.exchange, self._contexts, former)
 
     def _moved(self, peer: Peer) -> None:
         self.homes.moved(peer)
@@ -228,9 +223,7 @@ class ClusterDirectory(LocalDirectory):
         places = self._find_places(username)
         if any(place.uuid == uuid for place in places):
             return
-        if len(places) < self._limit(username, uuid) or not all(
-            place.online for place in places
-        ):
+        if len(places) < self._limit(username, uuid) or not all(place.online for place in places):
             return
         raise TooManyPeers(username, self._runtime.limits.peers_per_user)
 
@@ -318,7 +311,8 @@ class ClusterDirectory(LocalDirectory):
     def _bury(self, reservation: _Reservation) -> None:
         """Tell that a peer is offline whose former owner knows nothing of it."""
         former, owned = reservation.former, reservation.owned
-        assert former is not None and owned is not None
+        assert former is not None
+        assert owned is not None
         username, uuid = former.username, former.uuid
         with self._lock:
             if self._owned.get((username, uuid)) is owned:
@@ -463,9 +457,7 @@ class ClusterDirectory(LocalDirectory):
         username = peer.username
         self._events.post(username, SiteEvent("peer_offline", peer, departure.if_mine))
         if departure.may_be_last:
-            self._events.post(
-                username, SiteEvent("user_offline", username, departure.if_last)
-            )
+            self._events.post(username, SiteEvent("user_offline", username, departure.if_last))
         self._runtime.scheduler.spawn(self._events.drain, username)
 
     def remove(self, peer: Peer, code: int, reason: str, only: Link | None = None) -> bool:

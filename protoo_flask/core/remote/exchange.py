@@ -15,7 +15,7 @@ not block: whatever may block has a greenlet or thread of its own.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import Any, Callable, Dict, Protocol, Sequence, Tuple
+from typing import Any, Callable, Protocol, Sequence
 
 from ..arrivals import Arrivals
 from ..cluster.items import (
@@ -97,8 +97,8 @@ class Exchange:
         self._runtime = runtime
         self._arrivals: Arrivals = runtime.arrivals
         self._residents = residents
-        self.asks: Dict[int, PendingAsk] = {}
-        self.halves: Dict[Tuple[str, int], ForwardedAsk] = {}
+        self.asks: dict[int, PendingAsk] = {}
+        self.halves: dict[tuple[str, int], ForwardedAsk] = {}
         self._recent: OrderedDict[tuple[str, int], Answer] = OrderedDict()
         self._recent_size = 0
         self._missed = MissedTells(runtime.scheduler)
@@ -155,9 +155,7 @@ class Exchange:
             return 503, f"{_UNREACHABLE}: it has gone"
         return None
 
-    def ask(
-        self, transaction: Any, node: str, kind: str, engagement: Engagement | None
-    ) -> None:
+    def ask(self, transaction: Any, node: str, kind: str, engagement: Engagement | None) -> None:
         """Send the request of a transaction to the owner of its peer."""
         number = transaction.id
         self.asks[number] = AskOfPeer(transaction, node, kind, engagement)
@@ -209,9 +207,7 @@ class Exchange:
         self.cluster.send(node, Close(peer.username, peer.uuid, code, reason))
         return True
 
-    def close_elsewhere(
-        self, username: str, uuid: str | None, code: int, reason: str
-    ) -> None:
+    def close_elsewhere(self, username: str, uuid: str | None, code: int, reason: str) -> None:
         """Have all other nodes close the links of a user, and turn handshakes away."""
         self.cluster.send(EVERY_NODE, Close(username, uuid, code, reason, True))
 
@@ -318,9 +314,7 @@ class Exchange:
         recent = self._recent
         recent[key] = answer
         self._recent_size += len(answer.data)
-        while len(recent) > MAX_RECENT or (
-            self._recent_size > MAX_RECENT_SIZE and len(recent) > 1
-        ):
+        while len(recent) > MAX_RECENT or (self._recent_size > MAX_RECENT_SIZE and len(recent) > 1):
             _, oldest = recent.popitem(last=False)
             self._recent_size -= len(oldest.data)
 

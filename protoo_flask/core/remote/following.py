@@ -6,10 +6,11 @@ watched, and the functions are called when it changes.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 from ..cluster.places import Place, User
-from ..cluster.protocol import Cluster
+from ..cluster.protocol import Cluster, Watcher
 from ..events import EventQueues, SiteEvent
 from ..peers.peer import CONNECTED, DISCONNECTED, OFFLINE, Peer
 from ..runtime import Runtime
@@ -24,16 +25,6 @@ EVENTS = {
 }
 
 
-class Watch(NamedTuple):
-    """A watcher of one user."""
-
-    following: Following
-    username: str
-
-    def __call__(self, user: User) -> None:
-        self.following.look(self.username, user)
-
-
 class Following:
     """The peers of other nodes that have listeners of their own."""
 
@@ -44,6 +35,7 @@ class Following:
         self._lock = runtime.scheduler.lock()
         #: {username: {peer: the state that its functions know}}. They keep the peers alive.
         self._followed: dict[str, dict[Peer, str]] = {}
+        self._watchers: dict[str, Watcher] = {}
         self._events = EventQueues(self._tell, runtime.scheduler.lock())
 
     def __len__(self) -> int:
@@ -54,10 +46,11 @@ class Following:
         if peer.state is OFFLINE:
             return
         with self._lock:
-            is_new = peer.username not in self._followed
             self._followed.setdefault(peer.username, {}).setdefault(peer, peer.state)
-        if is_new:
-            self._cluster.watch(peer.username, Watch(self, peer.username))
+            if peer.username in self._watchers:
+                return
+            watcher = self._watchers[peer.username] = partial(self._look, peer.username)
+        self._cluster.watch(peer.username, watcher)
 
     def remove(self, peer: Peer) -> None:
         """Follow a peer no longer: it is one of this node, or its last event is told here."""
@@ -67,9 +60,10 @@ class Following:
             if peers is None or peers.pop(peer, None) is None or peers:
                 return
             del self._followed[username]
-        self._cluster.unwatch(username, Watch(self, username))
+            watcher = self._watchers.pop(username)
+        self._cluster.unwatch(username, watcher)
 
-    def look(self, username: str, user: User) -> None:
+    def _look(self, username: str, user: User) -> None:
         """Compare the places of a user with what was told."""
         self._compare(username, {place.uuid: place for place in user.places})
 

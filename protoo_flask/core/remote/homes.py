@@ -103,9 +103,7 @@ class ClusterHomes:
         self._services = services
         self._owner = owner
         self._lock = runtime.scheduler.lock()
-        self._engagements: WeakKeyDictionary[Peer, dict[str, dict[str, str]]] = (
-            WeakKeyDictionary()
-        )
+        self._engagements: WeakKeyDictionary[Peer, dict[str, dict[str, str]]] = WeakKeyDictionary()
         self._guests: WeakKeyDictionary[Peer, set[tuple[str, str]]] = WeakKeyDictionary()
         #: The requests of one device are handled in the order in which they were forwarded.
         self._visits = EventQueues(self._handle, runtime.scheduler.lock())

@@ -34,9 +34,7 @@ class Carrier(Protocol):
     def find_hindrance(self, peer: Any) -> tuple[int, str] | None:
         """Return status and reason of a response that says why a peer cannot be reached."""
 
-    def ask(
-        self, transaction: Any, node: str, kind: str, engagement: Engagement | None
-    ) -> None:
+    def ask(self, transaction: Any, node: str, kind: str, engagement: Engagement | None) -> None:
         """Send the request of a transaction."""
 
     def cancel(self, number: int) -> None:
@@ -123,10 +121,10 @@ class RemoteOutbound(Outbound):
         if hindrance is not None:
             transaction.fail(*hindrance)
             return
-        self._put(transaction, timeout)
+        self._await(transaction, timeout)
         self.carrier.ask(transaction, self.node, kind, engagement)
 
-    def _put(self, transaction: LocalTransaction, timeout: float | None) -> None:
+    def _await(self, transaction: LocalTransaction, timeout: float | None) -> None:
         unanswered = self.unanswered
         unanswered.by_id[transaction.id] = transaction
         unanswered.size += transaction.size
@@ -140,7 +138,7 @@ class RemoteOutbound(Outbound):
 
     def receive(self, id: int, response: Response) -> bool:
         transaction = self.unanswered.by_id.get(id)
-        if transaction is None or (response.status >= 200 and not self._forget(transaction)):
+        if transaction is None or (response.status >= 200 and not self._drop(transaction)):
             self.late += 1
             return False
         transaction.receive(response)
@@ -148,12 +146,12 @@ class RemoteOutbound(Outbound):
 
     def release(self, transaction: Any) -> bool:
         """Forget a request that ends here, and tell the owner."""
-        if not self._forget(transaction):
+        if not self._drop(transaction):
             return False
         self.carrier.cancel(transaction.id)
         return True
 
-    def _forget(self, transaction: Any) -> bool:
+    def _drop(self, transaction: Any) -> bool:
         return Outbound.release(self, transaction)
 
     def hand_on(self, transaction: Any) -> None:
@@ -205,7 +203,7 @@ class SharedRemoteOutbound(RemoteOutbound):
         super().__init__(peer, runtime, carrier, place)
         self._lock = self.lock
 
-    _put = one_step(RemoteOutbound._put)
-    _forget = one_step(RemoteOutbound._forget)
+    _await = one_step(RemoteOutbound._await)
+    _drop = one_step(RemoteOutbound._drop)
     keep = one_step(RemoteOutbound.keep)
     hand_on = one_step(RemoteOutbound.hand_on)

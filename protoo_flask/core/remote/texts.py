@@ -34,9 +34,7 @@ def translate(payload: bytes, dialect: Dialect) -> bytes:
     if dialect is PROTOO:
         return payload
     message = parse_data(payload)
-    return dialect.serialize_notification(
-        message["method"], message["data"], message.get("sender")
-    )
+    return dialect.serialize_notification(message["method"], message["data"], message.get("sender"))
 
 
 def serialize_peer_data(data: Any) -> bytes:

@@ -69,9 +69,7 @@ class Messenger:
         if not peers:
             # Only now: users that are there have names that are short enough.
             check_length(username, "a username")
-            self._offer(req, username)
-            if not req.ended:
-                req.reply(404, "peer not found")
+            self._answer_for_absent(req, username)
         elif req.id is None:
             broadcast(peers, req.method, req.data, req.sender)
             req.reply(200, f"message sent to {len(peers)} peers")
@@ -90,6 +88,17 @@ class Messenger:
         # The same peers, without a look at Flask's current app.
         assert req.peer is not None
         return req.peer.directory.find(username, uuid)
+
+    def _answer_for_absent(self, req: Request, username: str) -> None:
+        """Answer a message to a user of whom no device is found."""
+        doubt = sending_peer(req).directory.doubt(username)
+        if doubt is not None:
+            # Not offered to on_offline: the user may be online.
+            req.reply(503, doubt)
+            return
+        self._offer(req, username)
+        if not req.ended:
+            req.reply(404, "peer not found")
 
     def _relay_to(self, peer: Peer, req: Request) -> None:
         """Send a request on to a peer, and its responses back; no code of the site is needed."""

@@ -103,6 +103,9 @@ class Process:
     def call_back(self, function, response):
         function(response)
 
+    def may_run_here(self, function):
+        return True
+
     def ask(self, method="get", sender=None, kind=OF_SITE, timeout=None):
         request = Request(method)
         request.sender = sender
