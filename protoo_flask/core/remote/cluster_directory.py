@@ -382,7 +382,7 @@ class ClusterDirectory(LocalDirectory):
             former = reservation.former
             if former is None:
                 del self._owned[key]
-                self.cluster.release(username, uuid, owned.token, lambda outcome: None)
+                self._forget_claim(*key, owned.token)
                 return
         # The peer of another node was taken over for nothing.
         self._bury(reservation)
@@ -429,10 +429,16 @@ class ClusterDirectory(LocalDirectory):
         key = peer.username, peer.uuid
         owned = self._owned.pop(key, None)
         if owned is not None and owned.gave_way:
+            self._forget_claim(*key, owned.token)
             return Departure(may_be_last=False)
         if owned is None or not owned.token:
             return Departure(is_last_here and not self._has_devices_elsewhere(peer.username))
         return self._release_claim(*key, owned, is_last_here)
+
+    def _forget_claim(self, username: str, uuid: str, token: int) -> None:
+        """Release a device that another node has: a no-op there, and the cluster forgets it here."""
+        if token:
+            self.cluster.release(username, uuid, token, lambda outcome: None)
 
     def _release_claim(
         self, username: str, uuid: str, owned: Ownership, is_last_here: bool = False
@@ -485,6 +491,7 @@ class ClusterDirectory(LocalDirectory):
             elif peer is None:
                 owned.is_taken = True
                 del self._owned[key]
+                self._forget_claim(*key, owned.token)
         if peer is None:
             self.estates.refuse(node, item)
         elif item.is_new:
@@ -513,6 +520,7 @@ class ClusterDirectory(LocalDirectory):
             if not devices:
                 del self._users[peer.username]
             token, born = (owned.token, owned.born) if owned is not None else (0, 0)
+            self._forget_claim(*key, token)
             place = Place(*key, node, token, born, True, 0.0, self._data_of(peer))
             self.remote_peers.add(peer, place, peer.context)
         if link is not None:

@@ -6,38 +6,8 @@ import pytest
 
 from protoo_flask.core.peers.peer import broadcast
 from protoo_flask.core.request import Request
-from protoo_flask.middleware import p2p_messenger
-from tests.cluster.nodes import Nodes
 
-
-class Pair:
-    """Alice at one node and Bob at another, with a messenger at both."""
-
-    def __init__(self, **options):
-        self.nodes = Nodes(2, **options)
-        self.a, self.b = self.nodes
-        for core in self.nodes:
-            core.router.use("/users", p2p_messenger(core.owner))
-        self.alice = self.a.connect("alice", "a1")
-        self.bob = self.b.connect("bob", "b1")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        self.nodes.__exit__(kind, error, traceback)
-
-    @property
-    def remote_bob(self):
-        [bob] = self.a.peers("bob")
-        return bob
-
-    def ask(self, data=None, path="/users/bob"):
-        """Alice sends Bob a message."""
-        self.alice.start_request("message", path, data)
-
-    def run(self):
-        self.nodes.run()
+from .pairs import Pair
 
 
 @pytest.fixture
@@ -47,7 +17,7 @@ def pair():
 
 
 def test_a_message_and_its_responses_travel_between_nodes(pair):
-    pair.ask({"text": "hi"})
+    pair.message({"text": "hi"})
     message = pair.bob.take()
     assert message["method"] == "message"
     assert message["data"] == {"text": "hi"}
@@ -60,7 +30,7 @@ def test_a_message_and_its_responses_travel_between_nodes(pair):
 
 
 def test_a_user_without_devices_anywhere_is_not_found(pair):
-    pair.ask(path="/users/carol")
+    pair.message(path="/users/carol")
     assert pair.alice.take()["status"] == 404
 
 
@@ -128,7 +98,7 @@ def test_a_broadcast_is_one_item_for_each_node(pair):
 
 def test_a_message_to_several_devices_on_two_nodes_is_delivered_to_all(pair):
     mine = pair.a.connect("bob", "b2")
-    pair.ask({"text": "hi"})
+    pair.message({"text": "hi"})
     assert pair.alice.take()["reason"] == "message sent to 2 peers"
     assert pair.bob.take()["data"] == mine.take()["data"] == {"text": "hi"}
 
