@@ -56,7 +56,7 @@ LAYERS = [
     ("core.peers.homes", ""),
     ("core.peers.local_directory", ""),
     ("core.request", ""),
-    ("core.remote.texts core.remote.asks core.remote.ownership", ""),
+    ("core.remote.texts core.remote.asks core.remote.ownership core.remote.handshake_queues", ""),
     ("core.remote.forwarded_ask core.remote.context core.remote.missed_tells", ""),
     ("core.remote.outbound", ""),
     ("core.remote.remote_peers core.remote.exchange", ""),

@@ -43,6 +43,7 @@ from .context import Contexts, RemoteContext
 from .estates import Estates
 from .exchange import Exchange
 from .following import Following
+from .handshake_queues import HandshakeQueues
 from .homes import ClusterHomes
 from .ownership import Ownership
 from .remote_peers import RemotePeers
@@ -97,6 +98,7 @@ class ClusterDirectory(LocalDirectory):
         self._contexts = Contexts(describe_context, restore_context)
         #: {(username, uuid): what this node has claimed}
         self._owned: dict[tuple[str, str], Ownership] = {}
+        self._handshakes = HandshakeQueues(runtime.scheduler)
         self.exchange = Exchange(cluster, runtime, self)
         self.remote_peers = RemotePeers(
             runtime, self, self.exchange, self._make_context, self._lock, self._moved
@@ -120,6 +122,7 @@ class ClusterDirectory(LocalDirectory):
             "departed": self._departed,
             "owned": self._owned,
             "followed": self.following,
+            "handshakes": self._handshakes,
             **self.homes.tables,
         }
 
@@ -243,18 +246,23 @@ class ClusterDirectory(LocalDirectory):
     ) -> Peer:
         username, uuid = identity.username, identity.uuid
         arrivals = self._runtime.arrivals
-        arrivals.check(arrival, username, uuid)
-        while True:
-            reservation = self._reserve(identity, dialect)
-            claim = partial(
-                self._use, reservation, identity, link, context, dialect, when_reachable
-            )
-            try:
-                return arrivals.admit(arrival, username, uuid, claim)
-            except _Stale:
-                continue
-            finally:
-                self._give_back(username, uuid, reservation)
+        self._handshakes.enter((username, uuid))
+        try:
+            # A handshake that is not going to connect must not take the device from others.
+            arrivals.check(arrival, username, uuid)
+            while True:
+                reservation = self._reserve(identity, dialect)
+                use = partial(
+                    self._use, reservation, identity, link, context, dialect, when_reachable
+                )
+                try:
+                    return arrivals.admit(arrival, username, uuid, use)
+                except _Stale:
+                    continue
+                finally:
+                    self._give_back(username, uuid, reservation)
+        finally:
+            self._handshakes.leave((username, uuid))
 
     def _reserve(self, identity: Identity, dialect: Dialect) -> _Reservation:
         """Claim a device. Blocks.

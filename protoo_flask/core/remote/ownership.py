@@ -8,9 +8,6 @@ its peer departs           released; a handshake in progress claims anew
 another node takes it      not owned any more; a handshake in progress is turned away
 no handshake is admitted   released, unless there is a peer
 =========================  ============================================================
-
-Claims of one device may succeed in another order than their handshakes are admitted. The token
-belongs to the device, and not to a handshake, so the latest one counts for whatever peer comes.
 """
 
 from __future__ import annotations
