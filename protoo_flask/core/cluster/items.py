@@ -16,6 +16,7 @@ Close       an owner, all     close the links of a user, or of one device
 HandOver    the former owner  a device has connected to the sender: give up its peer
 Estate      the new owner     what a device leaves behind at its former owner
 Done        the new owner     a handler of the former owner has answered a request
+Inherited   the asker         your Asks of that peer are here now, at its new owner
 ToHome      a home            handle this request of a peer, in a call or room at home there
 Engage      a peer's owner    the peer is in a call or room at home here, or no longer
 Event       the teller        tell the site this event after those that you still tell
@@ -123,20 +124,29 @@ class HandOver(Item, tag=7):
     """Give up a peer: its device has connected to the sender.
 
     :ivar token: of the former owner's claim.
-    :ivar is_new: whether the device speaks another dialect now, so that its peer goes offline.
+    :ivar new_token: of the sender's.
+    :ivar dialect: that the device speaks now, as its sub-protocol. In another one than before, its
+        peer is a new one.
+    :ivar gave_way: whether the device was taken off to make room for another one; it has
+        not connected anywhere, and there is no answer.
     """
 
     username: str
     uuid: str
     token: int
-    is_new: bool = False
+    new_token: int = 0
+    dialect: str = ""
+    gave_way: bool = False
 
 
 class WaitingMessage(Item):
-    """A message that waits; ``id`` is that of a request."""
+    """A message that waits.
+
+    :ivar id: of a request. Its text is that of the :class:`Half` with this id, and empty here.
+    """
 
     payload: bytes
-    id: Optional[int]
+    id: Optional[int] = None
 
 
 class Half(Item):
@@ -164,14 +174,33 @@ class Remembered(Item):
 
 
 class InProgress(Item):
-    """A request that the former owner handles.
+    """A request that is being handled.
 
     :ivar repetition: the provisional responses that a repetition of it gets.
+    :ivar node: whose handlers answer it; by ``Done``.
     """
 
     id: int
     fingerprint: int
     repetition: List[bytes]
+    node: str
+
+
+class Heir(Item):
+    """What a node has to know that keeps a peer until its device is back.
+
+    :ivar born: of its :class:`~.places.Place`.
+    :ivar dialect: as its sub-protocol.
+    :ivar data: the JSON of ``peer.data``.
+    :ivar context: its handshake, as data.
+    :ivar seconds_left: of the grace period.
+    """
+
+    born: int
+    dialect: str
+    data: bytes
+    context: bytes
+    seconds_left: float
 
 
 class Estate(Item, tag=8):
@@ -179,23 +208,25 @@ class Estate(Item, tag=8):
 
     :ivar is_known: ``False``: the former owner knows nothing of it, or too much would have to be
         kept; the peer is a new one.
-    :ivar waiting: in the order of sending.
+    :ivar token: of the claim that the new owner answers for: that of the HandOver, or that of an
+        heir, which keeps it.
+    :ivar waiting: what no link has sent, in the order of sending; requests among it.
+    :ivar halves: the requests that are not answered, in the order of sending.
+    :ivar answers: oldest first.
     :ivar engagements: ``[service, key, home]``.
-    :ivar seconds_left: of the grace period; ``None``: it was connected.
+    :ivar heir: for a node that has not asked for it: the former owner leaves the cluster.
     """
 
     username: str
     uuid: str
     token: int
     is_known: bool
-    dialect: str = ""
-    sent: List[WaitingMessage] = []
     waiting: List[WaitingMessage] = []
     halves: List[Half] = []
     answers: List[Remembered] = []
     requests: List[InProgress] = []
     engagements: List[Tuple[str, str, str]] = []
-    seconds_left: Optional[float] = None
+    heir: Optional[Heir] = None
 
 
 class Done(Item, tag=9):
@@ -235,13 +266,17 @@ class ToHome(Item, tag=10):
 
 
 class Engage(Item, tag=11):
-    """Take note that a peer is in a call or room of the sender, or no longer."""
+    """Take note that a peer is in a call or room of the sender, or no longer.
+
+    :ivar home: in place of the sender, of an item that was passed on.
+    """
 
     username: str
     uuid: str
     service: str
     key: str
     is_in: bool
+    home: Optional[str] = None
 
 
 class Event(Item, tag=12):
@@ -270,6 +305,14 @@ class GetContext(Item, tag=14):
     uuid: str
 
 
+class Inherited(Item, tag=15):
+    """Take note that the peer of these Asks is here now. Those that have ended are answered by
+    ``Cancel``.
+    """
+
+    asks: List[int]
+
+
 AnyItem = Union[
     Ask,
     Answer,
@@ -285,4 +328,5 @@ AnyItem = Union[
     Event,
     Sync,
     GetContext,
+    Inherited,
 ]

@@ -321,11 +321,12 @@ class LocalDirectory:
         if mailbox is None:
             return False
         self._enter(peer, "drop")
-        runtime = self._runtime
-        self._timers[peer] = call_later_if_alive(
-            runtime.scheduler, runtime.time_limits.grace_period, self._expire, peer, mailbox
-        )
+        self._start_timer(peer, mailbox, self._runtime.time_limits.grace_period)
         return True
+
+    def _start_timer(self, peer: Peer, mailbox: Mailbox, seconds: float) -> None:
+        scheduler = self._runtime.scheduler
+        self._timers[peer] = call_later_if_alive(scheduler, seconds, self._expire, peer, mailbox)
 
     def _expire(self, peer: Peer, mailbox: Mailbox) -> None:
         """Wait no longer. The mailbox tells which absence of the peer the timer was for."""

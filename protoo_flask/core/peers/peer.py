@@ -98,8 +98,13 @@ class Peer:
         self._listeners: dict[str, list[Callable[[Peer], Any]]] | None = None
 
     def become_local(self, dialect: Dialect, workload: Workload | None = None) -> None:
-        """Belong to this process, without a link so far."""
+        """Belong to this process, without a link so far.
+
+        Handlers of requests that came here before the peer was elsewhere go on: their
+        transactions are kept.
+        """
         runtime = self.runtime
+        kept: ServerTransactions | None = getattr(self, "requests", None)
         if workload is None:
             kind = SharedWorkload if runtime.scheduler.preempts else Workload
             workload = kind(self.username, runtime)
@@ -110,6 +115,9 @@ class Peer:
         else:
             self.outbound = Outbound(self, runtime, dialect)
             self.requests = ServerTransactions(self.outbound)
+        if kept is not None and not kept.is_over:
+            kept.change_outbound(self.outbound)
+            self.requests = kept
 
     def become_remote(self, outbound: Outbound, context: Context) -> None:
         """Belong to another node of the cluster.

@@ -28,7 +28,7 @@ from typing import Any, Callable, Mapping
 from ..arrivals import Arrival, TurnedAway
 from ..close_codes import ONLINE_ELSEWHERE, POLICY_VIOLATION
 from ..cluster.items import HandOver
-from ..cluster.places import FULL, NEW, TAKEN, Claim, Place, Release
+from ..cluster.places import FULL, NEW, Claim, Place, Release
 from ..cluster.protocol import SETTLING, UP, ClaimRefused, Cluster, ClusterAway
 from ..errors import ProtooError, UsageError
 from ..events import Condition, EventQueues, SiteEvent
@@ -38,9 +38,10 @@ from ..peers.homes import HomeService
 from ..peers.local_directory import Departure, LocalDirectory
 from ..peers.peer import CONNECTED, DISCONNECTED, OFFLINE, Peer
 from ..runtime import Runtime
+from ..transactions.outbound import Bequest
 from ..wire.dialect import Dialect
 from .context import Contexts, RemoteContext
-from .estates import Estates
+from .estates import ELSEWHERE, HERE, UNKNOWN, Estates
 from .exchange import Exchange
 from .following import Following
 from .handshake_queues import HandshakeQueues
@@ -58,15 +59,13 @@ class _Reservation:
     """The claim of a handshake in progress.
 
     :ivar former: the place before, if the device was at another node.
-    :ivar estate: what it has left there.
     """
 
-    __slots__ = ("estate", "former", "owned")
+    __slots__ = ("former", "owned")
 
     def __init__(self, owned: Ownership | None = None) -> None:
         self.owned = owned
         self.former: Place | None = None
-        self.estate: Any = None
 
 
 class ClusterDirectory(LocalDirectory):
@@ -107,7 +106,8 @@ class ClusterDirectory(LocalDirectory):
         self.homes = ClusterHomes(
             self.exchange, runtime, self, {} if services is None else services, owner
         )
-        self.estates = Estates(self.exchange, self)
+        self.estates = Estates(self.exchange, self, runtime.scheduler)
+        self.exchange.on_item(HandOver, self._take_hand_over)
 
     @property
     def host(self) -> Exchange:
@@ -251,7 +251,7 @@ class ClusterDirectory(LocalDirectory):
             # A handshake that is not going to connect must not take the device from others.
             arrivals.check(arrival, username, uuid)
             while True:
-                reservation = self._reserve(identity, dialect)
+                reservation = self._reserve(identity, context, dialect)
                 use = partial(
                     self._use, reservation, identity, link, context, dialect, when_reachable
                 )
@@ -261,10 +261,13 @@ class ClusterDirectory(LocalDirectory):
                     continue
                 finally:
                     self._give_back(username, uuid, reservation)
+        except TurnedAway:
+            arrivals.check(arrival, username, uuid)  # the site may have done so meanwhile
+            raise
         finally:
             self._handshakes.leave((username, uuid))
 
-    def _reserve(self, identity: Identity, dialect: Dialect) -> _Reservation:
+    def _reserve(self, identity: Identity, context: Context, dialect: Dialect) -> _Reservation:
         """Claim a device. Blocks.
 
         :raises TooManyPeers: when the user has too many devices.
@@ -286,13 +289,23 @@ class ClusterDirectory(LocalDirectory):
             reservation = self._own(username, uuid, claim)
             if claim.gave_way is not None:
                 self._tell_gave_way(claim.gave_way)
-            if reservation.former is None:
+            former = reservation.former
+            if former is None:
                 return reservation
-            reservation.estate = self.estates.fetch(reservation.former)
-            if reservation.estate is not None and reservation.estate.is_known:
+            outcome = UNKNOWN
+            if not self.exchange.is_own(former.node):
+                peer, was_here = self._expect(identity, former, context, dialect)
+                outcome = self.estates.fetch(peer, claim.token, former, dialect, was_here)
+                if outcome is UNKNOWN:
+                    self._drop(peer)
+            if outcome is HERE:
                 return reservation
+            if outcome is ELSEWHERE:
+                self._give_back(username, uuid, reservation)
+                raise TurnedAway(ONLINE_ELSEWHERE, "online elsewhere")
             # Nobody knows the peer any more. The device is a new peer, with another "born".
-            self._bury(reservation)
+            if not self._bury(reservation):
+                raise TurnedAway(ONLINE_ELSEWHERE, "online elsewhere")
 
     def _remove_other(self, username: str, uuid: str, dialect: Dialect) -> None:
         """Remove the peer of another client program on this device."""
@@ -311,13 +324,18 @@ class ClusterDirectory(LocalDirectory):
                 owned.token = claim.token
             owned.claims += 1
             reservation = _Reservation(owned)
-            if claim.verdict == TAKEN and self.get_local(username, uuid) is None:
+            peer = self.get_local(username, uuid)
+            former = claim.former
+            if former is not None and (peer is None or not self.exchange.is_own(former.node)):
                 # Of this node, too: its release was on its way, and came too late.
-                reservation.former = claim.former
+                reservation.former = former
             return reservation
 
-    def _bury(self, reservation: _Reservation) -> None:
-        """Tell that a peer is offline whose former owner knows nothing of it."""
+    def _bury(self, reservation: _Reservation) -> bool:
+        """Tell that a peer is offline whose former owner knows nothing of it. Blocks.
+
+        :returns: ``False`` when another node has claimed the device since: it tells that.
+        """
         former, owned = reservation.former, reservation.owned
         assert former is not None
         assert owned is not None
@@ -325,11 +343,14 @@ class ClusterDirectory(LocalDirectory):
         with self._lock:
             if self._owned.get((username, uuid)) is owned:
                 del self._owned[username, uuid]
-            departure = self._release_claim(username, uuid, owned)
+            done = self._runtime.scheduler.event()
+            departure = self._release_claim(username, uuid, owned, then=done.set)
             peer = self.remote_peers.take_out(username, uuid, former.born)
         if peer is None:
             peer = self.remote_peers.of(former)
         self._tell_offline(peer, departure)
+        done.wait()
+        return departure.if_mine is None or departure.if_mine.holds is not False
 
     def _use(
         self,
@@ -354,15 +375,27 @@ class ClusterDirectory(LocalDirectory):
             peer = self.get_local(*key)
             if peer is not None and peer.outbound.dialect is not dialect:
                 raise _Stale
-            if peer is None and reservation.former is not None:
-                self._adopt(identity, reservation, dialect)
             owned.began = self._runtime.scheduler.now()
             return self.claim(identity, link, context, dialect, when_reachable)
 
-    def _adopt(self, identity: Identity, reservation: _Reservation, dialect: Dialect) -> None:
+    def _expect(
+        self, identity: Identity, former: Place, context: Context, dialect: Dialect
+    ) -> tuple[Peer, bool]:
+        """Return the peer of a device whose estate is asked for; one of this node from now on.
+
+        :returns: and whether it was so all the time.
+        """
+        with self._lock:
+            peer = self.get_local(former.username, former.uuid)
+            if peer is not None:
+                return peer, True
+            peer = self._adopt(identity, former, dialect)
+            # Until the link is attached, code of the site may run for it already.
+            peer.context = context
+            return peer, False
+
+    def _adopt(self, identity: Identity, former: Place, dialect: Dialect) -> Peer:
         """List a peer of another node as one of this, without an event."""
-        former = reservation.former
-        assert former is not None
         workload = self._take_departed(identity)
         peer = self.remote_peers.take_out(former.username, former.uuid, former.born)
         if peer is None:
@@ -374,7 +407,7 @@ class ClusterDirectory(LocalDirectory):
         peer.state = CONNECTED if former.online else DISCONNECTED
         self._users.setdefault(peer.username, {})[peer.uuid] = peer
         self.following.remove(peer)
-        self.estates.adopt(peer, reservation.estate)
+        return peer
 
     def _give_back(self, username: str, uuid: str, reservation: _Reservation) -> None:
         """End a reservation: a claim that nobody uses is released."""
@@ -383,17 +416,38 @@ class ClusterDirectory(LocalDirectory):
             return
         with self._lock:
             owned.claims -= 1
-            if owned.claims or self._owned.get(key) is not owned:
+            if owned.claims:
                 return
-            if self.get_local(username, uuid) is not None:
-                return
-            former = reservation.former
-            if former is None:
+            peer = self.get_local(username, uuid)
+            if self._owned.get(key) is not owned:
+                pass
+            elif peer is None:
                 del self._owned[key]
                 self._forget_claim(*key, owned.token)
-                return
-        # The peer of another node was taken over for nothing.
-        self._bury(reservation)
+            elif peer.outbound.link is None and peer not in self._timers:
+                # It was taken over from another node for nothing.
+                self._begin_absence(peer)
+            following, owned.next = owned.next, None
+        if following is not None:
+            self._take_hand_over(*following)
+
+    def _begin_absence(self, peer: Peer) -> None:
+        """Wait for a peer that has come from another node, and has no link here."""
+        grace_period = self._runtime.time_limits.grace_period
+        if not grace_period:
+            self._take_off(peer, "leave")
+            self._runtime.scheduler.spawn(self.tell, peer)
+            return
+        if peer.state is CONNECTED:
+            self._wait_for(peer)
+            self._runtime.scheduler.spawn(self.tell, peer)
+            return
+        mailbox = peer.outbound.detach()
+        if mailbox is None:
+            self._take_off(peer, "remove")
+            self._runtime.scheduler.spawn(self.tell, peer)
+        else:
+            self._start_timer(peer, mailbox, grace_period)
 
     def _check_devices(self, identity: Identity) -> None:
         owned = self._owned.get(identity[:2])
@@ -417,9 +471,9 @@ class ClusterDirectory(LocalDirectory):
 
     def _tell_gave_way(self, place: Place) -> None:
         """Have the owner of a device know that it was taken off, to make room."""
-        item = HandOver(place.username, place.uuid, place.token, is_new=True)
+        item = HandOver(place.username, place.uuid, place.token, gave_way=True)
         if place.node == self.cluster.node:
-            self.hand_over(place.node, item)
+            self._take_hand_over(place.node, item)
         else:
             self.cluster.send(place.node, item)
 
@@ -444,12 +498,17 @@ class ClusterDirectory(LocalDirectory):
         return self._release_claim(*key, owned, is_last_here)
 
     def _forget_claim(self, username: str, uuid: str, token: int) -> None:
-        """Release a device that another node has: a no-op there, and the cluster forgets it here."""
+        """Have the cluster know that another node has a device: nothing changes there."""
         if token:
             self.cluster.release(username, uuid, token, lambda outcome: None)
 
     def _release_claim(
-        self, username: str, uuid: str, owned: Ownership, is_last_here: bool = False
+        self,
+        username: str,
+        uuid: str,
+        owned: Ownership,
+        is_last_here: bool = False,
+        then: Callable[[], None] | None = None,
     ) -> Departure:
         if_mine, if_last = Condition(), Condition()
 
@@ -459,6 +518,8 @@ class ClusterDirectory(LocalDirectory):
                 if_last.holds = is_last_here and not self._has_devices_elsewhere(username)
             else:
                 if_mine.holds, if_last.holds = outcome.was_mine, outcome.is_last
+            if then is not None:
+                then()
             self._events.drain(username)
 
         self.cluster.release(username, uuid, owned.token, take)
@@ -487,25 +548,86 @@ class ClusterDirectory(LocalDirectory):
         elsewhere = sum(not peer.is_local for peer in self.find(username, uuid))
         return super().disconnect(username, uuid, code, reason) + elsewhere
 
-    def hand_over(self, node: str, item: HandOver) -> None:
+    def _take_hand_over(self, node: str, item: HandOver) -> None:
         """Give up a peer: its device has connected to another node, or gave way."""
         key = item.username, item.uuid
         with self._lock:
             owned, peer = self._owned.get(key), self.get_local(*key)
-            if owned is None or owned.token != item.token:
-                peer = None
-            elif item.is_new:
+            is_mine = owned is not None and owned.token == item.token
+            if is_mine and item.gave_way:
+                assert owned is not None
                 owned.gave_way = True
-            elif peer is None:
-                owned.is_taken = True
-                del self._owned[key]
-                self._forget_claim(*key, owned.token)
-        if peer is None:
-            self.estates.refuse(node, item)
-        elif item.is_new:
+            elif is_mine and peer is None:
+                # A handshake is in progress. The peer is told of first, and then given up.
+                assert owned is not None
+                owned.next = (node, item)
+                return
+        if not item.gave_way:
+            self.estates.hand_over(node, item)
+        elif is_mine and peer is not None:
             self.remove(peer, POLICY_VIOLATION, "gave way to another device")
-        else:
-            self.estates.hand_over(node, item, peer)
+
+    def get_token(self, peer: Peer) -> int:
+        """Return the token of this node's latest claim of a peer; 0 without one."""
+        owned = self._owned.get((peer.username, peer.uuid))
+        return 0 if owned is None else owned.token
+
+    def move_out(self, peer: Peer, node: str, token: int, room: int) -> Bequest | None:
+        """Have a peer of this node belong to another one. The site is told nothing.
+
+        :param token: of the claim of that node.
+        :returns: as :meth:`.Outbound.leave`.
+        """
+        key = peer.username, peer.uuid
+        with self._lock:
+            former, owned = peer.outbound, self._owned.get(key)
+            born = 0 if owned is None else owned.born
+            place = Place(*key, node, token, born, True, 0.0, self._data_of(peer))
+            outbound = self.remote_peers.make_outbound(peer, place)
+            bequest = former.leave(outbound, room)
+            if bequest is None:
+                return None
+            self._unlist(peer)
+            self.remote_peers.add(peer, place, peer.context, outbound)
+        if owned is not None:
+            self._forget_claim(peer.username, peer.uuid, owned.token)
+        if peer.has_listeners:
+            self.following.add(peer)
+        return bequest
+
+    def end(self, peer: Peer) -> None:
+        """Take a peer off without an event: another node tells that it is offline."""
+        owned = self._drop(peer)
+        if owned is not None:
+            self._forget_claim(peer.username, peer.uuid, owned.token)
+
+    def _drop(self, peer: Peer) -> Ownership | None:
+        """Take a peer off without an event; returns what this node has claimed."""
+        with self._lock:
+            if self.get_local(peer.username, peer.uuid) is not peer:
+                return None
+            peer.outbound.close()
+            peer.requests.forget_all()
+            owned = self._owned.get((peer.username, peer.uuid))
+            self._unlist(peer)
+            peer.state = OFFLINE
+        peer.outbound.finish_all(410, "peer offline")
+        return owned
+
+    def _unlist(self, peer: Peer) -> None:
+        key = peer.username, peer.uuid
+        owned = self._owned.pop(key, None)
+        if owned is not None:
+            owned.is_taken = True
+        self._stop_timer(peer)
+        if peer.workload.depart(partial(self._forget_departed, *key)):
+            self._departed.setdefault(peer.username, {})[peer.uuid] = peer.workload
+        if peer.workload.is_held:
+            self._runtime.scheduler.spawn(peer.workload.release)
+        devices = self._users[peer.username]
+        del devices[peer.uuid]
+        if not devices:
+            del self._users[peer.username]
 
     def let_go(self, peer: Peer, node: str) -> None:
         """Turn a peer of this node into one of another, which has its device now.
@@ -514,19 +636,11 @@ class ClusterDirectory(LocalDirectory):
         """
         key = peer.username, peer.uuid
         with self._lock:
-            owned = self._owned.pop(key, None)
-            self._stop_timer(peer)
+            owned = self._owned.get(key)
             link = peer.outbound.link
             peer.outbound.close()
             peer.requests.forget_all()
-            if peer.workload.depart(partial(self._forget_departed, *key)):
-                self._departed.setdefault(peer.username, {})[peer.uuid] = peer.workload
-            if peer.workload.is_held:
-                self._runtime.scheduler.spawn(peer.workload.release)
-            devices = self._users[peer.username]
-            del devices[peer.uuid]
-            if not devices:
-                del self._users[peer.username]
+            self._unlist(peer)
             token, born = (owned.token, owned.born) if owned is not None else (0, 0)
             self._forget_claim(*key, token)
             place = Place(*key, node, token, born, True, 0.0, self._data_of(peer))
@@ -540,7 +654,7 @@ class ClusterDirectory(LocalDirectory):
 
     def node_gone(self, node: str) -> None:
         self.homes.node_gone(node)
-        self.estates.node_gone(node)
+        self.estates.node_gone(node, LocalDirectory.find(self))
 
     def buried(self, place: Place, is_last: bool) -> None:
         peer = self.remote_peers.of(place)

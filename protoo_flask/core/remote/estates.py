@@ -1,63 +1,453 @@
-"""Estates: what a device leaves behind at the node that it was connected to before."""
+"""Estates: what a device finds again when it connects to another node than before.
+
+The new owner, whose claim has been ``TAKEN`` from a former owner, asks for the estate before its
+link is attached. Each side decides by the tokens of the claims:
+
+=====================  ==============================  =========================================
+the new owner          event                           then
+=====================  ==============================  =========================================
+expects an estate      it comes                        taken in; the peer is the same one
+                       there is none, or too much      a new peer
+                       would have to be kept
+                       the former owner is gone,       a new peer
+                       or silent for :data:`PATIENCE`
+                       HandOver of the former owner:   it keeps the peer, and is given the
+                       the device is back there        messages that have come here meanwhile
+                       HandOver of a third node: the   kept until the estate is there, and then
+                       device has connected there      obeyed
+                       Done, for a handler elsewhere   kept until the estate is there
+expects nothing        an estate: it comes too late    its requests are answered 410
+=====================  ==============================  =========================================
+
+=====================  ==============================  =========================================
+the former owner       event                           then
+=====================  ==============================  =========================================
+has the peer           HandOver with its token         the link is retired (3000), or the timer
+                                                       of the absence stopped; everything is sent
+                       HandOver with another token     there is no estate
+has taken it off       HandOver                        there is no estate
+has handed it over     a handler answers               Done to the new owner
+                       Tell, Engage, Done              passed on to the new owner
+=====================  ==============================  =========================================
+
+While an estate is expected, the peer is already one of this node, without a link. So messages
+that come here wait in its mailbox, and the estate, which is older, is put before them.
+
+Handlers go on where they run. Their answers come by ``Done``, also when the peer has moved on
+meanwhile. Requests of the client that were handled at the former owner, and those that it sends
+to the new one, have no order among each other.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Protocol
 
-from ..cluster.items import Estate, HandOver
+from ..close_codes import ONLINE_ELSEWHERE
+from ..cluster.items import Cancel, Done, Engage, Estate, HandOver, Inherited, Tell
 from ..cluster.places import Place
 from ..peers.peer import Peer
-from .exchange import Exchange
+from ..scheduling import Event
+from ..transactions.inquiry import Inquiry
+from ..wire.dialect import Dialect
+from .estate_items import (
+    MAX_ESTATE,
+    read_answers,
+    read_requests,
+    read_waiting,
+    write_answers,
+    write_halves,
+    write_requests,
+    write_waiting,
+)
+from .exchange import KINDS, Exchange
+from .forwarded_ask import ForwardedAsk, OwnAsk
+
+#: Seconds that a new owner waits for an estate. A client waits for the answer to its handshake.
+PATIENCE = 1.0
+
+#: Seconds in which messages are passed on that have been sent to a former owner, and how many
+#: devices are remembered for it.
+FORWARDING_TIME = 5.0
+MAX_FORWARDED = 10_000
+
+#: Items that are kept while an estate is expected.
+MAX_HELD = 1000
+
+#: Outcomes of :meth:`Estates.fetch`.
+HERE = "here"
+UNKNOWN = "unknown"
+ELSEWHERE = "elsewhere"
 
 
-class Holder(Protocol):
-    """The peers of this node; see :class:`.cluster_directory.ClusterDirectory`."""
+class Residents(Protocol):
+    """The peers of this node, as estates see them; see :class:`.ClusterDirectory`."""
 
-    def hand_over(self, node: str, item: HandOver) -> None:
-        """Give up a peer, or refuse."""
+    def get_local(self, username: str, uuid: str) -> Peer | None:
+        """Return a peer of this node."""
 
-    def let_go(self, peer: Peer, node: str) -> None:
-        """Turn a peer of this node into one of another."""
+    def get_token(self, peer: Peer) -> int:
+        """Return the token of this node's latest claim of a peer."""
+
+    def move_out(self, peer: Peer, node: str, token: int, room: int) -> Any:
+        """Have a peer of this node belong to another one, without an event.
+
+        :returns: what :meth:`.Outbound.leave` does; ``None``: nothing has changed.
+        """
+
+    def end(self, peer: Peer) -> None:
+        """Take a peer off without an event: another node tells it."""
+
+    @property
+    def homes(self) -> Any:
+        """The homes, with the engagements of peers; see :class:`.ClusterHomes`."""
+
+    @property
+    def remote_peers(self) -> Any:
+        """The peers of other nodes; see :class:`.RemotePeers`."""
+
+
+class Expected:
+    """A device that has connected to this node, and whose estate has been asked for.
+
+    :ivar peer: already one of this node.
+    :ivar token: of this node's claim.
+    :ivar former: the node that had it, and the token there.
+    :ivar was_here: whether this node had the peer all the time: then the estate has what came
+        to the other node meanwhile.
+    :ivar outcome: ``None`` while it is not known.
+    """
+
+    __slots__ = ("event", "former", "held", "outcome", "peer", "token", "was_here")
+
+    def __init__(
+        self, peer: Peer, token: int, former: tuple[str, int], was_here: bool, event: Event
+    ) -> None:
+        self.peer = peer
+        self.token = token
+        self.former = former
+        self.was_here = was_here
+        self.event = event
+        self.held: list[tuple[str, Any]] = []
+        self.outcome: str | None = None
 
 
 class Estates:
-    """Asks other nodes for estates, and gives those of this one.
+    """The estates that this node gives up and takes in."""
 
-    :param holder: the peers of this node.
-    """
-
-    def __init__(self, exchange: Exchange, holder: Holder) -> None:
+    def __init__(self, exchange: Exchange, residents: Residents, scheduler: Any) -> None:
         self._exchange = exchange
-        self._holder = holder
-        exchange.on_item(HandOver, holder.hand_over)
+        self._residents = residents
+        self._scheduler = scheduler
+        self._lock = scheduler.lock()
+        self._expected: dict[tuple[str, str], Expected] = {}
+        #: {device: (the node that it has been handed over to, until when)}, oldest first.
+        self._moved: dict[tuple[str, str], tuple[str, float]] = {}
+        exchange.pass_on = self.pass_on
+        exchange.on_item(Estate, self._take_estate)
+        exchange.on_item(Done, self._take_done)
+        exchange.on_item(Inherited, self._take_inherited)
+        exchange.on_loss(HandOver, self._lose_hand_over)
+        exchange.on_loss(Estate, self._lose_estate)
+        exchange.on_loss(Done, self._lose_done)
+        exchange.on_loss(Inherited, self._lose_inherited)
 
-    # At the new owner -----------------------------------------------------------------------
+    @property
+    def tables(self) -> dict[str, Any]:
+        """What is kept for a while, for tests: ``{name: table}``."""
+        return {"expected": self._expected}
 
-    def fetch(self, former: Place) -> Estate | None:
-        """Have the former owner give up a device, and return its estate. Blocks.
+    @property
+    def _node(self) -> str:
+        return self._exchange.cluster.node
 
-        :returns: ``None`` when the former owner does not answer in time.
+    def _send(self, node: str, item: Any) -> None:
+        self._exchange.cluster.send(node, item)
+
+    # The new owner -------------------------------------------------------------------------
+
+    def fetch(self, peer: Peer, token: int, former: Place, dialect: Dialect, was_here: bool) -> str:
+        """Ask for the estate of a peer that is one of this node by now. Blocks.
+
+        :param token: of this node's claim.
+        :param former: where the peer was.
+        :param was_here: see :class:`Expected`.
+        :returns: ``HERE``: the estate is there. ``UNKNOWN``: there is none; the peer is a new one.
+            ``ELSEWHERE``: another node has claimed the device meanwhile.
         """
-        if self._exchange.is_own(former.node):
-            return None
-        self._exchange.cluster.send(
-            former.node, HandOver(former.username, former.uuid, former.token)
+        device = peer.username, peer.uuid
+        expected = Expected(
+            peer, token, (former.node, former.token), was_here, self._scheduler.event()
         )
-        return Estate(former.username, former.uuid, former.token, is_known=True)
+        with self._lock:
+            self._expected[device] = expected
+        self._send(former.node, HandOver(*device, former.token, token, dialect.subprotocol))
+        if self._exchange.is_gone(former.node) or not expected.event.wait(PATIENCE):
+            self._give_up(device, expected)
+            # Another thread may be concluding it.
+            expected.event.wait()
+        outcome = expected.outcome
+        assert outcome is not None
+        if outcome is HERE and self._residents.get_local(*device) is not peer:
+            return ELSEWHERE  # it has been handed over since
+        return outcome
 
-    def adopt(self, peer: Peer, estate: Any) -> None:
-        """Give a peer what it has left behind; its table entry is made, it has no link yet."""
+    def _give_up(self, device: tuple[str, str], expected: Expected) -> None:
+        """Expect an estate no longer."""
+        with self._lock:
+            if self._expected.get(device) is not expected:
+                return
+            del self._expected[device]
+        self._conclude(expected, HERE if expected.was_here else UNKNOWN)
 
-    # At the former owner --------------------------------------------------------------------
+    def _conclude(self, expected: Expected, outcome: str) -> None:
+        expected.outcome = outcome
+        held, expected.held = expected.held, []
+        for node, item in held:
+            if outcome is HERE:
+                self._exchange.receive(node, item)
+            elif isinstance(item, HandOver):
+                self._send(node, Estate(item.username, item.uuid, item.token, False))
+        expected.event.set()
 
-    def hand_over(self, node: str, item: HandOver, peer: Peer) -> None:
-        """Give up a peer: send its estate to the node that has its device now."""
-        outbound = peer.outbound
-        self._holder.let_go(peer, node)
-        outbound.finish_all(503, "the peer has moved to another server")
+    def _take_estate(self, node: str, estate: Estate) -> None:
+        device = estate.username, estate.uuid
+        with self._lock:
+            expected = self._expected.get(device)
+            if expected is None or expected.former != (node, estate.token):
+                expected = None
+            else:
+                del self._expected[device]
+        if expected is None:
+            self._disown(estate)
+            return
+        peer = expected.peer
+        if not estate.is_known:
+            self._conclude(expected, HERE if expected.was_here else UNKNOWN)
+        elif self._residents.get_local(*device) is not peer:
+            # The site has disconnected it meanwhile.
+            self._disown(estate)
+            self._conclude(expected, ELSEWHERE)
+        else:
+            self._take_in(node, peer, estate, expected.was_here)
+            self._conclude(expected, HERE)
 
-    def refuse(self, node: str, item: HandOver) -> None:
-        """Say that nothing is known of a device."""
+    def _take_in(self, node: str, peer: Peer, estate: Estate, was_here: bool) -> None:
+        halves: list[ForwardedAsk] = []
+        askers: dict[str, list[int]] = {}
+        for item in estate.halves:
+            half = self._make_half(peer, item)
+            if half is not None:
+                halves.append(half)
+                askers.setdefault(half.asker, []).append(half.ask)
+        ids = {half.id for half in halves}
+        waiting = read_waiting(estate, ids.__contains__)
+        if was_here:
+            self._append(peer, halves, waiting)
+        else:
+            peer.outbound.inherit(halves, waiting)
+        peer.requests.inherit(read_answers(estate), read_requests(estate))
+        self._residents.homes.bring_engagements(peer, estate.engagements)
+        for asker, asks in askers.items():
+            # The former owner knows it: these come after its estate.
+            if asker != node and not self._exchange.is_own(asker):
+                self._send(asker, Inherited(asks))
 
-    def node_gone(self, node: str) -> None:
-        """Take note that a node sends no estates any more."""
+    def _make_half(self, peer: Peer, item: Any) -> ForwardedAsk | None:
+        """Return the owner's half of a request; ``None`` when it has ended meanwhile."""
+        exchange = self._exchange
+        sender, kind = item.sender, KINDS.get(item.kind, item.kind)
+        arguments = (exchange, item.asker, item.ask, item.id, peer, item.payload, sender, kind)
+        if exchange.is_own(item.asker):
+            ask: Any = exchange.asks.get(item.ask)
+            if ask is None:
+                return None
+            ask.node = self._node
+            half: ForwardedAsk = OwnAsk(ask.transaction, *arguments)
+        elif exchange.is_gone(item.asker):
+            return None
+        else:
+            half = ForwardedAsk(*arguments)
+        half.set_account()
+        exchange.halves[half.asker, half.ask] = half
+        return half
+
+    def _append(self, peer: Peer, halves: list[ForwardedAsk], waiting: Any) -> None:
+        """Send what has come to another node while the peer was here."""
+        by_id = {half.id: half for half in halves}
+        for payload, id in waiting:
+            if id is None:
+                peer.outbound.transmit(payload)
+            else:
+                half = by_id[id]
+                peer.outbound.forward(half, half.kind)
+
+    def _disown(self, estate: Estate) -> None:
+        """Answer the requests of an estate that nobody takes."""
+        for half in estate.halves:
+            self._exchange.end_half(half.asker, half.ask, 410, "peer offline")
+
+    # The former owner ------------------------------------------------------------------------
+
+    def hand_over(self, node: str, item: HandOver) -> None:
+        """Give up the peer of a device that another node has claimed, or say that it is unknown."""
+        device = item.username, item.uuid
+        with self._lock:
+            expected = self._expected.get(device)
+            if expected is not None:
+                if expected.token != item.token:
+                    expected = None
+                elif expected.former[0] != node:
+                    if len(expected.held) < MAX_HELD:
+                        expected.held.append((node, item))
+                    return
+                else:
+                    del self._expected[device]
+        if expected is not None:
+            # The device is back at the node that has the peer.
+            self._send(node, self._hand_over(expected.peer, node, item))
+            self._conclude(expected, ELSEWHERE)
+            return
+        peer = self._get(device, item.token)
+        if peer is None:
+            self._send(node, Estate(*device, item.token, False))
+        else:
+            self._send(node, self._hand_over(peer, node, item))
+
+    def _get(self, device: tuple[str, str], token: int) -> Peer | None:
+        """Return a peer of this node that it has claimed with this token."""
+        if device in self._expected:
+            return None
+        peer = self._residents.get_local(*device)
+        if peer is None or self._residents.get_token(peer) != token:
+            return None
+        return peer
+
+    def _hand_over(self, peer: Peer, node: str, item: HandOver) -> Estate:
+        """Give up a peer; it is offline when it cannot be handed over."""
+        device = peer.username, peer.uuid
+        link = peer.outbound.link
+        if link is not None:
+            link.retire(ONLINE_ELSEWHERE, "online elsewhere")
+        if peer.outbound.dialect.subprotocol == item.dialect:
+            estate = self._export(peer, node, item.token, item.new_token)
+            if estate is not None:
+                return estate
+        self._residents.end(peer)
+        return Estate(*device, item.token, False)
+
+    def _export(self, peer: Peer, node: str, token: int, new_token: int) -> Estate | None:
+        device = peer.username, peer.uuid
+        bequest = self._residents.move_out(peer, node, new_token, MAX_ESTATE)
+        if bequest is None:
+            return None
+        answers, requests = peer.requests.leave(partial(self._answer_elsewhere, peer))
+        for half in bequest.halves:
+            if isinstance(half, ForwardedAsk):
+                self._exchange.halves.pop((half.asker, half.ask), None)
+                if isinstance(half, OwnAsk):
+                    self._exchange.follow(half.ask, node)
+        self._note_move(device, node)
+        return Estate(
+            *device,
+            token,
+            True,
+            write_waiting(bequest),
+            write_halves(bequest, self._node),
+            write_answers(answers),
+            write_requests(requests, self._node),
+            self._residents.homes.take_engagements(peer),
+        )
+
+    def _lose_estate(self, node: str, estate: Estate) -> None:
+        """Answer the requests in an estate that has not arrived."""
+        self._disown(estate)
+
+    def _lose_hand_over(self, node: str, item: HandOver) -> None:
+        device = item.username, item.uuid
+        expected = self._expected.get(device)
+        if expected is not None and expected.former == (node, item.token):
+            self._give_up(device, expected)
+
+    # After the move ----------------------------------------------------------------------------
+
+    def _note_move(self, device: tuple[str, str], node: str) -> None:
+        now = self._scheduler.now()
+        self._moved.pop(device, None)
+        self._moved[device] = node, now + FORWARDING_TIME
+        while self._moved:
+            oldest = next(iter(self._moved))
+            if len(self._moved) <= MAX_FORWARDED and self._moved[oldest][1] > now:
+                return
+            del self._moved[oldest]
+
+    def _find_new_owner(self, username: str, uuid: str) -> str | None:
+        """Return the node that a peer has just been handed over to."""
+        node, until = self._moved.get((username, uuid), ("", 0.0))
+        return node if node and self._scheduler.now() < until else None
+
+    def pass_on(self, item: Tell | Engage, username: str, uuid: str) -> bool:
+        """Pass an item on that was sent to the former owner of a peer."""
+        node = self._find_new_owner(username, uuid)
+        if node is None:
+            return False
+        if isinstance(item, Tell):
+            item = Tell([(username, uuid)], item.payload, item.sender, item.news)
+        self._send(node, item)
+        return True
+
+    def _answer_elsewhere(self, peer: Peer, request: Inquiry, status: int, payload: bytes) -> None:
+        """Send a response of a handler of this node to the owner of its peer."""
+        node = peer.outbound.node
+        if node is None:
+            return
+        assert request.id is not None
+        self._send(
+            node,
+            Done(peer.username, peer.uuid, request.id, request.fingerprint, status, payload),
+        )
+
+    def _take_done(self, node: str, item: Done) -> None:
+        device = item.username, item.uuid
+        with self._lock:
+            expected = self._expected.get(device)
+            if expected is not None and not expected.was_here:
+                if len(expected.held) < MAX_HELD:
+                    expected.held.append((node, item))
+                return
+        peer = self._residents.get_local(*device)
+        if peer is not None:
+            peer.requests.respond_for(item.id, item.fingerprint, item.status, item.payload)
+            return
+        owner = self._find_new_owner(*device)
+        if owner is None:
+            peer = self._residents.remote_peers.get(*device)
+            owner = None if peer is None else peer.outbound.node
+        if owner is not None and owner != node:
+            self._send(owner, item)
+
+    def _lose_done(self, node: str, item: Done) -> None:
+        """Look for the peer of a response that has not arrived: it may have moved on."""
+        peer = self._residents.remote_peers.get(item.username, item.uuid)
+        if peer is not None and peer.outbound.node not in (None, node):
+            self._send(peer.outbound.node, item)
+
+    def _take_inherited(self, node: str, item: Inherited) -> None:
+        for number in item.asks:
+            if not self._exchange.follow(number, node):
+                self._send(node, Cancel(number))
+
+    def _lose_inherited(self, node: str, item: Inherited) -> None:
+        for number in item.asks:
+            self._exchange.receive(node, Cancel(number))
+
+    def node_gone(self, node: str, peers: Any) -> None:
+        """Take note that a node is dead: its handlers answer nothing any more.
+
+        :param peers: of this node.
+        """
+        for device, expected in list(self._expected.items()):
+            if expected.former[0] == node:
+                self._give_up(device, expected)
+        for peer in peers:
+            peer.requests.end_for(node, 503, "server lost")

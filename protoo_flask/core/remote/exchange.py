@@ -177,6 +177,20 @@ class Exchange:
         """Wait for the answers to an ask that the caller sends next."""
         self.asks[number] = ask
 
+    def expect(self, transaction: Any, node: str) -> None:
+        """Wait for the answers to a request that is in an estate for this node."""
+        ask = AskOfPeer(transaction, node, OF_CORE, None)
+        ask.has_moved = True
+        self.asks[transaction.id] = ask
+
+    def follow(self, number: int, node: str) -> bool:
+        """Wait for the answers to an ask from another node; ``False`` when it has ended."""
+        ask = self.asks.get(number)
+        if ask is None:
+            return False
+        ask.node = node
+        return True
+
     def cancel(self, number: int) -> None:
         """Say that nobody waits for the answer any more."""
         ask = self.asks.pop(number, None)
@@ -288,6 +302,14 @@ class Exchange:
         self.halves[node, item.ask] = half
         outbound.forward(half, kind)
 
+    def end_half(self, asker: str, number: int, status: int, reason: str) -> None:
+        """Answer a request that another node had, and that is lost."""
+        self.halves.pop((asker, number), None)
+        self.send_answer(asker, Answer(number, status, reason, b"", True))
+
+    #: Passes an item on whose peer has just moved to another node.
+    pass_on: Callable[[Any, str, str], Any] | None = None
+
     #: Looks at a request that belongs to a call or room; see ``HomeService.check_arrival``.
     check_arrival: Callable[[Peer, Engagement], Response | None] | None = None
 
@@ -328,6 +350,8 @@ class Exchange:
         for username, uuid in item.to:
             peer = self._residents.get_local(username, uuid)
             if peer is None:
+                if self.pass_on is not None:
+                    self.pass_on(item, username, uuid)
                 continue
             outbound = peer.outbound
             payload = translate(item.payload, outbound.dialect)

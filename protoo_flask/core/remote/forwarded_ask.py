@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from ..response import Response
+from ..transactions.client import RELAYED, URGENT
 from ..transactions.unanswered import REQUEST_SIZE, Account
 
 
@@ -62,6 +63,12 @@ class ForwardedAsk:
         self.account: Account | None = None
         self.kind = kind
 
+    def set_account(self) -> None:
+        """Count it for its sender, though nobody has asked whether there is room."""
+        if self.sender is not None:
+            is_spread = self.kind is not RELAYED and self.kind is not URGENT
+            self.account = Account(self.sender["username"], is_spread, False)
+
     def receive(self, response: Response) -> None:
         """Send a response of the peer to the asker."""
         self._answers.answer(self, response)
@@ -74,3 +81,16 @@ class ForwardedAsk:
     def fail(self, status: int, reason: str, data: dict[str, Any] | None = None) -> None:
         """End it as :meth:`finish` does, when the peer's messages have not taken it."""
         self.receive(Response(status, reason, data, is_local=True))
+
+
+class OwnAsk(ForwardedAsk):
+    """The owner's half of a request of this node: its peer was elsewhere when it was sent.
+
+    :param transaction: the asker's half, whose number is not the id on the wire.
+    """
+
+    __slots__ = ("transaction",)
+
+    def __init__(self, transaction: Any, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.transaction = transaction

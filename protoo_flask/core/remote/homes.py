@@ -264,7 +264,11 @@ class ClusterHomes:
     def _take_engage(self, node: str, item: Engage) -> None:
         peer = self._finder.get_local(item.username, item.uuid)
         if peer is not None:
-            self._note(peer, item.service, item.key, node, item.is_in)
+            home = node if item.home is None else item.home
+            self._note(peer, item.service, item.key, home, item.is_in)
+        elif self._exchange.pass_on is not None:
+            item.home = node if item.home is None else item.home
+            self._exchange.pass_on(item, item.username, item.uuid)
 
     def _note(self, peer: Peer, service: str, key: str, home: str, is_in: bool) -> None:
         with self._lock:

@@ -37,6 +37,9 @@ class Carrier(Protocol):
     def ask(self, transaction: Any, node: str, kind: str, engagement: Engagement | None) -> None:
         """Send the request of a transaction."""
 
+    def expect(self, transaction: Any, node: str) -> None:
+        """Wait for the answers to a request that is in an estate."""
+
     def cancel(self, number: int) -> None:
         """Say that nobody waits for the answer any more."""
 
@@ -161,6 +164,23 @@ class RemoteOutbound(Outbound):
             unanswered.size -= transaction.size
             if transaction.account is not None:
                 unanswered.discount(transaction.account, transaction.size)
+
+    # A peer that was here -----------------------------------------------------------------
+
+    def take_over(self, transaction: Any) -> RemoteOutbound:
+        """Await the answers to a request that is in the estate of the peer."""
+        self._await(transaction, None)
+        self.carrier.expect(transaction, self.node)
+        return self
+
+    def pass_on(self, transaction: Any, payload: bytes, kind: str) -> None:
+        """Ask the owner a request that has come too late for the estate."""
+        request = transaction.request
+        transaction.payload = self.dialect.serialize_notification(
+            request.method, request.data, transaction.sender
+        )
+        transaction.change_owner(self)
+        self.ask(transaction, None, kind, None)
 
     # Notifications -----------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ no handshake is admitted   released, unless there is a peer
 
 from __future__ import annotations
 
+from ..cluster.items import HandOver
 from ..cluster.places import NEW, Claim
 
 
@@ -25,6 +26,8 @@ class Ownership:
     :ivar began: when its connection began, by the scheduler.
     :ivar claims: handshakes in progress that rely on it.
     :ivar is_taken: whether another node has it now.
+    :ivar next: the node that has claimed it since, with its ``HandOver``: obeyed when the handshake
+        is done.
     :ivar gave_way: whether it was taken off to make room for another device of its user.
     :ivar was_buried: whether others may have told that its peer is offline.
     """
@@ -36,6 +39,7 @@ class Ownership:
         "gave_way",
         "is_first",
         "is_taken",
+        "next",
         "token",
         "was_buried",
     )
@@ -47,5 +51,6 @@ class Ownership:
         self.began = now
         self.claims = 0
         self.is_taken = False
+        self.next: tuple[str, HandOver] | None = None
         self.gave_way = False
         self.was_buried = False

@@ -77,13 +77,25 @@ class RemotePeers:
         self.add(peer, place)
         return peer
 
-    def add(self, peer: Peer, place: Place, former: Context | None = None) -> None:
+    def make_outbound(self, peer: Peer, place: Place) -> RemoteOutbound:
+        """Return the way to a peer at another node."""
+        kind = SharedRemoteOutbound if self._runtime.scheduler.preempts else RemoteOutbound
+        return kind(peer, self._runtime, self._carrier, place)
+
+    def add(
+        self,
+        peer: Peer,
+        place: Place,
+        former: Context | None = None,
+        outbound: RemoteOutbound | None = None,
+    ) -> None:
         """Have a peer belong to another node.
 
         :param former: its contexts, if it was here.
+        :param outbound: the way to it, if that is made already.
         """
-        kind = SharedRemoteOutbound if self._runtime.scheduler.preempts else RemoteOutbound
-        outbound: RemoteOutbound = kind(peer, self._runtime, self._carrier, place)
+        if outbound is None:
+            outbound = self.make_outbound(peer, place)
         peer.become_remote(outbound, self._make_context(peer, former))
         peer.state = CONNECTED if place.online else DISCONNECTED
         self._peers[place[:2]] = peer

@@ -336,7 +336,7 @@ class Outbound:
         if unanswered.by_id.pop(transaction.id, None) is None:
             successor = self.successor
             return successor is not None and successor.release(transaction)
-        # As _forget() does, without the call.
+        # As _uncount() does, without the call.
         unanswered.size -= transaction.size
         if transaction.account is not None:
             unanswered.discount(transaction.account, transaction.size)
@@ -356,7 +356,9 @@ class Outbound:
 
     def find(self, request: Sendable) -> ClientTransaction | None:
         """Return the transaction of a request in flight."""
-        for transaction in self.unanswered:
+        for half in self.unanswered:
+            # Of a peer that has moved here, the asker's half may be another object.
+            transaction = getattr(half, "transaction", half)
             if isinstance(transaction, ClientTransaction) and transaction.request is request:
                 return transaction
         return None
@@ -508,7 +510,7 @@ class Outbound:
             bequest = Bequest(halves, waiting, size, {half.id: _kind_of(half) for half in halves})
             self.unanswered.by_id.clear()
             for half in halves:
-                self._forget(half)
+                self._uncount(half)
                 if isinstance(half, ClientTransaction):
                     # In one step with the rest: it may time out just now.
                     half.change_owner(successor.take_over(half))
@@ -534,9 +536,9 @@ class Outbound:
                     unanswered.count(half.account, half.size)
             unanswered.by_id.update(newer)
             mailbox = self._make_mailbox()
-            self._put(mailbox, waiting, are_shared=True)
+            self._fill(mailbox, waiting, are_shared=True)
             if newer_messages is not None:
-                self._put(mailbox, newer_messages.items())
+                self._fill(mailbox, newer_messages.items())
             self.mailbox = mailbox
 
     def _withdraw(self, transaction: LocalTransaction) -> bool:
@@ -544,10 +546,10 @@ class Outbound:
         with self.lock:
             is_mine = self.unanswered.by_id.pop(transaction.id, None) is not None
             if is_mine:
-                self._forget(transaction)
+                self._uncount(transaction)
         return is_mine
 
-    def _forget(self, half: OwnersHalf) -> None:
+    def _uncount(self, half: OwnersHalf) -> None:
         """Count a request no more that has been taken out of the unanswered ones."""
         self.unanswered.size -= half.size
         if half.account is not None:
@@ -574,11 +576,11 @@ class Outbound:
 
     def _keep(self, sent: Unsent, later: Unsent) -> Mailbox:
         mailbox = self._make_mailbox()
-        self._put(mailbox, sent, are_shared=True)
-        self._put(mailbox, later)
+        self._fill(mailbox, sent, are_shared=True)
+        self._fill(mailbox, later)
         return mailbox
 
-    def _put(self, mailbox: Mailbox, messages: Unsent, are_shared: bool = False) -> None:
+    def _fill(self, mailbox: Mailbox, messages: Unsent, are_shared: bool = False) -> None:
         """Put messages into a mailbox, whatever its limit.
 
         :param are_shared: whether requests of other users do not count: they must not lead to the

@@ -360,6 +360,15 @@ class ServerTransactions:
 
     # From one process to another ----------------------------------------------------------------
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the peer has gone for good."""
+        return self._is_over
+
+    def change_outbound(self, outbound: Outbound) -> None:
+        """Send responses another way: the peer is at this process again."""
+        self._outbound = outbound
+
     def leave(self, heir: Heir) -> tuple[list[Answer], list[Inquiry]]:
         """Give up everything: another process has the next link.
 
