@@ -80,7 +80,7 @@ UNKNOWN = "unknown"
 ELSEWHERE = "elsewhere"
 
 
-class Residents(Protocol):
+class Holder(Protocol):
     """The peers of this node, as estates see them; see :class:`.ClusterDirectory`."""
 
     def get_local(self, username: str, uuid: str) -> Peer | None:
@@ -135,9 +135,9 @@ class Expected:
 class Estates:
     """The estates that this node gives up and takes in."""
 
-    def __init__(self, exchange: Exchange, residents: Residents, scheduler: Any) -> None:
+    def __init__(self, exchange: Exchange, holder: Holder, scheduler: Any) -> None:
         self._exchange = exchange
-        self._residents = residents
+        self._holder = holder
         self._scheduler = scheduler
         self._lock = scheduler.lock()
         self._expected: dict[tuple[str, str], Expected] = {}
@@ -188,7 +188,7 @@ class Estates:
             expected.event.wait()
         outcome = expected.outcome
         assert outcome is not None
-        if outcome is HERE and self._residents.get_local(*device) is not peer:
+        if outcome is HERE and self._holder.get_local(*device) is not peer:
             return ELSEWHERE  # it has been handed over since
         return outcome
 
@@ -224,7 +224,7 @@ class Estates:
         peer = expected.peer
         if not estate.is_known:
             self._conclude(expected, HERE if expected.was_here else UNKNOWN)
-        elif self._residents.get_local(*device) is not peer:
+        elif self._holder.get_local(*device) is not peer:
             # The site has disconnected it meanwhile.
             self._disown(estate)
             self._conclude(expected, ELSEWHERE)
@@ -247,7 +247,7 @@ class Estates:
         else:
             peer.outbound.inherit(halves, waiting)
         peer.requests.inherit(read_answers(estate), read_requests(estate))
-        self._residents.homes.bring_engagements(peer, estate.engagements)
+        self._holder.homes.bring_engagements(peer, estate.engagements)
         for asker, asks in askers.items():
             # The former owner knows it: these come after its estate.
             if asker != node and not self._exchange.is_own(asker):
@@ -318,8 +318,8 @@ class Estates:
         """Return a peer of this node that it has claimed with this token."""
         if device in self._expected:
             return None
-        peer = self._residents.get_local(*device)
-        if peer is None or self._residents.get_token(peer) != token:
+        peer = self._holder.get_local(*device)
+        if peer is None or self._holder.get_token(peer) != token:
             return None
         return peer
 
@@ -333,12 +333,12 @@ class Estates:
             estate = self._export(peer, node, item.token, item.new_token)
             if estate is not None:
                 return estate
-        self._residents.end(peer)
+        self._holder.end(peer)
         return Estate(*device, item.token, False)
 
     def _export(self, peer: Peer, node: str, token: int, new_token: int) -> Estate | None:
         device = peer.username, peer.uuid
-        bequest = self._residents.move_out(peer, node, new_token, MAX_ESTATE)
+        bequest = self._holder.move_out(peer, node, new_token, MAX_ESTATE)
         if bequest is None:
             return None
         answers, requests = peer.requests.leave(partial(self._answer_elsewhere, peer))
@@ -356,7 +356,7 @@ class Estates:
             write_halves(bequest, self._node),
             write_answers(answers),
             write_requests(requests, self._node),
-            self._residents.homes.take_engagements(peer),
+            self._holder.homes.take_engagements(peer),
         )
 
     def _lose_estate(self, node: str, estate: Estate) -> None:
@@ -415,20 +415,20 @@ class Estates:
                 if len(expected.held) < MAX_HELD:
                     expected.held.append((node, item))
                 return
-        peer = self._residents.get_local(*device)
+        peer = self._holder.get_local(*device)
         if peer is not None:
             peer.requests.respond_for(item.id, item.fingerprint, item.status, item.payload)
             return
         owner = self._find_new_owner(*device)
         if owner is None:
-            peer = self._residents.remote_peers.get(*device)
+            peer = self._holder.remote_peers.get(*device)
             owner = None if peer is None else peer.outbound.node
         if owner is not None and owner != node:
             self._send(owner, item)
 
     def _lose_done(self, node: str, item: Done) -> None:
         """Look for the peer of a response that has not arrived: it may have moved on."""
-        peer = self._residents.remote_peers.get(item.username, item.uuid)
+        peer = self._holder.remote_peers.get(item.username, item.uuid)
         if peer is not None and peer.outbound.node not in (None, node):
             self._send(peer.outbound.node, item)
 
