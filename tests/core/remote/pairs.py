@@ -51,7 +51,7 @@ class Pair:
     @property
     def told(self) -> list[tuple[str, str, str]]:
         """The events since the last look: ``(node, name, username)``."""
-        names = {core: name for core, name in zip(self.nodes, "abcd")}
+        names = dict(zip(self.nodes, "abcd"))
         told = [(names[core], *event) for core in self.nodes for event in core.told]
         self.forget_events()
         return told
