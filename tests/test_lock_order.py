@@ -14,12 +14,14 @@ from benchmarks.figures.imports import PACKAGE
 from benchmarks.frames import TEXT, client_frame, split_frames
 from protoo_flask.core.events import SiteEvent
 from protoo_flask.core.peers.directory import Identity
+from protoo_flask.core.remote.cluster_directory import ClusterDirectory
 from protoo_flask.middleware import p2p_messenger, presence, room_handler, session_handler
 from protoo_flask.site.flask_framework import EVENTS
 from protoo_flask.transport.connection import SharedConnection
 from protoo_flask.transport.websocket.frames import FrameCodec
 
 from .architecture_page import code, rows, section
+from .core.remote.loopback import Loopback, LoopbackCluster
 from .fakes import Core, FakeContext, FakeScheduler
 
 
@@ -211,9 +213,100 @@ def test_locks_are_taken_in_the_order_of_the_page():
     scheduler.settle()
     assert core.application.directory.find() == []
 
-    assert scheduler.made == set(numbers), "the table of docs/architecture.md has other files"
+    local = {file for file in numbers if not file.startswith("core/remote/")}
+    assert scheduler.made == local, "the table of docs/architecture.md has other files"
     assert ("core/peers/local_directory.py", "core/transactions/outbound.py") in scheduler.nested
     assert ("core/transactions/outbound.py", "transport/turns.py") in scheduler.nested
     assert ("transport/turns.py", "core/workload.py") in scheduler.nested
     wrong = {pair for pair in scheduler.nested if not numbers[pair[0]] < numbers[pair[1]]}
     assert wrong == set()
+
+
+class RecordingNode(RecordingCore):
+    """A node of a cluster: an application, its site and its connection to the others."""
+
+    def __init__(self, loopback: Loopback, node: str) -> None:
+        def make_directory(runtime: Any, events: Any) -> ClusterDirectory:
+            self.cluster = LoopbackCluster(loopback, node, check_no_lock, self.scheduler.spawn)
+            return ClusterDirectory(
+                runtime,
+                events,
+                self.cluster,
+                describe_context=lambda context: b"{}",
+                restore_context=lambda text: FakeContext(self.framework),
+            )
+
+        super().__init__(grace_period=5, make_directory=make_directory)
+        site = Site(self)
+        self.router.use("/presence", presence(site, lambda peer, username: True))
+        self.router.use("/chat", room_handler(site))
+        self.router.use("/calls", session_handler(site))
+        self.router.use("/reports", p2p_messenger(self.owner, report="all"))
+        self.router.use("/users", p2p_messenger(self.owner))
+        self.cluster.start(self.application.directory.host)
+
+
+def check_no_lock() -> None:
+    assert RecordedLock.held == [], "something blocks, and a lock is held"
+
+
+def test_locks_are_taken_in_that_order_in_a_cluster_and_none_is_held_where_it_blocks():
+    numbers = numbers_of_the_page()
+    loopback = Loopback()
+    nodes = [RecordingNode(loopback, name) for name in "ab"]
+
+    def settle() -> None:
+        while any(node.scheduler.spawned for node in nodes):
+            for node in nodes:
+                node.scheduler.settle()
+
+    def answer_all(*clients: WireClient) -> None:
+        settle()
+        for client, status in zip(clients, (200, 486, 200)):
+            client.answer_all(status)
+            settle()
+
+    alice = WireClient(nodes[0], "alice", "a1")
+    bobs = [WireClient(nodes[index], "bob", f"b{index}") for index in (0, 1)]
+    settle()
+    [there] = nodes[0].application.directory.find("bob", "b1")
+    there.on("offline", lambda peer: None)
+    homes = nodes[0].application.directory.homes
+    homes.watch("bob", print_nothing)
+    homes.engage(there, "calls", "1")
+    for client in (alice, *bobs):
+        client.ask("subscribe", "/presence/bob")
+        client.ask("session", "/chat/rooms/42")
+        answer_all(client)
+    for method, path in [
+        ("message", "/users/bob/b1"),
+        ("message", "/reports/bob"),
+        ("session", "/calls/bob"),
+        ("message", "/users/bob"),
+    ]:
+        alice.ask(method, path)
+        answer_all(*bobs)
+    newer = WireClient(nodes[0], "bob", "b1")
+    answer_all(newer)
+    bobs[1].end()
+    settle()
+    nodes[0].application.disconnect("alice", None, 3001, "bye")
+    homes.unwatch("bob", print_nothing)
+    homes.disengage(there, "calls", "1")
+    for client in (alice, bobs[0], newer):
+        client.end()
+        settle()
+    for node in nodes:
+        node.scheduler.advance(200)
+        settle()
+        assert node.application.directory.find() == []
+
+    made = set().union(*(node.scheduler.made for node in nodes))
+    assert made == set(numbers), "the table of docs/architecture.md has other files"
+    nested = set().union(*(node.scheduler.nested for node in nodes))
+    wrong = {pair for pair in nested if not numbers[pair[0]] < numbers[pair[1]]}
+    assert wrong == set()
+
+
+def print_nothing(peers: Any) -> None:
+    """Take note of the devices of a user."""

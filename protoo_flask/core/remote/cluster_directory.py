@@ -135,17 +135,17 @@ class ClusterDirectory(LocalDirectory):
     # Finding -------------------------------------------------------------------------
 
     def find(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
-        here = super().find(username, uuid)
         places = self._find_places(username)
-        node, users = self.cluster.node, self._users
-        found = []
-        for place in places:
-            if uuid is not None and place.uuid != uuid:
-                continue
+        here = super().find(username, uuid)
+        node, users, peer_of = self.cluster.node, self._users, self.remote_peers.of
+        return here + [
+            peer_of(place)
+            for place in places
             # The owner is the truth: a peer that is here is told of, whatever a place says.
-            if place.node != node and place.uuid not in users.get(place.username, ()):
-                found.append(self.remote_peers.of(place))
-        return here + found
+            if place.node != node
+            and (uuid is None or place.uuid == uuid)
+            and place.uuid not in users.get(place.username, ())
+        ]
 
     def _find_places(self, username: str | None) -> list[Place]:
         """Return what the directory knows; without it, what was last known."""
@@ -180,8 +180,18 @@ class ClusterDirectory(LocalDirectory):
         return peer.state is not OFFLINE
 
     def refresh(self, peer: Peer) -> None:
+        if peer.state is OFFLINE:
+            return
+        scheduler = self._runtime.scheduler
+        if scheduler.is_foreign():
+            # It does not wait for the owner of the state, which may be waiting for it.
+            scheduler.hand_over(self._refresh, peer)
+        else:
+            self._refresh(peer)
+
+    def _refresh(self, peer: Peer) -> None:
         outbound: Any = peer.outbound
-        if outbound.node is None or peer.state is OFFLINE:
+        if outbound.node is None:
             return
         places = self.cluster.look(peer.username)
         if places is None:
@@ -196,7 +206,11 @@ class ClusterDirectory(LocalDirectory):
 
     def follow(self, peer: Peer) -> None:
         if peer.outbound.node is not None:
-            self.following.add(peer)
+            scheduler = self._runtime.scheduler
+            if scheduler.is_foreign():
+                scheduler.hand_over(self.following.add, peer)
+            else:
+                self.following.add(peer)
 
     def renew(self, peer: Peer, data: Any) -> None:
         text = serialize_peer_data(data)

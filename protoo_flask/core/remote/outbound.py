@@ -154,8 +154,8 @@ class RemoteOutbound(Outbound):
         self.carrier.cancel(transaction.id)
         return True
 
-    def _drop(self, transaction: Any) -> bool:
-        return Outbound.release(self, transaction)
+    #: Forget a request, without a word.
+    _drop = Outbound.release
 
     def hand_on(self, transaction: Any) -> None:
         """Leave a transaction that goes on to another outbound; its timer runs on."""

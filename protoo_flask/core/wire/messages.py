@@ -124,8 +124,9 @@ class _Claims(msgspec.Struct):
 
 _decode_incoming = keep_integers(msgspec.json.Decoder(Incoming).decode)
 _decode_long_incoming = without_collections(_decode_incoming)
-_decode_wrapped = keep_integers(msgspec.json.Decoder(_Wrapped).decode)
-_decode_long_wrapped = without_collections(_decode_wrapped)
+_decode_value = msgspec.json.Decoder().decode
+_KEEPS_INTEGERS = keep_integers(_decode_value) is _decode_value
+_decode_wrapped = without_collections(keep_integers(msgspec.json.Decoder(_Wrapped).decode))
 _decode_claims = msgspec.json.Decoder(_Claims).decode
 _decode_number = msgspec.json.Decoder(Union[int, float]).decode
 _encode = msgspec.json.Encoder(enc_hook=_encode_subclass).encode
@@ -327,8 +328,9 @@ def serialize_data(data: Any) -> bytes:
 
 def parse_data(text: bytes) -> Any:
     """Read JSON that :func:`serialize_data` has written."""
-    decode = _decode_wrapped if len(text) <= _SURELY_FLAT else _decode_long_wrapped
-    return decode(b'{"data":%b}' % text).data
+    if _KEEPS_INTEGERS and len(text) <= _SURELY_FLAT:
+        return _decode_value(text)
+    return _decode_wrapped(b'{"data":%b}' % text).data
 
 
 def _encode_mended(message: msgspec.Struct, error: Exception) -> bytes:
