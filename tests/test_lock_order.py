@@ -246,6 +246,20 @@ class RecordingNode(RecordingCore):
         self.cluster.start(self.application.directory.host)
 
 
+class Others:
+    """What happens while a thread waits: the threads that were spawned, if there are any."""
+
+    def __init__(self, schedulers: list[RecordingScheduler]) -> None:
+        self._schedulers = schedulers
+
+    def __bool__(self) -> bool:
+        return any(scheduler.spawned for scheduler in self._schedulers)
+
+    def pop(self, index: int) -> Callable[[], None]:
+        check_no_lock()
+        return next(found for found in self._schedulers if found.spawned).settle
+
+
 def check_no_lock() -> None:
     assert RecordedLock.held == [], "something blocks, and a lock is held"
 
@@ -259,6 +273,10 @@ def test_locks_are_taken_in_that_order_in_a_cluster_and_none_is_held_where_it_bl
         while any(node.scheduler.spawned for node in nodes):
             for node in nodes:
                 node.scheduler.settle()
+
+    for node in nodes:
+        # Other threads go on while one waits.
+        node.scheduler.on_wait = Others([node.scheduler for node in nodes])  # type: ignore[assignment]
 
     def answer_all(*clients: WireClient) -> None:
         settle()
