@@ -15,12 +15,15 @@ from flask import Flask, has_request_context
 _SEVERAL_PROCESSES = (
     "several worker processes serve this site (this one is %d), and peers see only the peers of "
     'their own worker process: messages to others are lost, with 404 "peer not found", and it is '
-    "chance in which process a client is. Serve the site with one worker: gunicorn --workers 1 "
-    "(-w 1, or WEB_CONCURRENCY=1)"
+    "chance in which process a client is. Make the workers one site with a Redis: "
+    'PROTOO_CLUSTER_URL = "redis://localhost:6379/0" (docs/cluster.md). Or serve the site with one '
+    "worker: gunicorn --workers 1 (-w 1, or WEB_CONCURRENCY=1)"
 )
 _NOBODY_SERVED = (
     "no client has ever connected to this process (%d), so protoo.%s() finds nobody here: peers "
-    "live in the process of the server. Call it there, for example in a view of the site"
+    "live in the process of the server. Call it there, for example in a view of the site. Or set "
+    "PROTOO_CLUSTER_URL for the server and for this process, which then sees them "
+    "(docs/cluster.md)"
 )
 _NO_SESSION = (
     "the authorizer looked into flask.session and then refused a client, but this app has no "

@@ -14,8 +14,9 @@ from ..core.peers.peer import Peer
 from ..transport.channel import Loop
 from ..transport.connection import Connection
 
-#: Seconds that the exit of the process waits for a hub in another thread.
-TIMEOUT = 2.0
+#: Seconds that the exit of the process waits for a hub in another thread: to leave a cluster
+#: takes two of them at most.
+TIMEOUT = 3.0
 
 
 class Host(Protocol):
@@ -23,8 +24,11 @@ class Host(Protocol):
 
     loop: Loop | None
 
-    def peers(self) -> list[Peer]:
-        """Return all peers."""
+    def local_peers(self) -> list[Peer]:
+        """Return the peers of this process."""
+
+    def leave_cluster(self) -> None:
+        """Leave the cluster, if there is one; blocks for seconds at most."""
 
 
 def say_goodbye_at_exit(host: Host) -> None:
@@ -47,12 +51,14 @@ def _say_goodbye(host: Host) -> None:
         return
     if not loop.is_foreign():
         _abandon_all(host)
+        host.leave_cluster()
         return
     # The hub runs in another thread, which ends with the process.
     done = loop.event()
 
     def abandon_all() -> None:
         _abandon_all(host)
+        host.leave_cluster()
         done.set()
 
     with contextlib.suppress(ServerStopped):
@@ -61,7 +67,7 @@ def _say_goodbye(host: Host) -> None:
 
 
 def _abandon_all(host: Host) -> None:
-    for peer in host.peers():
+    for peer in host.local_peers():
         link = peer.link
         if isinstance(link, Connection):
             link.abandon(GOING_AWAY, "shutting down")

@@ -22,9 +22,24 @@ from werkzeug.exceptions import HTTPException
 
 from .contexts import HandshakeContext, make_context
 
+#: The strings of a request without headers (PEP 3333).
+_OF_NOBODY = {
+    "REQUEST_METHOD": "GET",
+    "SCRIPT_NAME": "",
+    "PATH_INFO": "/",
+    "QUERY_STRING": "",
+    "SERVER_NAME": "localhost",
+    "SERVER_PORT": "80",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+    "wsgi.url_scheme": "http",
+}
 
-def describe_context(context: HandshakeContext) -> bytes:
-    """Write the handshake of a local peer as JSON: strings of its environ, names of arguments."""
+
+def describe_context(context: Any) -> bytes:
+    """Write the handshake of a local peer as JSON: strings of its environ, names of arguments.
+
+    :param context: a :class:`.contexts.HandshakeContext`.
+    """
     request = context.request
     strings = {key: value for key, value in request.environ.items() if isinstance(value, str)}
     # Functions of the site may have taken some out (url_value_preprocessor).
@@ -38,14 +53,15 @@ def restore_context(app: Flask, kind: type[HandshakeContext], data: bytes) -> Ha
     May block, where sessions are on a server, and raise whatever the site's sessions raise.
 
     :param kind: the class that keeps handshakes; see :func:`.context_choice.choose_context`.
-    :param data: the JSON of :func:`describe_context`.
+    :param data: the JSON of :func:`describe_context`; empty when the other node could not tell.
+        The request is then one of nobody, and the session is empty.
     """
     # Contexts that are active now are of another peer.
     return Context().run(_restore, app, kind, data)
 
 
 def _restore(app: Flask, kind: type[HandshakeContext], data: bytes) -> HandshakeContext:
-    strings, view_args = json.loads(data)
+    strings, view_args = json.loads(data) if data else (_OF_NOBODY, [])
     request = app.request_class({**_make_environ(), **strings})
     _match(app, request, view_args)
     context = make_context(app, request)

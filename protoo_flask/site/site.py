@@ -9,9 +9,10 @@ from __future__ import annotations
 import secrets
 import threading
 from functools import cached_property, partial
-from typing import Any, Callable, ContextManager, Protocol, Sequence
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Protocol, Sequence, TypeVar
 
-from flask import Flask
+from flask import Flask, has_request_context
+from flask import request as flask_request
 from gevent import monkey
 
 from ..core.application import Application
@@ -25,18 +26,20 @@ from ..core.inbox import Inbox
 from ..core.names import Name, to_name, to_name_or_none
 from ..core.observer import Observer
 from ..core.peers.directory import Directory, Identity
+from ..core.peers.homes import HomeService
 from ..core.peers.local_directory import LocalDirectory
 from ..core.peers.peer import Peer
 from ..core.routing.layer import RoutingOptions
 from ..core.routing.router import Router
 from ..core.runtime import Limits, Runtime, TimeLimits
 from ..core.wire.dialect import PROTOO, Dialect
-from ..settings import Settings
+from ..settings import Settings, config_key
 from ..transport.channel import Channel, Loop
 from ..transport.closing_links import ClosingLinks
 from ..transport.connection import Connection, SharedConnection
 from ..transport.descriptors import find_limit
 from ..transport.forked_child import inherit
+from ..transport.server_worlds import guess_loop
 from ..transport.websocket.handshake import Handshake, HandshakeError
 from .advice import Advice
 from .authorization import Authorizer, ask_site
@@ -48,6 +51,12 @@ from .flask_framework import EVENTS, FlaskFramework, Listeners
 from .goodbye import say_goodbye_at_exit
 from .handshake_limits import HandshakeLimits
 from .reauthorization import Reauthorization
+
+if TYPE_CHECKING:
+    # A site without a cluster imports nothing of it.
+    from .membership import MakeCluster, Membership
+
+T = TypeVar("T")
 
 #: Ping intervals within which a dead connection is noticed. Most are after two. Of a slow link,
 #: the last progress counts: see ``transport/waiting_frame.py``.
@@ -71,6 +80,7 @@ class Registrations(Protocol):
     router: Router
     authorizer: Authorizer | None
     listeners: Listeners
+    services: dict[str, HomeService]
 
 
 class Site:
@@ -82,7 +92,9 @@ class Site:
         :class:`~protoo_flask.core.observer.Observer`.
     :ivar arrivals: the handshakes in progress.
     :ivar dialects: the dialects that clients may ask for, by their sub-protocols.
-    :ivar make_directory: makes the directory that finds peers. These three are set before the
+    :ivar make_directory: makes the directory that finds peers, where there is no cluster.
+    :ivar membership: in the cluster; ``None`` while there is none.
+    :ivar make_cluster: makes the cluster; ``None``: one on Redis. These four are set before the
         first connection.
     """
 
@@ -93,6 +105,7 @@ class Site:
         self.observer: Observer | None = None
         self.dialects: Sequence[Dialect] = (PROTOO,)
         self.make_directory: Callable[[Runtime, EventQueues], Directory[Peer]] = LocalDirectory
+        self.make_cluster: MakeCluster | None = None
         self.advice = Advice(app)
         self.loop: Loop | None = None
         #: Keeps the handshakes; chosen with the application.
@@ -104,6 +117,9 @@ class Site:
         self.arrivals = Arrivals(make_real_lock(), current_arrival)
         self._lock = threading.Lock()
         self._application: Application | None = None
+        self.membership: Membership | None = None
+        #: Whether the application was made for code of the site, and the loop is a guess.
+        self._is_guess = False
         self._reauthorization: Reauthorization | None = None
         #: Asks clients that are silent whether they are still there.
         self._silence: Deadlines[Connection] | None = None
@@ -136,31 +152,77 @@ class Site:
     def expect_peers(self, method: str) -> Site:
         """Return this site, for a call of the site's own code that is about its peers.
 
-        In a process without clients, the caller may be warned; see :class:`Advice`.
+        In a process without clients, it joins the cluster of the site, which may block. If there
+        is none, the caller may be warned; see :class:`Advice`.
 
         :param method: the method of :class:`~protoo_flask.Protoo` that was called.
         """
-        if self._application is None:
+        if self.is_clustered:
+            self._join_for_caller()
+        elif self._application is None:
             self.advice.when_nobody_is_served(method)
         return self
+
+    @property
+    def is_clustered(self) -> bool:
+        """Whether several processes are one site; not read as a setting, which would fix all."""
+        return self.app.config.get(config_key("cluster_url")) is not None
+
+    def _join_for_caller(self) -> None:
+        loop = self.loop
+        if self.is_closed:
+            return
+        if self._application is not None and not _is_lost(loop):
+            self._wait_until_joined()
+            return
+        environ = flask_request.environ if has_request_context() else None
+        self.open(guess_loop(environ), is_guess=True)
 
     def peers(self, username: Name | None = None, uuid: Name | None = None) -> list[Peer]:
         """See :meth:`Protoo.peers`."""
         username = to_name_or_none(username, "peers(username)")
         uuid = to_name_or_none(uuid, "peers(username, uuid)")
-        return self._directory.find(username, uuid) if self._directory else []
+        directory = self._directory
+        return [] if directory is None else self._ask(directory.find, username, uuid)
 
     def peer(self, username: Name, uuid: Name) -> Peer | None:
         """See :meth:`Protoo.peer`."""
         username = to_name(username, "peer(username, uuid)")
         uuid = to_name(uuid, "peer(username, uuid)")
-        return self._directory.get(username, uuid) if self._directory else None
+        directory = self._directory
+        return None if directory is None else self._ask(directory.get, username, uuid)
+
+    def local_peers(self) -> list[Peer]:
+        """Return the peers of this process."""
+        directory = self._directory
+        return [] if directory is None else directory.find_local()
+
+    def _ask(self, function: Callable[..., T], *args: Any) -> T:
+        """Return ``function(*args)``, which may block in a cluster; in a thread that may do so."""
+        loop = self.loop
+        if self.membership is None or loop is None or not loop.is_foreign():
+            return function(*args)
+        outcome: list[Callable[[], T]] = []
+        done = loop.event()
+
+        def run() -> None:
+            try:
+                result = function(*args)
+                outcome.append(lambda: result)
+            except Exception as error:  # noqa: BLE001 (it is for the thread that waits)
+                outcome.append(partial(_raise, error))
+            finally:
+                done.set()
+
+        loop.spawn(run)
+        done.wait()
+        return outcome[0]()
 
     @property
     def _directory(self) -> Directory[Peer] | None:
         """The peers; ``None`` when there are none, or they have gone with their thread."""
         loop, application = self.loop, self._application
-        if application is None or (loop is not None and loop.is_foreign() and loop.is_gone()):
+        if application is None or _is_lost(loop):
             return None
         return application.directory
 
@@ -188,6 +250,12 @@ class Site:
         # If the loop is gone, the connections have ended with the thread that served them.
         if loop is not None and not loop.is_gone():
             loop.call(self._close_all)
+            self._ask(self.leave_cluster)
+
+    def leave_cluster(self) -> None:
+        """Leave the cluster, when the clients have been told to go. Blocks for seconds at most."""
+        if self.membership is not None:
+            self.membership.leave()
 
     def _close_all(self) -> None:
         if self._reauthorization is not None:
@@ -217,9 +285,12 @@ class Site:
         loop = self.loop
         if loop is None:
             return make_loop()
+        if self._is_guess:
+            made = make_loop()
+            return loop if loop.is_here() and loop.preempts is made.preempts else made
         if loop.is_here():
             return loop
-        if self.peers():  # none, if that hub is gone
+        if self.local_peers():  # none, if that hub is gone
             raise HandshakeError(
                 503,
                 "clients of this app are connected to a server in another thread of this "
@@ -228,7 +299,7 @@ class Site:
             )
         return make_loop()
 
-    def open(self, loop: Loop) -> Application:
+    def open(self, loop: Loop, is_guess: bool = False) -> Application:
         """Return the application, made when the first client comes.
 
         Only then is it known whether the server runs greenlets or threads, and from
@@ -236,18 +307,44 @@ class Site:
 
         :param loop: becomes :attr:`loop`, unless there is one that serves the current thread;
             see :meth:`find_loop`.
+        :param is_guess: whether no client has come, and code of the site asks for peers.
         """
         if self._application is not None and self.loop is loop:
+            if not is_guess:
+                self._is_guess = False
+            self._wait_until_joined()
             return self._application
+        former_membership = self.membership
         # Under threads, the first two clients may come at once.
         with self._lock:
-            former = self._application
-            if former is not None and (self.loop is None or self.loop.is_here()):
-                return former
-            self._application = self._make_application(loop)
-            if former is None:
-                say_goodbye_at_exit(self)
-            return self._application
+            application = former = self._application
+            if former is None or not self._is_usable(loop, is_guess):
+                application = self._application = self._make_application(loop)
+                self._is_guess = is_guess
+                if former is None:
+                    say_goodbye_at_exit(self)
+            membership = self.membership
+        assert application is not None
+        # Without the lock, as both block.
+        if membership is not None:
+            membership.join()
+            if former_membership is not None and former_membership is not membership:
+                former_membership.leave()
+        return application
+
+    def _wait_until_joined(self) -> None:
+        """Wait until the caller before this one has had the site join its cluster."""
+        membership = self.membership
+        if membership is not None and not membership.has_joined:
+            self._ask(membership.join)
+
+    def _is_usable(self, loop: Loop, is_guess: bool) -> bool:
+        """Whether the loop that there is can serve the current thread."""
+        if self.loop is None:
+            return True
+        if self._is_guess and not is_guess and self.loop.preempts is not loop.preempts:
+            return False
+        return self.loop.is_here()
 
     def freeze_routes(self) -> None:
         """Close the registration, and compile the paths with the settings of the app."""
@@ -289,6 +386,19 @@ class Site:
             loop.lock(), settings.max_peers_per_user, total=find_limit() // CLOSING_SHARE
         )
         framework = FlaskFramework(self.app, self.protoo.listeners)
+        make_directory = self.make_directory
+        if self.is_clustered:
+            from .membership import Membership
+
+            self.membership = Membership(
+                self.app,
+                settings,
+                loop,
+                self.make_cluster,
+                self.protoo,
+                self.context_class,
+            )
+            make_directory = self.membership.make_directory
         application = Application(
             self.protoo,
             self.protoo.router,
@@ -309,7 +419,7 @@ class Site:
             ),
             first_id=_make_first_id,
             observer=self.observer,
-            make_directory=self.make_directory,
+            make_directory=make_directory,
             arrivals=self.arrivals,
         )
         self._reauthorization = Reauthorization(
@@ -396,6 +506,7 @@ class Site:
         """
         self.loop = None
         self._application = None
+        self.membership = None
         self._reauthorization = None
         self._silence = None
         # A thread that the child does not have may hold the locks.
@@ -409,3 +520,12 @@ def _make_first_id() -> int:
     Of 48 bits, so that MAX_ID is out of reach whatever is added.
     """
     return int.from_bytes(secrets.token_bytes(6), "big") + 1
+
+
+def _is_lost(loop: Loop | None) -> bool:
+    """Whether the peers of a loop have gone with its thread."""
+    return loop is not None and loop.is_foreign() and loop.is_gone()
+
+
+def _raise(error: BaseException) -> Any:
+    raise error

@@ -55,7 +55,7 @@ class Views:
             # Werkzeug routes by the scheme, too: a proxy or a client may say "wss".
             return self.plain_http()
         site = self._site
-        if site.loop is None:
+        if site.loop is None and not site.is_clustered:
             site.advice.at_first_handshake(request.environ)
         arrival = take_arrival(request, site.arrivals)
         try:

@@ -8,8 +8,11 @@ servers with a thread for each connection are listed here, and the others are re
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any, Mapping
+
+from gevent import monkey
 
 from .channel import Loop
 from .greenlets.loop import GreenletLoop
@@ -45,6 +48,19 @@ def make_loop(environ: Mapping[str, Any]) -> Loop:
         )
     _check_threads(environ)
     return ThreadLoop()
+
+
+def guess_loop(environ: Mapping[str, Any] | None) -> Loop:
+    """Return a loop for code of a site that has no client here: a view, a job, a shell.
+
+    :param environ: of the request that is handled, if one is.
+    """
+    # Sockets of a process that gevent has patched wait on the hub.
+    is_on_hub = monkey.is_module_patched("socket")
+    if environ is not None:
+        with contextlib.suppress(HandshakeError):  # any server can handle plain requests
+            is_on_hub = is_on_hub or is_greenlet_socket(find_socket(environ))
+    return GreenletLoop() if is_on_hub else ThreadLoop()
 
 
 def check_world(environ: Mapping[str, Any], loop: Loop) -> None:

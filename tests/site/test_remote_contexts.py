@@ -153,3 +153,10 @@ def test_an_error_of_the_sessions_leaves_no_context_behind():
         travel(WAYS[-1], sender=sender, receiver=receiver, HTTP_COOKIE="sid=1a2b")
     assert not has_request_context()
     assert not has_app_context()
+
+
+def test_without_a_handshake_the_request_is_of_nobody_and_the_session_empty():
+    context = restore_context(make_site(), WAYS[-1], b"")
+    seen = []
+    context.run(lambda: seen.append((request.path, request.host, request.cookies, dict(session))))
+    assert seen == [("/", "localhost", {}, {})]

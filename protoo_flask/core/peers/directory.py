@@ -99,6 +99,9 @@ class Directory(Protocol[P]):
         While a cluster cannot be asked: the local ones, and those last known.
         """
 
+    def find_local(self) -> list[P]:
+        """Return the peers of this process."""
+
     def get(self, username: str, uuid: str) -> P | None:
         """Return one peer, or ``None``."""
 

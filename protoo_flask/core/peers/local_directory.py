@@ -117,6 +117,9 @@ class LocalDirectory:
         peer = peers.get(uuid)
         return [] if peer is None else [peer]
 
+    def find_local(self) -> list[Peer]:
+        return LocalDirectory.find(self)
+
     def get(self, username: str, uuid: str) -> Peer | None:
         return self._users.get(username, {}).get(uuid)
 
