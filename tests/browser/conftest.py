@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Iterator, Sequence
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
@@ -62,9 +63,19 @@ class Server:
     """gunicorn with the sample app, as `dev.py sample` starts it. It can be restarted.
 
     :param config: the argument of `create_app()`.
+    :param options: of gunicorn.
+    :param environ: variables of the environment.
     """
 
-    def __init__(self, folder: Path, config: dict[str, object]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: dict[str, object],
+        options: Sequence[str] = (),
+        **environ: str,
+    ) -> None:
+        self._options = options
+        self._environ = environ
         self._folder = folder
         self._app = f"sample_app:create_app({config!r})"
         self._process: subprocess.Popen[str] | None = None
@@ -81,8 +92,10 @@ class Server:
             "DATABASE_URL": f"sqlite:///{self._folder / 'chat.sqlite'}",
             "SECRET_KEY": "of the tests",
             "PYTHONPATH": str(ROOT),
+            **self._environ,
         }
         command = [sys.executable, "-m", "gunicorn", "-c", "sample_app/gunicorn.conf.py"]
+        command += self._options
         self._process = subprocess.Popen(
             [*command, "--bind", f"127.0.0.1:{self.port}", self._app],
             cwd=ROOT,
@@ -90,14 +103,19 @@ class Server:
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
+        for line in self.log_lines():
             found = re.search(r"Listening at: http://127.0.0.1:(\d+)", line)
             if found:
                 self.port = int(found.group(1))
             if "Booting worker" in line:
                 return
         raise AssertionError("gunicorn did not start")
+
+    def log_lines(self) -> Iterator[str]:
+        """Return the lines of the log that nobody has read, as they come."""
+        assert self._process is not None
+        assert self._process.stderr is not None
+        return iter(self._process.stderr.readline, "")
 
     def stop(self) -> str:
         """Stop the server as a deployment does, and return its log."""
