@@ -8,7 +8,7 @@ than the latest news.
 ============  ================================  ==========================================
 a user is     when                              a lookup
 ============  ================================  ==========================================
-cached        a reply has come since the        answers at once: 0.2 us
+cached        a reply has come since the        answers at once
               latest change
 under way     a command was sent                joins the others that wait for its reply
 unknown       else                              is sent, with others of the round

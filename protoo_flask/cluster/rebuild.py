@@ -91,14 +91,17 @@ class Rebuild:
 
     def _claim_some(self, claims: list[Any], former: str) -> None:
         wires, registry = self._wires, self._registry
-        replies = Replies(wires.loop)
         devices = [(username, uuid) for username, uuid, *_ in claims]
         known = [registry.owned.get(device) for device in devices]
+        members = registry.give_nonces(devices)
+        replies = Replies(wires.loop)
         takers: list[Callable[[Any], Claim | None]] = []
 
         def send() -> None:
-            for device, (_, _, data, age, online) in zip(devices, claims):
-                takers.append(registry.reclaim(replies, device, data, age, online, former))
+            registry.enlist(wires.writer, None, members)
+            for member, (_, _, data, age, online) in zip(members, claims):
+                then = replies.expect()
+                takers.append(registry.reclaim(then, member, data, age, online, former))
 
         wires.loop.call(send)
         for device, before, take, reply in zip(devices, known, takers, replies.wait()):

@@ -35,7 +35,7 @@ from ..core.cluster.places import FULL, Claim, Place, Release, User
 from ..core.cluster.protocol import ClaimRefused, ClusterAway, Watcher
 from ..core.excerpts import excerpt
 from . import scripts
-from .connection import ConnectionLost, RedisConnection, RedisError
+from .connection import ConnectionLost, RedisConnection, RedisError, Then
 from .entries import read_claim, read_member, read_release, read_user
 from .homes import HomeTable
 from .keys import Member, decode_member, encode_member
@@ -151,7 +151,7 @@ class Registry:
 
             def send() -> None:
                 # In this order: if this node dies, others find all its claims in the set.
-                self._enlist(writer, listed, username, uuid, nonce)
+                self.enlist(writer, listed, [Member(username, uuid, nonce)])
                 scripts.CLAIM.ask(writer, claimed, self._keys.user(username), *args)
 
             self._wires.run(send)
@@ -167,11 +167,10 @@ class Registry:
             raise ClaimRefused(f"Redis takes no more devices: {error}")
         return self._settle_claim(device, nonce, reply)
 
-    def _enlist(
-        self, writer: RedisConnection, then: Any, username: str, uuid: str, nonce: int
-    ) -> None:
-        member = encode_member(username, uuid, nonce)
-        scripts.ENLIST.ask(writer, then, self._keys.claims(self._wires.node), member, KEEPING_TIME)
+    def enlist(self, writer: RedisConnection, then: Then, members: list[Member]) -> None:
+        """Add claims to the set of this node, before they are made."""
+        listed = [encode_member(*member) for member in members]
+        scripts.ENLIST.ask(writer, then, self._keys.claims(self._wires.node), KEEPING_TIME, *listed)
 
     def _settle_claim(self, device: tuple[str, str], nonce: int, reply: Any) -> Claim:
         """Take note of the verdict, and strike the claims off that it has ended."""
@@ -276,37 +275,32 @@ class Registry:
         if writer is not None:
             writer.ask(None, b"SREM", self._keys.claims(node), encode_member(*member))
 
+    def give_nonces(self, devices: list[tuple[str, str]]) -> list[Member]:
+        """Return what the set of this node is to say of claims that will be made."""
+        return [Member(*device, next(self._nonces)) for device in devices]
+
     def reclaim(
-        self,
-        replies: Replies,
-        device: tuple[str, str],
-        data: bytes,
-        age: float,
-        online: bool,
-        former: str,
+        self, then: Then, member: Member, data: bytes, age: float, online: bool, former: str
     ) -> Callable[[Any], Claim | None]:
         """Send the claim of a device that this node has already; in the owner's thread.
 
+        :param member: it is in the set of this node.
         :returns: a function that takes the reply, and returns the verdict; ``None``: a younger
             link has won.
         :raises ClusterAway:
         """
         writer = self._wires.writer
-        username, uuid = device
-        nonce = next(self._nonces)
+        username, uuid, nonce = member
+        device = (username, uuid)
         known = self.owned.get(device)
         state = "c" if online else "a"
-        self._enlist(writer, None, username, uuid, nonce)
         args = (text_bytes(uuid), self._wires.node, nonce, f"{age:.6f}", state, KEEPING_TIME)
-        scripts.RECLAIM.ask(
-            writer,
-            replies.expect(),
-            *(self._keys.user(username), *args, data, former, known.born if known else 0),
-        )
+        born = known.born if known else 0
+        scripts.RECLAIM.ask(writer, then, self._keys.user(username), *args, data, former, born)
 
         def take(reply: Any) -> Claim | None:
             if reply[0] == b"younger":
-                self._strike_off(self._wires.node, Member(username, uuid, nonce))
+                self._strike_off(self._wires.node, member)
                 with self._lock:
                     self.owned.pop(device, None)
                     self._forget_debts(device)

@@ -255,13 +255,13 @@ return 1
 """
 )
 
-#: Add a claim to the set of a node; before CLAIM. ``member ttl``. Also when Redis is full: else a
-#: device that only changes its node could not be found when that node dies.
+#: Add claims to the set of a node; before CLAIM. ``ttl member member ...``. Also when Redis is
+#: full: else a device that only changes its node could not be found when that node dies.
 ENLIST = Script(
     b"""
-redis.call('SREM', KEYS[1], ARGV[1])
-redis.call('SADD', KEYS[1], ARGV[1])
-redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('SREM', KEYS[1], ARGV[2])
+redis.call('SADD', KEYS[1], unpack(ARGV, 2))
+redis.call('EXPIRE', KEYS[1], ARGV[1])
 return 1
 """,
     uses=b"",

@@ -17,7 +17,7 @@ from protoo_flask.core.cluster.places import Claim, Place, Release, User
 from tests.transport.wire import PATIENCE
 
 #: Seconds; a fifth of it is the time between beats.
-NODE_TIMEOUT = 1.0
+NODE_TIMEOUT = 2.0
 
 
 class NotingHost:

@@ -264,7 +264,7 @@ def test_a_claim_answered_too_late_is_taken_back_if_the_device_has_gone(
 ):
     monkeypatch.setattr("protoo_flask.cluster.registry.OWING_TIME", 0.5)
     monkeypatch.setattr("protoo_flask.cluster.registry.ANSWER_TIME", 0.1)
-    with nodes(world, redis_server, 1, node_timeout=5.0) as [node]:
+    with nodes(world, redis_server, 1, node_timeout=10.0) as [node]:
         redis_server.pause()
         with pytest.raises(ClusterAway, match=r"has not replied within 0\.1 seconds"):
             node.registry.claim("bob", "b1", b"", 8)
