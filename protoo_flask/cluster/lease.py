@@ -118,6 +118,7 @@ class Lease:
 
         :raises ClusterAway: when they have failed; the caller opens others.
         """
+        self._registry.begin_settling()
         self._loop.call(self._registry.open, writer, reader)
         self._pulses.forget_all()
         # The channel must be heard before others may send to it, by each new connection.
@@ -147,6 +148,8 @@ class Lease:
             self.status, self.reason = status, reason
             if status != UP:
                 self._registry.watches.suspend()
+            if status == SETTLING:
+                self._registry.begin_settling()
             self._post(self._host.status_changed)
 
     def _become_up(self) -> None:
@@ -155,6 +158,7 @@ class Lease:
         if self._wires.open_writer is None:
             return
         self._set_status(UP)
+        self._registry.end_settling()
         self._loop.call(self._registry.resume)
 
     def _on_flush(self) -> None:

@@ -34,6 +34,7 @@ from typing import Any, Callable, NamedTuple
 from ..core.cluster.places import FULL, Claim, Place, Release, User
 from ..core.cluster.protocol import ClaimRefused, ClusterAway, Watcher
 from ..core.excerpts import excerpt
+from ..core.scheduling import Event
 from . import scripts
 from .connection import ConnectionLost, RedisConnection, RedisError, Then
 from .entries import read_claim, read_member, read_release, read_user
@@ -47,6 +48,9 @@ from .wires import ANSWER_TIME, BATCH, Wires
 
 logger = logging.getLogger(__name__)
 
+
+#: Seconds that a claim waits for the directory to be complete. A client waits meanwhile.
+COMPLETION_TIME = 1.0
 
 #: Seconds within which a connection whose claim has failed is in the list of its host, or gone.
 #: A handshake goes on within a few seconds.
@@ -81,6 +85,8 @@ class Registry:
         self.owned: dict[tuple[str, str], Owned] = {}
         #: ``{username: fields}`` that this node has published, of users with devices here.
         self.published: dict[str, dict[str, str | None]] = {}
+        #: Set when the directory is complete; ``None``: it is, or is away.
+        self._completion: Event | None = None
         #: Whether there may be peers that were never claimed.
         self.has_refused = False
         #: Devices whose claim was not sent, and when that was. They are in the host's list when
@@ -106,6 +112,7 @@ class Registry:
 
     def end(self, reason: str) -> None:
         """Take note that a connection has ended."""
+        self.end_settling()
         self._wires.reason = reason
         self._wires.open_writer = None
         self.watches.suspend()
@@ -135,10 +142,24 @@ class Registry:
         for username in self.lookups.invalidate(keys):
             self.watches.changed(username)
 
+    def begin_settling(self) -> None:
+        """Take note that the directory may lack peers that are there."""
+        self._completion = self._completion or self._loop.event()
+
+    def end_settling(self) -> None:
+        completion, self._completion = self._completion, None
+        if completion is not None:
+            completion.set()
+
     # Claims --------------------------------------------------------------------------------
 
     def claim(self, username: str, uuid: str, data: bytes, limit: int) -> Claim:
         """See ``Cluster.claim``."""
+        completion = self._completion
+        if completion is not None and not self._loop.is_foreign():
+            # Else a device could seem to be the first one of its user, or its former owner could
+            # not be found.
+            completion.wait(COMPLETION_TIME)
         replies = Replies(self._loop)
         device = (username, uuid)
         nonce = 0

@@ -206,6 +206,25 @@ def test_a_restarted_redis_is_rebuilt_in_any_order_of_the_nodes(trio, redis_serv
     assert all(user.places for user in told)
 
 
+def test_a_claim_waits_until_an_emptied_directory_is_complete(world, redis_server):
+    with nodes(world, redis_server, 2) as [a, b]:
+        wait_until(lambda: all(len(node.wires.nodes) == 2 for node in (a, b)))
+        a.come("bob", "b1")
+        redis_server.stop()
+        wait_until(lambda: AWAY == a.lease.status == b.lease.status)
+        redis_server.start()
+        b.disconnect()
+        b.connect()
+        assert b.lease.status == SETTLING
+        claims: list[Any] = []
+        wait = world.spawn(lambda: claims.append(b.come("bob", "b2")))
+        a.disconnect()
+        a.connect()
+        wait()
+        # Bob was online all the time, so nobody is to be told that he comes online.
+        assert [(claim.verdict, claim.is_first) for claim in claims] == [(NEW, False)]
+
+
 def test_the_younger_link_wins_a_rebuild_in_any_order(trio, redis_server):
     a, b, c = trio
     for node, age in ((a, 50.0), (b, 5.0), (c, 500.0)):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any, Iterator
 
 import pytest
 
+from protoo_flask.cluster.entries import read_user
 from protoo_flask.core.cluster.places import FULL, NEW, TAKEN, Place, Release
 from tests.cluster.registry_nodes import RegistryNode, nodes, wait_until
 
@@ -181,6 +183,36 @@ def test_the_cache_is_bounded(world, redis_server):
         assert len(node.registry.lookups) == 10
         assert node.registry.look("user24") == []
         assert node.registry.look("user3") is None
+
+
+def test_the_cache_is_true_after_any_changes(pair):
+    a, b = pair
+    rnd = random.Random(3)
+    for node in pair:
+        node.registry.lookups._max_users = 4  # users are dropped, and read again, all the time
+    held = []
+    names = [f"user{number}" for number in range(8)]
+    for _ in range(600):
+        node = rnd.choice(pair)
+        choice = rnd.random()
+        if choice < 0.3:
+            device = rnd.choice(names), rnd.choice("xyz")
+            held.append((node, *device, node.registry.claim(*device, b"", 8).token))
+        elif choice < 0.5 and held:
+            node, *device, token = held.pop(rnd.randrange(len(held)))
+            node.registry.release(*device, token, lambda release: None)
+        elif choice < 0.6 and held:
+            node, *device, token = rnd.choice(held)
+            node.registry.mark(*device, token, rnd.random() < 0.5)
+        else:
+            node.registry.find(rnd.choice(names))
+    a.registry.find("somebody"), b.registry.find("somebody")
+    for name in names:
+        truth = read_user(name, a.wires.ask_all([(b"HGETALL", a.wires.keys.user(name))])[0])
+        for node in pair:
+            wait_until(lambda: node.registry.look(name) in (None, list(truth.places)))  # noqa: B023
+            assert node.registry.find(name) == list(truth.places)
+    assert len(a.registry.lookups) <= 4
 
 
 # Watching
