@@ -127,6 +127,7 @@ LAYERS = [
     ("cluster.scripts", "hashlib"),
     ("cluster.wires cluster.lookups", ""),
     ("cluster.watches cluster.homes", ""),
+    ("cluster.claims", ""),
     ("cluster.registry", ""),
     ("cluster.burial cluster.rebuild", ""),
     ("cluster.lease", "secrets"),

@@ -14,8 +14,8 @@ from ..core.cluster.places import Place
 from ..core.cluster.protocol import ClusterAway
 from . import scripts
 from .entries import read_place
-from .keys import Member, decode_member
-from .registry import Registry, text_bytes
+from .keys import Member, decode_member, text_bytes
+from .registry import Registry
 from .replies import Replies
 from .scripts import KEEPING_TIME
 from .wires import BATCH, Wires

@@ -109,3 +109,8 @@ def decode_member(data: bytes) -> Member:
     """
     username, uuid, nonce = data.split(b" ")
     return Member(decode_name(username), decode_name(uuid), int(nonce))
+
+
+def text_bytes(text: str) -> bytes:
+    """Return any text as bytes: a client's JSON may have halves of surrogate pairs."""
+    return text.encode("utf-8", "surrogatepass")

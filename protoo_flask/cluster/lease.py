@@ -118,7 +118,7 @@ class Lease:
 
         :raises ClusterAway: when they have failed; the caller opens others.
         """
-        self._registry.begin_settling()
+        self._registry.claims.begin_settling()
         self._loop.call(self._registry.open, writer, reader)
         self._pulses.forget_all()
         # The channel must be heard before others may send to it, by each new connection.
@@ -132,7 +132,7 @@ class Lease:
         else:
             self._join()
             self._beat(writer)  # who else is there?
-            if self._registry.has_refused:
+            if self._registry.claims.has_refused:
                 self._rebuild.claim_all()
             self._become_up()
         self._loop.spawn(self._go_on, writer)
@@ -149,7 +149,7 @@ class Lease:
             if status != UP:
                 self._registry.watches.suspend()
             if status == SETTLING:
-                self._registry.begin_settling()
+                self._registry.claims.begin_settling()
             self._post(self._host.status_changed)
 
     def _become_up(self) -> None:
@@ -158,7 +158,7 @@ class Lease:
         if self._wires.open_writer is None:
             return
         self._set_status(UP)
-        self._registry.end_settling()
+        self._registry.claims.end_settling()
         self._loop.call(self._registry.resume)
 
     def _on_flush(self) -> None:
@@ -317,7 +317,7 @@ class Lease:
             return
         self._renewed = now
         registry, keys = self._registry, self._wires.keys
-        expiring = [keys.user(name) for name in {username for username, _ in registry.owned}]
+        expiring = [keys.user(name) for name in {username for username, _ in registry.claims.owned}]
         expiring += [keys.home(*home) for home in registry.homes.mine]
         expiring.append(keys.claims(self._wires.node))
         for start in range(0, len(expiring), BATCH):

@@ -22,8 +22,9 @@ from typing import Any, Callable
 from ..core.cluster.places import TAKEN, Claim
 from ..core.cluster.protocol import ClusterAway, ClusterHost
 from ..core.excerpts import excerpt
+from .claims import Owned
 from .connection import ConnectionLost, RedisError
-from .registry import Owned, Registry
+from .registry import Registry
 from .replies import Replies
 from .wires import BATCH, Wires
 
@@ -55,11 +56,11 @@ class Rebuild:
         """
         registry = self._registry
         if former:
-            registry.owned.clear()
+            registry.claims.owned.clear()
         claims = self._ask_host()
         listed = {(claim[0], claim[1]) for claim in claims}
-        for device in [device for device in registry.owned if device not in listed]:
-            registry.owned.pop(device, None)
+        for device in [device for device in registry.claims.owned if device not in listed]:
+            registry.claims.owned.pop(device, None)
         self._claim(claims, former)
         self._wires.run(self._registry.homes.take_again, former)
         self._wires.run(self._publish)
@@ -70,10 +71,10 @@ class Rebuild:
         :raises ClusterAway:
         """
         registry = self._registry
-        owed = {*registry.unclaimed, *registry.unsure}
+        owed = {*registry.claims.unclaimed, *registry.claims.unsure}
         if owed:
             self._claim([found for found in self._ask_host() if found[:2] in owed], "")
-            self._wires.loop.call(registry.forgive)
+            self._wires.loop.call(registry.claims.forgive)
 
     def _ask_host(self) -> list[Any]:
         """Return the peers of the host, after it has been told what it is to be told before.
@@ -92,16 +93,16 @@ class Rebuild:
     def _claim_some(self, claims: list[Any], former: str) -> None:
         wires, registry = self._wires, self._registry
         devices = [(username, uuid) for username, uuid, *_ in claims]
-        known = [registry.owned.get(device) for device in devices]
-        members = registry.give_nonces(devices)
+        known = [registry.claims.owned.get(device) for device in devices]
+        members = registry.claims.give_nonces(devices)
         replies = Replies(wires.loop)
         takers: list[Callable[[Any], Claim | None]] = []
 
         def send() -> None:
-            registry.enlist(wires.writer, None, members)
+            registry.claims.enlist(wires.writer, None, members)
             for member, (_, _, data, age, online) in zip(members, claims):
                 then = replies.expect()
-                takers.append(registry.reclaim(then, member, data, age, online, former))
+                takers.append(registry.claims.reclaim(then, member, data, age, online, former))
 
         wires.loop.call(send)
         for device, before, take, reply in zip(devices, known, takers, replies.wait()):

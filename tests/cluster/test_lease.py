@@ -264,7 +264,7 @@ def test_what_happens_while_redis_is_away_is_made_up(world, redis_server):
             ("b3", True, b""),
         ]
         wait_until(lambda: ("bob", "b3") in {note[:2] for note in a.host.noted("claimed")})
-        assert not a.registry.unclaimed
+        assert not a.registry.claims.unclaimed
 
 
 def test_a_claim_that_fails_while_the_connection_comes_back_is_made_up(world, redis_server):
@@ -281,15 +281,15 @@ def test_a_claim_that_fails_while_the_connection_comes_back_is_made_up(world, re
 def test_a_claim_answered_too_late_is_taken_back_if_the_device_has_gone(
     world, redis_server, monkeypatch
 ):
-    monkeypatch.setattr("protoo_flask.cluster.registry.OWING_TIME", 0.5)
-    monkeypatch.setattr("protoo_flask.cluster.registry.ANSWER_TIME", 0.1)
+    monkeypatch.setattr("protoo_flask.cluster.claims.OWING_TIME", 0.5)
+    monkeypatch.setattr("protoo_flask.cluster.claims.ANSWER_TIME", 0.1)
     with nodes(world, redis_server, 1, node_timeout=10.0) as [node]:
         redis_server.pause()
         with pytest.raises(ClusterAway, match=r"has not replied within 0\.1 seconds"):
             node.registry.claim("bob", "b1", b"", 8)
         redis_server.resume()
         wait_until(lambda: redis_server.ask("HEXISTS", "test:u:{bob}", "d:b1") == "0")
-        wait_until(lambda: not node.registry.unsure)
+        wait_until(lambda: not node.registry.claims.unsure)
         assert redis_server.ask("HKEYS", "test:u:{bob}") in ("t", "")
         assert redis_server.ask("SCARD", f"test:np:{node.node}") == "0"
 

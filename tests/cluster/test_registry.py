@@ -329,4 +329,8 @@ def test_nothing_is_left_but_when_users_were_seen(pair, redis_server):
     for key in keys:
         assert redis_server.ask("HKEYS", key) == "t"
         assert 0 < int(redis_server.ask("TTL", key)) <= 86400
-    assert (a.registry.owned, a.registry.unreleased, a.registry.unsure) == ({}, {}, {})
+    assert (a.registry.claims.owned, a.registry.claims.unreleased, a.registry.claims.unsure) == (
+        {},
+        {},
+        {},
+    )
