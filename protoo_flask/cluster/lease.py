@@ -47,8 +47,8 @@ SETTLING_BEAT = 0.1
 #: Seconds after which keys of this node get their EXPIRE anew.
 RENEWAL_TIME = KEEPING_TIME / 4
 
-#: Seconds for :meth:`Lease.leave`.
-LEAVING_TIME = 2.0
+#: Seconds after which a node forgets what it remembers of peers that others have taken over.
+TIDYING_TIME = 60.0
 
 #: Nodes that have gone, as the host knows. A goodbye on the bus and a beat tell the same.
 MAX_GONE = 256
@@ -95,6 +95,7 @@ class Lease:
         self._answered = float("-inf")
         self._read = float("-inf")
         self._renewed = float("-inf")
+        self._tidied = self._loop.now()
         #: Other nodes, and those of them that are awaited while the directory is settling.
         self._others: frozenset[str] = frozenset()
         self._awaited: set[str] = set()
@@ -181,6 +182,7 @@ class Lease:
             try:
                 self._beat(writer)
                 self._rebuild.claim_owed()
+                self._tidy()
                 self._renew()
             except ClusterAway as error:
                 self._give_up(writer, str(error))
@@ -309,6 +311,13 @@ class Lease:
         self._post(self._host.buried, place, is_last)
 
     # Keeping and leaving -------------------------------------------------------------------
+
+    def _tidy(self) -> None:
+        """Forget, once in a while, what this node remembers of peers that it has no more."""
+        now = self._loop.now()
+        if now - self._tidied >= TIDYING_TIME:
+            self._tidied = now
+            self._rebuild.forget_others()
 
     def _renew(self) -> None:
         """Give the keys of this node their EXPIRE anew."""

@@ -58,12 +58,23 @@ class Rebuild:
         if former:
             registry.claims.owned.clear()
         claims = self._ask_host()
-        listed = {(claim[0], claim[1]) for claim in claims}
-        for device in [device for device in registry.claims.owned if device not in listed]:
-            registry.claims.owned.pop(device, None)
+        self._forget_others(claims)
         self._claim(claims, former)
         self._wires.run(self._registry.homes.take_again, former)
         self._wires.run(self._publish)
+
+    def forget_others(self) -> None:
+        """Forget devices that other nodes have taken over: nobody releases them here."""
+        self._forget_others(self._ask_host())
+
+    def _forget_others(self, claims: list[Any]) -> None:
+        registry = self._registry
+        listed = {(claim[0], claim[1]) for claim in claims}
+        for device in [device for device in list(registry.claims.owned) if device not in listed]:
+            registry.claims.owned.pop(device, None)
+        users = {username for username, _ in listed}
+        for username in [name for name in list(registry.published) if name not in users]:
+            registry.published.pop(username, None)
 
     def claim_owed(self) -> None:
         """Claim the devices whose claims have failed. Blocks.

@@ -294,6 +294,18 @@ def test_a_claim_answered_too_late_is_taken_back_if_the_device_has_gone(
         assert redis_server.ask("SCARD", f"test:np:{node.node}") == "0"
 
 
+def test_a_node_forgets_peers_that_others_have_taken_over(world, redis_server, monkeypatch):
+    monkeypatch.setattr("protoo_flask.cluster.lease.TIDYING_TIME", 0.0)
+    with nodes(world, redis_server, 2) as [a, b]:
+        a.come("bob", "b1")
+        a.come("alice", "a1")
+        a.registry.publish("bob", {"status": "busy"})
+        b.come("bob", "b1")
+        del a.host.peers["bob", "b1"]
+        wait_until(lambda: list(a.registry.claims.owned) == [("alice", "a1")])
+        wait_until(lambda: not a.registry.published)
+
+
 # Redis is full
 
 
