@@ -22,7 +22,7 @@ from protoo_flask.core.cluster.items import (
 )
 
 ITEMS = [
-    Ask(1, "bob", "b1", b'{"request":true}', "alice", "session", Engagement("rooms", "/r/1", b"{}")),
+    Ask(1, "bob", "b1", b'{"id":0}', "alice", "session", Engagement("rooms", "/r/1", b"{}")),
     Answer(1, 200, "ok", b'{"text":"hi"}', True),
     Tell([("bob", "b1"), ("bob", "b2")], b"{}", None, ("presence", "alice")),
     Close("bob", None, 4000, "bye", True),
