@@ -26,7 +26,7 @@ ITEMS = [
     Answer(1, 200, "ok", b'{"text":"hi"}', True),
     Tell([("bob", "b1"), ("bob", "b2")], b"{}", None, ("presence", "alice")),
     Close("bob", None, 4000, "bye", True),
-    Estate("bob", "b1", 7, True, sent=[WaitingMessage(b"{}", 3)], halves=[
+    Estate("bob", "b1", 7, True, waiting=[WaitingMessage(b"{}", 3)], halves=[
         Half(3, "n", 4, b"{}", {"username": "alice", "uuid": "a1"}, "session")
     ]),
     Goodbye(),

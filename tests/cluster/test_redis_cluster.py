@@ -222,6 +222,8 @@ def test_a_redis_that_hangs_is_away_until_it_goes_on(a, b, redis_server):
 
 
 def test_a_reader_that_was_cut_off_is_opened_anew_and_says_what_may_be_lost(a, b, redis_server):
+    assert a.reaches(b)
+    assert b.reaches(a)
     redis_server.ask("CLIENT", "KILL", "TYPE", "pubsub")
     a.until(lambda: a.host.noted("may_have_lost"))
     a.until(lambda: a.cluster.status == UP)
