@@ -186,10 +186,13 @@ class RedisCluster:
             for connection in session.connections:
                 connection.close()
             raise
-        self._logger.info("Joined the cluster of %s as node %s", self._address.name, self.node)
         self._has_joined.set()
         if is_back:
+            # Its end was an error in the log, so its return must not be less.
+            self._logger.warning("Back in the cluster of %s", self._address.name)
             parts.bus.doubt(self._wires.nodes)
+        else:
+            self._logger.info("Joined the cluster of %s as %s", self._address.name, self.node)
         self._run(parts.ear.start)
         if session.reason:
             self._disconnect(session.reason)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Iterator
 
+import gevent
+import gevent.event
 import pytest
 
 from protoo_flask.cluster import opening
 from protoo_flask.cluster.opening import CannotOpen, RedisAddress, open_connection
 from protoo_flask.core.errors import UsageError
 from tests.transport.wire import PATIENCE
+from tests.transport.worlds import Greenlets
 
 from .redis_servers import PROGRAM, RedisServer
 
@@ -134,6 +138,61 @@ def test_tls_with_a_server_that_has_none(open_url, redis_server, monkeypatch):
     monkeypatch.setitem(opening._OPTIONS, "socket_timeout", 0.1)
     with pytest.raises(CannotOpen, match="does it speak TLS"):
         open_url(f"rediss://127.0.0.1:{redis_server.port}")
+
+
+#: A process that gevent has patched; a ticker shows that the hub goes on meanwhile.
+PATCHED = """
+from gevent import monkey
+monkey.patch_all()
+import sys, time
+import gevent
+from protoo_flask.cluster.opening import RedisAddress, open_connection
+from protoo_flask.transport.greenlets.loop import GreenletLoop
+
+ticks = []
+def tick():
+    while True:
+        ticks.append(time.monotonic())
+        gevent.sleep(0.001)
+
+gevent.spawn(tick)
+ends = []
+connection = open_connection(RedisAddress(sys.argv[1]), GreenletLoop(), print, ends.append)
+assert len(ticks) > 1, "the hub was blocked"
+assert connection.call("SET", "key", "x" * 3_000_000) == b"OK"
+assert len(connection.call("GET", "key")) == 3_000_000
+connection.close()
+while not ends:
+    gevent.sleep(0.001)
+"""
+
+
+@pytest.mark.parametrize("server", ["redis_server", "tls_server"])
+def test_a_process_that_gevent_has_patched(request, server):
+    url = request.getfixturevalue(server).url
+    command = [sys.executable, "-W", "error", "-c", PATCHED, url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("world", [Greenlets], indirect=True)
+def test_the_hub_goes_on_while_a_server_says_nothing(world, monkeypatch):
+    monkeypatch.setitem(opening._OPTIONS, "socket_timeout", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = RedisAddress(f"redis://127.0.0.1:{listener.getsockname()[1]}")
+        has_failed = gevent.event.Event()
+
+        def open_it() -> None:
+            with pytest.raises(CannotOpen):
+                open_connection(address, world.loop, print, print)
+            has_failed.set()
+
+        gevent.spawn(open_it)
+        ticks = 0
+        while not has_failed.is_set():
+            gevent.sleep(0.001)
+            ticks += 1
+        assert ticks > 10
 
 
 @pytest.fixture
