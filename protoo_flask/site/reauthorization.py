@@ -14,7 +14,7 @@ from flask import abort, current_app
 from ..core.application import Application
 from ..core.close_codes import AUTHORIZATION_REVOKED
 from ..core.deadlines import Deadlines
-from ..core.errors import Reject
+from ..core.errors import Reject, UsageError
 from ..core.excerpts import excerpt_of
 from ..core.exits import is_contained
 from ..core.handling import Framework
@@ -64,7 +64,7 @@ class Reauthorization:
         self._due.remove(peer)
         # Under threads, the peer may have come back before the line above, which then has
         # undone the watch of its new connection.
-        if peer.online:
+        if _is_here(peer):
             self.watch(peer)
 
     def close(self) -> None:
@@ -74,7 +74,7 @@ class Reauthorization:
 
     def _begin(self, peer: Peer) -> None:
         # A peer that is away comes back with a handshake, which is authorized, and watched.
-        if peer.online:
+        if _is_here(peer):
             # In a greenlet of its own: a database that is slow for one peer must not delay others.
             self._application.runtime.scheduler.spawn(self._check, peer)
 
@@ -100,7 +100,7 @@ class Reauthorization:
                 # An answer counts even if a teardown function has failed afterwards.
                 for answer in answers:
                     self._obey(peer, link, answer)
-                if peer.online:
+                if _is_here(peer):
                     self.watch(peer)
 
     def _answer(self) -> Identification | None:
@@ -129,7 +129,7 @@ class Reauthorization:
         if answer is not None and answer.username == peer.username:
             # Without a uuid of the authorizer's, the one that was made up still stands.
             if answer.uuid in (None, peer.uuid):
-                peer.data = answer.data
+                self._renew(peer, answer)
                 return
             self._framework.logger.warning(
                 "%r is disconnected: asked again, the authorizer names another uuid, %s. It "
@@ -140,3 +140,15 @@ class Reauthorization:
         directory = self._application.directory
         if link and directory.remove(peer, AUTHORIZATION_REVOKED, REASON, only=link):
             self._framework.logger.info("%r is not authorized any more", peer)
+
+    def _renew(self, peer: Peer, answer: Identification) -> None:
+        try:
+            self._application.directory.renew(peer, answer.data)
+        except UsageError as error:
+            # No refusal: the peer keeps the data that it has.
+            log_error(self._framework.logger, error, "could not authorize %r again", peer)
+
+
+def _is_here(peer: Peer) -> bool:
+    """Whether a peer has a connection to this process: another one asks about it otherwise."""
+    return peer.is_local and peer.online

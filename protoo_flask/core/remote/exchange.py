@@ -5,6 +5,7 @@ table                   content
 ======================  =====================================================================
 ``asks``                ``{number: ask}``: the questions of this node that are not answered
 ``halves``              ``{(node, number): half}``: requests of other nodes to peers of this one
+``visits``              ``{(node, number)}``: those to calls and rooms of this one
 recent answers          those of which an asker may ask once more, as frames may be lost
 ======================  =====================================================================
 
@@ -99,6 +100,8 @@ class Exchange:
         self._residents = residents
         self.asks: dict[int, PendingAsk] = {}
         self.halves: dict[tuple[str, int], ForwardedAsk] = {}
+        #: The same for requests to calls and rooms that are at home here.
+        self.visits: set[tuple[str, int]] = set()
         self._recent: OrderedDict[tuple[str, int], Answer] = OrderedDict()
         self._recent_size = 0
         self._missed = MissedTells(runtime.scheduler)
@@ -123,7 +126,12 @@ class Exchange:
     @property
     def tables(self) -> dict[str, Any]:
         """The tables that are empty when nothing is open: for tests, and for metrics."""
-        return {"asks": self.asks, "halves": self.halves, "missed news": self._missed}
+        return {
+            "asks": self.asks,
+            "halves": self.halves,
+            "visits": self.visits,
+            "missed news": self._missed,
+        }
 
     def on_item(self, kind: type, function: Receiver) -> None:
         """Have ``function(node, item)`` called with items of one kind; it must not block."""
@@ -325,6 +333,14 @@ class Exchange:
             self._remember(key, answer)
         self.send_answer(half.asker, answer)
 
+    def answer_visit(self, node: str, number: int, response: Response) -> None:
+        """Send an answer to a request of another node that is handled at its home, here."""
+        answer = make_answer(number, response)
+        if answer.status >= 200:
+            self.visits.discard((node, number))
+            self._remember((node, number), answer)
+        self.send_answer(node, answer)
+
     def send_answer(self, node: str, answer: Answer) -> None:
         """Send an answer to a node, which may be this one by now."""
         if node in self._own:
@@ -376,7 +392,7 @@ class Exchange:
         pending = set(item.asks)
         for number in item.asks:
             key = node, number
-            if key in self.halves:
+            if key in self.halves or key in self.visits:
                 continue
             answer = self._recent.get(key)
             if answer is None:
@@ -407,6 +423,7 @@ class Exchange:
         for asker, number in list(self.halves):
             if node in (None, asker):
                 self._take_cancel(asker, Cancel(number))
+        self.visits = {key for key in self.visits if node not in (None, key[0])}
 
     # The host of a cluster -------------------------------------------------------------------
 

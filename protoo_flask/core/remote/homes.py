@@ -29,7 +29,7 @@ from ..response import Response
 from ..runtime import Runtime
 from ..wire.messages import parse_data, serialize_data
 from .asks import AskOfNode
-from .exchange import Exchange, make_answer
+from .exchange import Exchange
 
 #: The reason of a 503.
 UNREACHABLE = "the server of this call or room cannot be reached"
@@ -74,8 +74,7 @@ class HomeResponder:
         if not self._number:
             return
         serialize_data(data)
-        response = make_answer(self._number, Response(status, reason, data))
-        self._exchange.send_answer(self._node, response)
+        self._exchange.answer_visit(self._node, self._number, Response(status, reason, data))
 
     def wait_longer(self, request: Any) -> None:
         """Nobody measures the time here; the node of the peer has stopped doing so."""
@@ -195,6 +194,8 @@ class ClusterHomes:
     # Questions of other nodes ----------------------------------------------------------------
 
     def _take_visit(self, node: str, item: ToHome) -> None:
+        if item.ask:
+            self._exchange.visits.add((node, item.ask))
         queue = serialize_data([item.username, item.uuid]).decode()
         self._visits.post(queue, SiteEvent(item.verb, Visit(node, item)))
         self._runtime.scheduler.spawn(self._visits.drain, queue)

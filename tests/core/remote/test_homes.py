@@ -116,6 +116,28 @@ def test_requests_at_a_home_that_dies_are_answered_503(clubs):
     assert not clubs.homes[0].is_alive(clubs.b.cluster.node)
 
 
+def test_a_request_that_its_home_still_handles_is_not_taken_for_lost(clubs):
+    clubs.ask("later")
+    clubs.nodes.run()
+    clubs.a.application.directory.host.may_have_lost(clubs.b.node)
+    assert clubs.alice.take_all() == []
+    [request] = clubs.services[1].open
+    request.reply(200, "done")
+    assert clubs.alice.take()["reason"] == "done"
+
+
+def test_a_lost_answer_of_a_home_is_repeated(clubs):
+    clubs.ask("later")
+    clubs.nodes.run()
+    [request] = clubs.services[1].open
+    with clubs.hub.lose_items(clubs.b.cluster, clubs.a.cluster):
+        request.reply(200, "done")
+        clubs.nodes.run()
+    assert clubs.alice.take_all() == []
+    clubs.remote_alice.notify("hello")
+    assert [message.get("reason") for message in clubs.alice.take_all()] == [None, "done"]
+
+
 def test_a_service_of_another_version_is_refused(clubs):
     told = []
     clubs.homes[0].ask(clubs.alice.peer, clubs.b.node, "casino", "join", {}, told.append)

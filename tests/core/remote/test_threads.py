@@ -83,6 +83,7 @@ def test_each_request_of_many_threads_is_answered_once():
         assert {name: len(t) for name, t in node.application.directory.host.tables.items()} == {
             "asks": 0,
             "halves": 0,
+            "visits": 0,
             "missed news": 0,
         }
     assert bob.outbound.unanswered.size == client.peer.outbound.unanswered.size == 0
