@@ -287,6 +287,17 @@ class RedisCluster:
     ) -> None:
         self._registry.mark(username, uuid, token, online, data)
 
+    def give(
+        self, username: str, uuid: str, token: int, node: str, then: Callable[[bool], None]
+    ) -> None:
+        self._registry.give(username, uuid, token, node, then)
+
+    def take(self, username: str, uuid: str, token: int, born: int) -> None:
+        self._registry.take(username, uuid, token, born)
+
+    def others(self) -> list[str]:
+        return sorted(self._wires.nodes - {self._wires.node})
+
     def find(self, username: str | None) -> list[Place]:
         return self._registry.find(username)
 

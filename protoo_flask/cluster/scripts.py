@@ -192,6 +192,25 @@ return 1
 """
 )
 
+#: Make another node the owner of a device that is away; the token stays. ``uuid token node nonce``
+#: -> the entry before; empty when the token is another one.
+GIVE = Script(
+    b"""
+local key = KEYS[1]
+local uuid, token, node, nonce = unpack(ARGV)
+local field = 'd:' .. uuid
+local old = redis.call('HGET', key, field)
+if not old then return '' end
+local entry = parse(old)
+if entry.token ~= token then return '' end
+if entry.state == 'c' then entry.state = string.format('a%.0f', now_us()) end
+redis.call('HDEL', key, field)
+redis.call('HSET', key, field, join(entry.token, entry.born, node, nonce, entry.state, entry.since,
+                                    entry.data))
+return old
+"""
+)
+
 #: Claim a device again, which this node already has. The younger link wins.
 #: ``uuid node nonce age state ttl data former born`` -> as CLAIM; verdict ``younger``: it has lost.
 #: ``former``: the id of this node before, or empty. ``born``: as this node knows it, or 0.
@@ -347,6 +366,6 @@ return redis.call('DEL', KEYS[1])
 )
 
 ALL = (
-    *(CLAIM, RELEASE, REAP, MARK, RECLAIM, PUBLISH, ENLIST),
+    *(CLAIM, RELEASE, REAP, MARK, GIVE, RECLAIM, PUBLISH, ENLIST),
     *(JOIN, BEAT, BURY, LEAVE, TAKE_HOME, LEAVE_HOME),
 )

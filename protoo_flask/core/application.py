@@ -118,7 +118,7 @@ class Application:
     def close(self, reason: str = "shutting down") -> None:
         """Close every link, and turn every handshake in progress away."""
         self.runtime.arrivals.turn_away(None, None, GOING_AWAY, reason)
-        self.runtime.scheduler.call(self.directory.remove_all, None, None, GOING_AWAY, reason)
+        self.runtime.scheduler.call(self.directory.close_links, GOING_AWAY, reason)
 
 
 def _write_welcome(identity: Identity, dialect: Dialect) -> bytes:

@@ -391,6 +391,28 @@ class InProcessCluster:
 
         self._order(release)
 
+    def give(
+        self, username: str, uuid: str, token: int, node: str, then: Callable[[bool], None]
+    ) -> None:
+        def give() -> None:
+            is_given = self._can_write and self._hub.tables.give(username, uuid, token, node)
+            if is_given:
+                self._places.pop((username, uuid), None)
+            self._hub.clock.post(self.scheduler, then, is_given, is_serial=False)
+
+        self._order(give)
+
+    def take(self, username: str, uuid: str, token: int, born: int) -> None:
+        def take() -> None:
+            for place in self._hub.tables.get(username).places:
+                if (place.uuid, place.node, place.token) == (uuid, self.node, token):
+                    self._places[username, uuid] = place
+
+        self._order(take)
+
+    def others(self) -> list[str]:
+        return [node for node in self._hub.tables.nodes if node != self.node]
+
     def mark(
         self, username: str, uuid: str, token: int, online: bool, data: bytes | None = None
     ) -> None:

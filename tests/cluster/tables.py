@@ -131,6 +131,16 @@ class Tables:
             self._changed(username)
         return place
 
+    def give(self, username: str, uuid: str, token: int, node: str) -> bool:
+        """Give a device that is away to another node."""
+        devices = self._users.get(username, {})
+        place = devices.get(uuid)
+        if place is None or place.token != token or node not in self.nodes:
+            return False
+        devices[uuid] = place._replace(node=node, online=False)
+        self._changed(username)
+        return True
+
     def publish(self, username: str, fields: dict[str, str | None]) -> None:
         if username not in self._users:
             return

@@ -190,14 +190,12 @@ class Heir(Item):
     """What a node has to know that keeps a peer until its device is back.
 
     :ivar born: of its :class:`~.places.Place`.
-    :ivar dialect: as its sub-protocol.
     :ivar data: the JSON of ``peer.data``.
     :ivar context: its handshake, as data.
     :ivar seconds_left: of the grace period.
     """
 
     born: int
-    dialect: str
     data: bytes
     context: bytes
     seconds_left: float

@@ -106,6 +106,23 @@ class Cluster(Protocol):
         :param data: in place of :attr:`Place.data`, if it is given.
         """
 
+    def give(
+        self, username: str, uuid: str, token: int, node: str, then: Callable[[bool], None]
+    ) -> None:
+        """Make another node the owner of a device that is away; its token stays. Never blocks.
+
+        The other node says that it has taken it: :meth:`take`.
+
+        :param then: called in a greenlet of its own: whether this node owned the device with this
+            token. ``False`` also if the directory cannot be reached.
+        """
+
+    def take(self, username: str, uuid: str, token: int, born: int) -> None:
+        """Take note that a device was given to this node. Never blocks."""
+
+    def others(self) -> list[str]:
+        """Return the other nodes that are alive, as far as is known. Never blocks."""
+
     def find(self, username: str | None) -> list[Place]:
         """Return the devices of a user, or of all users; those of this node, too. Blocks.
 

@@ -191,8 +191,14 @@ class Directory(Protocol[P]):
     def remove_all(self, username: str | None, uuid: str | None, code: int, reason: str) -> int:
         """Remove the peers of this process, of a user or all; returns how many."""
 
+    def close_links(self, code: int, reason: str) -> None:
+        """Close the links of all peers of this process, which ends.
+
+        The peers are offline; in a cluster, they are away, if another node can wait for them.
+        """
+
     def start(self) -> None:
         """Join the cluster, if there is one. Blocks."""
 
     def close(self) -> None:
-        """Leave the cluster. Blocks."""
+        """Leave the cluster. Other nodes wait for the peers that are away. Blocks."""

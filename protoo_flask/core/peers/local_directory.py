@@ -279,6 +279,9 @@ class LocalDirectory:
         peers = LocalDirectory.find(self, username, uuid)
         return sum(self.remove(peer, code, reason) for peer in peers)
 
+    def close_links(self, code: int, reason: str) -> None:
+        LocalDirectory.remove_all(self, None, None, code, reason)
+
     # Telling -------------------------------------------------------------------------
 
     def tell(self, peer: Peer) -> None:

@@ -26,9 +26,9 @@ from functools import partial
 from typing import Any, Callable, Mapping
 
 from ..arrivals import Arrival, TurnedAway
-from ..close_codes import ONLINE_ELSEWHERE, POLICY_VIOLATION
-from ..cluster.items import HandOver
-from ..cluster.places import FULL, NEW, Claim, Place, Release
+from ..close_codes import GOING_AWAY, ONLINE_ELSEWHERE, POLICY_VIOLATION
+from ..cluster.items import HandOver, Heir
+from ..cluster.places import FULL, NEW, TAKEN, Claim, Place, Release
 from ..cluster.protocol import SETTLING, UP, ClaimRefused, Cluster, ClusterAway
 from ..errors import ProtooError, UsageError
 from ..events import Condition, EventQueues, SiteEvent
@@ -38,9 +38,10 @@ from ..peers.homes import HomeService
 from ..peers.local_directory import Departure, LocalDirectory
 from ..peers.peer import CONNECTED, DISCONNECTED, OFFLINE, Peer
 from ..runtime import Runtime
+from ..transactions.mailbox import Mailbox
 from ..transactions.outbound import Bequest
-from ..wire.dialect import Dialect
-from .context import Contexts, RemoteContext
+from ..wire.dialect import PROTOO, Dialect
+from .context import Contexts, KeptContext, RemoteContext
 from .estates import ELSEWHERE, HERE, UNKNOWN, Estates
 from .exchange import Exchange
 from .following import Following
@@ -48,7 +49,7 @@ from .handshake_queues import HandshakeQueues
 from .homes import ClusterHomes
 from .ownership import Ownership
 from .remote_peers import RemotePeers
-from .texts import serialize_peer_data
+from .texts import parse_peer_data, serialize_peer_data
 
 
 class _Stale(ProtooError):
@@ -97,6 +98,8 @@ class ClusterDirectory(LocalDirectory):
         self._contexts = Contexts(describe_context, restore_context)
         #: {(username, uuid): what this node has claimed}
         self._owned: dict[tuple[str, str], Ownership] = {}
+        #: {(username, uuid): how many releases have no outcome yet}
+        self._leaving: dict[tuple[str, str], int] = {}
         self._handshakes = HandshakeQueues(runtime.scheduler)
         self.exchange = Exchange(cluster, runtime, self)
         self.remote_peers = RemotePeers(
@@ -121,6 +124,7 @@ class ClusterDirectory(LocalDirectory):
             "users": self._users,
             "departed": self._departed,
             "owned": self._owned,
+            "leaving": self._leaving,
             "followed": self.following,
             "handshakes": self._handshakes,
             **self.homes.tables,
@@ -129,7 +133,36 @@ class ClusterDirectory(LocalDirectory):
     def start(self) -> None:
         self.cluster.start(self.exchange)
 
+    def close_links(self, code: int, reason: str) -> None:
+        if not self._can_give:
+            super().close_links(code, reason)
+            return
+        for peer in LocalDirectory.find(self):
+            self._let_wait(peer, code, reason)
+
+    @property
+    def _can_give(self) -> bool:
+        """Whether other nodes can wait for the peers of this one."""
+        if not self._runtime.time_limits.grace_period or self.cluster.status != UP:
+            return False
+        return bool(self.cluster.others())
+
+    def _let_wait(self, peer: Peer, code: int, reason: str) -> None:
+        """Close the link of a peer, which may come back to another node."""
+        with self._lock:
+            link = peer.outbound.link
+            if link is None or peer.outbound.node is not None:
+                return
+            # What it has not sent goes along.
+            link.retire(code, reason)
+            if not self._wait_for(peer):
+                self._take_off(peer, "leave")
+        self._runtime.scheduler.spawn(self.tell, peer)
+
     def close(self) -> None:
+        if self._can_give:
+            self.close_links(GOING_AWAY, "shutting down")
+            self.estates.give_all(LocalDirectory.find(self), self.cluster.others())
         self.cluster.close()
 
     # Finding -------------------------------------------------------------------------
@@ -222,7 +255,10 @@ class ClusterDirectory(LocalDirectory):
 
     def describe_context(self, peer: Peer) -> bytes:
         """Return the handshake of a peer of this node, as bytes."""
-        return self._contexts.describe(peer.context)
+        context = peer.context
+        return (
+            context.text if isinstance(context, KeptContext) else self._contexts.describe(context)
+        )
 
     def _make_context(self, peer: Peer, former: Context | None) -> Context:
         return RemoteContext(peer, self._runtime.scheduler, self.exchange, self._contexts, former)
@@ -306,12 +342,14 @@ class ClusterDirectory(LocalDirectory):
             former = reservation.former
             if former is None:
                 return reservation
-            outcome = UNKNOWN
-            if not self.exchange.is_own(former.node):
-                peer, was_here = self._expect(identity, former, context, dialect)
-                outcome = self.estates.fetch(peer, claim.token, former, dialect, was_here)
-                if outcome is UNKNOWN:
-                    self._drop(peer)
+            if self.exchange.is_own(former.node) and self.is_leaving(username, uuid):
+                if not self._bury(reservation):
+                    raise TurnedAway(ONLINE_ELSEWHERE, "online elsewhere")
+                continue
+            peer, was_here = self._expect(identity, former, context, dialect)
+            outcome = self.estates.fetch(peer, claim.token, former, dialect, was_here)
+            if outcome is UNKNOWN:
+                self._drop(peer)
             if outcome is HERE:
                 return reservation
             if outcome is ELSEWHERE:
@@ -448,20 +486,12 @@ class ClusterDirectory(LocalDirectory):
     def _begin_absence(self, peer: Peer) -> None:
         """Wait for a peer that has come from another node, and has no link here."""
         grace_period = self._runtime.time_limits.grace_period
-        if not grace_period:
+        if grace_period and peer.state is DISCONNECTED:
+            self.begin_waiting(peer, grace_period)
+            return
+        if not (grace_period and self._wait_for(peer)):
             self._take_off(peer, "leave")
-            self._runtime.scheduler.spawn(self.tell, peer)
-            return
-        if peer.state is CONNECTED:
-            self._wait_for(peer)
-            self._runtime.scheduler.spawn(self.tell, peer)
-            return
-        mailbox = peer.outbound.detach()
-        if mailbox is None:
-            self._take_off(peer, "remove")
-            self._runtime.scheduler.spawn(self.tell, peer)
-        else:
-            self._start_timer(peer, mailbox, grace_period)
+        self._runtime.scheduler.spawn(self.tell, peer)
 
     def _check_devices(self, identity: Identity) -> None:
         owned = self._owned.get(identity[:2])
@@ -501,6 +531,12 @@ class ClusterDirectory(LocalDirectory):
             self.cluster.mark(peer.username, peer.uuid, owned.token, False)
         return True
 
+    def _start_timer(self, peer: Peer, mailbox: Mailbox, seconds: float) -> None:
+        super()._start_timer(peer, mailbox, seconds)
+        owned = self._owned.get((peer.username, peer.uuid))
+        if owned is not None:
+            owned.expires = self._runtime.scheduler.now() + seconds
+
     def _release(self, peer: Peer, is_last_here: bool) -> Departure:
         key = peer.username, peer.uuid
         owned = self._owned.pop(key, None)
@@ -525,8 +561,13 @@ class ClusterDirectory(LocalDirectory):
         then: Callable[[], None] | None = None,
     ) -> Departure:
         if_mine, if_last = Condition(), Condition()
+        key = username, uuid
+        self._leaving[key] = self._leaving.get(key, 0) + 1
 
         def take(outcome: Release | None) -> None:
+            self._leaving[key] -= 1
+            if not self._leaving[key]:
+                del self._leaving[key]
             if outcome is None:
                 if_mine.holds = True
                 if_last.holds = is_last_here and not self._has_devices_elsewhere(username)
@@ -581,6 +622,10 @@ class ClusterDirectory(LocalDirectory):
         elif is_mine and peer is not None:
             self.remove(peer, POLICY_VIOLATION, "gave way to another device")
 
+    def is_leaving(self, username: str, uuid: str) -> bool:
+        """Whether this node has just taken a device off."""
+        return (username, uuid) in self._leaving
+
     def get_token(self, peer: Peer) -> int:
         """Return the token of this node's latest claim of a peer; 0 without one."""
         owned = self._owned.get((peer.username, peer.uuid))
@@ -589,25 +634,74 @@ class ClusterDirectory(LocalDirectory):
     def move_out(self, peer: Peer, node: str, token: int, room: int) -> Bequest | None:
         """Have a peer of this node belong to another one. The site is told nothing.
 
-        :param token: of the claim of that node.
+        :param token: of the claim of that node; that of this node, if it has given it away.
         :returns: as :meth:`.Outbound.leave`.
         """
         key = peer.username, peer.uuid
         with self._lock:
             former, owned = peer.outbound, self._owned.get(key)
             born = 0 if owned is None else owned.born
-            place = Place(*key, node, token, born, True, 0.0, self._data_of(peer))
+            is_given = owned is not None and owned.token == token
+            place = Place(*key, node, token, born, not is_given, 0.0, self._data_of(peer))
             outbound = self.remote_peers.make_outbound(peer, place)
             bequest = former.leave(outbound, room)
             if bequest is None:
                 return None
             self._unlist(peer)
             self.remote_peers.add(peer, place, peer.context, outbound)
-        if owned is not None:
-            self._forget_claim(peer.username, peer.uuid, owned.token)
+        if owned is not None and not is_given:
+            self._forget_claim(*key, owned.token)
         if peer.has_listeners:
             self.following.add(peer)
         return bequest
+
+    # Peers that other nodes give away, as they leave the cluster ----------------------------
+
+    def write_heir(self, peer: Peer) -> tuple[int, Heir] | None:
+        """Return what another node has to know that waits for a peer which is away.
+
+        :returns: with the token; ``None`` when the peer is not to be given away.
+        """
+        with self._lock:
+            owned, timer = self._owned.get((peer.username, peer.uuid)), self._timers.get(peer)
+            if owned is None or not owned.token or timer is None:
+                return None
+            dialect = peer.outbound.dialect
+            if dialect is not PROTOO:
+                return None  # another node knows no dialect by its name
+            seconds = max(0.0, owned.expires - self._runtime.scheduler.now())
+            data, context = self._data_of(peer), self.describe_context(peer)
+            return owned.token, Heir(owned.born, data, context, seconds)
+
+    def inherit(self, username: str, uuid: str, token: int, heir: Heir) -> Peer | None:
+        """Take a peer in whose node leaves the cluster; :meth:`begin_waiting` comes next.
+
+        :returns: ``None`` when its device is here already.
+        """
+        key = username, uuid
+        with self._lock:
+            if key in self._owned or self.get_local(*key) is not None:
+                return None
+            claim = Claim(TAKEN, token, heir.born)
+            self._owned[key] = Ownership(claim, self._runtime.scheduler.now())
+            place = Place(*key, self.cluster.node, token, heir.born, False, 0.0, heir.data)
+            identity = Identity(*key, parse_peer_data(heir.data))
+            peer = self._adopt(identity, place, PROTOO)
+            peer.data = identity.data
+            scheduler = self._runtime.scheduler
+            peer.context = KeptContext(peer, scheduler, self._contexts, heir.context)
+        self.cluster.take(*key, token, heir.born)
+        return peer
+
+    def begin_waiting(self, peer: Peer, seconds: float) -> None:
+        """Wait for a peer that was taken in."""
+        with self._lock:
+            mailbox = peer.outbound.detach()
+            if mailbox is not None:
+                self._start_timer(peer, mailbox, seconds)
+                return
+            self._take_off(peer, "expire")
+        self._runtime.scheduler.spawn(self.tell, peer)
 
     def end(self, peer: Peer) -> None:
         """Take a peer off without an event: another node tells that it is offline."""

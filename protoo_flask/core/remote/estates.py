@@ -17,6 +17,8 @@ expects an estate      it comes                        taken in; the peer is the
                        device has connected there      obeyed
                        Done, for a handler elsewhere   kept until the estate is there
 expects nothing        an estate: it comes too late    its requests are answered 410
+expects nothing        an estate, as its owner leaves  the peer is one of this node, and away
+expects nothing        HandOver, before that estate    kept for :data:`PATIENCE`
 =====================  ==============================  =========================================
 
 =====================  ==============================  =========================================
@@ -26,6 +28,7 @@ has the peer           HandOver with its token         the link is retired (3000
                                                        of the absence stopped; everything is sent
                        HandOver with another token     there is no estate
 has taken it off       HandOver                        there is no estate
+leaves the cluster     the device is away              given to another node; the estate is sent
 has handed it over     a handler answers               Done to the new owner
                        Tell, Engage, Done              passed on to the new owner
 =====================  ==============================  =========================================
@@ -41,10 +44,10 @@ to the new one, have no order among each other.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, Sequence
 
-from ..close_codes import ONLINE_ELSEWHERE
-from ..cluster.items import Cancel, Done, Engage, Estate, HandOver, Inherited, Tell
+from ..close_codes import ONLINE_ELSEWHERE, POLICY_VIOLATION
+from ..cluster.items import Cancel, Done, Engage, Estate, HandOver, Heir, Inherited, Tell
 from ..cluster.places import Place
 from ..peers.peer import Peer
 from ..scheduling import Event
@@ -71,6 +74,10 @@ PATIENCE = 1.0
 FORWARDING_TIME = 5.0
 MAX_FORWARDED = 10_000
 
+#: Seconds in which the estate may come of a device that another node has given to this one. A
+#: client whose peer has just gone offline waits for as long.
+EARLINESS = 0.2
+
 #: Items that are kept while an estate is expected.
 MAX_HELD = 1000
 
@@ -86,6 +93,12 @@ class Holder(Protocol):
     def get_local(self, username: str, uuid: str) -> Peer | None:
         """Return a peer of this node."""
 
+    def is_leaving(self, username: str, uuid: str) -> bool:
+        """Whether this node has just taken a device off."""
+
+    def remove(self, peer: Peer, code: int, reason: str) -> bool:
+        """Take a peer off."""
+
     def get_token(self, peer: Peer) -> int:
         """Return the token of this node's latest claim of a peer."""
 
@@ -97,6 +110,15 @@ class Holder(Protocol):
 
     def end(self, peer: Peer) -> None:
         """Take a peer off without an event: another node tells it."""
+
+    def write_heir(self, peer: Peer) -> tuple[int, Heir] | None:
+        """Return what another node has to know that waits for a peer, and the token."""
+
+    def inherit(self, username: str, uuid: str, token: int, heir: Heir) -> Peer | None:
+        """Take in a peer that is away."""
+
+    def begin_waiting(self, peer: Peer, seconds: float) -> None:
+        """Wait for a peer that was taken in."""
 
     @property
     def homes(self) -> Any:
@@ -141,6 +163,8 @@ class Estates:
         self._scheduler = scheduler
         self._lock = scheduler.lock()
         self._expected: dict[tuple[str, str], Expected] = {}
+        #: Of devices that this node does not know.
+        self._early: dict[tuple[str, str], tuple[str, HandOver]] = {}
         #: {device: (the node that it has been handed over to, until when)}, oldest first.
         self._moved: dict[tuple[str, str], tuple[str, float]] = {}
         exchange.pass_on = self.pass_on
@@ -155,7 +179,7 @@ class Estates:
     @property
     def tables(self) -> dict[str, Any]:
         """What is kept for a while, for tests: ``{name: table}``."""
-        return {"expected": self._expected}
+        return {"expected": self._expected, "early": self._early}
 
     @property
     def _node(self) -> str:
@@ -171,6 +195,7 @@ class Estates:
 
         :param token: of this node's claim.
         :param former: where the peer was.
+            This node: the device was given to it, and the estate is on its way.
         :param was_here: see :class:`Expected`.
         :returns: ``HERE``: the estate is there. ``UNKNOWN``: there is none; the peer is a new one.
             ``ELSEWHERE``: another node has claimed the device meanwhile.
@@ -181,7 +206,8 @@ class Estates:
         )
         with self._lock:
             self._expected[device] = expected
-        self._send(former.node, HandOver(*device, former.token, token, dialect.subprotocol))
+        if not self._exchange.is_own(former.node):
+            self._send(former.node, HandOver(*device, former.token, token, dialect.subprotocol))
         if self._exchange.is_gone(former.node) or not expected.event.wait(PATIENCE):
             self._give_up(device, expected)
             # Another thread may be concluding it.
@@ -214,12 +240,14 @@ class Estates:
         device = estate.username, estate.uuid
         with self._lock:
             expected = self._expected.get(device)
-            if expected is None or expected.former != (node, estate.token):
+            sender = node if estate.heir is None else self._node
+            if expected is None or expected.former != (sender, estate.token):
                 expected = None
             else:
                 del self._expected[device]
         if expected is None:
-            self._disown(estate)
+            if estate.heir is None or not self._inherit(node, estate, estate.heir):
+                self._disown(estate)
             return
         peer = expected.peer
         if not estate.is_known:
@@ -231,6 +259,19 @@ class Estates:
         else:
             self._take_in(node, peer, estate, expected.was_here)
             self._conclude(expected, HERE)
+
+    def _inherit(self, node: str, estate: Estate, heir: Heir) -> bool:
+        """Take in a peer that is away; ``False`` when its device is here already."""
+        device = estate.username, estate.uuid
+        peer = self._holder.inherit(*device, estate.token, heir)
+        if peer is None:
+            return False
+        self._take_in(node, peer, estate, False)
+        self._holder.begin_waiting(peer, heir.seconds_left)
+        early = self._early.pop(device, None)
+        if early is not None:
+            self.hand_over(*early)
+        return True
 
     def _take_in(self, node: str, peer: Peer, estate: Estate, was_here: bool) -> None:
         halves: list[ForwardedAsk] = []
@@ -309,10 +350,29 @@ class Estates:
             self._conclude(expected, ELSEWHERE)
             return
         peer = self._get(device, item.token)
-        if peer is None:
-            self._send(node, Estate(*device, item.token, False))
-        else:
+        if peer is not None:
             self._send(node, self._hand_over(peer, node, item))
+        elif self._may_be_given(device):
+            # It may have been given to this node just now.
+            self._early[device] = node, item
+            self._scheduler.call_later(EARLINESS, self._refuse_early, device, item)
+        else:
+            self._send(node, Estate(*device, item.token, False))
+
+    def _may_be_given(self, device: tuple[str, str]) -> bool:
+        holder = self._holder
+        return (
+            holder.get_local(*device) is None
+            and not holder.is_leaving(*device)
+            and self._find_new_owner(*device) is None
+            and len(self._early) < MAX_HELD
+        )
+
+    def _refuse_early(self, device: tuple[str, str], item: HandOver) -> None:
+        early = self._early.get(device)
+        if early is not None and early[1] is item:
+            del self._early[device]
+            self._send(early[0], Estate(*device, item.token, False))
 
     def _get(self, device: tuple[str, str], token: int) -> Peer | None:
         """Return a peer of this node that it has claimed with this token."""
@@ -358,6 +418,50 @@ class Estates:
             write_requests(requests, self._node),
             self._holder.homes.take_engagements(peer),
         )
+
+    # Leaving the cluster ---------------------------------------------------------------------
+
+    def give_all(self, peers: Sequence[Peer], nodes: Sequence[str]) -> None:
+        """Have other nodes wait for peers that are away. Blocks, for :data:`PATIENCE` at most.
+
+        Other nodes may claim these devices meanwhile: they are handed over as ever.
+        """
+        cluster, pending, done = self._exchange.cluster, set(), self._scheduler.event()
+        for index, peer in enumerate(peers):
+            found = self._holder.write_heir(peer)
+            if found is None:
+                continue
+            token, heir = found
+            pending.add(peer)
+            node = nodes[index % len(nodes)]
+
+            def give(
+                is_given: bool,
+                peer: Peer = peer,
+                node: str = node,
+                token: int = token,
+                heir: Heir = heir,
+            ) -> None:
+                if is_given:
+                    self._give(peer, node, token, heir)
+                pending.discard(peer)
+                if not pending:
+                    done.set()
+
+            cluster.give(peer.username, peer.uuid, token, node, give)
+        if pending:
+            done.wait(PATIENCE)
+
+    def _give(self, peer: Peer, node: str, token: int, heir: Heir) -> None:
+        """Send the estate of a peer to the node that owns the peer by now."""
+        if self._holder.get_local(peer.username, peer.uuid) is not peer:
+            return
+        estate = self._export(peer, node, token, token)
+        if estate is None:
+            self._holder.remove(peer, POLICY_VIOLATION, "too much waits for it")
+            return
+        estate.heir = heir
+        self._send(node, estate)
 
     def _lose_estate(self, node: str, estate: Estate) -> None:
         """Answer the requests in an estate that has not arrived."""

@@ -24,6 +24,7 @@ class Ownership:
     :ivar is_first: whether the user comes online with the device; ``None``: the directory was
         away, and nobody knows.
     :ivar began: when its connection began, by the scheduler.
+    :ivar expires: when its grace period ends, if it is away.
     :ivar claims: handshakes in progress that rely on it.
     :ivar is_taken: whether another node has it now.
     :ivar next: the node that has claimed it since, with its ``HandOver``: obeyed when the handshake
@@ -36,6 +37,7 @@ class Ownership:
         "began",
         "born",
         "claims",
+        "expires",
         "gave_way",
         "is_first",
         "is_taken",
@@ -49,6 +51,7 @@ class Ownership:
         self.born = 0 if claim is None else claim.born
         self.is_first = None if claim is None else claim.verdict == NEW and claim.is_first
         self.began = now
+        self.expires = now
         self.claims = 0
         self.is_taken = False
         self.next: tuple[str, HandOver] | None = None
