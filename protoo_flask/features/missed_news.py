@@ -62,6 +62,10 @@ class MissedNews(Generic[K]):
         if self._missed and self._timer is None:
             self._timer = call_later_if_alive(self._scheduler, RETRY, self._catch_up)
 
+    def has_missed(self, peer: Peer, subject: K) -> bool:
+        """Whether a peer is still to be sent the latest news about a subject."""
+        return subject in self._missed.get(peer, {})
+
     def _settle(self, peer: Peer, subject: K) -> None:
         missed = self._missed.get(peer)
         if missed is not None:

@@ -250,6 +250,8 @@ class ToHome(Item, tag=10):
     :ivar path: original path, base path and path of the request.
     :ivar params: JSON.
     :ivar data: JSON.
+    :ivar born: of the peer, see :class:`.places.Place`: a later one of the same device has not sent
+        it. 0: not known.
     """
 
     ask: int
@@ -261,6 +263,7 @@ class ToHome(Item, tag=10):
     path: Tuple[str, str, str]
     params: bytes
     data: bytes
+    born: int = 0
 
 
 class Engage(Item, tag=11):

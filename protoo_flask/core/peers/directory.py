@@ -89,9 +89,11 @@ class Directory(Protocol[P]):
 
     :ivar homes: the homes of calls and rooms, in a cluster; a
         :class:`~protoo_flask.core.peers.homes.Homes`.
+    :ivar cluster: in a cluster, a :class:`~protoo_flask.core.cluster.protocol.Cluster`.
     """
 
     homes: Any
+    cluster: Any
 
     def find(self, username: str | None = None, uuid: str | None = None) -> list[P]:
         """Return the peers of a user, of a device, of both, or all of them.

@@ -23,6 +23,8 @@ class HomeService(Protocol):
     def handle_at_home(self, verb: str, request: Any) -> None:
         """Handle a request that another node has forwarded. May block.
 
+        Code of the site runs by ``peer.context.run()``; nothing has entered it yet.
+
         :param verb: what :meth:`Homes.forward` was given.
         :param request: a received Request, with ``params`` and all; ``request.peer`` is remote.
         """

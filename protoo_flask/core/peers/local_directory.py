@@ -90,6 +90,7 @@ class LocalDirectory:
 
     #: There are none in one process.
     homes: Any = None
+    cluster: Any = None
 
     def __init__(self, runtime: Runtime, events: EventQueues) -> None:
         self._runtime = runtime

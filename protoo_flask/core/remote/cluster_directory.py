@@ -198,6 +198,16 @@ class ClusterDirectory(LocalDirectory):
         found = self.find(username, uuid)
         return found[0] if found else None
 
+    def born(self, peer: Peer) -> int:
+        """Return ``Place.born`` of a peer; 0: not known, -1: it is another one by now."""
+        if peer.outbound.node is not None:
+            place: Place = peer.outbound.place  # type: ignore[attr-defined]
+            return place.born
+        if not super().lists(peer):
+            return -1
+        owned = self._owned.get((peer.username, peer.uuid))
+        return 0 if owned is None else owned.born
+
     def doubt(self, username: str) -> str | None:
         cluster = self.cluster
         if cluster.status == UP:

@@ -376,6 +376,10 @@ class Exchange:
             if not outbound.transmit(payload, sender) and item.news is not None:
                 self._missed.put(peer, item.news, payload, sender)
 
+    def forget_news(self, peer: Peer, service: str, key: str) -> None:
+        """Tell a local peer no news any more of something that it has left."""
+        self._missed.forget_all(peer, service, key)
+
     def _take_close(self, node: str, item: Close) -> None:
         if item.turns_away:
             self._arrivals.turn_away(item.username, item.uuid, item.code, item.reason)

@@ -47,6 +47,9 @@ class Finder(Protocol):
     def find(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
         """Return peers of all nodes. May block."""
 
+    def born(self, peer: Peer) -> int:
+        """Return ``Place.born`` of a peer; 0: not known, -1: it is another one by now."""
+
 
 class Visit(NamedTuple):
     """A request that another node has forwarded, and the node."""
@@ -61,8 +64,9 @@ class HomeResponder:
     :param number: of the ask there.
     """
 
-    def __init__(self, exchange: Exchange, node: str, number: int) -> None:
+    def __init__(self, exchange: Exchange, runtime: Runtime, node: str, number: int) -> None:
         self._exchange = exchange
+        self._unanswered = runtime.unanswered
         self._node = node
         self._number = number
 
@@ -74,10 +78,14 @@ class HomeResponder:
         if not self._number:
             return
         serialize_data(data)
+        if status >= 200:
+            self.wait_longer(request)
         self._exchange.answer_visit(self._node, self._number, Response(status, reason, data))
 
     def wait_longer(self, request: Any) -> None:
-        """Nobody measures the time here; the node of the peer has stopped doing so."""
+        """Wait for the answer without a time limit; the node of the peer does so already."""
+        if request is not None:
+            self._unanswered.remove(request)
 
 
 class ClusterHomes:
@@ -164,6 +172,7 @@ class ClusterHomes:
                 (request.original_path, request.base_path, request.path),
                 serialize_data([[str(name), value] for name, value in request.params.items()]),
                 serialize_data(request.data),
+                self._finder.born(request.peer),
             ),
         )
 
@@ -180,7 +189,9 @@ class ClusterHomes:
         self._exchange.put(number, AskOfNode(home, peer, then))
         text = serialize_data(data)
         device = peer.username, peer.uuid
-        self._send(home, ToHome(number, service, verb, *device, verb, ("/", "", "/"), b"[]", text))
+        born = self._finder.born(peer)
+        path = ("/", "", "/")
+        self._send(home, ToHome(number, service, verb, *device, verb, path, b"[]", text, born))
 
     def _send(self, home: str, item: ToHome) -> None:
         if not self._exchange.is_own(home) and not self.is_alive(home):
@@ -203,21 +214,29 @@ class ClusterHomes:
     def _handle(self, event: SiteEvent) -> None:
         """Have a service handle a request of another node. May block; never raises."""
         node, item = event.subject
-        responder = HomeResponder(self._exchange, node, item.ask)
+        responder = HomeResponder(self._exchange, self._runtime, node, item.ask)
         service = self._services.get(item.service)
         peer = self._finder.get(item.username, item.uuid)
-        if service is None or peer is None:
+        if service is None or peer is None or not self._is_of(peer, item):
             # Another version of the site, or a device that has left just now.
             responder.respond(None, 410, "peer offline", {})
             return
         request = self._make_request(peer, item)
         request._responder = responder
+        request.last_handler = service.handle_at_home
+        if item.ask:
+            self._runtime.unanswered.add(request)
         try:
             service.handle_at_home(item.verb, request)
         except BaseException as error:
             self._runtime.fail(request, error)
             if not is_contained(error):
                 raise
+
+    def _is_of(self, peer: Peer, item: ToHome) -> bool:
+        """Whether it is this peer that has sent a request, and not an earlier one of the device."""
+        born = self._finder.born(peer)
+        return 0 in (born, item.born) or born == item.born
 
     def _make_request(self, peer: Peer, item: ToHome) -> ReceivedRequest:
         id = item.ask or None
@@ -267,6 +286,8 @@ class ClusterHomes:
         if peer is not None:
             home = node if item.home is None else item.home
             self._note(peer, item.service, item.key, home, item.is_in)
+            if not item.is_in:
+                self._exchange.forget_news(peer, item.service, item.key)
         elif self._exchange.pass_on is not None:
             item.home = node if item.home is None else item.home
             self._exchange.pass_on(item, item.username, item.uuid)

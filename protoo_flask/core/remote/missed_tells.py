@@ -45,6 +45,15 @@ class MissedTells:
                 if not texts:
                     del self._missed[peer]
 
+    def forget_all(self, peer: Peer, service: str, key: str) -> None:
+        """Forget the texts about something that the peer has left: their subjects begin with it.
+
+        :param key: of the engagement; a line of its own in front of the rest of a subject.
+        """
+        for news in list(self._missed.get(peer, ())):
+            if news[0] == service and news[1].partition("\n")[0] == key:
+                self.forget(peer, news)
+
     def put(self, peer: Peer, news: News, payload: bytes, sender: dict[str, str] | None) -> None:
         """Keep a text until there is room."""
         if not peer.is_listed:

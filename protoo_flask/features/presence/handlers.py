@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Callable
 
+from ...core.peers.directory import Directory
 from ...core.peers.peer import Peer
 from ...core.request import Request
 from ...core.routing.registration import Next
@@ -11,6 +13,7 @@ from ...core.runtime import Runtime
 from ..permission import Permission
 from ..sending_peer import sending_peer
 from .agent import Agent
+from .cluster_agent import ClusterAgent
 from .states import check_published
 
 
@@ -31,10 +34,15 @@ class PresenceHandlers:
 
     def agent_of(self, peer: Peer) -> Agent:
         """Return the agent of the app that a peer belongs to."""
-        return peer.runtime.service(self, self._make_agent)
+        if peer.directory.homes is None:
+            return peer.runtime.service(self, self._make_agent)
+        return peer.runtime.service(self, partial(self._make_cluster_agent, peer.directory))
 
     def _make_agent(self, runtime: Runtime) -> Agent:
         return Agent(runtime.scheduler, self._max_subscriptions, self._now)
+
+    def _make_cluster_agent(self, directory: Directory[Peer], runtime: Runtime) -> Agent:
+        return ClusterAgent(runtime.scheduler, self._max_subscriptions, directory)
 
     def note_online(self, peer: Peer) -> None:
         """Update the user of a peer that has come online."""

@@ -97,6 +97,11 @@ class States:
         if len(self._last_seen) > self._max_last_seen:
             self._last_seen.popitem(last=False)
 
+    def forget(self, username: str) -> None:
+        """Remove the state of a user, if there is one."""
+        self._online.pop(username, None)
+        self._last_seen.pop(username, None)
+
 
 def check_published(data: Mapping[str, Any]) -> dict[str, str | None]:
     """Return the fields of untrusted ``data`` that may be published; others are ignored.

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Callable, Mapping
 
+from ...core.cluster.items import Engagement
 from ...core.errors import ProtocolError, Reject
 from ...core.inbox import MAX_PATH_LENGTH
 from ...core.names import check_length
+from ...core.peers.homes import Homes
 from ...core.peers.peer import Peer
 from ...core.request import Request
+from ...core.response import Response
 from ...core.routing.registration import Next
 from ...core.runtime import Runtime
 from ..sending_peer import sending_peer
 from .path_template import PathTemplate
 from .room import OPEN, Room
+from .room_homes import SERVER_LOST
 from .rooms import Rooms
 
 OnRoom = Callable[[Room, Request], Any]
@@ -35,6 +40,8 @@ class RoomHandlers:
         self._on_room = on_room
         self._template = template
         self._max_peers = max_peers
+        #: The name in a cluster; given by :meth:`.Protoo.add_service`.
+        self.service = ""
 
     def join(self, req: Request, next: Next) -> None:
         """Let a peer into a room, unless the application refuses."""
@@ -44,6 +51,15 @@ class RoomHandlers:
             raise Reject(414, f"a path has at most {MAX_PATH_LENGTH} characters")
         for name, value in req.params.items():
             check_length(value, f"a {name}")
+        homes = self._rooms_of(peer).homes
+        if homes is None:
+            self._join(req, path)
+        else:
+            homes.join(req, path, self._join)
+
+    def _join(self, req: Request, path: str) -> None:
+        """Let a peer into a room that is at home here."""
+        peer = sending_peer(req)
         rooms = self._rooms_of(peer)
         while not req.ended:
             room, is_new = rooms.begin_join(path, req.params["room_id"], peer)
@@ -82,6 +98,8 @@ class RoomHandlers:
     def message(self, req: Request, next: Next) -> None:
         """Send a message to all other members."""
         rooms = self._rooms_of(sending_peer(req))
+        if self._is_forwarded(rooms, req, "message"):
+            return
         # Checked and sent in one step: nothing of a member arrives after its "leave".
         with rooms.lock:
             room = self._find(rooms, req)
@@ -91,6 +109,8 @@ class RoomHandlers:
     def private(self, req: Request, next: Next) -> None:
         """Send a request on to one member; its responses answer the request."""
         rooms = self._rooms_of(sending_peer(req))
+        if self._is_forwarded(rooms, req, "private"):
+            return
         with rooms.lock:
             room = self._find(rooms, req)
             peer = room.members.get(_check_address(req.data.get("peer")))
@@ -107,17 +127,66 @@ class RoomHandlers:
     def leave(self, req: Request, next: Next) -> None:
         """Let a member out."""
         rooms = self._rooms_of(sending_peer(req))
+        if self._is_forwarded(rooms, req, "leave"):
+            return
         rooms.leave(self._find(rooms, req), req)
 
     def pass_on(self, req: Request, next: Next) -> None:
         """Pass a request of any other method on to the application."""
-        room = self._find(self._rooms_of(sending_peer(req)), req)
+        rooms = self._rooms_of(sending_peer(req))
+        if self._is_forwarded(rooms, req, "pass_on"):
+            return
+        room = self._find(rooms, req)
         if not room.ask("request", req):
             raise Reject(405, "method not allowed")
 
     def note_offline(self, peer: Peer) -> None:
         """Let a peer that has gone offline out of all its rooms."""
-        self._rooms_of(peer).forget(peer)
+        rooms = self._rooms_of(peer)
+        rooms.forget(peer)
+        if rooms.homes is not None:
+            rooms.homes.forget_joins(peer)
+
+    # Of a cluster ------------------------------------------------------------------------
+
+    def handle_at_home(self, verb: str, request: Request) -> None:
+        """See :class:`.HomeService`."""
+        handlers = {
+            "join": self._join_at_home,
+            "message": self.message,
+            "private": self.private,
+            "leave": self.leave,
+        }
+        handler = handlers.get(verb, self.pass_on)
+        if self._on_room is None or verb in ("message", "private", "leave"):
+            handler(request, _no_next)
+        else:
+            # The application has registered the listeners that may be called now.
+            sending_peer(request).context.run(handler, request, _no_next)
+
+    def _join_at_home(self, req: Request, next: Next) -> None:
+        """Let a peer of another node into a room."""
+        homes = self._rooms_of(sending_peer(req)).homes
+        assert homes is not None
+        homes.join_at_home(req, self._path_of(req), self._join)
+
+    def check_arrival(self, peer: Peer, engagement: Engagement) -> Response | None:
+        """See :class:`.HomeService`: a request of a room is never refused."""
+        return None
+
+    def home_lost(self, peer: Peer, key: str) -> None:
+        """Tell a local peer that the node of its room is gone; see :class:`.HomeService`."""
+        homes = self._rooms_of(peer).homes
+        assert homes is not None
+        if not homes.take_back(peer, key):
+            data = {"reason": SERVER_LOST, "sessionPath": key}
+            peer.send(Request("end", data), timeout=peer.runtime.time_limits.delivery)
+
+    def _is_forwarded(self, rooms: Rooms, req: Request, verb: str) -> bool:
+        """Whether a request is handled at another node."""
+        return rooms.homes is not None and rooms.homes.forward(req, self._path_of(req), verb)
+
+    # -------------------------------------------------------------------------------------
 
     def _find(self, rooms: Rooms, req: Request) -> Room:
         """Return the room that a request is for.
@@ -134,10 +203,17 @@ class RoomHandlers:
         return self._template.write(req.base_path, req.params)
 
     def _rooms_of(self, peer: Peer) -> Rooms:
-        return peer.runtime.service(self, self._make_rooms)
+        if peer.directory.homes is None:
+            return peer.runtime.service(self, self._make_rooms)
+        return peer.runtime.service(self, partial(self._make_rooms, homes=peer.directory.homes))
 
-    def _make_rooms(self, runtime: Runtime) -> Rooms:
-        return Rooms(runtime.scheduler, self._max_peers, MAX_ROOMS_PER_PEER)
+    def _make_rooms(self, runtime: Runtime, homes: Homes | None = None) -> Rooms:
+        limits = self._max_peers, MAX_ROOMS_PER_PEER
+        return Rooms(runtime.scheduler, *limits, homes, self.service)
+
+
+def _no_next(error: Any = None) -> None:
+    """Stands for the next function of a request that was forwarded to the home of its room."""
 
 
 def _check_address(address: Any) -> tuple[str, str]:

@@ -63,6 +63,7 @@ def room_handler(
         max_peers, "room_handler(max_peers=...) takes the number of members that a room may have"
     )
     handlers = RoomHandlers(on_room, template, max_peers)
+    handlers.service = protoo.add_service("rooms", handlers)
     protoo.on("offline", handlers.note_offline)
     router = Router()
     router.session(path, handlers.join)

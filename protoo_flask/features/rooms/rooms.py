@@ -12,12 +12,14 @@ from typing import Any, NamedTuple, Sequence
 
 from ...core.errors import Reject
 from ...core.events import EventQueues, SiteEvent
+from ...core.peers.homes import Homes
 from ...core.peers.peer import Peer, tell_about
 from ...core.request import Request
 from ...core.scheduling import Scheduler
 from ..missed_news import MissedNews
 from ..sending_peer import sending_peer
 from .room import CLOSING, OPEN, Room
+from .room_homes import SERVER_LOST, RoomHomes
 
 #: Events of rooms about one user that listeners have not been told of, before no more devices of
 #: the user may join. All 16 devices of a user may come back to 100 rooms at once.
@@ -45,9 +47,17 @@ class Rooms:
     :param scheduler: of the app.
     :param max_peers: members of one room.
     :param max_rooms: rooms that one peer may be in.
+    :ivar homes: in a cluster, the homes of its rooms; else ``None``.
     """
 
-    def __init__(self, scheduler: Scheduler, max_peers: int, max_rooms: int) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        max_peers: int,
+        max_rooms: int,
+        homes: Homes | None = None,
+        service: str = "",
+    ) -> None:
         self.scheduler = scheduler
         self.lock = scheduler.lock()
         self._max_peers = max_peers
@@ -61,6 +71,9 @@ class Rooms:
         self._events = EventQueues(self._tell_event, scheduler.lock())
         #: The joins and leaves that members have not been told of, as they read too slowly.
         self._news: MissedNews[_Member] = MissedNews(scheduler, self.lock, self._send_news)
+        self.homes: RoomHomes | None = None
+        if homes is not None:
+            self.homes = RoomHomes(homes, service, max_rooms, self)
 
     def __len__(self) -> int:
         return len(self._rooms)
@@ -86,6 +99,8 @@ class Rooms:
             is_new = room is None
             if room is None:
                 room = self._rooms[path] = Room(id, path, self, peer)
+                if self.homes is not None:
+                    self.homes.begin_visit(path)
             room.joins_in_progress += 1
             room.last_joiner = peer
             return room, is_new
@@ -126,6 +141,9 @@ class Rooms:
                 # their address, so a "leave" after the "join" would look like the new one's.
                 self._remove_member(room, former)
             others = [other.address for other in room.peers if other is not peer]
+            if self.homes is not None:
+                # Before the answer: with it, the client may send its next request.
+                self.homes.engage(peer, room.path)
             req.reply(200, "joined", room.add_path({"peers": others}))
             if former is peer:
                 return
@@ -135,7 +153,11 @@ class Rooms:
             self._rooms_of.setdefault(peer, set()).add(room)
             _count(self._memberships, peer.username, 1)
             self._post("join", room, peer)
+            if self.homes is not None:
+                self.homes.departures.watch(peer)
         self._tell(room, peer)
+        if self.homes is not None:
+            self.homes.departures.check(peer)
 
     def end_join(self, room: Room, peer: Peer) -> None:
         """Count a join as ended, whether it was admitted or not."""
@@ -210,9 +232,40 @@ class Rooms:
         for room in rooms:
             self._tell(room, peer)
 
+    def regain(self, path: str) -> None:
+        """Let a room go on that is at home here again, after this node was taken for dead."""
+        room = self._drop_guests(path)
+        if room is not None:
+            assert self.homes is not None
+            with self.lock:
+                for peer in room.peers:
+                    self.homes.engage(peer, path)
+
+    def lose(self, path: str) -> None:
+        """End a room that is at home elsewhere by now, after this node was taken for dead."""
+        room = self._drop_guests(path)
+        if room is not None:
+            self.close(room, SERVER_LOST)
+
+    def _drop_guests(self, path: str) -> Room | None:
+        """Remove the members of other nodes, which have told them that the room is lost."""
+        with self.lock:
+            room = self.find(path)
+            if room is None:
+                return None
+            guests = [peer for peer in room.peers if not peer.is_local]
+            for peer in guests:
+                self._remove_member(room, peer)
+        for peer in guests:
+            self._tell(room, peer)
+        return room
+
     def check_member(self, room: Room, peer: Peer) -> None:
         """:raises Reject: when a peer is not a member of a room."""
         if not room.has(peer):
+            if self.homes is not None:
+                # Its node may have missed that it has left.
+                self.homes.disengage(peer, room.path)
             raise Reject(403, "you are not in this room")
 
     def _remove_member(self, room: Room, peer: Peer) -> None:
@@ -229,14 +282,22 @@ class Rooms:
         method = "join" if (username, uuid) in room.members else "leave"
         address = {"username": username, "uuid": uuid}
         members = [peer for peer in peers if room.has(peer)]
-        return tell_about(address, members, method, room.add_path({"peer": address}))
+        data = room.add_path({"peer": address})
+        if self.homes is None:
+            return tell_about(address, members, method, data)
+        news = self.homes.name_news(room.path, username, uuid)
+        return tell_about(address, members, method, data, news)
 
     def _forget_membership(self, room: Room, peer: Peer) -> None:
         _count(self._memberships, peer.username, -1)
         rooms = self._rooms_of[peer]
         rooms.discard(room)
+        if self.homes is not None:
+            self.homes.disengage(peer, room.path)
         if not rooms:
             del self._rooms_of[peer]
+            if self.homes is not None:
+                self.homes.departures.unwatch(peer)
 
     # The end of a room ---------------------------------------------------------------
 
@@ -259,6 +320,8 @@ class Rooms:
         room.enter_state("told")
         if self._rooms.get(room.path) is room:
             del self._rooms[room.path]
+            if self.homes is not None:
+                self.homes.end_visit(room.path)
         room.join_gate.set()
 
     # Telling the application ---------------------------------------------------------
