@@ -50,20 +50,26 @@ def _say_goodbye(host: Host) -> None:
     if loop is None or loop.is_gone():
         return
     if not loop.is_foreign():
-        _abandon_all(host)
-        host.leave_cluster()
+        _leave(host)
         return
     # The hub runs in another thread, which ends with the process.
     done = loop.event()
 
-    def abandon_all() -> None:
-        _abandon_all(host)
-        host.leave_cluster()
+    def leave() -> None:
+        _leave(host)
         done.set()
 
     with contextlib.suppress(ServerStopped):
-        loop.hand_over(abandon_all)
+        loop.hand_over(leave)
         done.wait(TIMEOUT)
+
+
+def _leave(host: Host) -> None:
+    try:
+        # First: what is still to be sent to the clients goes to other nodes, if there are some.
+        host.leave_cluster()
+    finally:
+        _abandon_all(host)
 
 
 def _abandon_all(host: Host) -> None:
