@@ -14,10 +14,12 @@ from .processes import CLUSTER, DEADLINE, Server
 MODULES = {
     "test_calls",
     "test_coming_and_going",
+    "test_contexts_of_messages",
     "test_grace_period",
     "test_presence",
     "test_rooms",
     "test_talking_messages",
+    "test_welcome",
 }
 
 #: Single tests of other modules.
@@ -28,6 +30,8 @@ TESTS = {
 
 #: Tests of those modules that are about one process.
 OF_ONE_PROCESS = {
+    # The log of the server that a client happens to be connected to.
+    "test_a_teardown_function_that_needs_before_request_is_explained_in_the_log",
     "test_a_closing_site_tells_its_clients_and_refuses_new_ones",  # so is protoo.close()
 }
 

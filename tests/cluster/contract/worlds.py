@@ -13,10 +13,10 @@ from typing import Any, Callable
 from protoo_flask.core.cluster.items import Moved
 from protoo_flask.transport.threads.loop import ThreadLoop
 from tests.cluster.in_process import Hub
+from tests.cluster.partition import Partition
 from tests.cluster.redis_servers import RedisServer
 
 from .hosts import RecordingHost
-from .partition import Partition
 
 #: Seconds within which something has to happen that is waited for.
 PATIENCE = 20.0

@@ -1,0 +1,226 @@
+"""Workers in processes of their own, the Redis that joins them, and what can happen to them."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any, Iterator
+
+from tests.cluster.partition import Partition
+from tests.cluster.redis_servers import RedisServer
+from tests.servers.clients import Client, Site, eventually
+from tests.servers.processes import DEADLINE, Server, start
+from tests.servers.shared import SHARED
+
+from .site import PLACE
+
+#: Seconds, ``PROTOO_NODE_TIMEOUT``: deaths are waited for.
+NODE_TIMEOUT = 3
+
+COMMAND = ["-m", "gunicorn", "-k", "gevent", "--bind", "127.0.0.1:0", "--graceful-timeout", "5"]
+COMMAND += ["--timeout", "120", PLACE + "()"]
+
+
+class Worker:
+    """A gunicorn with one worker, and a network of its own to Redis.
+
+    :ivar pid: of the worker, not of gunicorn, which starts another one when it has ended.
+    """
+
+    def __init__(self, redis: RedisServer, folder: Path, **env: str) -> None:
+        self.network = Partition(redis.port)
+        url = f"redis://127.0.0.1:{self.network.port}/0"
+        self.server: Server = start(
+            "gunicorn",
+            COMMAND,
+            SITE_PROTOO_CLUSTER_URL=url,
+            SITE_PROTOO_NODE_TIMEOUT=str(NODE_TIMEOUT),
+            **{SHARED: str(folder), **env},
+        )
+        self.site = Site(self.server.port)
+        self.pid = int(self.site.get("/pid"))
+
+    def connect(self, username: str, uuid: str | None = None) -> Client:
+        """Connect a device; by default, the one that the user has."""
+        uuid = f"{username[0]}1" if uuid is None else uuid
+        return Client(
+            f"ws://{self.site.host}/protoo?username={username}&uuid={uuid}", compression=None
+        )
+
+    def peers(self) -> list[str]:
+        found: list[str] = self.site.get("/peers")
+        return found
+
+    def tables(self) -> dict[str, int]:
+        found: dict[str, int] = self.site.get("/tables")
+        return found
+
+    def kill(self) -> None:
+        """End it as the kernel does when memory is short."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def terminate(self) -> None:
+        """End it in good order, as systemd does; returns when it has ended."""
+        self.server.process.send_signal(signal.SIGTERM)
+        self.server.process.wait(DEADLINE)
+
+    def reload(self) -> None:
+        """Have gunicorn replace its worker."""
+        self.server.process.send_signal(signal.SIGHUP)
+
+    def wait_for_new_worker(self) -> None:
+        """Wait until another process than before serves; it is :attr:`pid` then."""
+        former = self.pid
+
+        def find() -> bool:
+            # The socket of gunicorn is open all the time; the worker that took a connection may
+            # have been killed.
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                self.pid = int(self.site.get("/pid"))
+            return self.pid != former
+
+        eventually(find, True)
+
+    def close(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.go_on()
+        self.server.stop()
+        self.network.close()
+
+
+class Field:
+    """Two workers, which are one site.
+
+    :ivar a: the worker of most of those who look on.
+    :ivar b: the worker to which something happens.
+    """
+
+    def __init__(self, folder: Path, *, b: dict[str, str] | None = None, **env: str) -> None:
+        self._stack = contextlib.ExitStack()
+        self.redis = RedisServer(folder)
+        self._stack.callback(self.redis.stop)
+        self.workers: list[Worker] = []
+        try:
+            for more in ({}, b or {}):
+                worker = Worker(self.redis, folder, **{**env, **more})
+                self._stack.callback(worker.close)
+                self.workers.append(worker)
+        except BaseException:
+            self._stack.close()
+            raise
+        self.a, self.b = self.workers
+
+    def journal(self, username: str) -> list[str]:
+        """Return what the site was told of a user, at all workers, in order."""
+        found: list[str] = self.a.site.get(f"/journal/{username}")
+        return found
+
+    def expect_journal(self, username: str, *entries: str) -> None:
+        eventually(lambda: self.journal(username), list(entries))
+
+    def keys(self) -> list[str]:
+        """Return the keys of Redis, without those that only tell when a user was seen last."""
+        return [key for key in self.redis.ask("KEYS", "*").split() if not self._is_memory(key)]
+
+    def _is_memory(self, key: str) -> bool:
+        fields = self.redis.ask("HKEYS", key).split() if ":u:" in key else ["d:"]
+        has_devices = any(field.startswith("d:") for field in fields)
+        return not has_devices and int(self.redis.ask("TTL", key)) > 0
+
+    def finish(self) -> None:
+        """When all clients have gone, nothing is left in the workers, nor in Redis."""
+        running = [worker for worker in self.workers if worker.server.process.poll() is None]
+        for worker in running:
+            eventually(worker.peers, [])
+            eventually(worker.tables, {})
+        for worker in running:
+            assert worker.server.complaints() == []
+            worker.terminate()
+        eventually(self.keys, [])
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+class Responder:
+    """A client that answers every message with 200, in a thread, until its connection ends.
+
+    :ivar texts: of the messages, in order; each one once, as repetitions are recognized.
+    :ivar close: code and reason of the end.
+    """
+
+    def __init__(self, client: Client, seen: dict[int, str] | None = None) -> None:
+        self.client = client
+        self.seen = {} if seen is None else seen
+        self.others: list[dict[str, Any]] = []
+        self.close: tuple[int | None, str] | None = None
+        self._thread = threading.Thread(target=self._answer, daemon=True)
+        self._thread.start()
+
+    @property
+    def texts(self) -> list[str]:
+        return list(self.seen.values())
+
+    def _answer(self) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            for text in self.client.connection:
+                message = json.loads(text)
+                if message.get("method") == "message" and "id" in message:
+                    self.seen.setdefault(message["id"], message["data"]["text"])
+                    self.client.respond(message, 200, "read")
+                else:
+                    self.others.append(message)
+        except ConnectionClosed:
+            pass
+        protocol = self.client.connection.protocol
+        self.close = protocol.close_code, protocol.close_reason or ""
+
+    def wait(self) -> None:
+        """Wait for the end of the connection."""
+        self._thread.join(DEADLINE)
+        assert not self._thread.is_alive()
+
+    def leave(self) -> None:
+        self.client.close()
+        self.wait()
+
+
+def answers_of(client: Client, ids: list[int]) -> dict[int, int]:
+    """Read until each request has its final answer; returns ``{id: status}``.
+
+    A second final answer fails the test.
+    """
+    found: dict[int, int] = {}
+    while set(ids) - set(found):
+        message = client.receive()
+        if message.get("status", 0) >= 200:
+            assert message["id"] not in found, message
+            found[message["id"]] = message["status"]
+    return found
+
+
+def ask(client: Client, username: str, text: str = "hi") -> int:
+    """Send a user a message, and return the status of the answer."""
+    id = client.start("message", f"/users/{username}", {"text": text})
+    return answers_of(client, [id])[id]
+
+
+def states(client: Client, username: str) -> Iterator[dict[str, Any]]:
+    """Yield the states of a user that a watcher is told."""
+    while True:
+        data = client.expect("presence")["data"]
+        assert data["username"] == username
+        yield data
