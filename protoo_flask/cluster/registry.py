@@ -125,48 +125,6 @@ class Registry:
             *("0" if data is None else "1", data or b""),
         )
 
-    # Devices that this node gives to others, as it leaves ------------------------------------
-
-    def give(
-        self, username: str, uuid: str, token: int, node: str, then: Callable[[bool], None]
-    ) -> None:
-        """See ``Cluster.give``."""
-        self._wires.run(self._give, (username, uuid), token, node, then)
-
-    def _give(
-        self, device: tuple[str, str], token: int, node: str, then: Callable[[bool], None]
-    ) -> None:
-        username, uuid = device
-
-        def take(reply: Any) -> None:
-            if isinstance(reply, Exception) or not reply:
-                self._strike_off(node, Member(username, uuid, token))
-                self._post(then, False)
-                return
-            with self._lock:
-                self.owned.pop(device, None)
-            self.lookups.forget(username)
-            self._strike_off(*read_member(username, uuid, reply))
-            self._post(then, True)
-
-        writer = self._wires.open_writer
-        if writer is None:
-            self._post(then, False)
-            return
-        # No nonce of the other node is as large as a token.
-        member = encode_member(username, uuid, token)
-        scripts.ENLIST.ask(writer, None, self._keys.claims(node), member, KEEPING_TIME)
-        key = self._keys.user(username)
-        scripts.GIVE.ask(writer, take, key, text_bytes(uuid), token, node, token)
-
-    def take(self, username: str, uuid: str, token: int, born: int) -> None:
-        """See ``Cluster.take``."""
-        device = (username, uuid)
-        with self._lock:
-            self.owned[device] = Owned(token, born)
-            self._forget_debts(device)
-        self.lookups.forget(username)
-
     def publish(self, username: str, fields: dict[str, str | None]) -> None:
         """See ``Cluster.publish``."""
         with self._lock:

@@ -63,11 +63,20 @@ class Homes(Protocol):
     def leave(self, service: str, key: str) -> None:
         """Give a home up that this node has. Never blocks."""
 
-    def forward(self, request: Any, home: str, service: str, verb: str) -> None:
+    def forward(
+        self,
+        request: Any,
+        home: str,
+        service: str,
+        verb: str,
+        then: Callable[[Response], Any] | None = None,
+    ) -> None:
         """Have a received request handled at its home; its answers come from there.
 
         Never blocks. The time limit of handlers does not apply (``keep_open()``); when the home is
         lost, the answer is 503.
+
+        :param then: takes the answers in place of the request; must not block.
         """
 
     def ask(

@@ -13,6 +13,7 @@ more from here, as soon as the move is seen.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Callable, Mapping, NamedTuple, Protocol, Sequence
 from weakref import WeakKeyDictionary
 
@@ -150,15 +151,19 @@ class ClusterHomes:
 
     # Questions to homes --------------------------------------------------------------------
 
-    def forward(self, request: Any, home: str, service: str, verb: str) -> None:
+    def forward(
+        self,
+        request: Any,
+        home: str,
+        service: str,
+        verb: str,
+        then: Callable[[Response], Any] | None = None,
+    ) -> None:
         number = 0
-        if request.id is not None:
+        if request.id is not None or then is not None:
             request.keep_open()
             number = self._exchange.next_number()
-
-            def take(response: Response) -> None:
-                answer(request, response)
-
+            take = partial(answer, request) if then is None else then
             self._exchange.put(number, AskOfNode(home, request.peer, take))
         self._send(
             home,
