@@ -157,7 +157,7 @@ class WireClient:
 
 
 class Site:
-    """Stands for the Protoo, of which the features ask nothing but ``on``."""
+    """Stands for the Protoo, of which the features ask little."""
 
     def __init__(self, core: Core) -> None:
         self._listeners: list[tuple[str, Callable[[Any], Any]]] = []
@@ -165,6 +165,9 @@ class Site:
 
     def on(self, event: str, function: Callable[[Any], Any]) -> None:
         self._listeners.append((EVENTS[event], function))
+
+    def add_service(self, name: str, service: Any) -> str:
+        return name
 
     def _tell(self, event: SiteEvent) -> None:
         for name, function in self._listeners:

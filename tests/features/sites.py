@@ -20,7 +20,6 @@ class Site:
     def __init__(self, *names, core=None, core_options=None, **options):
         self.core = core or Core(**(core_options or {}))
         self.listeners = []
-        self.services_with_homes = {}
         self.clients = {}
         self.core.framework.on_event.append(self._tell)
         self.mount(self.core.router, **options)
@@ -36,7 +35,9 @@ class Site:
         self.listeners.append((EVENTS[event], function))
 
     def add_service(self, name, service):
-        self.services_with_homes[name] = service
+        # Of a node of a cluster: its core hands the requests of other nodes to them.
+        services = getattr(self.core, "services", {})
+        services[name] = service
         return name
 
     def peers(self, username=None, uuid=None):
@@ -94,3 +95,6 @@ class Deaf:
     """Stands for a Protoo without events."""
 
     def on(self, event, function): ...
+
+    def add_service(self, name, service):
+        return name

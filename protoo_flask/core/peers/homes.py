@@ -32,11 +32,30 @@ class HomeService(Protocol):
     def check_arrival(self, peer: Peer, engagement: Engagement) -> Response | None:
         """Look at a request of another node before it is sent to a local peer. Must not block.
 
+        Nobody holds a lock of the core meanwhile.
+
         :returns: the answer to it, if it is not to be sent: 486, or 491 for glare.
         """
 
     def home_lost(self, peer: Peer, key: str) -> None:
-        """Tell a local peer that the node of its call or room is gone. Must not block."""
+        """Tell a local peer that the node of its call or room is gone. Must not block.
+
+        Also called for everything that local peers are in when others have taken this node for
+        dead: for them, it was the node that was gone.
+        """
+
+
+class EngagedRequest(Protocol):
+    """A request of another node to a local peer, in a call or room at home there.
+
+    :ivar engagement: as the other node has sent it.
+    """
+
+    @property
+    def engagement(self) -> Engagement | None: ...
+
+    def finish(self, status: int, reason: str) -> None:
+        """Answer it in the place of the peer, with a response that is local."""
 
 
 class Homes(Protocol):
@@ -73,10 +92,11 @@ class Homes(Protocol):
     ) -> None:
         """Have a received request handled at its home; its answers come from there.
 
-        Never blocks. The time limit of handlers does not apply (``keep_open()``); when the home is
-        lost, the answer is 503.
+        Never blocks. The time limit of handlers applies there, and not here (``keep_open()``); when
+        the home is lost, the answer is 503.
 
-        :param then: takes the answers in place of the request; must not block.
+        :param then: called with each response, in place of answering the request with it. Must not
+            block.
         """
 
     def ask(
@@ -101,6 +121,12 @@ class Homes(Protocol):
 
     def engagements(self, peer: Peer, service: str) -> dict[str, str]:
         """Return ``{key: home}`` of a local peer."""
+
+    def unanswered(self, peer: Peer, service: str) -> list[EngagedRequest]:
+        """Return the requests of other nodes that a local peer has not answered.
+
+        Those with an engagement of this service. Never blocks.
+        """
 
     def watch(self, username: str, function: Callable[[list[Peer]], Any]) -> None:
         """Call ``function(peers)`` soon, and after each change of a user's devices.

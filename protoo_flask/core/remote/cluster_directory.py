@@ -549,6 +549,7 @@ class ClusterDirectory(LocalDirectory):
 
     def _release(self, peer: Peer, is_last_here: bool) -> Departure:
         key = peer.username, peer.uuid
+        self.homes.forget(peer)
         owned = self._owned.pop(key, None)
         if owned is not None and owned.gave_way:
             self._forget_claim(*key, owned.token)

@@ -301,7 +301,7 @@ class Exchange:
         payload = insert_id(item.payload, id, outbound.dialect)
         sender = None if item.sender is None else {"username": item.sender}
         kind = KINDS.get(item.kind, OF_CORE)
-        half = ForwardedAsk(self, node, item.ask, id, peer, payload, sender, kind)
+        half = ForwardedAsk(self, node, item.ask, id, peer, payload, sender, kind, item.engagement)
         if item.engagement is not None:
             response = self._check_arrival(peer, item.engagement)
             if response is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from ..cluster.items import Engagement
 from ..response import Response
 from ..transactions.client import RELAYED, URGENT
 from ..transactions.unanswered import REQUEST_SIZE, Account
@@ -26,6 +27,7 @@ class ForwardedAsk:
     :ivar id: on the wire.
     :ivar peer: that is asked.
     :ivar kind: as of client transactions.
+    :ivar engagement: the call or room that it belongs to, as its asker has sent it.
     """
 
     __slots__ = (
@@ -33,6 +35,7 @@ class ForwardedAsk:
         "account",
         "ask",
         "asker",
+        "engagement",
         "id",
         "kind",
         "payload",
@@ -51,6 +54,7 @@ class ForwardedAsk:
         payload: bytes,
         sender: dict[str, str] | None,
         kind: str,
+        engagement: Engagement | None = None,
     ) -> None:
         self._answers = answers
         self.asker = asker
@@ -62,6 +66,7 @@ class ForwardedAsk:
         self.sender = sender
         self.account: Account | None = None
         self.kind = kind
+        self.engagement = engagement
 
     def set_account(self) -> None:
         """Count it for its sender, though nobody has asked whether there is room."""

@@ -23,7 +23,7 @@ from ..cluster.protocol import AWAY, ClaimRefused, ClusterAway
 from ..errors import Reject
 from ..events import EventQueues, SiteEvent
 from ..exits import is_contained
-from ..peers.homes import HomeService
+from ..peers.homes import EngagedRequest, HomeService
 from ..peers.peer import Peer
 from ..request import ReceivedRequest, answer
 from ..response import Response
@@ -31,6 +31,7 @@ from ..runtime import Runtime
 from ..wire.messages import parse_data, serialize_data
 from .asks import AskOfNode
 from .exchange import Exchange
+from .forwarded_ask import ForwardedAsk
 
 #: The reason of a 503.
 UNREACHABLE = "the server of this call or room cannot be reached"
@@ -314,6 +315,14 @@ class ClusterHomes:
         with self._lock:
             return dict(self._engagements.get(peer, {}).get(service, {}))
 
+    def unanswered(self, peer: Peer, service: str) -> list[EngagedRequest]:
+        found: list[EngagedRequest] = []
+        for half in peer.outbound.unanswered:
+            engagement = half.engagement if isinstance(half, ForwardedAsk) else None
+            if engagement is not None and engagement.service == service:
+                found.append(half)  # type: ignore[arg-type]
+        return found
+
     def take_engagements(self, peer: Peer) -> list[tuple[str, str, str]]:
         """Return ``(service, key, home)`` of a local peer that moves to another node."""
         with self._lock:
@@ -343,13 +352,21 @@ class ClusterHomes:
                 found.home_lost(peer, key)
 
     def fenced(self, former: str) -> None:
-        """Take note that this node has another id: the others take its homes for lost."""
+        """Tell local peers whatever they are in: others have taken this node for dead.
+
+        They take its homes for lost. And its peers are offline for homes elsewhere.
+        """
         with self._lock:
-            for services in self._engagements.values():
-                for homes in services.values():
-                    for key, home in homes.items():
-                        if home == former:
-                            homes[key] = self.node
+            engaged = list(self._engagements)
+        for peer in engaged:
+            for service, key, _ in self.take_engagements(peer):
+                found = self._services.get(service)
+                if found is not None:
+                    found.home_lost(peer, key)
+
+    def forget(self, peer: Peer) -> None:
+        """Forget what a local peer is in: it is offline."""
+        self.take_engagements(peer)
 
     # Users that change -------------------------------------------------------------------------
 

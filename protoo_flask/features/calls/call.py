@@ -12,7 +12,6 @@ so messages are sent at once, and each peer gets them in the order of the tables
 from __future__ import annotations
 
 import contextlib
-from functools import partial
 from typing import Any, ContextManager, Protocol, Sequence
 
 from ...core.errors import Reject, Unsendable
@@ -21,7 +20,6 @@ from ...core.request import Request, answer
 from ...core.response import Response
 from ...core.scheduling import Timer
 from ...core.transactions.best_response import SAYS_LEAST
-from ...core.transactions.client import OF_CORE, URGENT, OnResponse
 from ...core.wire.messages import serialize_request
 from ...core.wire.object_size import estimate_size
 from ..kept_rejection import KeptRejection
@@ -30,6 +28,7 @@ from ..sending_peer import sending_peer
 from .early_messages import EarlyMessages
 from .endings import ENDINGS
 from .leg import ACCEPTED, PROCEEDING, REJECTED, Leg, event_of
+from .party_watch import has_gone
 from .session import CLOSED, OPEN, Address, Session
 
 #: Bytes that a call takes besides its offer: the call, its session and its request.
@@ -48,8 +47,11 @@ class CallOwner(Protocol):
 
     lock: ContextManager[Any]
 
-    def take_response(self, call: Call, leg: Leg, response: Response) -> None:
-        """Take a response of a ringing device."""
+    def ring(self, leg: Leg, call: Call, offer: dict[str, Any]) -> None:
+        """Send a device the ``session`` request; its responses come by ``call.receive``."""
+
+    def send_end(self, peer: Peer, call: Call, reason: str) -> None:
+        """Send a device an ``end`` from the server."""
 
     def expire(self, call: Call) -> None:
         """End a call that has rung for too long."""
@@ -63,11 +65,11 @@ class CallOwner(Protocol):
     def may_ring(self, peer: Peer) -> bool:
         """Whether one more call may ring at a device."""
 
-    def expect_end(self, peer: Peer) -> OnResponse:
-        """Count an ``end`` to a device; returns the function that takes its responses."""
-
     def has_space(self, call: Call, size: int) -> bool:
         """Whether so many bytes more may be kept for a call."""
+
+    def send_farewell(self, peer: Peer, call: Call, request: Request) -> None:
+        """Send a device the ``end`` of the other party, or else one from the server."""
 
     def stop_joining(self, call: Call) -> None:
         """Let no more devices join a call."""
@@ -200,11 +202,7 @@ class Call:
             self.legs[leg.peer] = leg
             self._calls.engage(leg.peer, self)
         for leg in legs:
-            request = Request("session", self._offer)
-            request.sender = self.caller.address
-            leg.transaction = leg.peer.outbound.start(
-                request, partial(self._calls.take_response, self, leg), None, OF_CORE
-            )
+            self._calls.ring(leg, self, self._offer)
 
     def receive(self, leg: Leg, response: Response) -> None:
         """Take a response of a device; it is ignored when the device rings no more."""
@@ -233,7 +231,7 @@ class Call:
             self.close("failed")
             self._calls.disengage(leg.peer, self)
             assert self.session.cause is not None
-            self._send_end(leg.peer, ENDINGS[self.session.cause].told)
+            self._calls.send_end(leg.peer, self, ENDINGS[self.session.cause].told)
             return
         self.callee = leg.peer
         self.session.callee = Address(leg.peer.address)
@@ -255,6 +253,10 @@ class Call:
         del self.legs[leg.peer]
         self._calls.disengage(leg.peer, self)
         if leg.state is REJECTED:
+            if response.is_local and response.status == ENDINGS["glare"].status:
+                # The node of the device has seen that it calls the caller, by a call that stays.
+                self.close("glare")
+                return
             if not response.is_local:
                 self._rejected.add(leg.peer.uuid)
             if response.status >= 600:
@@ -301,7 +303,7 @@ class Call:
                 leg.transaction.cancel()
             # A device may be accepting at this moment. Its response will find no
             # transaction, and the last message it gets says that it is not in the call.
-            self._send_end(leg.peer, reason)
+            self._calls.send_end(leg.peer, self, reason)
 
     # Inside ---------------------------------------------------------------------------
 
@@ -361,6 +363,30 @@ class Call:
         elif peer is self.caller or peer is self.callee:
             self.close("offline", by=peer)
 
+    @property
+    def parties(self) -> list[Peer]:
+        """The caller, the callee, and the devices that ring."""
+        parties = [self.caller, *self.legs]
+        return parties if self.callee is None else [*parties, self.callee]
+
+    @property
+    def has_remote_parties(self) -> bool:
+        """Whether any of them is connected to another node of a cluster."""
+        return not all(peer.is_local for peer in self.parties)
+
+    def rings(self, address: dict[str, str]) -> bool:
+        """Whether the call rings at a device."""
+        return any(peer.address == address for peer in self.legs)
+
+    def leave_missing(self, username: str, peers: list[Peer]) -> None:
+        """Handle that parties of a user have gone offline.
+
+        :param peers: the devices of the user that are there, as far as the directory knows.
+        """
+        for peer in self.parties:
+            if peer.username == username and has_gone(peer, peers):
+                self.leave(peer)
+
     # The end --------------------------------------------------------------------------
 
     def close(
@@ -392,28 +418,21 @@ class Call:
         self._calls.forget(self)
 
     def _send_farewell(self, cause: str, by: Peer | None, data: dict[str, Any]) -> None:
-        """Send the other party of an answered call an ``end``."""
-        other = self.callee if by is self.caller else self.caller
-        assert other is not None
+        """Send the other party of an answered call an ``end``, or both of them."""
+        for other in (self.caller, self.callee):
+            # Parties elsewhere know that this node is lost to them, before it knows itself.
+            knows = other is by or (cause == "lost" and other is not None and not other.is_local)
+            if other is not None and not knows:
+                self._say_farewell(other, cause, by, data)
+
+    def _say_farewell(self, other: Peer, cause: str, by: Peer | None, data: dict[str, Any]) -> None:
         if cause == "ended" and by is not None:
             request = Request("end", {**data, "sessionPath": self.session.path})
             request.sender = by.address
-            response = other.send(request, timeout=other.runtime.time_limits.delivery).response
-            if response is None:
-                return
-            # The "end" failed at once: its data is nested too deeply to be written, or the
-            # party has too much unanswered. An "end" from the server is sent instead.
-        self._send_end(other, cause)
-
-    def _send_end(self, peer: Peer, reason: str) -> None:
-        # URGENT, and with a timeout that is long enough for a peer that is away. Without the
-        # "end", that peer would believe to be in the call for ever.
-        peer.outbound.start(
-            Request("end", {"sessionPath": self.session.path, "reason": reason}),
-            self._calls.expect_end(peer),
-            peer.runtime.time_limits.delivery,
-            URGENT,
-        )
+            self._calls.send_farewell(other, self, request)
+        else:
+            told = ENDINGS[cause].told if cause in ENDINGS else cause
+            self._calls.send_end(other, self, told)
 
     def _enter(self, event: str) -> None:
         state = self.session.enter(event)

@@ -33,14 +33,16 @@ joined before the question is asked, and begins with those who were found or cam
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Callable, ContextManager, Iterator
 
+from ...core.cluster.items import Engagement
 from ...core.errors import Reject
 from ...core.events import EventQueues, SiteEvent
 from ...core.peers.peer import OFFLINE, Peer
 from ...core.request import Request, answer
 from ...core.response import Response
-from ...core.transactions.client import OnResponse
+from ...core.transactions.client import OF_CORE, URGENT, OnResponse
 from ..sending_peer import sending_peer
 from .call import Call
 from .leg import Leg
@@ -54,6 +56,9 @@ MAX_RINGING = 8
 #: Requests ``end`` that a device may leave unanswered before it counts as busy. Each is kept until
 #: its time is up, and sent however much is unanswered, because a device must hear of the end.
 MAX_ENDS = 100
+
+#: Kinds of requests to the device of a callee.
+SESSION, END = "session", "end"
 
 #: How many times the unfinished calls of one peer the devices of a user may have made together.
 DEVICES = 4
@@ -135,37 +140,38 @@ class Calls:
                 self._joinable.setdefault(call.username, {})[call.id] = call
         try:
             found = call.find_peers()
+            doubt = None if found else call.caller.directory.doubt(call.username)
         except BaseException:
             with self.lock:
                 self._give_up(call)
             raise
         with self._changing():
-            self._begin(call, req, found)
+            self._begin(call, req, found, doubt)
 
-    def _begin(self, call: Call, req: Request, found: list[Peer]) -> None:
+    def _begin(self, call: Call, req: Request, found: list[Peer], doubt: str | None) -> None:
         peers = [*found, *(peer for peer in call.newcomers if peer not in found)]
         if not peers:
-            call.close("unavailable")
+            # Who is not found may be there all the same, at a node that cannot be asked.
+            call.close("unavailable", response=None if doubt is None else Response(503, doubt))
             return
         if not self.has_space(call, call.prepare(len(peers))):
             answer(req, Response(503, "your calls take too much memory: too much is ringing"))
             self._give_up(call)
             return
-        rivals = self._find_rivals(call, peers)
-        # The path that sorts lower stays. The ids are compared, and not the paths, because
-        # the callers may have written the mount differently, which must not decide.
-        if any(rival.id < call.id for rival in rivals):
+        if not self._outlast_rivals(call, peers):
             call.close("glare")
             return
-        for rival in rivals:
-            rival.close("glare")
-        self._calls[call.id] = call
-        self.engage(call.caller, call)
+        self._add(call, peers)
         if call.caller.state is OFFLINE:
             # The caller has gone while on_session ran; its "offline" may have been told.
             call.leave(call.caller)
         else:
             call.begin(peers)
+
+    def _add(self, call: Call, peers: list[Peer]) -> None:
+        """Put a call that is about to ring into the indexes."""
+        self._calls[call.id] = call
+        self.engage(call.caller, call)
 
     def _give_up(self, call: Call) -> None:
         """Forget a call that has never rung."""
@@ -177,11 +183,14 @@ class Calls:
         """Return the call with an id; ``None`` when there is none, or it has ended."""
         return self._calls.get(id)
 
-    def describe_calls_of(self, peer: Peer) -> list[dict[str, Any]]:
-        """Return the calls that a peer is in or that ring at it, the oldest first."""
+    def describe_calls_of(self, peer: Peer) -> list[tuple[float, dict[str, Any]]]:
+        """Return the calls that a peer is in or that ring at it, the oldest first.
+
+        :returns: each with the time at which it began.
+        """
         with self.lock:
             calls = list(self._engaged.get(peer, {}).values())
-            return [call.session.describe() for call in calls]
+            return [(call.session.started, call.session.describe()) for call in calls]
 
     def forward(self, call: Call, req: Request) -> None:
         """Send a request on to the other side; a peer outside the call is answered 403."""
@@ -227,12 +236,64 @@ class Calls:
 
     def may_ring(self, peer: Peer) -> bool:
         """Whether one more call may ring at a device."""
-        if self._ends.get(peer, 0) >= MAX_ENDS:
-            return False
-        calls = self._engaged.get(peer, {}).values()
-        return sum(peer in call.legs for call in calls) < MAX_RINGING
+        ringing, ends = self._count(peer)
+        return ringing < MAX_RINGING and ends < MAX_ENDS
 
-    def expect_end(self, peer: Peer) -> OnResponse:
+    def _count(self, peer: Peer) -> tuple[int, int]:
+        """Return how many calls ring at a device, and how many ``end`` it has not answered."""
+        calls = self._engaged.get(peer, {}).values()
+        return sum(peer in call.legs for call in calls), self._ends.get(peer, 0)
+
+    def ring(self, leg: Leg, call: Call, offer: dict[str, Any]) -> None:
+        """Send a device the ``session`` request of a call."""
+        request = Request("session", offer)
+        request.sender = call.caller.address
+        leg.transaction = leg.peer.outbound.start(
+            request,
+            partial(self.take_response, call, leg),
+            None,
+            OF_CORE,
+            self._describe(call, SESSION),
+        )
+
+    def send_end(self, peer: Peer, call: Call, reason: str) -> None:
+        """Send a device an ``end`` from the server."""
+        self._send_end(peer, call.session.path, reason, self._describe(call, END))
+
+    def send_farewell(self, peer: Peer, call: Call, request: Request) -> None:
+        """Send a device the ``end`` of the other party, or else one from the server."""
+
+        def take_response(response: Response) -> None:
+            # Its data is nested too deeply to be written, or the device has too much
+            # unanswered; of a device at another node, that is known later.
+            if response.is_local and response.status in (400, 503):
+                with self.lock:
+                    self.send_end(peer, call, "ended")
+
+        timeout = peer.runtime.time_limits.delivery
+        peer.outbound.start(request, take_response, timeout, OF_CORE)
+
+    def _send_end(
+        self, peer: Peer, path: str, reason: str, engagement: Engagement | None = None
+    ) -> None:
+        # URGENT, and with a timeout that is long enough for a peer that is away. Without the
+        # "end", that peer would believe to be in the call for ever.
+        peer.outbound.start(
+            Request("end", {"sessionPath": path, "reason": reason}),
+            self._expect_end(peer),
+            peer.runtime.time_limits.delivery,
+            URGENT,
+            engagement,
+        )
+
+    def _describe(self, call: Call, kind: str) -> Engagement | None:
+        """Describe a call to the node of a device, if there are other nodes.
+
+        :param kind: of the request to the device: ``SESSION`` or ``END``.
+        """
+        return None
+
+    def _expect_end(self, peer: Peer) -> OnResponse:
         """Count an ``end`` to a device; returns the function that takes its responses."""
         self._ends[peer] = self._ends.get(peer, 0) + 1
 
@@ -319,10 +380,22 @@ class Calls:
             # because a party that hangs up just after the other has done nothing wrong.
             answer(req, Response(refusal.code, refusal.reason))
 
-    def _find_rivals(self, call: Call, peers: list[Peer]) -> list[Call]:
-        """Return the calls from one of ``peers`` that ring at the caller of this call."""
-        engaged = self._engaged.get(call.caller, {}).values()
-        return [other for other in engaged if call.caller in other.legs and other.caller in peers]
+    def _outlast_rivals(self, call: Call, peers: list[Peer]) -> bool:
+        """End the calls from one of ``peers`` that ring at the caller of this call.
+
+        The path that sorts lower stays. The ids are compared, and not the paths, because
+        the callers may have written the mount differently, which must not decide.
+
+        :returns: ``False`` when one of them stays, and this call does not.
+        """
+        caller = call.caller
+        engaged = self._engaged.get(caller, {}).values()
+        rivals = [other for other in engaged if caller in other.legs and other.caller in peers]
+        if any(rival.id < call.id for rival in rivals):
+            return False
+        for rival in rivals:
+            rival.close("glare")
+        return True
 
 
 def _discard(table: dict[Any, dict[str, Call]], key: Any, id: str) -> None:

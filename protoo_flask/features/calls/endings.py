@@ -18,6 +18,7 @@ timeout      408 request timeout, or a rejection      timeout
              that says more
 glare        491 request pending                      glare
 failed       (it has been answered)                   failed
+lost         503 server lost                          server lost
 refused      (it has been answered)                   (no device has rung)
 ===========  =======================================  =============================
 
@@ -58,4 +59,5 @@ ENDINGS = {
     "timeout": Ending(408, "request timeout", "timeout"),
     "glare": Ending(491, "request pending", "glare"),
     "failed": Ending(500, "internal server error", "failed"),
+    "lost": Ending(503, "server lost", "server lost"),
 }

@@ -88,6 +88,7 @@ def session_handler(
         "session_handler(max_sessions=...) takes the number of unfinished calls of one peer",
     )
     handlers = CallHandlers(permission, on_session, max_sessions, now, new_id)
+    handlers.service = protoo.add_service("calls", handlers)
     protoo.on("online", lambda peer: handlers.calls_of(peer).join(peer))
     protoo.on("offline", lambda peer: handlers.calls_of(peer).leave(peer))
     router = Router()

@@ -15,9 +15,11 @@ either       offline: the caller went offline            closed      "close"
 either       timeout: no device answered in time         closed      "close"
 either       glare: the callee is calling the caller     closed      "close"
 either       failed: the answer could not be relayed     closed      "close"
+either       lost: other nodes took this one for dead    closed      "close"
 either       refused: by the application                 closed      nothing: it never rang
 open         ended: one party hung up                    closed      "close"
 open         offline: one party went offline             closed      "close"
+open         lost: other nodes took this one for dead    closed      "close"
 closed       anything                                    closed      nothing
 ===========  ==========================================  ==========  ========================
 
@@ -42,9 +44,9 @@ CLOSED = "closed"
 #: The events that end a call before the answer, and after it.
 UNANSWERED_ENDINGS = (
     *("rejected", "declined", "gone", "unavailable", "canceled", "offline", "timeout"),
-    *("glare", "failed", "refused"),
+    *("glare", "failed", "lost", "refused"),
 )
-ANSWERED_ENDINGS = ("ended", "offline")
+ANSWERED_ENDINGS = ("ended", "offline", "lost")
 
 #: (state, event) -> state; the table above. A pair that is not here is ignored.
 TRANSITIONS = {
@@ -104,8 +106,8 @@ class Session:
     :ivar answered: the time of the answer; ``None`` without one.
     :ivar ended: the time of the end; ``None`` before.
     :ivar cause: the event that ended the call, ``None`` before. For an unanswered call it is
-        rejected, declined, gone, unavailable, canceled, offline, timeout, glare, failed or
-        refused; for an answered one, ended or offline.
+        rejected, declined, gone, unavailable, canceled, offline, timeout, glare, failed,
+        lost or refused; for an answered one, ended, offline or lost.
     :ivar ended_by: ``{"username": str, "uuid": str}`` of the peer that canceled the call,
         hung up or went offline; ``None`` when it ended otherwise.
     :ivar status: of the final response to the caller's request; ``None`` before.

@@ -71,9 +71,13 @@ class Switchboard(Site):
 
     def left_behind(self):
         """Return the sizes of the indexes and queues of the calls."""
-        calls = self.all_calls()
-        tables = [calls._calls, calls._engaged, calls._joinable, calls._events, calls._changed]
-        return [len(table) for table in tables]
+        return sizes_of(self.all_calls())
+
+
+def sizes_of(calls):
+    """Return the sizes of the indexes and queues of calls."""
+    tables = [calls._calls, calls._engaged, calls._joinable, calls._events, calls._changed]
+    return [len(table) for table in tables]
 
 
 def end(path=S1, **data):

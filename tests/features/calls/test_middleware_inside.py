@@ -187,6 +187,7 @@ def test_the_list_has_the_calls_of_a_peer_and_those_that_ring_at_it():
     _, rung = board.call()
     board["bob/b1"].respond(rung["b1"], 180)
     board["alice/a1"].take()
+    board.advance(1)
     board.call("carol/c1", "/users/bob/b1")
     first = {"path": S1, "state": "progress", "caller": ALICE, "callee": {"username": "bob"}}
     second = {

@@ -34,6 +34,7 @@ EXPECTED = {
     ("connecting", "timeout"): "closed",
     ("connecting", "glare"): "closed",
     ("connecting", "failed"): "closed",
+    ("connecting", "lost"): "closed",
     ("connecting", "refused"): "closed",
     ("progress", "accept"): "open",
     ("progress", "rejected"): "closed",
@@ -45,9 +46,11 @@ EXPECTED = {
     ("progress", "timeout"): "closed",
     ("progress", "glare"): "closed",
     ("progress", "failed"): "closed",
+    ("progress", "lost"): "closed",
     ("progress", "refused"): "closed",
     ("open", "ended"): "closed",
     ("open", "offline"): "closed",
+    ("open", "lost"): "closed",
 }
 
 WAYS = {CONNECTING: [], PROGRESS: ["progress"], OPEN: ["accept"], CLOSED: ["accept", "ended"]}
