@@ -290,10 +290,10 @@ class RedisCluster:
     def give(
         self, username: str, uuid: str, token: int, node: str, then: Callable[[bool], None]
     ) -> None:
-        self._registry.claims.give(username, uuid, token, node, then)
+        self._registry.give(username, uuid, token, node, then)
 
     def take(self, username: str, uuid: str, token: int, born: int) -> None:
-        self._registry.claims.take(username, uuid, token, born)
+        self._registry.take(username, uuid, token, born)
 
     def others(self) -> list[str]:
         return sorted(self._wires.nodes - {self._wires.node})

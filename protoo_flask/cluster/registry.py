@@ -60,6 +60,7 @@ class Registry:
         self.homes = HomeTable(wires)
         self.claims = Claims(wires, self.lookups, post, self._forget_published)
         self.claim, self.release = self.claims.claim, self.claims.release
+        self.give, self.take = self.claims.give, self.claims.take
         self.on_flush: Callable[[], Any] = lambda: None
         #: ``{username: fields}`` that this node has published, of users with devices here.
         self.published: dict[str, dict[str, str | None]] = {}
