@@ -13,8 +13,8 @@ from .servers import Redis, Worker
 #: Seconds for the last news to arrive.
 SETTLING = 20.0
 
-#: Keys that Redis may keep when nobody is there: the nodes, and what users were last seen.
-KEPT = ("{nodes}", ":seen:", ":s:")
+#: Keys that Redis keeps when nobody is there: those of the nodes, which are.
+KEPT = ("{nodes}",)
 
 
 def check_quiet(scenario: Scenario) -> list[str]:

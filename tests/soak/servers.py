@@ -57,9 +57,16 @@ class Redis:
                 return file.read()
 
     def list_keys(self) -> list[str]:
-        """Return all keys."""
+        """Return all keys, without those of users of whom only the last visit is remembered."""
         lines = self.ask("KEYS", "*").decode().split("\r\n")
-        return sorted(line for line in lines if line and line[0] not in "*$+")
+        keys = sorted(line for line in lines if line and line[0] not in "*$+")
+        return [key for key in keys if not self._is_of_the_past(key)]
+
+    def _is_of_the_past(self, key: str) -> bool:
+        if not key.startswith("soak:u:"):
+            return False
+        has_devices = any(line.startswith(b"d:") for line in self.ask("HKEYS", key).split(b"\r\n"))
+        return not has_devices and b"\r\n:-1\r\n" not in b"\r\n" + self.ask("TTL", key)
 
     def stop(self) -> None:
         self._process.terminate()
