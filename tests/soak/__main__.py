@@ -42,11 +42,11 @@ def main() -> int:
         scenario = Scenario(seed, [worker.port for worker in workers])
         killer = None
         if options.kill:
-            killer = gevent.spawn(_kill, workers, options.kill, random.Random(seed))
-        scenario.play(options.seconds)
+            killer = gevent.spawn(_kill, scenario, workers, options.kill, random.Random(seed))
+        # The peers of a worker that was killed are offline after ten seconds.
+        scenario.play(options.seconds, settle=15 if options.kill else 0)
         if killer is not None:
-            killer.kill()
-            gevent.sleep(15)
+            killer.join()
         faults = scenario.all_faults() + check_quiet(scenario)
         for player in scenario.players:
             player.device.leave()
@@ -66,9 +66,11 @@ def main() -> int:
     return 1 if faults else 0
 
 
-def _kill(workers, seconds, rnd):
+def _kill(scenario, workers, seconds, rnd):
     while True:
         gevent.sleep(seconds)
+        if not scenario.is_disturbed:
+            return
         worker = rnd.choice(workers)
         print(f"kill -9 of worker {worker.number}", flush=True)
         worker.kill()

@@ -44,7 +44,7 @@ def _wait_for(check: Callable[[], list[str]]) -> list[str]:
 def _ask(player: Player, method: str, path: str) -> dict[str, Any]:
     asked = player.device.ask(method, path)
     if not asked.done.wait(PATIENCE) or asked.answer is None:
-        return {"status": 0, "data": {}}
+        return {"status": 0, "data": {"sessions": [{"path": "no answer"}]}}
     return asked.answer
 
 
@@ -52,7 +52,7 @@ def _check_calls(scenario: Scenario) -> list[str]:
     faults = []
     for player in scenario.players:
         answer = _ask(player, "get", "/users/sessions")
-        listed = {entry["path"] for entry in answer["data"].get("sessions", ["?"])}
+        listed = {entry["path"] for entry in answer["data"].get("sessions", [{"path": "?"}])}
         if listed:
             faults.append(f"{player.device.name} is still in the calls {sorted(listed)}")
         if player.calls:
@@ -92,7 +92,7 @@ def _check_messages(scenario: Scenario) -> list[str]:
     faults = []
     for number, name in scenario.delivered.items():
         times = scenario.by_name[name].device.acted.get(number, 0)
-        if times != 1 and number not in scenario.excused:
+        if times != 1:
             faults.append(f"{name} has acted {times} times upon {number}, and answered 200")
     return faults
 

@@ -54,6 +54,9 @@ class Device:
         self.acted: dict[int, int] = {}
         self.connection: Connection | None = None
         self.codes: list[int] = []
+        #: Whether its server has died since it was last looked at.
+        self.has_lost_server = False
+        self._is_going = False
         self._handlers = handlers
         self._ids = itertools.count(1)
         self.ended = gevent.event.Event()
@@ -73,6 +76,7 @@ class Device:
         query = f"username={self.username}&uuid={self.uuid}"
         connection = Connection(port, query, self._take, self._note_end)
         self.connection = connection
+        self._is_going = False
         self.ended.clear()
         connection.start()
         for asked in list(self.asked.values()):
@@ -82,11 +86,13 @@ class Device:
 
     def drop(self) -> None:
         """Lose the connection."""
+        self._is_going = True
         if self.connection is not None:
             self.connection.break_off()
 
     def leave(self, patience: float = 20.0) -> None:
         """Leave for good: what it has asked is of no interest any more."""
+        self._is_going = True
         if self.connection is not None:
             self.connection.close(1000)
             self.ended.wait(patience)
@@ -103,6 +109,10 @@ class Device:
         self.codes.append(code)
         if connection is self.connection:
             self.connection = None
+            if not self._is_going:
+                # Its peer is gone with its worker: what it has asked will not be answered.
+                self.has_lost_server = True
+                self.give_up()
             self.ended.set()
 
     # Requests of its own ------------------------------------------------------------------

@@ -36,6 +36,8 @@ class Scenario:
     def __init__(self, seed: int, ports: Sequence[int]) -> None:
         self.ports = list(ports)
         self.is_over = False
+        #: Whether workers may be killed.
+        self.is_disturbed = True
         self.counts: dict[str, int] = {}
         self.faults: list[str] = []
         self._numbers = itertools.count(1)
@@ -43,8 +45,6 @@ class Scenario:
         self.delivered: dict[int, str] = {}
         #: {path of a call: those that have accepted it, with their connections}
         self.accepted: dict[str, list[tuple[Player, Any]]] = {}
-        #: Numbers of messages whose sender or recipient was on a worker that was killed.
-        self.excused: set[int] = set()
         self.players = [
             Player(self, f"user{user}", f"d{device}", random.Random(f"{seed}/{user}/{device}"))
             for user in range(USERS)
@@ -81,10 +81,15 @@ class Scenario:
     def all_faults(self) -> list[str]:
         return self.faults + [fault for player in self.players for fault in player.device.faults]
 
-    def play(self, seconds: float) -> None:
-        """Let all devices do as they like for so long; then all are connected, and quiet."""
+    def play(self, seconds: float, settle: float) -> None:
+        """Let all devices do as they like for so long; then all are connected, and quiet.
+
+        :param settle: seconds more, in which no worker is killed.
+        """
         greenlets = [gevent.spawn(player.live) for player in self.players]
         gevent.sleep(seconds)
+        self.is_disturbed = False
+        gevent.sleep(settle)
         self.is_over = True
         left = gevent.joinall(greenlets, timeout=PATIENCE * 2)
         if len(left) < len(greenlets):
@@ -179,12 +184,20 @@ class Player:
         weights, functions = zip(*actions)
         while not self._scenario.is_over:
             gevent.sleep(self._rnd.random() * 0.2)
+            self._note_loss()
             if self.device.connection is None:
                 self._connect()
             else:
                 self._rnd.choices(functions, weights)[0]()
         while self.device.connection is None:
+            self._note_loss()
             self._connect()
+
+    def _note_loss(self) -> None:
+        if self.device.has_lost_server:
+            self.device.has_lost_server = False
+            self._scenario.count("servers lost")
+            self._become_new()
 
     def _connect(self) -> None:
         port = self._rnd.choice(self._scenario.ports)
