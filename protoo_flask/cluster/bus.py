@@ -12,6 +12,9 @@ the answer is               then
 an error, or none           as 0, although the frame may have arrived: the connection is gone
 ==========================  =====================================================================
 
+Redis is not asked about frames that have answers only: an asker that has gone misses none, and one
+that is there sees the gap.
+
 A node that may be taken for dead by now takes nothing from the bus: ``is_deaf``. What it does not
 take is a gap, once it listens again.
 
@@ -27,6 +30,7 @@ from collections import deque
 from functools import partial
 from typing import Any, Callable, Iterable, Sequence
 
+from ..core.cluster.items import Answer
 from ..core.cluster.protocol import EVERY_NODE, ClusterHost
 from ..core.excerpts import excerpt
 from ..core.occasions import Occasions
@@ -226,7 +230,11 @@ class Bus:
                 )
                 self._post(self._host.lost, node, items)
                 return
-        writer.ask_packed(partial(self._take_receipt, node, items), command)
+        for item in items:
+            if type(item) is not Answer:
+                writer.ask_packed(partial(self._take_receipt, node, items), command)
+                return
+        writer.tell_packed(command)
 
     def _make_command(self, node: str, items: Sequence[Any]) -> bytes:
         """Return the command that publishes a frame, whose number is taken then."""

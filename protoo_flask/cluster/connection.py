@@ -7,6 +7,7 @@ has been opened, authenticated and switched to RESP3 (``opening``)::
     connection.ask(then, b"HGETALL", key)     # never blocks; then(reply) comes in order
     reply = connection.call(b"GET", key)      # blocks this greenlet or thread
     connection.ask_packed(then, prefix + ...) # with bytes of pack(): the fast way
+    connection.tell_packed(...)               # no reply: see NO_REPLY
     connection.before_write(function)         # function() asks at the end of the round
 
 **A reply** is what hiredis makes of it: ``int``, ``bytes``, ``None``, ``list``, ``dict``, ``True``.
@@ -59,6 +60,10 @@ MAX_UNSENT = 16 * 1024 * 1024
 
 #: Seconds for a reply. Redis answers within a millisecond; the limit is for one that hangs.
 REPLY_TIME = 3.0
+
+#: Stands before a command whose reply nobody needs: Redis sends none. Neither side then wakes up
+#: for it, which is a tenth of the work of an item that is alone in its round.
+NO_REPLY = b"*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$4\r\nSKIP\r\n"
 
 #: The kinds of push messages that are the reply to a command.
 _REPLIES = frozenset((b"subscribe", b"unsubscribe"))
@@ -113,6 +118,9 @@ class RedisConnection:
         self._is_held = False
         self._is_blocked = False
         self._has_ended = False
+        #: Whether commands without replies were sent; one that is refused has a reply nevertheless.
+        self._has_told = False
+        self._are_replies_astray = False
         inherit(self)
 
     def start(self) -> None:
@@ -132,6 +140,18 @@ class RedisConnection:
                 self._loop.spawn(then, ConnectionLost(self.reason))
             return
         self._waiting.append(then)
+        self._put(command)
+
+    def tell_packed(self, command: bytes) -> None:
+        """Send a command that :func:`pack` has made, and get no reply.
+
+        The connection must have the right to ``CLIENT REPLY``.
+        """
+        if self.is_open:
+            self._has_told = True
+            self._put(NO_REPLY + command)
+
+    def _put(self, command: bytes) -> None:
         self._unsent.append(command)
         self._size += len(command)
         if not self._is_held:
@@ -243,6 +263,8 @@ class RedisConnection:
         if not data:
             self._end()
             return
+        if self._are_replies_astray:
+            return
         try:
             reader.feed(data)
             self._hand_over()
@@ -265,12 +287,26 @@ class RedisConnection:
                 if type(reply) is hiredis.PushNotification and reply[0] not in _REPLIES:
                     self._on_push(reply)
                 elif waiting:
+                    if self._has_told and type(reply) is RedisError and self._is_astray(reply):
+                        return
                     then = waiting.popleft()
                     if then is not None:
                         then(reply)
             except Exception:
                 # A defect: the replies to others are none of its business.
                 logger.exception("a reply of Redis was not understood")
+
+    def _is_astray(self, error: Exception) -> bool:
+        """End the connection if this may be the reply to a command that has none.
+
+        The right to that has been taken away meanwhile. The replies that follow belong to others.
+        """
+        text = str(error)
+        if not (text.startswith("NOPERM") and "client" in text.lower()):
+            return False
+        self.fail(f"it refuses what it took before: {text}")
+        self._are_replies_astray = True
+        return True
 
     # The end -----------------------------------------------------------------------------
 
@@ -342,6 +378,7 @@ class SharedRedisConnection(RedisConnection):
                     self._flush()
 
     ask_packed = one_step(RedisConnection.ask_packed)
+    tell_packed = one_step(RedisConnection.tell_packed)
     uncork = one_step(RedisConnection.uncork)
     fail = one_step(RedisConnection.fail)
     _on_writable = one_step(RedisConnection._on_writable)

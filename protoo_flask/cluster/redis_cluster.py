@@ -208,6 +208,7 @@ class RedisCluster:
             pack("EVAL", script, 1, key),
             pack("HGETALL", f"{self._prefix}:check-of-hash"),
             pack("PUBLISH", f"{self._prefix}:n:check", ""),
+            pack("CLIENT", "REPLY", "ON"),
         ]
         replies: list[Any] = []
         done = self._loop.event()

@@ -79,6 +79,24 @@ def test_a_command_needs_no_function_for_its_reply(wire):
     assert wire.connection.call("GET", "key") == b"value"
 
 
+def test_a_command_without_a_reply_does_not_shift_those_of_others(wire):
+    for number in range(10):
+        wire.ask("ECHO", number)
+        wire.connection.tell_packed(pack("SET", "key", number))
+    assert [wire.get() for _ in range(10)] == [b"%d" % number for number in range(10)]
+    assert wire.connection.call("GET", "key") == b"9"
+
+
+def test_when_the_right_to_get_no_reply_is_gone_no_reply_goes_to_another(wire, redis_server):
+    wire.connection.tell_packed(pack("SET", "key", 1))
+    assert wire.connection.call("GET", "key") == b"1"
+    redis_server.ask("ACL", "SETUSER", "default", "-client")
+    wire.connection.tell_packed(pack("SET", "key", 2))
+    wire.ask("ECHO", "mine")
+    assert isinstance(wire.get(), ConnectionLost)
+    assert "refuses what it took before" in wire.ends.get(timeout=PATIENCE)
+
+
 def test_a_subscription_has_a_reply_and_its_messages_are_pushed(wire):
     assert wire.connection.call("SUBSCRIBE", "news")[:2] == [b"subscribe", b"news"]
     assert wire.connection.call("PUBLISH", "news", "hello") == 1

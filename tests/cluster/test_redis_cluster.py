@@ -107,6 +107,17 @@ def test_an_item_that_cannot_be_encoded_is_lost_and_the_others_arrive(a, b, capl
     assert "Answer" in caplog.text
 
 
+def test_frames_of_answers_alone_and_others_arrive_in_order(a, b):
+    items: list[Any] = []
+    for number in range(300):
+        items += [Answer(number, 200, "ok")] * (number % 4) + [Cancel(number)] * (number % 3)
+    for item in items:
+        a.cluster.send(b.id, item)
+    b.until(lambda: len(b.received) == len(items))
+    assert b.received == items
+    assert b.host.noted("may_have_lost") == []
+
+
 def test_an_item_to_all_reaches_all_but_the_sender(a, b, start):
     c = start()
     a.cluster.send(EVERY_NODE, Cancel(1))

@@ -174,7 +174,8 @@ class Cluster(Protocol):
         """Send an item to a node, or to all others (:data:`EVERY_NODE`). Never blocks.
 
         Items to one node arrive in the order of sending. Those that certainly do not arrive
-        come back by :meth:`ClusterHost.lost`. An item to this node itself is received soon.
+        come back by :meth:`ClusterHost.lost`, but for Answers: an asker that has gone misses none.
+        An item to this node itself is received soon.
         """
 
 
