@@ -100,6 +100,8 @@ class ClusterDirectory(LocalDirectory):
         self._owned: dict[tuple[str, str], Ownership] = {}
         #: {(username, uuid): how many releases have no outcome yet}
         self._leaving: dict[tuple[str, str], int] = {}
+        #: The users about whom the directory is being asked because somebody has looked.
+        self._looking: set[str] = set()
         self._handshakes = HandshakeQueues(runtime.scheduler)
         self.exchange = Exchange(cluster, runtime, self)
         self.remote_peers = RemotePeers(
@@ -238,6 +240,26 @@ class ClusterDirectory(LocalDirectory):
             return
         places = self.cluster.look(peer.username)
         if places is None:
+            # It has changed since somebody has asked. Who looks again is told the truth.
+            if peer.username not in self._looking:
+                self._looking.add(peer.username)
+                self._runtime.scheduler.spawn(self._look_again, peer)
+            return
+        self._compare(peer, places)
+
+    def _look_again(self, peer: Peer) -> None:
+        try:
+            places = self.cluster.find(peer.username)
+        except ClusterAway:
+            return
+        finally:
+            self._looking.discard(peer.username)
+        self._compare(peer, places)
+
+    def _compare(self, peer: Peer, places: list[Place]) -> None:
+        """Take note of what the directory says of a peer of another node."""
+        outbound: Any = peer.outbound
+        if outbound.node is None:
             return
         for place in places:
             if place.uuid == peer.uuid:

@@ -30,7 +30,7 @@ has the peer           HandOver with its token         the link is retired (3000
 has taken it off       HandOver                        there is no estate
 leaves the cluster     the device is away              given to another node; the estate is sent
 has handed it over     a handler answers               Done to the new owner
-                       Tell, Engage, Done              passed on to the new owner
+                       Tell, Engage, Done, Close       passed on to the new owner
 =====================  ==============================  =========================================
 
 While an estate is expected, the peer is already one of this node, without a link. So messages
@@ -47,7 +47,7 @@ from functools import partial
 from typing import Any, Protocol, Sequence
 
 from ..close_codes import ONLINE_ELSEWHERE, POLICY_VIOLATION
-from ..cluster.items import Cancel, Done, Engage, Estate, HandOver, Heir, Inherited, Tell
+from ..cluster.items import Cancel, Close, Done, Engage, Estate, HandOver, Heir, Inherited, Tell
 from ..cluster.places import Place
 from ..peers.peer import Peer
 from ..scheduling import Event
@@ -168,6 +168,7 @@ class Estates:
         #: {device: (the node that it has been handed over to, until when)}, oldest first.
         self._moved: dict[tuple[str, str], tuple[str, float]] = {}
         exchange.pass_on = self.pass_on
+        exchange.pass_close_on = self.pass_close_on
         exchange.on_item(Estate, self._take_estate)
         exchange.on_item(Done, self._take_done)
         exchange.on_item(Inherited, self._take_inherited)
@@ -499,6 +500,23 @@ class Estates:
             item = Tell([(username, uuid)], item.payload, item.sender, item.news)
         self._send(node, item)
         return True
+
+    def pass_close_on(self, sender: str, item: Close) -> None:
+        """Have the links of devices closed that have been handed over.
+
+        The site has closed them, and the item has come here, or to the new owner, while they moved.
+
+        :param sender: of the item; it has done so already.
+        """
+        devices = [(item.username, item.uuid)]
+        if item.uuid is None:
+            devices = [device for device in list(self._moved) if device[0] == item.username]
+        for username, uuid in devices:
+            assert uuid is not None
+            if self._holder.get_local(username, uuid) is None:
+                node = self._find_new_owner(username, uuid)
+                if node is not None and node != sender:
+                    self._send(node, Close(username, uuid, item.code, item.reason))
 
     def _answer_elsewhere(self, peer: Peer, request: Inquiry, status: int, payload: bytes) -> None:
         """Send a response of a handler of this node to the owner of its peer."""

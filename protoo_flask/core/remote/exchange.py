@@ -384,6 +384,11 @@ class Exchange:
         if item.turns_away:
             self._arrivals.turn_away(item.username, item.uuid, item.code, item.reason)
         self._residents.remove_all(item.username, item.uuid, item.code, item.reason)
+        if self.pass_close_on is not None:
+            self.pass_close_on(node, item)
+
+    #: Has devices closed that have just moved to another node; see :meth:`.Estates.pass_close_on`.
+    pass_close_on: Callable[[str, Close], Any] | None = None
 
     def _take_get_context(self, node: str, item: GetContext) -> None:
         peer = self._residents.get_local(item.username, item.uuid)

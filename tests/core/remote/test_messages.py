@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from protoo_flask.core.cluster.items import Close
 from protoo_flask.core.peers.peer import broadcast
 from protoo_flask.core.request import Request
 
@@ -195,3 +196,24 @@ def test_the_limit_of_unanswered_requests_holds_between_nodes(pair):
     statuses = [t.response and t.response.status for t in transactions]
     assert statuses[0] is None
     assert statuses[-1] == 503
+
+
+def test_closing_a_peer_reaches_the_node_that_its_device_has_moved_to(pair):
+    bob = pair.remote_bob
+    carol = pair.nodes.add()
+    again = carol.connect("bob", "b1")
+    pair.run()
+    # As a node that has not heard of the move.
+    pair.a.cluster.send(pair.b.node, Close("bob", "b1", 1000, "done"))
+    pair.run()
+    assert again.link.closed == (1000, "done")
+    assert not bob.online
+
+
+def test_disconnecting_a_user_reaches_devices_that_move_just_then(pair):
+    carol = pair.nodes.add()
+    again = carol.connect("bob", "b1")
+    pair.run()
+    pair.a.cluster.send(pair.b.node, Close("bob", None, 3001, "bye", True))
+    pair.run()
+    assert again.link.closed == (3001, "bye")
