@@ -159,15 +159,17 @@ class WireClient:
 class Site:
     """Stands for the Protoo, of which the features ask little."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, services: dict[str, Any] | None = None) -> None:
+        self._services: dict[str, Any] = {} if services is None else services
         self._listeners: list[tuple[str, Callable[[Any], Any]]] = []
         core.framework.on_event.append(self._tell)
 
+    def add_service(self, name: str, service: Any) -> str:
+        self._services[name] = service
+        return name
+
     def on(self, event: str, function: Callable[[Any], Any]) -> None:
         self._listeners.append((EVENTS[event], function))
-
-    def add_service(self, name: str, service: Any) -> str:
-        return name
 
     def _tell(self, event: SiteEvent) -> None:
         for name, function in self._listeners:
@@ -229,6 +231,8 @@ class RecordingNode(RecordingCore):
     """A node of a cluster: an application, its site and its connection to the others."""
 
     def __init__(self, loopback: Loopback, node: str) -> None:
+        services: dict[str, Any] = {}
+
         def make_directory(runtime: Any, events: Any) -> ClusterDirectory:
             self.cluster = LoopbackCluster(loopback, node, check_no_lock, self.scheduler.spawn)
             return ClusterDirectory(
@@ -237,10 +241,11 @@ class RecordingNode(RecordingCore):
                 self.cluster,
                 describe_context=lambda context: b"{}",
                 restore_context=lambda text: FakeContext(self.framework),
+                services=services,
             )
 
         super().__init__(grace_period=5, make_directory=make_directory)
-        site = Site(self)
+        site = Site(self, services)
         self.router.use("/presence", presence(site, lambda peer, username: True))
         self.router.use("/chat", room_handler(site))
         self.router.use("/calls", session_handler(site))
