@@ -406,6 +406,7 @@ class Estates:
         for half in bequest.halves:
             if isinstance(half, ForwardedAsk):
                 self._exchange.halves.pop((half.asker, half.ask), None)
+                self._exchange.moved.append((half.asker, half.ask))
                 if isinstance(half, OwnAsk):
                     self._exchange.follow(half.ask, node)
         self._note_move(device, node)

@@ -100,7 +100,9 @@ class Exchange:
         self._residents = residents
         self.asks: dict[int, PendingAsk] = {}
         self.halves: dict[tuple[str, int], ForwardedAsk] = {}
-        #: The same for requests to calls and rooms that are at home here.
+        #: The latest that have moved with their peers; their new owners tell the askers.
+        self.moved: deque[tuple[str, int]] = deque(maxlen=MAX_RECENT)
+        #: As the halves, for requests to calls and rooms that are at home here.
         self.visits: set[tuple[str, int]] = set()
         self._recent: OrderedDict[tuple[str, int], Answer] = OrderedDict()
         self._recent_size = 0
@@ -401,7 +403,7 @@ class Exchange:
         pending = set(item.asks)
         for number in item.asks:
             key = node, number
-            if key in self.halves or key in self.visits:
+            if key in self.halves or key in self.visits or key in self.moved:
                 continue
             answer = self._recent.get(key)
             if answer is None:

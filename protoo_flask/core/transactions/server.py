@@ -70,6 +70,9 @@ REPEATED = "repeated"
 #: from other peers, too. Beyond it, the latest ones are sent and not kept.
 MAX_REPETITIONS = 256 * 1024
 
+#: The requests that are left of a peer which is here; never changed.
+NONE_LEFT: dict[int, Inquiry] = {}
+
 #: ``function(request, status, payload)``: takes a response to a request of a peer that has moved.
 Heir = Callable[[Inquiry, int, bytes], Any]
 
@@ -113,7 +116,7 @@ class ServerTransactions:
         self._is_over = False
         #: While the peer is at another process: those of its requests that are handled here,
         #: and the function that takes the responses.
-        self._left: dict[int, Inquiry] = {}
+        self._left: dict[int, Inquiry] = NONE_LEFT
         self._heir: Heir | None = None
         #: Bytes of the provisional responses that are kept for repetitions.
         self._repetitions = 0
@@ -350,7 +353,7 @@ class ServerTransactions:
                 if request.is_left_open:
                     self._let_go(request)
                     del requests[id]
-        self._left.clear()
+        self._left = NONE_LEFT
         self._open = None
         if self.answers is not None:
             self.answers.forget_all()
@@ -403,11 +406,11 @@ class ServerTransactions:
             the text of its answer, and empty when that is forgotten.
         :param requests: in progress. One that is handled here goes on as before.
         """
-        left, self._left = self._left, {}
+        left, self._left = self._left, NONE_LEFT
         self._heir = None
         for request in requests:
             assert request.id is not None
-            mine = left.pop(request.id, None)
+            mine = left.pop(request.id) if request.id in left else None
             found: Inquiry = request
             if mine is not None and mine.fingerprint == request.fingerprint:
                 found = mine
