@@ -359,7 +359,7 @@ class Claims:
             return
         # No nonce of the other node is as large as a token.
         member = encode_member(username, uuid, token)
-        scripts.ENLIST.ask(writer, None, self._keys.claims(node), member, KEEPING_TIME)
+        scripts.ENLIST.ask(writer, None, self._keys.claims(node), KEEPING_TIME, member)
         key = self._keys.user(username)
         scripts.GIVE.ask(writer, take, key, text_bytes(uuid), token, node, token)
 
