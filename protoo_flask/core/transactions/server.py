@@ -386,11 +386,13 @@ class ServerTransactions:
             if self._looks is not None:
                 self._looks.remove(self)
         requests = list(self._proceeding.values())
-        self._left = {
+        mine = {
             id: request
             for id, request in self._proceeding.items()
             if not isinstance(request, HandledElsewhere)
         }
+        # A peer that leaves before its estate has come has those of the time before, too.
+        self._left = {**self._left, **mine}
         self._proceeding.clear()
         self._repetitions = 0
         self._open = None

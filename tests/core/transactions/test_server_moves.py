@@ -224,6 +224,16 @@ def test_a_peer_that_comes_back_is_answered_by_its_handler_directly(two):
     assert there.sent() == []
 
 
+def test_a_peer_that_leaves_again_before_its_estate_has_come_is_still_answered(two):
+    here, _ = two
+    asked = Asked()
+    here.requests.begin(asked)
+    here.leave()
+    here.leave()
+    here.requests.respond(asked, 200, "OK", {})
+    assert [status for _, status, _ in here.done] == [200]
+
+
 def test_what_was_told_meanwhile_is_repeated_after_the_return(two):
     here, there = two
     asked = Asked()
