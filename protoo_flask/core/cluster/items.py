@@ -59,6 +59,8 @@ class Ask(Item, tag=1):
     :ivar payload: the text, without an id.
     :ivar sender: the user in whose share it counts; ``None``: the site.
     :ivar kind: see ``core.transactions.client``: ``OF_SITE`` and others.
+    :ivar born: of the peer's :class:`~.places.Place`: a device that was offline meanwhile is
+        another peer. 0: unknown.
     """
 
     ask: int
@@ -68,6 +70,7 @@ class Ask(Item, tag=1):
     sender: Optional[str]
     kind: str
     engagement: Optional[Engagement] = None
+    born: int = 0
 
 
 class Answer(Item, tag=2):
@@ -155,6 +158,7 @@ class Half(Item):
     :ivar id: on the wire.
     :ivar asker: the node that asks, and the number of the Ask there.
     :ivar payload: the text with its id.
+    :ivar engagement: as of :class:`Ask`.
     """
 
     id: int
@@ -163,6 +167,7 @@ class Half(Item):
     payload: bytes
     sender: Optional[Dict[str, str]]
     kind: str
+    engagement: Optional[Engagement] = None
 
 
 class Remembered(Item):

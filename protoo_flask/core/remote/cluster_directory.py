@@ -193,6 +193,13 @@ class ClusterDirectory(LocalDirectory):
                 places = []
         return places
 
+    def get_incarnation(self, username: str, uuid: str, born: int) -> Peer | None:
+        """Return a peer of this node, unless it was born at another time."""
+        owned = self._owned.get((username, uuid))
+        if owned is not None and born and owned.born and owned.born != born:
+            return None  # one that was offline before this one came
+        return self.get_local(username, uuid)
+
     def get(self, username: str, uuid: str) -> Peer | None:
         peer = self.get_local(username, uuid)
         if peer is not None:

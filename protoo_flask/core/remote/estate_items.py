@@ -28,7 +28,8 @@ def write_halves(bequest: Bequest, node: str) -> list[Half]:
         if isinstance(half, ForwardedAsk):
             asker, ask = half.asker, half.ask
         sender = None if half.sender is None else {"username": half.sender["username"]}
-        halves.append(Half(half.id, asker, ask, half.payload, sender, bequest.kinds[half.id]))
+        kind, engagement = bequest.kinds[half.id], getattr(half, "engagement", None)
+        halves.append(Half(half.id, asker, ask, half.payload, sender, kind, engagement))
     return halves
 
 

@@ -68,6 +68,9 @@ class Residents(Protocol):
     def get_local(self, username: str, uuid: str) -> Peer | None:
         """Return a peer of this node."""
 
+    def get_incarnation(self, username: str, uuid: str, born: int) -> Peer | None:
+        """Return a peer of this node, unless it was born at another time."""
+
     def find(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
         """Return peers of all nodes. May block."""
 
@@ -180,6 +183,7 @@ class Exchange:
                 None if sender is None else sender["username"],
                 kind,
                 engagement,
+                peer.outbound.place.born,
             ),
         )
 
@@ -294,7 +298,7 @@ class Exchange:
     # Requests of other nodes -------------------------------------------------------------------
 
     def _take_ask(self, node: str, item: Ask) -> None:
-        peer = self._residents.get_local(item.username, item.uuid)
+        peer = self._residents.get_incarnation(item.username, item.uuid, item.born)
         if peer is None:
             self.cluster.send(node, Moved(item.ask))
             return

@@ -318,9 +318,11 @@ class ClusterHomes:
     def unanswered(self, peer: Peer, service: str) -> list[EngagedRequest]:
         found: list[EngagedRequest] = []
         for half in peer.outbound.unanswered:
-            engagement = half.engagement if isinstance(half, ForwardedAsk) else None
-            if engagement is not None and engagement.service == service:
-                found.append(half)  # type: ignore[arg-type]
+            # Those of this node are not meant, though the peer may have brought them along.
+            if isinstance(half, ForwardedAsk) and not self._exchange.is_own(half.asker):
+                engagement = half.engagement
+                if engagement is not None and engagement.service == service:
+                    found.append(half)
         return found
 
     def take_engagements(self, peer: Peer) -> list[tuple[str, str, str]]:

@@ -97,7 +97,7 @@ class Endpoint(Protocol):
 class LocalTransaction(ClientTransaction):
     """Both halves in one: the asker is in the process that holds the link."""
 
-    __slots__ = ("account", "payload", "sender", "size")
+    __slots__ = ("account", "engagement", "payload", "sender", "size")
 
     #: The text of the request, the bytes that are kept, and the peer that it comes from. Set by
     #: :meth:`Outbound.start`, as the others.
@@ -107,6 +107,9 @@ class LocalTransaction(ClientTransaction):
 
     #: Where it is counted for a user, if anywhere.
     account: Account | None
+
+    #: The call or room that it belongs to, in a cluster; else it is not set.
+    engagement: Any
 
 
 class Bequest(NamedTuple):
@@ -255,6 +258,8 @@ class Outbound:
             return transaction
         transaction.size = len(payload) + REQUEST_SIZE
         transaction.sender = sender
+        if engagement is not None:
+            transaction.engagement = engagement
         # Code of the core runs in the owner's thread anyway.
         if kind is OF_SITE and self.runtime.scheduler.is_foreign():
             self.runtime.scheduler.hand_over(self._begin, transaction, timeout, kind)
