@@ -207,6 +207,8 @@ class Estates:
         )
         with self._lock:
             self._expected[device] = expected
+            # It is here again: two nodes must not pass items on to each other.
+            self._moved.pop(device, None)
         if not self._exchange.is_own(former.node):
             self._send(former.node, HandOver(*device, former.token, token, dialect.subprotocol))
         if self._exchange.is_gone(former.node) or not expected.event.wait(PATIENCE):
@@ -310,6 +312,7 @@ class Estates:
             return None
         else:
             half = ForwardedAsk(*arguments)
+        half.engagement = item.engagement
         half.set_account()
         exchange.halves[half.asker, half.ask] = half
         return half
@@ -521,9 +524,8 @@ class Estates:
 
     def _answer_elsewhere(self, peer: Peer, request: Inquiry, status: int, payload: bytes) -> None:
         """Send a response of a handler of this node to the owner of its peer."""
-        node = peer.outbound.node
-        if node is None:
-            return
+        # The device may be back here, or on its way back.
+        node = peer.outbound.node or self._node
         assert request.id is not None
         self._send(
             node,
