@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import random
 
@@ -45,9 +46,10 @@ class Device:
         self.has_moved |= self.node not in (None, node)
         self.client, self.node = nodes.connect(self.name, node), node
         self.read()
+        asked = {path for method, path in self._pending.values() if method == "session"}
         for id in list(self._pending):
             self._send(id)
-        for path in list(self.view):
+        for path in sorted(asked | set(self.view)):
             self.send("session", path)
 
     def send(self, method, path):
@@ -101,7 +103,9 @@ class Device:
         self.uncertain.discard(path)
         if method == "session" and message["status"] == 200:
             self.view[path] = {name_of(peer) for peer in message["data"]["peers"]}
-        elif method != "message" or message["status"] in (403, 404):
+        elif method != "message":
+            self.view.pop(path, None)
+        elif message["status"] in (403, 404):
             self.view.pop(path, None)
 
 
@@ -193,6 +197,14 @@ class World:
             device.read()
             assert device.uncertain == set()
 
+    def finish(self):
+        """Let all leave; then nothing is left."""
+        for core in self.nodes.cores:
+            # Else they keep peers alive that have gone long ago.
+            core.clients = [client for client in core.clients if client.link.closed is None]
+        gc.collect()
+        self.nodes.finish()
+
     def rooms(self):
         """Return ``{path: the members}``; a path has one room."""
         found = {}
@@ -214,4 +226,4 @@ def test_every_client_knows_in_the_end_who_is_in_its_rooms(seed):
     for device in world.devices:
         believed = {path: others | {device.name} for path, others in device.view.items()}
         assert believed == {path: rooms[path] for path in rooms if device.name in rooms[path]}
-    world.nodes.finish()
+    world.finish()
