@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .site.site import Site
 
 #: Characters of ``peer.data`` that are printed.
-MAX_DATA = 40
+DATA_WIDTH = 40
 
 _NO_CLUSTER = (
     "this process cannot reach the peers of the server, as PROTOO_CLUSTER_URL is not set: set it "
@@ -156,8 +156,8 @@ def _describe(place: Place) -> tuple[str, ...]:
     # By the clock of Redis, in the time zone of this terminal.
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(place.since))
     data = excerpt(place.data.decode("utf-8", "replace"))
-    if len(data) > MAX_DATA:
-        data = f"{data[: MAX_DATA - 3]}..."
+    if len(data) > DATA_WIDTH:
+        data = f"{data[: DATA_WIDTH - 3]}..."
     state = "online" if place.online else "away"
     return excerpt(place.username), excerpt(place.uuid), state, since, place.node, data
 

@@ -23,7 +23,7 @@ THREADS, REQUESTS = 4, 25
 
 def create_app() -> Flask:
     from protoo_flask import Protoo
-    from protoo_flask.middleware import p2p_messenger
+    from protoo_flask.middleware import p2p_messenger, presence, room_handler
 
     app = Flask("cluster")
     app.secret_key = "secret of the cluster"
@@ -31,6 +31,8 @@ def create_app() -> Flask:
     app.config["PROTOO_CLUSTER_PREFIX"] = os.environ.get(PREFIX, "protoo")
     protoo = Protoo(app)
     protoo.use("/users", p2p_messenger(protoo))
+    protoo.use("/presence", presence(protoo, lambda peer, username: True))
+    protoo.use("/chat", room_handler(protoo))
 
     @app.get("/login/<username>")
     def login(username: str) -> str:
