@@ -9,12 +9,14 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
+
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from tests.cluster.partition import Partition
 from tests.cluster.redis_servers import RedisServer
 from tests.servers.clients import Client, Site, eventually
-from tests.servers.processes import DEADLINE, Server, start
+from tests.servers.processes import DEADLINE, Server, run
 from tests.servers.shared import SHARED
 
 from .site import PLACE
@@ -26,6 +28,25 @@ COMMAND = ["-m", "gunicorn", "-k", "gevent", "--bind", "127.0.0.1:0", "--gracefu
 COMMAND += ["--timeout", "120", PLACE + "()"]
 
 
+class FieldClient(Client):
+    """A client that may look for one message, and keeps those that come before it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._kept: list[dict[str, Any]] = []
+
+    def receive(self) -> dict[str, Any]:
+        return self._kept.pop(0) if self._kept else super().receive()
+
+    def find(self, is_wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Return the next message that is wanted; the others are kept, in order."""
+        passed: list[dict[str, Any]] = []
+        while not is_wanted(message := self.receive()):
+            passed.append(message)
+        self._kept = passed + self._kept
+        return message
+
+
 class Worker:
     """A gunicorn with one worker, and a network of its own to Redis.
 
@@ -35,20 +56,23 @@ class Worker:
     def __init__(self, redis: RedisServer, folder: Path, **env: str) -> None:
         self.network = Partition(redis.port)
         url = f"redis://127.0.0.1:{self.network.port}/0"
-        self.server: Server = start(
+        self.server: Server = run(
             "gunicorn",
             COMMAND,
             SITE_PROTOO_CLUSTER_URL=url,
             SITE_PROTOO_NODE_TIMEOUT=str(NODE_TIMEOUT),
             **{SHARED: str(folder), **env},
         )
+
+    def wait_until_it_serves(self) -> None:
+        self.server.wait_until_it_listens()
         self.site = Site(self.server.port)
         self.pid = int(self.site.get("/pid"))
 
-    def connect(self, username: str, uuid: str | None = None) -> Client:
+    def connect(self, username: str, uuid: str | None = None) -> FieldClient:
         """Connect a device; by default, the one that the user has."""
         uuid = f"{username[0]}1" if uuid is None else uuid
-        return Client(
+        return FieldClient(
             f"ws://{self.site.host}/protoo?username={username}&uuid={uuid}", compression=None
         )
 
@@ -116,6 +140,8 @@ class Field:
                 worker = Worker(self.redis, folder, **{**env, **more})
                 self._stack.callback(worker.close)
                 self.workers.append(worker)
+            for worker in self.workers:
+                worker.wait_until_it_serves()
         except BaseException:
             self._stack.close()
             raise
@@ -154,73 +180,78 @@ class Field:
 
 
 class Responder:
-    """A client that answers every message with 200, in a thread, until its connection ends.
+    """A device that answers every message with 200, in a thread.
 
-    :ivar texts: of the messages, in order; each one once, as repetitions are recognized.
-    :ivar close: code and reason of the end.
+    It follows docs/wire-protocol.md: when its connection ends, it connects again, and knows
+    repeated messages.
+
+    :param connect: returns a new client.
+    :ivar closes: the codes of the ends of its connections.
     """
 
-    def __init__(self, client: Client, seen: dict[int, str] | None = None) -> None:
-        self.client = client
-        self.seen = {} if seen is None else seen
-        self.others: list[dict[str, Any]] = []
-        self.close: tuple[int | None, str] | None = None
-        self._thread = threading.Thread(target=self._answer, daemon=True)
+    def __init__(self, connect: Callable[[], FieldClient]) -> None:
+        self._connect = connect
+        self._client = connect()
+        #: {id: text} of the messages, in order.
+        self._seen: dict[int, str] = {}
+        self._is_leaving = False
+        self.closes: list[int | None] = []
+        self._thread = threading.Thread(target=self._live, daemon=True)
         self._thread.start()
 
     @property
     def texts(self) -> list[str]:
-        return list(self.seen.values())
+        """The texts of the messages, each one once."""
+        return list(self._seen.values())
 
-    def _answer(self) -> None:
-        from websockets.exceptions import ConnectionClosed
+    def _live(self) -> None:
+        while True:
+            with contextlib.suppress(ConnectionClosed):
+                for text in self._client.connection:
+                    self._take(json.loads(text))
+            self.closes.append(self._client.connection.protocol.close_code)
+            while not self._is_leaving:
+                # The worker may be about to end.
+                with contextlib.suppress(OSError, InvalidHandshake, EOFError):
+                    self._client = self._connect()
+                    break
+            if self._is_leaving:
+                return
 
-        try:
-            for text in self.client.connection:
-                message = json.loads(text)
-                if message.get("method") == "message" and "id" in message:
-                    self.seen.setdefault(message["id"], message["data"]["text"])
-                    self.client.respond(message, 200, "read")
-                else:
-                    self.others.append(message)
-        except ConnectionClosed:
-            pass
-        protocol = self.client.connection.protocol
-        self.close = protocol.close_code, protocol.close_reason or ""
+    def _take(self, message: dict[str, Any]) -> None:
+        if message.get("method") == "message" and "id" in message:
+            self._seen.setdefault(message["id"], message["data"]["text"])
+            self._client.respond(message, 200, "read")
 
-    def wait(self) -> None:
-        """Wait for the end of the connection."""
+    def leave(self) -> None:
+        self._is_leaving = True
+        self._client.close()
         self._thread.join(DEADLINE)
         assert not self._thread.is_alive()
 
-    def leave(self) -> None:
-        self.client.close()
-        self.wait()
 
-
-def answers_of(client: Client, ids: list[int]) -> dict[int, int]:
+def answers_of(client: FieldClient, ids: list[int]) -> dict[int, int]:
     """Read until each request has its final answer; returns ``{id: status}``.
 
-    A second final answer fails the test.
+    A second final answer fails the test. Other messages are kept.
     """
     found: dict[int, int] = {}
     while set(ids) - set(found):
-        message = client.receive()
-        if message.get("status", 0) >= 200:
-            assert message["id"] not in found, message
-            found[message["id"]] = message["status"]
+        message = client.find(lambda message: message.get("status", 0) >= 200)
+        assert message["id"] not in found, message
+        found[message["id"]] = message["status"]
     return found
 
 
-def ask(client: Client, username: str, text: str = "hi") -> int:
+def ask(client: FieldClient, username: str, text: str = "hi") -> int:
     """Send a user a message, and return the status of the answer."""
     id = client.start("message", f"/users/{username}", {"text": text})
     return answers_of(client, [id])[id]
 
 
-def states(client: Client, username: str) -> Iterator[dict[str, Any]]:
-    """Yield the states of a user that a watcher is told."""
+def states(client: FieldClient, username: str) -> Iterator[dict[str, Any]]:
+    """Yield the states of a user that a watcher is told. Other messages are kept."""
     while True:
-        data = client.expect("presence")["data"]
+        data = client.find(lambda message: message.get("method") == "presence")["data"]
         assert data["username"] == username
         yield data
