@@ -27,7 +27,7 @@ from ..core.cluster.protocol import AWAY, SETTLING, UP, ClusterAway, ClusterHost
 from ..core.scheduling import Event
 from . import scripts
 from .burial import Burial
-from .connection import RedisConnection
+from .connection import ConnectionLost, RedisConnection
 from .pulses import Pulses
 from .rebuild import Rebuild
 from .registry import Registry
@@ -184,7 +184,8 @@ class Lease:
                 self._rebuild.claim_owed()
                 self._tidy()
                 self._renew()
-            except ClusterAway as error:
+            except (ClusterAway, ConnectionLost) as error:
+                # The reader may have ended while this node was renamed.
                 self._give_up(writer, str(error))
 
     def _give_up(self, writer: RedisConnection, reason: str) -> None:
