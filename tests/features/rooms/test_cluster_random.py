@@ -103,9 +103,7 @@ class Device:
         self.uncertain.discard(path)
         if method == "session" and message["status"] == 200:
             self.view[path] = {name_of(peer) for peer in message["data"]["peers"]}
-        elif method != "message":
-            self.view.pop(path, None)
-        elif message["status"] in (403, 404):
+        elif method != "message" or message["status"] in (403, 404):
             self.view.pop(path, None)
 
 
