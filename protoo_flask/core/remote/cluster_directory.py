@@ -758,6 +758,7 @@ class ClusterDirectory(LocalDirectory):
             peer.requests.forget_all()
             owned = self._owned.get((peer.username, peer.uuid))
             self._unlist(peer)
+            self.homes.forget(peer)
             peer.state = OFFLINE
         peer.outbound.finish_all(410, "peer offline")
         return owned

@@ -140,12 +140,12 @@ def test_a_user_is_watched_for_as_long_as_somebody_at_the_node_subscribes(end):
         subscribe(alice, "bob")
         subscribe(carol, "bob")
         for client in (alice, carol):
-            assert "bob" in cluster.watched
+            assert "bob" in cluster.watches.watchers
             if end == "leave":
                 client.leave()
             else:
                 client.request("unsubscribe", "/presence/bob")
-        assert "bob" not in cluster.watched
+        assert "bob" not in cluster.watches.watchers
         publish(bob, status="away")
         assert carol.take_all() == []
 

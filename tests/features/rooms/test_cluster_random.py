@@ -197,9 +197,13 @@ class World:
 
     def finish(self):
         """Let all leave; then nothing is left."""
+        for site in self.nodes:
+            site.clients.clear()
         for core in self.nodes.cores:
             # Else they keep peers alive that have gone long ago.
             core.clients = [client for client in core.clients if client.link.closed is None]
+        for device in self.devices:
+            device.client = None
         gc.collect()
         self.nodes.finish()
 
