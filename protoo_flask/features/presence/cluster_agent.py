@@ -22,7 +22,7 @@ the latest.
 from __future__ import annotations
 
 import sys
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, Sequence
 
 from ...core.cluster.places import User
 from ...core.cluster.protocol import Cluster, ClusterAway
@@ -163,6 +163,14 @@ class ClusterAgent(Agent):
         if not watched.is_known or username in self._late or self._news.has_missed(peer, username):
             return None
         return self._states.get(username)
+
+    def _send_news(self, username: str, peers: Sequence[Peer]) -> list[Peer]:
+        without = super()._send_news(username, peers)
+        for peer in without:
+            # A watcher that has moved to another node: its "offline" is told there.
+            if not peer.is_local and not peer.is_listed:
+                self._forget(peer)
+        return without
 
     # States --------------------------------------------------------------------------------
 
