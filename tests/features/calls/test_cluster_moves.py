@@ -129,3 +129,42 @@ def test_glare_is_seen_where_both_callers_have_moved(ids):
     assert [491 in answer for answer in answers.values()].count(True) == 1, answers
     assert list(board.states("alice/a1")) == list(board.states("bob/b1")) == [S1]
     board.finish()
+
+
+def test_a_caller_gets_the_answer_that_comes_while_it_is_on_its_way_back():
+    board = spread_switchboard(2)(core_options={"grace_period": 30})
+    board.connect("alice/a1", 0)
+    board.connect("bob/b1", 0)
+    id, rung = board.call()
+    move(board, "alice/a1", 1)
+    frames = HeldFrames(board.hub)
+    # While the home waits for what the caller has left at the other node.
+    board.hub.clock.on_wait[:] = [
+        lambda: board["bob/b1"].respond(rung["b1"], 200),
+        *[frames.let_all_arrive] * 10,
+    ]
+    move(board, "alice/a1", 0)
+    board.hub.clock.on_wait.clear()
+    frames.stop()
+    assert [answer["id"] for answer in board["alice/a1"].take_all()] == [id]
+    assert list(board.states("alice/a1").values()) == ["open"]
+    board.finish()
+
+
+def test_a_device_that_has_been_at_two_nodes_and_leaves_is_heard_of_no_more():
+    board = spread_switchboard(3)()
+    board.connect("alice/a1", 0)
+    board.connect("bob/b1", 1)
+    board.open_call()
+    move(board, "bob/b1", 2, 1)
+    frames = HeldFrames(board.hub)
+    board["alice/a1"].start_request("end", S1)
+    board["bob/b1"].leave()
+    # What is said to the device now comes to an end, at whichever node it is looked for.
+    for _ in range(100):
+        if not frames.ways:
+            break
+        frames.arrive(frames.ways[0])
+    assert frames.ways == []
+    frames.stop()
+    board.finish()
