@@ -46,6 +46,20 @@ class FieldClient(Client):
         self._kept = passed + self._kept
         return message
 
+    def poll(self, is_wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
+        """Return the next message that is wanted; ``None`` when it does not come soon."""
+        for message in self._kept:
+            if is_wanted(message):
+                self._kept.remove(message)
+                return message
+        with contextlib.suppress(TimeoutError):
+            while True:
+                message = json.loads(self.connection.recv(0.1))
+                if is_wanted(message):
+                    return message
+                self._kept.append(message)
+        return None
+
 
 class Worker:
     """A gunicorn with one worker, and a network of its own to Redis.
