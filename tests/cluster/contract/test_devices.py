@@ -63,9 +63,10 @@ def test_a_claim_of_a_device_on_the_same_node_takes_it_too(a, b):
     assert claim.token > before.token
 
 
-def test_a_device_that_is_away_is_online_when_it_has_been_taken(a, b):
+def test_a_device_that_is_away_is_online_when_it_has_been_taken(world, a, b):
     before = a.claim()
     a.cluster.mark("alice", "a1", before.token, False)
+    world.settle()
 
     claim = b.claim()
 
@@ -89,11 +90,11 @@ def test_a_device_that_is_there_may_be_claimed_at_the_limit(a, b):
     assert b.claim("alice", "a1", limit=1).verdict == TAKEN
 
 
-def test_a_device_that_is_away_gives_way_at_the_limit(a, b):
+def test_a_device_that_is_away_gives_way_at_the_limit(world, a, b):
     first = a.claim("alice", "a1", limit=2)
     b.claim("alice", "a2", limit=2)
     a.cluster.mark("alice", "a1", first.token, False)
-    a.cluster.find("alice")
+    world.settle()
 
     claim = b.claim("alice", "a3", limit=2)
 
@@ -107,10 +108,10 @@ def test_a_device_that_is_away_gives_way_at_the_limit(a, b):
     assert names(a.cluster.find("alice")) == [("alice", "a2"), ("alice", "a3")]
 
 
-def test_the_user_stays_online_when_the_only_device_gives_way(a, b):
+def test_the_user_stays_online_when_the_only_device_gives_way(world, a, b):
     first = a.claim("alice", "a1", limit=1)
     a.cluster.mark("alice", "a1", first.token, False)
-    a.cluster.find("alice")
+    world.settle()
 
     claim = b.claim("alice", "a2", limit=1)
 

@@ -129,7 +129,7 @@ def test_a_peer_that_was_taken_from_a_dead_node_is_not_buried(world, a, b):
 def test_peers_that_are_away_are_buried_too(world, a, b):
     claim = a.claim()
     a.cluster.mark("alice", "a1", claim.token, False)
-    a.cluster.find("alice")
+    world.settle()
 
     world.kill(a)
 
