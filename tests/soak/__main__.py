@@ -13,8 +13,10 @@ from gevent import monkey
 monkey.patch_all()
 
 import argparse  # noqa: E402
+import contextlib  # noqa: E402
 import random  # noqa: E402
 import sys  # noqa: E402
+import tempfile  # noqa: E402
 
 import gevent  # noqa: E402
 
@@ -38,7 +40,10 @@ def main() -> int:
     seed = random.randrange(1_000_000) if options.seed is None else options.seed
     count = 1 if options.single else options.workers
     print(f"soak: {count} workers, {options.seconds:g} s, --seed {seed}", flush=True)
-    with started(count, has_cluster=not options.single) as (workers, redis):
+    with contextlib.ExitStack() as stack:
+        events = stack.enter_context(tempfile.NamedTemporaryFile(prefix="soak-events-")).name
+        servers = started(count, not options.single, events)
+        workers, redis = stack.enter_context(servers)
         scenario = Scenario(seed, [worker.port for worker in workers])
         killer = None
         if options.kill:
@@ -52,7 +57,7 @@ def main() -> int:
             player.device.leave()
         gevent.sleep(GRACE_PERIOD)
         faults += check_empty(workers, redis)
-        faults += check_events(workers)
+        faults += check_events(events)
         faults += [
             f"worker {worker.number} printed a traceback:\n{worker.output()[-3000:]}"
             for worker in workers

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from pathlib import Path
 from typing import Any, Callable, Sequence
 
 import gevent
@@ -115,9 +117,10 @@ def check_empty(workers: Sequence[Worker], redis: Redis | None) -> list[str]:
     return _wait_for(look)
 
 
-def check_events(workers: Sequence[Worker]) -> list[str]:
+def check_events(path: str) -> list[str]:
     """Of each user and device, "online" and "offline" come in turn, in all workers together."""
-    entries = sorted(tuple(entry) for worker in workers for entry in worker.get("/events"))
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    entries = sorted(json.loads(line) for line in lines)
     states: dict[str, str] = {}
     faults = []
     for moment, event, name in entries:

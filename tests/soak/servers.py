@@ -77,10 +77,11 @@ class Redis:
 class Worker:
     """A gunicorn with one worker process."""
 
-    def __init__(self, number: int, url: str | None) -> None:
+    def __init__(self, number: int, url: str | None, events: str) -> None:
         self.number = number
         self._log = tempfile.NamedTemporaryFile("w+b", prefix=f"soak-{number}-")  # noqa: SIM115
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        environment[site.EVENTS] = events
         if url is not None:
             environment[site.CLUSTER] = url
         self._process = subprocess.Popen(
@@ -136,8 +137,13 @@ class Worker:
 
 
 @contextlib.contextmanager
-def started(count: int, has_cluster: bool) -> Iterator[tuple[list[Worker], Redis | None]]:
-    """Run a Redis and so many workers."""
+def started(
+    count: int, has_cluster: bool, events: str
+) -> Iterator[tuple[list[Worker], Redis | None]]:
+    """Run a Redis and so many workers.
+
+    :param events: the path of a file for the events of all of them.
+    """
     with contextlib.ExitStack() as stack:
         redis = None
         if has_cluster:
@@ -145,7 +151,7 @@ def started(count: int, has_cluster: bool) -> Iterator[tuple[list[Worker], Redis
             stack.callback(redis.stop)
         workers = []
         for number in range(count):
-            worker = Worker(number, redis.url if redis else None)
+            worker = Worker(number, redis.url if redis else None, events)
             stack.callback(worker.stop)
             workers.append(worker)
         yield workers, redis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 
@@ -14,6 +15,10 @@ PLACE = "tests.soak.site:create_app"
 
 #: The variable of the environment with the URL of the cluster.
 CLUSTER = "SOAK_CLUSTER_URL"
+
+#: The variable with the path of a file for the events. A worker that is killed must not take them
+#: with it.
+EVENTS = "SOAK_EVENTS"
 
 #: Seconds that a device may be away.
 GRACE_PERIOD = 3.0
@@ -32,8 +37,11 @@ def create_app() -> Flask:
         PROTOO_SESSION_TIMEOUT=15,
     )
     protoo = Protoo(app)
-    #: Each with the time of the machine's clock, which all processes share.
-    events: list[tuple[float, str, str]] = []
+    file = os.open(os.environ[EVENTS], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def note(event, name):
+        # With the time of the machine's clock, which all processes share.
+        os.write(file, json.dumps([time.monotonic(), event, name]).encode() + b"\n")
 
     @protoo.authorize
     def authorize():
@@ -41,23 +49,19 @@ def create_app() -> Flask:
 
     @protoo.on("user_online")
     def note_online(username):
-        events.append((time.monotonic(), "online", username))
+        note("online", username)
 
     @protoo.on("user_offline")
     def note_offline(username):
-        events.append((time.monotonic(), "offline", username))
+        note("offline", username)
 
     @protoo.on("online")
     def note_device_online(peer):
-        events.append((time.monotonic(), "online", f"{peer.username}/{peer.uuid}"))
+        note("online", f"{peer.username}/{peer.uuid}")
 
     @protoo.on("offline")
     def note_device_offline(peer):
-        events.append((time.monotonic(), "offline", f"{peer.username}/{peer.uuid}"))
-
-    @app.get("/events")
-    def get_events():
-        return jsonify(events)
+        note("offline", f"{peer.username}/{peer.uuid}")
 
     @app.get("/tables")
     def get_tables():
