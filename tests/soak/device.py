@@ -109,7 +109,7 @@ class Device:
         self.codes.append(code)
         if connection is self.connection:
             self.connection = None
-            if not self._is_going:
+            if not self._is_going and code != 3000:  # it is moving
                 # Its peer is gone with its worker: what it has asked will not be answered.
                 self.has_lost_server = True
                 self.give_up()

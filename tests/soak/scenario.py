@@ -196,7 +196,7 @@ class Player:
     def _note_loss(self) -> None:
         if self.device.has_lost_server:
             self.device.has_lost_server = False
-            self._scenario.count("servers lost")
+            self._scenario.count(f"servers lost, Close {self.device.codes[-1]}")
             self._become_new()
 
     def _connect(self) -> None:
