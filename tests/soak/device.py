@@ -57,6 +57,7 @@ class Device:
         #: Whether its server has died since it was last looked at.
         self.has_lost_server = False
         self._is_going = False
+        self._is_connecting = False
         self._handlers = handlers
         self._ids = itertools.count(1)
         self.ended = gevent.event.Event()
@@ -66,6 +67,12 @@ class Device:
     def name(self) -> str:
         return f"{self.username}/{self.uuid}"
 
+    @property
+    def state(self) -> str:
+        """Whether it is connected, and how its latest connections have ended; for faults."""
+        state = "connected" if self.connection is not None else "not connected"
+        return f"{state}, latest codes {self.codes[-3:]}"
+
     # Connections ------------------------------------------------------------------------
 
     def connect(self, port: int) -> None:
@@ -74,7 +81,11 @@ class Device:
         :raises Refused: or OSError.
         """
         query = f"username={self.username}&uuid={self.uuid}"
-        connection = Connection(port, query, self._take, self._note_end)
+        self._is_connecting = True
+        try:
+            connection = Connection(port, query, self._take, self._note_end)
+        finally:
+            self._is_connecting = False
         self.connection = connection
         self._is_going = False
         self.ended.clear()
@@ -109,8 +120,9 @@ class Device:
         self.codes.append(code)
         if connection is self.connection:
             self.connection = None
-            if not self._is_going and code != 3000:  # it is moving
-                # Its peer is gone with its worker: what it has asked will not be answered.
+            if not self._is_going and not (code == 3000 and self._is_connecting):
+                # Its peer is gone with its worker: what it has asked will not be answered. With
+                # 3000, it has moved to a worker that has died before the answer to its handshake.
                 self.has_lost_server = True
                 self.give_up()
             self.ended.set()
@@ -129,6 +141,10 @@ class Device:
         asked = self.asked[message["id"]] = Asked(message, then)
         if self.connection is not None:
             self.connection.send(message)
+        elif self.has_lost_server:
+            # In the middle of something: that has come to an end.
+            asked.is_given_up = True
+            asked.done.set()
         return asked
 
     def _take_response(self, message: dict[str, Any]) -> None:

@@ -221,7 +221,7 @@ class Player:
             message = asked.message
             self._scenario.faults.append(
                 f"{self.device.name}: no answer within {PATIENCE:g} s to {message['method']} "
-                f"{message['path']} {message['id']}, sent {asked.sent} times"
+                f"{message['path']} {message['id']}, sent {asked.sent} times; {self.device.state}"
             )
             asked.is_given_up = True
             return 0
