@@ -61,6 +61,7 @@ LAYERS = [
     ("core.remote.outbound", ""),
     ("core.remote.remote_peers core.remote.exchange", ""),
     ("core.remote.following core.remote.homes core.remote.estate_items", ""),
+    ("core.remote.handler_answers", ""),
     ("core.remote.estates", ""),
     ("core.remote.cluster_directory", ""),
     ("core.remote", ""),

@@ -27,7 +27,7 @@ Sync        any node          frames were lost: which of these Asks do you still
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Dict, List, NamedTuple, Optional, Tuple, Union
 
 import msgspec
 
@@ -297,10 +297,25 @@ class Event(Item, tag=12):
     data: bytes = b""
 
 
+class AwaitedRequest(NamedTuple):
+    """A request of a client that handlers of another node answer: its peer has moved since."""
+
+    username: str
+    uuid: str
+    id: int
+    fingerprint: int
+
+
 class Sync(Item, tag=13):
-    """Frames were lost: answer those of these Asks that you do not know with 503."""
+    """Frames were lost: answer those of these Asks that you do not know with 503.
+
+    :ivar awaited: requests whose answers are awaited by ``Done``.
+    :ivar is_answer: whether it answers a Sync: the receiver has compared already.
+    """
 
     asks: List[int]
+    awaited: List[AwaitedRequest] = []
+    is_answer: bool = False
 
 
 class GetContext(Item, tag=14):

@@ -803,7 +803,7 @@ class ClusterDirectory(LocalDirectory):
 
     def node_gone(self, node: str) -> None:
         self.homes.node_gone(node)
-        self.estates.node_gone(node, LocalDirectory.find(self))
+        self.estates.node_gone(node)
 
     def buried(self, place: Place, is_last: bool) -> None:
         peer = self.remote_peers.of(place)
@@ -814,6 +814,7 @@ class ClusterDirectory(LocalDirectory):
             for owned in self._owned.values():
                 owned.was_buried = True
         self.homes.fenced(former)
+        self.estates.fenced()
 
     def claims(self) -> list[tuple[str, str, bytes, float, bool]]:
         now = self._runtime.scheduler.now()

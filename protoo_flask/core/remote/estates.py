@@ -51,7 +51,6 @@ from ..cluster.items import Cancel, Close, Done, Engage, Estate, HandOver, Heir,
 from ..cluster.places import Place
 from ..peers.peer import Peer
 from ..scheduling import Event
-from ..transactions.inquiry import Inquiry
 from ..wire.dialect import Dialect
 from .estate_items import (
     MAX_ESTATE,
@@ -65,6 +64,7 @@ from .estate_items import (
 )
 from .exchange import KINDS, Exchange
 from .forwarded_ask import ForwardedAsk, OwnAsk
+from .handler_answers import HandlerAnswers
 
 #: Seconds that a new owner waits for an estate. A client waits for the answer to its handshake.
 PATIENCE = 1.0
@@ -92,6 +92,12 @@ class Holder(Protocol):
 
     def get_local(self, username: str, uuid: str) -> Peer | None:
         """Return a peer of this node."""
+
+    def find_local(self) -> list[Peer]:
+        """Return all peers of this node."""
+
+    def find(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
+        """Return peers of all nodes. May block."""
 
     def is_leaving(self, username: str, uuid: str) -> bool:
         """Whether this node has just taken a device off."""
@@ -171,10 +177,10 @@ class Estates:
         exchange.pass_close_on = self.pass_close_on
         exchange.on_item(Estate, self._take_estate)
         exchange.on_item(Done, self._take_done)
+        self._answers = HandlerAnswers(exchange, holder, scheduler)
         exchange.on_item(Inherited, self._take_inherited)
         exchange.on_loss(HandOver, self._lose_hand_over)
         exchange.on_loss(Estate, self._lose_estate)
-        exchange.on_loss(Done, self._lose_done)
         exchange.on_loss(Inherited, self._lose_inherited)
 
     @property
@@ -237,6 +243,8 @@ class Estates:
                 self._exchange.receive(node, item)
             elif isinstance(item, HandOver):
                 self._send(node, Estate(item.username, item.uuid, item.token, False))
+            elif outcome is ELSEWHERE:
+                self._take_done(node, item)
         expected.event.set()
 
     def _take_estate(self, node: str, estate: Estate) -> None:
@@ -291,6 +299,7 @@ class Estates:
         else:
             peer.outbound.inherit(halves, waiting)
         peer.requests.inherit(read_answers(estate), read_requests(estate))
+        self._answers.end_lost([peer])
         self._holder.homes.bring_engagements(peer, estate.engagements)
         for asker, asks in askers.items():
             # The former owner knows it: these come after its estate.
@@ -405,7 +414,7 @@ class Estates:
         bequest = self._holder.move_out(peer, node, new_token, MAX_ESTATE)
         if bequest is None:
             return None
-        answers, requests = peer.requests.leave(partial(self._answer_elsewhere, peer))
+        answers, requests = peer.requests.leave(partial(self._answers.send, peer))
         for half in bequest.halves:
             if isinstance(half, ForwardedAsk):
                 self._exchange.halves.pop((half.asker, half.ask), None)
@@ -522,16 +531,6 @@ class Estates:
                 if node is not None and node != sender:
                     self._send(node, Close(username, uuid, item.code, item.reason))
 
-    def _answer_elsewhere(self, peer: Peer, request: Inquiry, status: int, payload: bytes) -> None:
-        """Send a response of a handler of this node to the owner of its peer."""
-        # The device may be back here, or on its way back.
-        node = peer.outbound.node or self._node
-        assert request.id is not None
-        self._send(
-            node,
-            Done(peer.username, peer.uuid, request.id, request.fingerprint, status, payload),
-        )
-
     def _take_done(self, node: str, item: Done) -> None:
         device = item.username, item.uuid
         with self._lock:
@@ -540,22 +539,7 @@ class Estates:
                 if len(expected.held) < MAX_HELD:
                     expected.held.append((node, item))
                 return
-        peer = self._holder.get_local(*device)
-        if peer is not None:
-            peer.requests.respond_for(item.id, item.fingerprint, item.status, item.payload)
-            return
-        owner = self._find_new_owner(*device)
-        if owner is None:
-            peer = self._holder.remote_peers.get(*device)
-            owner = None if peer is None else peer.outbound.node
-        if owner is not None and owner != node:
-            self._send(owner, item)
-
-    def _lose_done(self, node: str, item: Done) -> None:
-        """Look for the peer of a response that has not arrived: it may have moved on."""
-        peer = self._holder.remote_peers.get(item.username, item.uuid)
-        if peer is not None and peer.outbound.node not in (None, node):
-            self._send(peer.outbound.node, item)
+        self._answers.take(node, item, self._find_new_owner(*device))
 
     def _take_inherited(self, node: str, item: Inherited) -> None:
         for number in item.asks:
@@ -566,13 +550,13 @@ class Estates:
         for number in item.asks:
             self._exchange.receive(node, Cancel(number))
 
-    def node_gone(self, node: str, peers: Any) -> None:
-        """Take note that a node is dead: its handlers answer nothing any more.
-
-        :param peers: of this node.
-        """
+    def node_gone(self, node: str) -> None:
+        """Take note that a node is dead: there is no estate, and its handlers answer no more."""
         for device, expected in list(self._expected.items()):
             if expected.former[0] == node:
                 self._give_up(device, expected)
-        for peer in peers:
-            peer.requests.end_for(node, 503, "server lost")
+        self._answers.node_gone(node)
+
+    def fenced(self) -> None:
+        """Take note that others have taken this node for dead."""
+        self._answers.fenced()

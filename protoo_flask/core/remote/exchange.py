@@ -22,6 +22,7 @@ from ..arrivals import Arrivals
 from ..cluster.items import (
     Answer,
     Ask,
+    AwaitedRequest,
     Cancel,
     Close,
     Engagement,
@@ -37,6 +38,7 @@ from ..errors import Unsendable
 from ..peers.peer import OFFLINE, Peer
 from ..response import Response
 from ..runtime import Runtime
+from ..scheduling import call_later_if_alive
 from ..transactions.client import OF_CORE, OF_SITE, RELAYED, URGENT
 from ..wire.messages import MAX_ID, serialize_data
 from .asks import AskForText, AskOfPeer, PendingAsk
@@ -115,6 +117,8 @@ class Exchange:
         self._gone: deque[str] = deque(maxlen=MAX_GONE)
         #: {node: when it was asked to compare}
         self._synced: dict[str, float] = {}
+        #: {node that is asked soon: whether that is but an answer}
+        self._unsynced: dict[str, bool] = {}
         self._receivers: dict[type, Receiver] = {
             Ask: self._take_ask,
             Answer: self._take_answer,
@@ -416,16 +420,39 @@ class Exchange:
         for asker, number in list(self.halves):
             if asker == node and number not in pending:
                 self._take_cancel(node, Cancel(number))
-        self._sync(node)
+        self.compare_awaited(node, item.awaited)
+        if not item.is_answer:
+            self._sync(node, is_answer=True)
 
-    def _sync(self, node: str) -> None:
-        """Compare what is open with a node, unless that was done a moment ago."""
-        now = self._runtime.scheduler.now()
-        if now - self._synced.get(node, now - SYNC_INTERVAL) < SYNC_INTERVAL:
+    #: Returns the requests of local peers that handlers of a node answer.
+    find_awaited: Callable[[str], list[AwaitedRequest]] = staticmethod(lambda node: [])
+
+    #: Answers those of a node that are not known; see :class:`.HandlerAnswers`.
+    compare_awaited: Callable[[str, Sequence[AwaitedRequest]], Any] = staticmethod(
+        lambda node, awaited: None
+    )
+
+    def _sync(self, node: str, is_answer: bool = False) -> None:
+        """Compare what is open with a node; a moment later, if that was done just now."""
+        scheduler = self._runtime.scheduler
+        wait = self._synced.get(node, float("-inf")) + SYNC_INTERVAL - scheduler.now()
+        if wait > 0:
+            if not self._unsynced:
+                call_later_if_alive(scheduler, wait, self._sync_late)
+            self._unsynced[node] = is_answer and self._unsynced.get(node, True)
             return
-        self._synced[node] = now
+        self._unsynced[node] = is_answer
+        self._sync_now(node)
+
+    def _sync_late(self) -> None:
+        for node in list(self._unsynced):
+            self._sync_now(node)
+
+    def _sync_now(self, node: str) -> None:
+        is_answer = self._unsynced.pop(node)
+        self._synced[node] = self._runtime.scheduler.now()
         asks = [number for number, ask in self.asks.items() if ask.node == node]
-        self.cluster.send(node, Sync(asks))
+        self.cluster.send(node, Sync(asks, self.find_awaited(node), is_answer))
 
     def _end_asks(self, node: str | None, reason: str) -> None:
         """End the asks of a node, or all, with a local 503."""
@@ -465,6 +492,7 @@ class Exchange:
     def node_gone(self, node: str) -> None:
         self._gone.append(node)
         self._synced.pop(node, None)
+        self._unsynced.pop(node, None)
         self._end_asks(node, f"{_UNREACHABLE}: it has gone")
         self._drop_halves(node)
         self._residents.node_gone(node)

@@ -448,6 +448,18 @@ class ServerTransactions:
             self._outbound.transmit(payload, PROGRESS if status < 200 else None)
         return is_awaited
 
+    def handled_elsewhere(self) -> list[HandledElsewhere]:
+        """Return the requests in progress that handlers of other processes answer."""
+        if not self._proceeding:
+            return []
+        requests = list(self._proceeding.values())
+        return [request for request in requests if isinstance(request, HandledElsewhere)]
+
+    def has_left(self, id: int, fingerprint: int) -> bool:
+        """Whether handlers of this process go on with a request of a peer that has moved."""
+        request = self._left.get(id)
+        return request is not None and request.fingerprint == fingerprint
+
     def end_for(self, node: str, status: int, reason: str) -> None:
         """Answer the requests that a process was handling which is gone."""
         write = self._outbound.dialect.serialize_response
