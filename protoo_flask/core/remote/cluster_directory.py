@@ -170,7 +170,22 @@ class ClusterDirectory(LocalDirectory):
     # Finding -------------------------------------------------------------------------
 
     def find(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
-        places = self._find_places(username)
+        return self._find_at(self._find_places(username), username, uuid)
+
+    def find_for_certain(self, username: str) -> list[Peer] | None:
+        """Return all peers of a user; ``None`` when the directory cannot tell. May block."""
+        if self.cluster.status != UP:
+            return None
+        places = self.cluster.look(username)
+        if places is None:
+            try:
+                places = self.cluster.find(username)
+            except ClusterAway:
+                return None
+        return self._find_at(places, username, None)
+
+    def _find_at(self, places: list[Place], username: str | None, uuid: str | None) -> list[Peer]:
+        """Return local peers, and those at these places."""
         here = super().find(username, uuid)
         node, users, peer_of = self.cluster.node, self._users, self.remote_peers.of
         return here + [
@@ -467,7 +482,9 @@ class ClusterDirectory(LocalDirectory):
             if peer is not None and peer.outbound.dialect is not dialect:
                 raise _Stale
             owned.began = self._runtime.scheduler.now()
-            return self.claim(identity, link, context, dialect, when_reachable)
+            peer = self.claim(identity, link, context, dialect, when_reachable)
+            peer.outbound.may_wait = bool(self._runtime.time_limits.grace_period)
+            return peer
 
     def _expect(
         self, identity: Identity, former: Place, context: Context, dialect: Dialect
@@ -494,7 +511,8 @@ class ClusterDirectory(LocalDirectory):
         else:
             peer.become_local(dialect, workload or peer.workload)
             peer.was_removed = False
-        peer.outbound.may_wait = bool(self._runtime.time_limits.grace_period)
+        # Without a grace period, too: until the link is attached.
+        peer.outbound.may_wait = True
         peer.state = CONNECTED if former.online else DISCONNECTED
         self._users.setdefault(peer.username, {})[peer.uuid] = peer
         self.following.remove(peer)
@@ -851,7 +869,7 @@ class ClusterDirectory(LocalDirectory):
             self._runtime.scheduler.spawn(self._events.drain, username)
 
     def status_changed(self) -> None:
-        pass
+        self.homes.status_changed()
 
     def _data_of(self, peer: Peer) -> bytes:
         try:

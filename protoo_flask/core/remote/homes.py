@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 
 from ..cluster.items import Engage, Engagement, ToHome
 from ..cluster.places import User
-from ..cluster.protocol import AWAY, ClaimRefused, ClusterAway
+from ..cluster.protocol import AWAY, UP, ClaimRefused, ClusterAway
 from ..errors import Reject
 from ..events import EventQueues, SiteEvent
 from ..exits import is_contained
@@ -46,8 +46,8 @@ class Finder(Protocol):
     def get_local(self, username: str, uuid: str) -> Peer | None:
         """Return the peer of a device of this node."""
 
-    def find(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
-        """Return peers of all nodes. May block."""
+    def find_for_certain(self, username: str) -> list[Peer] | None:
+        """Return all peers of a user; ``None`` when nobody can tell. May block."""
 
     def born(self, peer: Peer) -> int:
         """Return ``Place.born`` of a peer; 0: not known, -1: it is another one by now."""
@@ -162,25 +162,25 @@ class ClusterHomes:
     ) -> None:
         number = 0
         if request.id is not None or then is not None:
-            request.keep_open()
             number = self._exchange.next_number()
+        item = ToHome(
+            number,
+            service,
+            verb,
+            request.peer.username,
+            request.peer.uuid,
+            request.method,
+            (request.original_path, request.base_path, request.path),
+            serialize_data([[str(name), value] for name, value in request.params.items()]),
+            serialize_data(request.data),
+            self._finder.born(request.peer),
+        )
+        # Now, as everything could be written: the answer is sure to come.
+        if number:
+            request.keep_open()
             take = partial(answer, request) if then is None else then
             self._exchange.put(number, AskOfNode(home, request.peer, take))
-        self._send(
-            home,
-            ToHome(
-                number,
-                service,
-                verb,
-                request.peer.username,
-                request.peer.uuid,
-                request.method,
-                (request.original_path, request.base_path, request.path),
-                serialize_data([[str(name), value] for name, value in request.params.items()]),
-                serialize_data(request.data),
-                self._finder.born(request.peer),
-            ),
-        )
+        self._send(home, item)
 
     def ask(
         self,
@@ -192,12 +192,13 @@ class ClusterHomes:
         then: Callable[[Response], Any],
     ) -> None:
         number = self._exchange.next_number()
-        self._exchange.put(number, AskOfNode(home, peer, then))
         text = serialize_data(data)
         device = peer.username, peer.uuid
         born = self._finder.born(peer)
         path = ("/", "", "/")
-        self._send(home, ToHome(number, service, verb, *device, verb, path, b"[]", text, born))
+        item = ToHome(number, service, verb, *device, verb, path, b"[]", text, born)
+        self._exchange.put(number, AskOfNode(home, peer, then))
+        self._send(home, item)
 
     def _send(self, home: str, item: ToHome) -> None:
         if not self._exchange.is_own(home) and not self.is_alive(home):
@@ -349,9 +350,7 @@ class ClusterHomes:
                     lost += [(peer, service, key) for key, home in homes.items() if home == node]
         for peer, service, key in lost:
             self._note(peer, service, key, node, False)
-            found = self._services.get(service)
-            if found is not None:
-                found.home_lost(peer, key)
+            self._lose_home(peer, service, key)
 
     def fenced(self, former: str) -> None:
         """Tell local peers whatever they are in: others have taken this node for dead.
@@ -362,9 +361,22 @@ class ClusterHomes:
             engaged = list(self._engagements)
         for peer in engaged:
             for service, key, _ in self.take_engagements(peer):
-                found = self._services.get(service)
-                if found is not None:
-                    found.home_lost(peer, key)
+                self._lose_home(peer, service, key)
+        # And what is at home here without a local peer in it.
+        with self._lock:
+            guests = [
+                (peer, service, key)
+                for peer, keys in self._guests.items()
+                for service, key in keys
+                if not peer.is_local
+            ]
+        for guest in guests:
+            self._lose_home(*guest)
+
+    def _lose_home(self, peer: Peer, service: str, key: str) -> None:
+        found = self._services.get(service)
+        if found is not None:
+            found.home_lost(peer, key)
 
     def forget(self, peer: Peer) -> None:
         """Forget what a local peer is in: it is offline."""
@@ -377,6 +389,14 @@ class ClusterHomes:
         with self._lock:
             self._watches.setdefault((username, function), []).append(watch)
         self._cluster.watch(username, watch.note)
+
+    def status_changed(self) -> None:
+        """Go on telling of users, if the directory can tell now."""
+        if self._cluster.status == UP:
+            with self._lock:
+                watches = [watch for watches in self._watches.values() for watch in watches]
+            for watch in watches:
+                watch.go_on()
 
     def unwatch(self, username: str, function: Callable[[list[Peer]], Any]) -> None:
         with self._lock:
@@ -407,6 +427,8 @@ class Watch:
         self._function = function
         self._is_running = False
         self._has_changed = False
+        #: Whether a change could not be told: the directory was away.
+        self._is_waiting = False
         self.is_over = False
 
     def note(self, user: User) -> None:
@@ -418,15 +440,28 @@ class Watch:
             self._is_running = True
         self._scheduler.spawn(self._run)
 
+    def go_on(self) -> None:
+        """Tell a change that could not be told; must not block."""
+        with self._lock:
+            if not self._is_waiting or self._is_running:
+                return
+            self._has_changed = self._is_running = True
+        self._scheduler.spawn(self._run)
+
     def _run(self) -> None:
         while True:
             with self._lock:
                 if not self._has_changed or self.is_over:
                     self._is_running = False
                     return
-                self._has_changed = False
+                self._has_changed = self._is_waiting = False
             try:
-                self._function(self._finder.find(self._username))
+                peers = self._finder.find_for_certain(self._username)
+                if peers is None:
+                    # Peers of other nodes would be missing, as if they had gone offline.
+                    self._is_waiting = True
+                else:
+                    self._function(peers)
             except BaseException:
                 with self._lock:
                     self._is_running = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protoo_flask.core.cluster.items import Engagement
+from protoo_flask.core.cluster.places import User
 from protoo_flask.core.errors import Reject
 from protoo_flask.core.request import Request
 from protoo_flask.core.response import Response
@@ -51,10 +52,14 @@ class Clubs:
             self.nodes.add(services={"club": service})
         self.a, self.b = self.nodes
         self.verb = "join"
+        #: What the site adds to the data of a request.
+        self.addition = None
 
         @self.a.router.all("/club/:name")
         def forward(req, next):
             homes = req.peer.directory.homes
+            if self.addition is not None:
+                req.data["addition"] = self.addition
             homes.forward(req, self.b.node, "club", self.verb)
 
         self.alice = self.a.connect("alice", "a1")
@@ -102,6 +107,12 @@ def test_a_notification_is_forwarded_without_an_answer(clubs):
 def test_errors_of_a_service_are_answered(clubs, verb, status):
     clubs.ask(verb)
     assert clubs.alice.take()["status"] == status
+
+
+def test_a_request_whose_data_cannot_be_written_is_answered(clubs):
+    clubs.addition = object()
+    clubs.ask()
+    assert clubs.alice.take()["status"] == 500  # and nothing waits for an answer
 
 
 def test_requests_at_a_home_that_dies_are_answered_503(clubs):
@@ -206,6 +217,31 @@ def test_a_request_of_another_node_may_be_refused_on_its_arrival(clubs):
     clubs.nodes.run()
     assert (transaction.response.status, transaction.response.reason) == (486, "busy here")
     assert clubs.alice.take_all() == []
+
+
+@pytest.mark.parametrize("is_emptied", [False, True])
+def test_who_watches_a_user_is_told_nothing_while_the_directory_is_away(clubs, is_emptied):
+    told = []
+    clubs.b.connect("bob", "b1")
+
+    def watch(peers):
+        told.append([peer.uuid for peer in peers])
+
+    homes = clubs.homes[0]
+    homes.watch("bob", watch)
+    clubs.nodes.run()
+    del told[:]
+    clubs.hub.go_away()
+    # A change from just before: when the function is about to be called, nobody knows of what.
+    [[entry]] = homes.tables["watches"].values()
+    entry.note(User())
+    clubs.nodes.advance(5)
+    assert told == []
+    clubs.hub.come_back(empty=is_emptied)
+    clubs.nodes.advance(5)
+    assert told
+    assert all(peers == ["b1"] for peers in told)
+    homes.unwatch("bob", watch)
 
 
 def test_who_watches_a_user_is_told_of_all_devices(clubs):

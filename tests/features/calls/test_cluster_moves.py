@@ -131,8 +131,31 @@ def test_glare_is_seen_where_both_callers_have_moved(ids):
     board.finish()
 
 
-def test_a_caller_gets_the_answer_that_comes_while_it_is_on_its_way_back():
-    board = spread_switchboard(2)(core_options={"grace_period": 30})
+@pytest.mark.parametrize("state", ["ringing", "open"])
+def test_a_home_without_its_parties_that_is_taken_for_dead_forgets_the_call(state):
+    board = spread_switchboard(3)(core_options={"grace_period": 30})
+    board.connect("alice/a1", 0)
+    board.connect("bob/b1", 1)
+    board.open_call() if state == "open" else board.call()
+    move(board, "alice/a1", 2)
+    home = board.sites[0].core.cluster
+    board.hub.stop(home)
+    board.advance(BURIAL_TIME + 1)
+    board.hub.resume(home)
+    board.advance(1)
+    assert len(board.all_calls()) == 0
+    told = [board[name].take_all()[-1] for name in ("alice/a1", "bob/b1")]
+    assert told[1]["data"]["reason"] == "server lost"
+    if state == "open":
+        assert told[0]["data"]["reason"] == "server lost"
+    else:
+        assert told[0]["status"] == 503
+    board.finish()
+
+
+@pytest.mark.parametrize("grace_period", [0, 30])
+def test_a_caller_gets_the_answer_that_comes_while_it_is_on_its_way_back(grace_period):
+    board = spread_switchboard(2)(core_options={"grace_period": grace_period})
     board.connect("alice/a1", 0)
     board.connect("bob/b1", 0)
     id, rung = board.call()
