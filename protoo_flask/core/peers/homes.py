@@ -73,6 +73,12 @@ class Homes(Protocol):
     def is_alive(self, node: str) -> bool:
         """Whether another node may be reached, as far as is known."""
 
+    def knows(self, node: str) -> bool:
+        """Whether there is such a node, as far as is known: clients make ids up.
+
+        One that has just joined is known a few seconds later.
+        """
+
     def take(self, service: str, key: str) -> str:
         """Return the node at which something is at home; this one, if it has none. Blocks.
 

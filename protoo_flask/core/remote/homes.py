@@ -141,6 +141,9 @@ class ClusterHomes:
     def is_alive(self, node: str) -> bool:
         return self._cluster.status != AWAY and not self._exchange.is_gone(node)
 
+    def knows(self, node: str) -> bool:
+        return node in self._cluster.others()
+
     def take(self, service: str, key: str) -> str:
         try:
             return self._cluster.take_home(service, key)

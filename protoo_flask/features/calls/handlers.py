@@ -130,7 +130,7 @@ class CallHandlers:
         homes = peer.directory.homes
         if homes is not None:
             home = home_of(id)
-            if home and not homes.is_here(home) and homes.is_alive(home):
+            if home and not homes.is_here(home) and self._may_have_home(homes, peer, id, home):
                 self._forward(req, home, homes)
                 return
         # The path may also be that of a device of a user named "sessions".
@@ -143,11 +143,25 @@ class CallHandlers:
         else:
             req.reply(503, doubt)
 
+    def _may_have_home(self, homes: Homes, peer: Peer, id: str, home: str) -> bool:
+        """Whether a call may be at home at a node that is named in its id, which is untrusted.
+
+        A client could name any number of nodes, and each would have a place on the bus.
+        """
+        return homes.is_alive(home) and (homes.knows(home) or self._is_party(homes, peer, id))
+
+    def _is_party(self, homes: Homes, peer: Peer, id: str) -> bool:
+        """Whether another node has told this one that a peer is in a call, or rings for it."""
+        keys = list(homes.engagements(peer, self.service))
+        for request in homes.unanswered(peer, self.service):
+            if request.engagement is not None:
+                keys.append(request.engagement.key)
+        return any(id_of(key) == id for key in keys)
+
     def _forward(self, req: Request, home: str, homes: Homes) -> None:
         """Have the home of a call handle a request, if there is such a node."""
         peer, id = sending_peer(req), req.params["id"]
-        engagements = homes.engagements(peer, self.service)
-        is_party = any(id_of(path) == id for path in engagements)
+        is_party = self._is_party(homes, peer, id)
 
         def take(response: Response) -> None:
             if response.status == 503 and response.is_local and not is_party:

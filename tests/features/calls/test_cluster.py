@@ -69,6 +69,30 @@ def test_a_path_with_a_home_that_is_none_is_answered_404(boards, home, method):
     assert got(board["alice/a1"]) == []
 
 
+def test_nothing_is_sent_to_nodes_that_a_client_has_made_up(boards, monkeypatch):
+    board = boards("alice/a1", "bob/b1")
+    board.open_call()
+    sent = []
+    monkeypatch.setattr(node(board, 1), "send", lambda *args: sent.append(args))
+    client = board["bob/b1"]
+    for number in range(100):
+        path = f"/users/sessions/s1.{number:012x}"
+        assert client.request("hold", path)["status"] == 404
+        client.notify("hold", path)
+    assert sent == []
+
+
+def test_a_party_reaches_the_home_of_its_call_before_that_node_is_known(boards, monkeypatch):
+    board = boards("alice/a1", "bob/b1")
+    monkeypatch.setattr(node(board, 1), "others", list)
+    bob = board["bob/b1"]
+    _, rung = board.call("alice/a1", "/users/bob")
+    bob.start_request("icecandidate", S1)  # while it rings
+    bob.respond(rung["b1"], 200)
+    bob.start_request("hold", S1)  # in the call
+    assert got(board["alice/a1"]) == [("icecandidate", None), 200, ("hold", None)]
+
+
 def test_a_call_that_is_over_is_404_at_its_home(boards):
     board = boards("alice/a1", "bob/b1")
     board.open_call()
