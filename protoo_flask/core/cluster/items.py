@@ -327,7 +327,7 @@ class GetContext(Item, tag=14):
 
 
 class Inherited(Item, tag=15):
-    """Take note that the peer of these Asks is here now. Those that have ended are answered by
+    """Take note that the peer of these Asks is here. Those that have ended are answered by
     ``Cancel``.
     """
 

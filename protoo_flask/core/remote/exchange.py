@@ -6,7 +6,7 @@ table                   content
 ``asks``                ``{number: ask}``: the questions of this node that are not answered
 ``halves``              ``{(node, number): half}``: requests of other nodes to peers of this one
 ``visits``              ``{(node, number)}``: those to calls and rooms of this one
-recent answers          those of which an asker may ask once more, as frames may be lost
+``recent``              final answers, which an asker may have lost
 ======================  =====================================================================
 
 All methods that a :class:`~..cluster.protocol.Cluster` calls come one after the other, and must
@@ -15,14 +15,13 @@ not block: whatever may block has a greenlet or thread of its own.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from typing import Any, Callable, Protocol, Sequence
 
 from ..arrivals import Arrivals
 from ..cluster.items import (
     Answer,
     Ask,
-    AwaitedRequest,
     Cancel,
     Close,
     Engagement,
@@ -38,20 +37,14 @@ from ..errors import Unsendable
 from ..peers.peer import OFFLINE, Peer
 from ..response import Response
 from ..runtime import Runtime
-from ..scheduling import call_later_if_alive
 from ..transactions.client import OF_CORE, OF_SITE, RELAYED, URGENT
 from ..wire.messages import MAX_ID, serialize_data
 from .asks import AskForText, AskOfPeer, PendingAsk
+from .comparison import Comparison
 from .forwarded_ask import ForwardedAsk
 from .missed_tells import MissedTells
+from .recent_answers import MAX_RECENT, RecentAnswers
 from .texts import insert_id, translate
-
-#: Final answers that are kept for askers that may have lost them, and their bytes in total.
-MAX_RECENT = 1000
-MAX_RECENT_SIZE = 1024 * 1024
-
-#: Seconds in which a node that may have lost something is asked once.
-SYNC_INTERVAL = 1.0
 
 #: Nodes that are remembered as gone: the latest.
 MAX_GONE = 1000
@@ -109,16 +102,12 @@ class Exchange:
         self.moved: deque[tuple[str, int]] = deque(maxlen=MAX_RECENT)
         #: As the halves, for requests to calls and rooms that are at home here.
         self.visits: set[tuple[str, int]] = set()
-        self._recent: OrderedDict[tuple[str, int], Answer] = OrderedDict()
-        self._recent_size = 0
+        self.recent: RecentAnswers[tuple[str, int], Answer] = RecentAnswers()
         self._missed = MissedTells(runtime.scheduler)
         #: The ids of this node, now and before.
         self._own: set[str] = {cluster.node}
         self._gone: deque[str] = deque(maxlen=MAX_GONE)
-        #: {node: when it was asked to compare}
-        self._synced: dict[str, float] = {}
-        #: {node that is asked soon: whether that is but an answer}
-        self._unsynced: dict[str, bool] = {}
+        self.comparison = Comparison(cluster, runtime.scheduler, self)
         self._receivers: dict[type, Receiver] = {
             Ask: self._take_ask,
             Answer: self._take_answer,
@@ -127,7 +116,7 @@ class Exchange:
             Tell: self._take_tell,
             Close: self._take_close,
             GetContext: self._take_get_context,
-            Sync: self._take_sync,
+            Sync: self.comparison.take,
         }
         #: Of items that did not arrive.
         self._losers: dict[type, Receiver] = {}
@@ -340,7 +329,7 @@ class Exchange:
         if answer.status >= 200:
             key = half.asker, half.ask
             self.halves.pop(key, None)
-            self._remember(key, answer)
+            self.recent.add(key, answer, len(answer.data))
         self.send_answer(half.asker, answer)
 
     def answer_visit(self, node: str, number: int, response: Response) -> None:
@@ -348,7 +337,7 @@ class Exchange:
         answer = make_answer(number, response)
         if answer.status >= 200:
             self.visits.discard((node, number))
-            self._remember((node, number), answer)
+            self.recent.add((node, number), answer, len(answer.data))
         self.send_answer(node, answer)
 
     def send_answer(self, node: str, answer: Answer) -> None:
@@ -357,14 +346,6 @@ class Exchange:
             self._take_answer(node, answer)
         else:
             self.cluster.send(node, answer)
-
-    def _remember(self, key: tuple[str, int], answer: Answer) -> None:
-        recent = self._recent
-        recent[key] = answer
-        self._recent_size += len(answer.data)
-        while len(recent) > MAX_RECENT or (self._recent_size > MAX_RECENT_SIZE and len(recent) > 1):
-            _, oldest = recent.popitem(last=False)
-            self._recent_size -= len(oldest.data)
 
     def _take_cancel(self, node: str, item: Cancel) -> None:
         half = self.halves.pop((node, item.ask), None)
@@ -407,53 +388,6 @@ class Exchange:
 
     # Losses ------------------------------------------------------------------------------------
 
-    def _take_sync(self, node: str, item: Sync) -> None:
-        pending = set(item.asks)
-        for number in item.asks:
-            key = node, number
-            if key in self.halves or key in self.visits or key in self.moved:
-                continue
-            answer = self._recent.get(key)
-            if answer is None:
-                answer = Answer(number, 503, "the request was lost between servers", b"", True)
-            self.cluster.send(node, answer)
-        for asker, number in list(self.halves):
-            if asker == node and number not in pending:
-                self._take_cancel(node, Cancel(number))
-        self.compare_awaited(node, item.awaited)
-        if not item.is_answer:
-            self._sync(node, is_answer=True)
-
-    #: Returns the requests of local peers that handlers of a node answer.
-    find_awaited: Callable[[str], list[AwaitedRequest]] = staticmethod(lambda node: [])
-
-    #: Answers those of a node that are not known; see :class:`.HandlerAnswers`.
-    compare_awaited: Callable[[str, Sequence[AwaitedRequest]], Any] = staticmethod(
-        lambda node, awaited: None
-    )
-
-    def _sync(self, node: str, is_answer: bool = False) -> None:
-        """Compare what is open with a node; a moment later, if that was done just now."""
-        scheduler = self._runtime.scheduler
-        wait = self._synced.get(node, float("-inf")) + SYNC_INTERVAL - scheduler.now()
-        if wait > 0:
-            if not self._unsynced:
-                call_later_if_alive(scheduler, wait, self._sync_late)
-            self._unsynced[node] = is_answer and self._unsynced.get(node, True)
-            return
-        self._unsynced[node] = is_answer
-        self._sync_now(node)
-
-    def _sync_late(self) -> None:
-        for node in list(self._unsynced):
-            self._sync_now(node)
-
-    def _sync_now(self, node: str) -> None:
-        is_answer = self._unsynced.pop(node)
-        self._synced[node] = self._runtime.scheduler.now()
-        asks = [number for number, ask in self.asks.items() if ask.node == node]
-        self.cluster.send(node, Sync(asks, self.find_awaited(node), is_answer))
-
     def _end_asks(self, node: str | None, reason: str) -> None:
         """End the asks of a node, or all, with a local 503."""
         ended = [number for number, ask in self.asks.items() if node in (None, ask.node)]
@@ -487,12 +421,11 @@ class Exchange:
         self._losers[kind] = function
 
     def may_have_lost(self, node: str) -> None:
-        self._sync(node)
+        self.comparison.begin(node)
 
     def node_gone(self, node: str) -> None:
         self._gone.append(node)
-        self._synced.pop(node, None)
-        self._unsynced.pop(node, None)
+        self.comparison.forget(node)
         self._end_asks(node, f"{_UNREACHABLE}: it has gone")
         self._drop_halves(node)
         self._residents.node_gone(node)

@@ -25,14 +25,14 @@ A response that comes twice does no harm: the second one finds no request.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any, Iterable, Protocol, Sequence
 
 from ..cluster.items import AwaitedRequest, Done
 from ..peers.peer import Peer
 from ..transactions.inquiry import Inquiry
 from ..wire.dialect import PROTOO
-from .exchange import MAX_RECENT, MAX_RECENT_SIZE, Exchange
+from .exchange import Exchange
+from .recent_answers import RecentAnswers
 
 #: The 503 to requests whose handlers answer no more.
 SERVER_LOST = "server lost"
@@ -63,12 +63,11 @@ class HandlerAnswers:
         self._exchange = exchange
         self._finder = finder
         self._scheduler = scheduler
-        #: Final ones that were sent, the oldest first, and the bytes of their texts.
-        self._recent: OrderedDict[tuple[str, str, int, int], Done] = OrderedDict()
-        self._recent_size = 0
+        #: Final ones that were sent.
+        self._recent: RecentAnswers[tuple[str, str, int, int], Done] = RecentAnswers()
         exchange.on_loss(Done, self._lose)
-        exchange.find_awaited = self.find_awaited
-        exchange.compare_awaited = self.compare
+        exchange.comparison.find_awaited = self.find_awaited
+        exchange.comparison.compare_awaited = self.compare
 
     def _send(self, node: str, item: Done) -> None:
         self._exchange.cluster.send(node, item)
@@ -80,21 +79,14 @@ class HandlerAnswers:
         assert request.id is not None
         item = Done(peer.username, peer.uuid, request.id, request.fingerprint, status, payload)
         if status >= 200:
-            self._remember(item)
+            key = item.username, item.uuid, item.id, item.fingerprint
+            self._recent.add(key, item, len(item.payload))
         # The device may be back here, or on its way back.
         node = peer.outbound.node or self._exchange.cluster.node
         if self._exchange.is_gone(node):
             self._scheduler.spawn(self._bring, item)
         else:
             self._send(node, item)
-
-    def _remember(self, item: Done) -> None:
-        recent = self._recent
-        recent[item.username, item.uuid, item.id, item.fingerprint] = item
-        self._recent_size += len(item.payload)
-        while len(recent) > MAX_RECENT or (self._recent_size > MAX_RECENT_SIZE and len(recent) > 1):
-            _, oldest = recent.popitem(last=False)
-            self._recent_size -= len(oldest.payload)
 
     def _lose(self, node: str, item: Done) -> None:
         """Look for the peer of a response that has not arrived: it may have moved on."""

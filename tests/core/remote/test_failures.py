@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from protoo_flask.core.cluster.items import Ask, Cancel
+from protoo_flask.core.remote.comparison import INTERVAL
 from protoo_flask.core.request import Request
-from tests.cluster.nodes import BURIAL_TIME
+from tests.cluster.nodes import BURIAL_TIME, Nodes
 
 from .pairs import Pair
 
@@ -91,6 +92,35 @@ def test_a_lost_cancel_is_made_up_for_when_the_nodes_compare(pair):
     pair.remote_bob.notify("hello")
     pair.run()
     assert len(pair.bob.peer.outbound) == 0
+
+
+def test_what_is_lost_just_after_nodes_have_compared_is_compared_soon(pair):
+    for _ in range(2):
+        with pair.hub.lose_items(pair.a.cluster, pair.b.cluster):
+            lost = pair.ask()
+            pair.run()
+        pair.remote_bob.notify("hello")
+        pair.run()
+    assert outcome(lost) is None
+    pair.nodes.advance(INTERVAL)
+    assert outcome(lost) == (503, True)
+
+
+def test_a_request_goes_on_whose_asker_has_not_heard_that_its_peer_has_moved():
+    with Nodes(3, grace_period=10, request_timeout=60) as nodes:
+        asker, former, owner = nodes
+        former.connect("bob", "b1")
+        transaction = asker.peers("bob", "b1")[0].send(Request("get"))
+        nodes.run()
+        with nodes.hub.lose_items(owner.cluster, asker.cluster):
+            bob = owner.connect("bob", "b1")
+        # The next item tells the asker that one was lost.
+        owner.cluster.send(asker.node, Cancel(1))
+        nodes.run()
+        message = bob.take()
+        bob.respond(message, 200)
+        nodes.run()
+        assert outcome(transaction) == (200, False)
 
 
 def test_nodes_that_compare_do_not_go_on_for_ever(pair):

@@ -95,7 +95,7 @@ def test_an_answer_that_is_lost_on_its_way_is_repeated(make_world):
 
 
 def test_an_answer_that_is_not_remembered_any_more(make_world, monkeypatch):
-    monkeypatch.setattr("protoo_flask.core.remote.handler_answers.MAX_RECENT", 0)
+    monkeypatch.setattr("protoo_flask.core.remote.recent_answers.MAX_RECENT", 0)
     world = make_world(2)
     a, b = world.nodes
     second = b.connect()

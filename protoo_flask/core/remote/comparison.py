@@ -1,0 +1,120 @@
+"""The comparison of what is open between this node and another, when frames may have been lost.
+
+================  =========================  ===================================================
+a node has lost   then the other one         so that
+================  =========================  ===================================================
+an Ask            does not know it           it ends with a local 503
+a final Answer    repeats it                 the asker gets it
+a Cancel          has a half for it, and     the asker says that it has ended (``Cancel``)
+                  says so (``Inherited``)
+an Inherited      as above                   the asker waits for the node that has the half
+a Done            repeats it                 the client gets the answer of the handler
+================  =========================  ===================================================
+
+Each node sends the numbers of its own asks. What is lost once more is compared once more.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Callable, Protocol, Sequence
+
+from ..cluster.items import Answer, AwaitedRequest, Inherited, Sync
+from ..cluster.protocol import Cluster
+from ..scheduling import Scheduler, call_later_if_alive
+from .asks import PendingAsk
+from .recent_answers import RecentAnswers
+
+#: Seconds in which a node that may have lost something is asked once.
+INTERVAL = 1.0
+
+
+class OpenTables(Protocol):
+    """What is open; see :class:`.exchange.Exchange`."""
+
+    asks: dict[int, PendingAsk]
+    halves: dict[tuple[str, int], Any]
+    visits: set[tuple[str, int]]
+    moved: deque[tuple[str, int]]
+    recent: RecentAnswers[tuple[str, int], Answer]
+
+
+class Comparison:
+    """Compares what is open at this node with what is open at others."""
+
+    def __init__(self, cluster: Cluster, scheduler: Scheduler, tables: OpenTables) -> None:
+        self._cluster = cluster
+        self._scheduler = scheduler
+        self._lock = scheduler.lock()
+        self._tables = tables
+        #: {node: when it may be asked again}
+        self._due: dict[str, float] = {}
+        #: {node that is asked at the next call of `_begin_again`: whether that is but an answer}
+        self._doubted: dict[str, bool] = {}
+
+    #: Returns the requests of local peers that handlers of a node answer.
+    find_awaited: Callable[[str], list[AwaitedRequest]] = staticmethod(lambda node: [])
+
+    #: Answers those of a node that are not known; see :class:`.HandlerAnswers`.
+    compare_awaited: Callable[[str, Sequence[AwaitedRequest]], Any] = staticmethod(
+        lambda node, awaited: None
+    )
+
+    def begin(self, node: str, is_answer: bool = False) -> None:
+        """Compare with a node, now or soon.
+
+        :param is_answer: whether that node has begun.
+        """
+        now = self._scheduler.now()
+        with self._lock:
+            if self._due.get(node, now) > now:
+                # What was lost since is not in the latest comparison.
+                if not self._doubted:
+                    call_later_if_alive(self._scheduler, INTERVAL, self._begin_again)
+                self._doubted[node] = is_answer and self._doubted.get(node, True)
+                return
+            self._due[node] = now + INTERVAL
+        asks = [number for number, ask in list(self._tables.asks.items()) if ask.node == node]
+        self._cluster.send(node, Sync(asks, self.find_awaited(node), is_answer))
+
+    def _begin_again(self) -> None:
+        with self._lock:
+            nodes, self._doubted = self._doubted, {}
+            for node in nodes:
+                self._due.pop(node, None)
+        for node, is_answer in nodes.items():
+            self.begin(node, is_answer)
+
+    def forget(self, node: str) -> None:
+        """Forget a node that has gone."""
+        with self._lock:
+            self._due.pop(node, None)
+            self._doubted.pop(node, None)
+
+    def take(self, node: str, item: Sync) -> None:
+        """Answer another node."""
+        tables = self._tables
+        for number in item.asks:
+            key = node, number
+            if (
+                key in self._tables.halves
+                or key in self._tables.visits
+                or key in self._tables.moved
+            ):
+                continue
+            answer = tables.recent.get(key)
+            if answer is None:
+                answer = Answer(number, 503, "the request was lost between servers", b"", True)
+            self._cluster.send(node, answer)
+        pending = set(item.asks)
+        halves = [
+            number
+            for asker, number in list(tables.halves)
+            if asker == node and number not in pending
+        ]
+        if halves:
+            # They have ended over there. Or they came in an estate, and their asker was not told.
+            self._cluster.send(node, Inherited(halves))
+        self.compare_awaited(node, item.awaited)
+        if not item.is_answer:
+            self.begin(node, is_answer=True)
