@@ -210,7 +210,7 @@ class Protoo(MethodDecorators):
         return decorate if function is None else decorate(function)
 
     def add_service(self, name: str, service: HomeService) -> str:
-        """Register a middleware whose calls or rooms have homes; see :mod:`.core.peers.homes`.
+        """Register a middleware that works across workers; see :mod:`.core.peers.homes`.
 
         The workers of a cluster run the same code, so they register in the same order, and a
         name stands for the same middleware in all of them.

@@ -96,7 +96,7 @@ LAYERS = [
     ("features.rooms.rooms", ""),
     ("features.rooms.handlers", ""),
     ("features.presence.states features.presence.watchers features.presence.pace", ""),
-    ("features.presence.agent", ""),
+    ("features.presence.agent features.presence.moves", ""),
     ("features.presence.cluster_agent", "sys"),
     ("features.presence.handlers", ""),
     ("features.messenger.delivery_report", ""),

@@ -86,3 +86,27 @@ def test_who_unsubscribes_sees_nothing_more(lounge, alice, bob):
         assert a.request("unsubscribe", f"/presence/{bob}")["status"] == 200
         assert b.request("publish", "/presence", {"status": "away"})["status"] == 200
         a.nothing_came()
+
+
+def test_a_watcher_that_connects_anew_goes_on_watching_and_sees_each_change_once(
+    lounge, alice, bob
+):
+    """In a cluster, it connects to another worker each time."""
+    with lounge.connect(alice) as first:
+        subscribe(first, bob)
+        with lounge.connect(alice) as second:
+            assert first.wait_for_close()[0] == 3000
+            with lounge.connect(bob) as b:
+                expect_state(second, bob, True, 1, None, None)
+                with lounge.connect(alice) as third:
+                    assert second.wait_for_close()[0] == 3000
+                    for n in range(20):
+                        b.request("publish", "/presence", {"note": str(n)})
+                    notes = []
+                    while notes[-1:] != ["19"]:
+                        notes.append(third.expect("presence")["data"]["note"])
+                    # Some may be left out.
+                    assert notes == sorted(set(notes), key=int)
+                    assert third.request("unsubscribe", f"/presence/{bob}")["status"] == 200
+                    assert b.request("publish", "/presence", {"note": "20"})["status"] == 200
+                    third.nothing_came()

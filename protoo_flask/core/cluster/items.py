@@ -218,6 +218,8 @@ class Estate(Item, tag=8):
     :ivar answers: oldest first.
     :ivar engagements: ``[service, key, home]``.
     :ivar heir: for a node that has not asked for it: the former owner leaves the cluster.
+    :ivar services: ``{name: data}``: what services have kept for the peer; see
+        :class:`..peers.homes.PortableService`.
     """
 
     username: str
@@ -230,6 +232,7 @@ class Estate(Item, tag=8):
     requests: List[InProgress] = []
     engagements: List[Tuple[str, str, str]] = []
     heir: Optional[Heir] = None
+    services: Dict[str, bytes] = {}
 
 
 class Done(Item, tag=9):

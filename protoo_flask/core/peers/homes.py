@@ -7,7 +7,7 @@ middleware of the site where the peer is, and is then forwarded to the home.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, Protocol, runtime_checkable
 
 from ..cluster.items import Engagement
 from ..response import Response
@@ -43,6 +43,26 @@ class HomeService(Protocol):
         Also called for everything that local peers are in when others have taken this node for
         dead: for them, it was the node that was gone.
         """
+
+
+@runtime_checkable
+class PortableService(Protocol):
+    """A middleware that keeps something for the peers of its node, such as subscriptions.
+
+    It moves along with a peer whose device connects to another node.
+    """
+
+    def pack(self, peer: Peer) -> bytes:
+        """Return what is kept for a peer that has just left this node, and forget it.
+
+        Also called for one that nothing moves along with, as it is offline. Must not block, and
+        is called without a lock of the core.
+
+        :returns: empty for nothing.
+        """
+
+    def unpack(self, peer: Peer, data: bytes) -> None:
+        """Take in what was packed at the node that a local peer comes from. Must not block."""
 
 
 class EngagedRequest(Protocol):

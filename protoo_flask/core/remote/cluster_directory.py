@@ -778,6 +778,7 @@ class ClusterDirectory(LocalDirectory):
             self._unlist(peer)
             self.homes.forget(peer)
             peer.state = OFFLINE
+        self.homes.pack(peer)  # nothing moves along
         peer.outbound.finish_all(410, "peer offline")
         return owned
 
@@ -812,6 +813,7 @@ class ClusterDirectory(LocalDirectory):
             self._forget_claim(*key, token)
             place = Place(*key, node, token, born, True, 0.0, self._data_of(peer))
             self.remote_peers.add(peer, place, peer.context)
+        self.homes.pack(peer)  # nothing moves along
         if link is not None:
             link.retire(ONLINE_ELSEWHERE, "online elsewhere")
         if peer.has_listeners:

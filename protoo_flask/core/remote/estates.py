@@ -301,6 +301,7 @@ class Estates:
         peer.requests.inherit(read_answers(estate), read_requests(estate))
         self._answers.end_lost([peer])
         self._holder.homes.bring_engagements(peer, estate.engagements)
+        self._holder.homes.unpack(peer, estate.services)
         for asker, asks in askers.items():
             # The former owner knows it: these come after its estate.
             if asker != node and not self._exchange.is_own(asker):
@@ -431,6 +432,8 @@ class Estates:
             write_answers(answers),
             write_requests(requests, self._node),
             self._holder.homes.take_engagements(peer),
+            None,
+            self._holder.homes.pack(peer),
         )
 
     # Leaving the cluster ---------------------------------------------------------------------

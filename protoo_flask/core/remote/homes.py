@@ -23,7 +23,7 @@ from ..cluster.protocol import AWAY, UP, ClaimRefused, ClusterAway
 from ..errors import Reject
 from ..events import EventQueues, SiteEvent
 from ..exits import is_contained
-from ..peers.homes import EngagedRequest, HomeService
+from ..peers.homes import EngagedRequest, HomeService, PortableService
 from ..peers.peer import Peer
 from ..request import ReceivedRequest, answer
 from ..response import Response
@@ -343,6 +343,23 @@ class ClusterHomes:
         """Take note of those of a peer that has moved here."""
         for service, key, home in found:
             self._note(peer, service, key, home, True)
+
+    def pack(self, peer: Peer) -> dict[str, bytes]:
+        """Return what the services have kept for a peer that has left, and have them forget it."""
+        packed = {}
+        for name, service in self._services.items():
+            if isinstance(service, PortableService):
+                data = service.pack(peer)
+                if data:
+                    packed[name] = data
+        return packed
+
+    def unpack(self, peer: Peer, packed: Mapping[str, bytes]) -> None:
+        """Give the services what a peer has brought along from another node."""
+        for name, data in packed.items():
+            service = self._services.get(name)
+            if isinstance(service, PortableService):
+                service.unpack(peer, data)
 
     def node_gone(self, node: str) -> None:
         """Tell local peers whose calls or rooms were at home at a node."""

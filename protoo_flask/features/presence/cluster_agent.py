@@ -10,7 +10,9 @@ the first peer here subscribes to a user  the state is read, and the user is wat
 another one does                          it gets the state that was told last
 the user changes, at whatever node        all peers here that watch the user are notified
 the last one unsubscribes, or goes        the user is watched no longer
-a peer moves to another node              its subscriptions are handed over to the agent there
+a peer moves to another node              its subscriptions go to the agent there, with the state
+                                          of each user that the peer was told last
+a request of such a peer is still here    it is passed on to the agent there
 the directory cannot be reached           the latest state that is known here is answered, with
                                           ``doubt``; the true one follows as a notification
 ========================================  ================================================
@@ -31,6 +33,7 @@ from ...core.peers.peer import Peer
 from ...core.request import Request
 from ...core.scheduling import Scheduler
 from .agent import Agent
+from .moves import Subscription, describe_subscriptions, restore_subscriptions
 from .states import State, States
 
 
@@ -61,13 +64,19 @@ class ClusterAgent(Agent):
     """The presence of users, as the peers of one node see it; see the table above.
 
     :param directory: of the cluster.
+    :param service: the name of presence in the cluster.
     """
 
     def __init__(
-        self, scheduler: Scheduler, max_subscriptions: int, directory: Directory[Peer]
+        self,
+        scheduler: Scheduler,
+        max_subscriptions: int,
+        directory: Directory[Peer],
+        service: str,
     ) -> None:
         super().__init__(scheduler, max_subscriptions, scheduler.now)
         self._directory = directory
+        self._service = service
         self._cluster: Cluster = directory.cluster
         self._watched: dict[str, Watched] = {}
         # Only those of watched users. The directory remembers who was seen when.
@@ -95,12 +104,17 @@ class ClusterAgent(Agent):
             # It may have gone meanwhile: see Agent.subscribe().
             if not peer.is_listed:
                 self._forget(peer)
+            elif not peer.is_local:
+                # It has moved meanwhile. The answer is on its way already.
+                self._send_on(peer, "take over", describe_subscriptions(self._take_out(peer)))
 
     def unsubscribe(self, peer: Peer, username: str) -> None:
         """Let a peer no longer watch a user; it need not be subscribed."""
         with self._lock:
             self._watchers.remove(peer, username)
             self._unwatch(username)
+            if not peer.is_local:
+                self._send_on(peer, "unsubscribe", {"username": username})
 
     def publish(self, peer: Peer, published: Mapping[str, str | None], req: Request) -> None:
         """Change the published fields of a peer's user, and answer with the new state. Blocks."""
@@ -132,24 +146,64 @@ class ClusterAgent(Agent):
         with self._lock:
             self._forget(peer)
 
-    def hand_over(self, peer: Peer) -> list[tuple[str, State | None]]:
+    def hand_over(self, peer: Peer) -> list[Subscription]:
         """Drop the subscriptions of a peer that moves to another node, for :meth:`take_over`."""
         with self._lock:
-            usernames = self._watchers.watched_by(peer)
-            subscriptions = [(name, self._told_state(peer, name)) for name in usernames]
-            self._forget(peer)
+            return self._take_out(peer)
+
+    def _take_out(self, peer: Peer) -> list[Subscription]:
+        usernames = sorted(self._watchers.watched_by(peer))
+        subscriptions = [Subscription(name, self._told_state(peer, name)) for name in usernames]
+        self._forget(peer)
         return subscriptions
 
-    def take_over(self, peer: Peer, subscriptions: list[tuple[str, State | None]]) -> None:
+    def take_over(self, peer: Peer, subscriptions: Sequence[Subscription]) -> None:
         """Let a peer that comes from another node watch the users that it has watched there."""
         with self._lock:
-            for username, state in subscriptions:
+            for subscription in subscriptions:
+                username, told = subscription
                 watched = self._watch(username)
                 self._watchers.add(peer, username)
                 if not watched.is_known:
-                    watched.newcomers[peer] = state
-                elif state != self._states.get(username):
-                    self._news.tell(username, [peer])
+                    watched.newcomers[peer] = told
+                elif told != self._states.get(username):
+                    # One of the two nodes is behind.
+                    known = self._states.get(username), watched.changes
+                    self._scheduler.spawn(self._compare, peer, subscription, watched, known)
+
+    def _compare(
+        self, peer: Peer, subscription: Subscription, watched: Watched, known: tuple[State, int]
+    ) -> None:
+        """Tell a peer the state of a user, unless the peer was told it elsewhere. Blocks.
+
+        :param known: the state that was known here, and ``watched.changes``.
+        """
+        username, told = subscription
+        state, doubt = self._read(username)
+        with self._lock:
+            if self._watched.get(username) is not watched:
+                return
+            if doubt is None and watched.changes == known[1]:
+                self._take(watched, state)
+            # Of another state, all watchers have been told.
+            state = self._states.get(username)
+            if state == known[0] and state != told and peer in self._watchers.of(username):
+                self._news.tell(username, [peer])
+
+    def take_request(self, verb: str, peer: Peer, req: Request) -> None:
+        """Take what another node passes on of a peer that has moved."""
+        if not peer.is_local:
+            self._send_on(peer, verb, req.data)  # it has moved once more
+        elif verb == "unsubscribe":
+            self.unsubscribe(peer, req.data["username"])
+        else:
+            self.take_over(peer, restore_subscriptions(req.data))
+        req.reply(200, "taken")
+
+    def _send_on(self, peer: Peer, verb: str, data: dict[str, Any]) -> None:
+        homes, node = self._directory.homes, peer.outbound.node
+        if homes is not None and node is not None:
+            homes.ask(peer, node, self._service, verb, data, lambda response: None)
 
     def _forget(self, peer: Peer) -> None:
         usernames = self._watchers.watched_by(peer)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from functools import partial
 from typing import Callable
 
+from ...core.cluster.items import Engagement
 from ...core.peers.directory import Directory
 from ...core.peers.peer import Peer
 from ...core.request import Request
+from ...core.response import Response
 from ...core.routing.registration import Next
 from ...core.runtime import Runtime
 from ..permission import Permission
 from ..sending_peer import sending_peer
 from .agent import Agent
 from .cluster_agent import ClusterAgent
+from .moves import pack_subscriptions, unpack_subscriptions
 from .states import check_published
 
 
@@ -31,6 +34,8 @@ class PresenceHandlers:
         self._permission = permission
         self._max_subscriptions = max_subscriptions
         self._now = now
+        #: The name in a cluster; given by :meth:`.Protoo.add_service`.
+        self.service = ""
 
     def agent_of(self, peer: Peer) -> Agent:
         """Return the agent of the app that a peer belongs to."""
@@ -42,7 +47,12 @@ class PresenceHandlers:
         return Agent(runtime.scheduler, self._max_subscriptions, self._now)
 
     def _make_cluster_agent(self, directory: Directory[Peer], runtime: Runtime) -> Agent:
-        return ClusterAgent(runtime.scheduler, self._max_subscriptions, directory)
+        return ClusterAgent(runtime.scheduler, self._max_subscriptions, directory, self.service)
+
+    def _cluster_agent_of(self, peer: Peer) -> ClusterAgent:
+        agent = self.agent_of(peer)
+        assert isinstance(agent, ClusterAgent)
+        return agent
 
     def note_online(self, peer: Peer) -> None:
         """Update the user of a peer that has come online."""
@@ -78,3 +88,25 @@ class PresenceHandlers:
         """Publish the status and note of a peer's own user."""
         peer = sending_peer(req)
         self.agent_of(peer).publish(peer, check_published(req.data), req)
+
+    # Across nodes: see HomeService and PortableService ----------------------------------------
+
+    def pack(self, peer: Peer) -> bytes:
+        """Return the subscriptions of a peer that has left this node, and drop them."""
+        return pack_subscriptions(self._cluster_agent_of(peer).hand_over(peer))
+
+    def unpack(self, peer: Peer, data: bytes) -> None:
+        """Let a peer watch the users that it has watched at the node that it comes from."""
+        self._cluster_agent_of(peer).take_over(peer, unpack_subscriptions(data))
+
+    def handle_at_home(self, verb: str, req: Request) -> None:
+        """Take what a former node of a peer passes on."""
+        peer = sending_peer(req)
+        self._cluster_agent_of(peer).take_request(verb, peer, req)
+
+    def check_arrival(self, peer: Peer, engagement: Engagement) -> Response | None:
+        """Return ``None``: presence sends no requests."""
+        return None
+
+    def home_lost(self, peer: Peer, key: str) -> None:
+        """Do nothing: presence is at home nowhere."""

@@ -58,6 +58,7 @@ def presence(
         "presence(max_subscriptions=...) takes the number of users that a peer may watch",
     )
     handlers = PresenceHandlers(permission, max_subscriptions, now)
+    handlers.service = protoo.add_service("presence", handlers)
     protoo.on("online", handlers.note_online)
     protoo.on("offline", handlers.note_offline)
     router = Router()

@@ -8,7 +8,7 @@ from protoo_flask.features.missed_news import RETRY
 from tests.cluster.in_process import EPOCH
 from tests.features.node_sites import NodeSites
 
-from .presence_sites import PresenceSite, publish, state_of, subscribe, take_states
+from .presence_sites import PresenceSite, everybody, publish, state_of, subscribe, take_states
 
 ALICE, BOB, CAROL = "alice/a1", "bob/b1", "carol/c1"
 
@@ -16,8 +16,8 @@ ALICE, BOB, CAROL = "alice/a1", "bob/b1", "carol/c1"
 class PresenceNodes(NodeSites):
     """Nodes with presence at /presence."""
 
-    def __init__(self, count=2, **core_options):
-        super().__init__(lambda core: PresenceSite(core=core), count, **core_options)
+    def __init__(self, count=2, allow=everybody, **core_options):
+        super().__init__(lambda core: PresenceSite(core=core, allow=allow), count, **core_options)
 
     @property
     def now(self):
@@ -222,3 +222,110 @@ def test_a_slow_watcher_is_told_the_latest_state_of_a_user_at_another_node():
         alice.link.refused.clear()
         nodes.advance(RETRY)
         assert [state["note"] for state in take_states(alice)] == ["note 4"]
+
+
+# Watchers that move ---------------------------------------------------------------------
+
+
+def watchers_at(nodes):
+    """The number of subscriptions at each node."""
+    return [
+        sum(len(agent._watchers) for agent in site.services().values()) if site.core.is_alive else 0
+        for site in nodes
+    ]
+
+
+@pytest.mark.parametrize("is_away", [False, True], ids=["taken over", "away"])
+def test_subscriptions_move_with_a_watcher_there_and_back(is_away):
+    with PresenceNodes(3, grace_period=5) as nodes:
+        alice, bob = nodes.connect(ALICE, 0), nodes.connect(BOB, 1)
+        subscribe(alice, "bob")
+        subscribe(alice, "carol")
+        for n, status in [(2, "one"), (0, "two"), (2, "three"), (1, "four")]:
+            if is_away:
+                alice.drop()
+            alice = nodes.connect(ALICE, n)
+            nodes.run()
+            assert watchers_at(nodes) == [2 if at == n else 0 for at in range(3)]
+            assert take_states(alice) == []
+            expected = publish(bob, status=status)
+            assert take_states(alice) == [expected]
+        assert alice.request("unsubscribe", "/presence/bob")["status"] == 200
+        publish(bob, status="five")
+        assert take_states(alice) == []
+        nodes.connect(CAROL, 0)
+        assert [state["username"] for state in take_states(alice)] == ["carol"]
+
+
+@pytest.mark.parametrize("others", [[], [CAROL]], ids=["the first watcher", "the second"])
+def test_a_watcher_is_told_at_its_new_node_what_has_changed_on_the_way(others):
+    with PresenceNodes(3, grace_period=5) as nodes:
+        alice, bob = nodes.connect(ALICE, 0), nodes.connect(BOB, 1)
+        for client in [alice, *(nodes.connect(name, 2) for name in others)]:
+            subscribe(client, "bob")
+        nodes.hub.delay(nodes.cores[0], nodes.cores[2], 0.5)
+        changed = []
+        nodes.hub.clock.on_wait.append(lambda: changed.append(publish(bob, status="away")))
+        alice = nodes.connect(ALICE, 2)
+        nodes.advance(1)
+        assert take_states(alice) == changed
+
+
+def test_a_state_that_a_slow_watcher_has_missed_is_told_at_its_new_node():
+    with PresenceNodes(grace_period=5) as nodes:
+        alice, bob = nodes.connect(ALICE, 0), nodes.connect(BOB, 1)
+        subscribe(alice, "bob")
+        alice.link.refused.add("bob")
+        expected = publish(bob, status="away")
+        alice = nodes.connect(ALICE, 1)
+        assert take_states(alice) == [expected]
+        nodes.advance(RETRY)
+        assert take_states(alice) == []
+
+
+def test_a_watcher_whose_node_was_killed_is_a_new_peer_without_subscriptions():
+    with PresenceNodes(grace_period=5) as nodes:
+        alice, bob = nodes.connect(ALICE, 0), nodes.connect(BOB, 1)
+        subscribe(alice, "bob")
+        nodes.kill(0)
+        alice = nodes.connect(ALICE, 1)
+        publish(bob, status="away")
+        assert take_states(alice) == []
+        assert watchers_at(nodes) == [0, 0]
+
+
+def test_a_watcher_that_leaves_too_much_is_a_new_peer_without_subscriptions(monkeypatch):
+    monkeypatch.setattr("protoo_flask.core.remote.estates.MAX_ESTATE", 100)
+    with PresenceNodes(grace_period=5) as nodes:
+        alice = nodes.connect(ALICE, 0)
+        subscribe(alice, "bob")
+        alice.drop()
+        alice.peer.notify("note", {"text": "x" * 200})
+        nodes.connect(ALICE, 1)
+        assert watchers_at(nodes) == [0, 0]
+
+
+@pytest.mark.parametrize("method", ["subscribe", "unsubscribe"])
+def test_a_request_that_is_handled_where_the_watcher_was_counts_where_it_is(method):
+    moves, refused = [], set()
+
+    def allow(peer, username):
+        # The watcher moves while the site is still deciding.
+        while moves:
+            moves.pop()()
+        return username not in refused
+
+    with PresenceNodes(3, allow=allow) as nodes:
+        alice, bob = nodes.connect(ALICE, 0), nodes.connect(BOB, 1)
+        if method == "unsubscribe":
+            # A refusal ends an earlier subscription.
+            subscribe(alice, "bob")
+            refused.add("bob")
+        moves.append(lambda: nodes.connect(ALICE, 2))
+        alice.start_request("subscribe", "/presence/bob")
+        nodes.run()
+        assert watchers_at(nodes) == [0, 0, 1 if method == "subscribe" else 0]
+        alice = nodes.sites[2]["alice/a1"]
+        alice.take_all()
+        expected = publish(bob, status="away")
+        assert take_states(alice) == ([expected] if method == "subscribe" else [])
