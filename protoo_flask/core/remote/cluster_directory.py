@@ -689,10 +689,13 @@ class ClusterDirectory(LocalDirectory):
         owned = self._owned.get((peer.username, peer.uuid))
         return 0 if owned is None else owned.token
 
-    def move_out(self, peer: Peer, node: str, token: int, room: int) -> Bequest | None:
+    def move_out(
+        self, peer: Peer, node: str, token: int, room: int, retires: bool
+    ) -> Bequest | None:
         """Have a peer of this node belong to another one. The site is told nothing.
 
         :param token: of the claim of that node; that of this node, if it has given it away.
+        :param retires: whether the device has connected there: its link is retired.
         :returns: as :meth:`.Outbound.leave`.
         """
         key = peer.username, peer.uuid
@@ -702,6 +705,8 @@ class ClusterDirectory(LocalDirectory):
             is_given = owned is not None and owned.token == token
             place = Place(*key, node, token, born, not is_given, 0.0, self._data_of(peer))
             outbound = self.remote_peers.make_outbound(peer, place)
+            if retires:
+                self._retire_link(peer)
             bequest = former.leave(outbound, room)
             if bequest is None:
                 return None
@@ -763,9 +768,21 @@ class ClusterDirectory(LocalDirectory):
 
     def end(self, peer: Peer) -> None:
         """Take a peer off without an event: another node tells that it is offline."""
-        owned = self._drop(peer)
+        with self._lock:
+            self._retire_link(peer)
+            owned = self._drop(peer)
         if owned is not None:
             self._forget_claim(peer.username, peer.uuid, owned.token)
+
+    def _retire_link(self, peer: Peer) -> None:
+        """Retire the link of a peer whose device has connected to another node.
+
+        Under the lock of the move: the client may answer at once, and the thread of the link must
+        not take its end for a departure.
+        """
+        link = peer.outbound.link
+        if link is not None:
+            link.retire(ONLINE_ELSEWHERE, "online elsewhere")
 
     def _drop(self, peer: Peer) -> Ownership | None:
         """Take a peer off without an event; returns what this node has claimed."""

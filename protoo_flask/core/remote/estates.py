@@ -46,7 +46,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Protocol, Sequence
 
-from ..close_codes import ONLINE_ELSEWHERE, POLICY_VIOLATION
+from ..close_codes import POLICY_VIOLATION
 from ..cluster.items import Cancel, Close, Done, Engage, Estate, HandOver, Heir, Inherited, Tell
 from ..cluster.places import Place
 from ..peers.peer import Peer
@@ -108,14 +108,16 @@ class Holder(Protocol):
     def get_token(self, peer: Peer) -> int:
         """Return the token of this node's latest claim of a peer."""
 
-    def move_out(self, peer: Peer, node: str, token: int, room: int) -> Any:
+    def move_out(self, peer: Peer, node: str, token: int, room: int, retires: bool) -> Any:
         """Have a peer of this node belong to another one, without an event.
 
+        :param retires: whether the device has connected there: its link is retired, and its end
+            is no departure.
         :returns: what :meth:`.Outbound.leave` does; ``None``: nothing has changed.
         """
 
     def end(self, peer: Peer) -> None:
-        """Take a peer off without an event: another node tells it."""
+        """Retire the link of a peer, and take it off without an event: another node tells it."""
 
     def write_heir(self, peer: Peer) -> tuple[int, Heir] | None:
         """Return what another node has to know that waits for a peer, and the token."""
@@ -400,19 +402,18 @@ class Estates:
     def _hand_over(self, peer: Peer, node: str, item: HandOver) -> Estate:
         """Give up a peer; it is offline when it cannot be handed over."""
         device = peer.username, peer.uuid
-        link = peer.outbound.link
-        if link is not None:
-            link.retire(ONLINE_ELSEWHERE, "online elsewhere")
         if peer.outbound.dialect.subprotocol == item.dialect:
-            estate = self._export(peer, node, item.token, item.new_token)
+            estate = self._export(peer, node, item.token, item.new_token, True)
             if estate is not None:
                 return estate
         self._holder.end(peer)
         return Estate(*device, item.token, False)
 
-    def _export(self, peer: Peer, node: str, token: int, new_token: int) -> Estate | None:
+    def _export(
+        self, peer: Peer, node: str, token: int, new_token: int, retires: bool
+    ) -> Estate | None:
         device = peer.username, peer.uuid
-        bequest = self._holder.move_out(peer, node, new_token, MAX_ESTATE)
+        bequest = self._holder.move_out(peer, node, new_token, MAX_ESTATE, retires)
         if bequest is None:
             return None
         answers, requests = peer.requests.leave(partial(self._answers.send, peer))
@@ -473,7 +474,7 @@ class Estates:
         """Send the estate of a peer to the node that owns the peer by now."""
         if self._holder.get_local(peer.username, peer.uuid) is not peer:
             return
-        estate = self._export(peer, node, token, token)
+        estate = self._export(peer, node, token, token, False)
         if estate is None:
             self._holder.remove(peer, POLICY_VIOLATION, "too much waits for it")
             return

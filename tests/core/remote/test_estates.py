@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from protoo_flask.core.request import Request
@@ -48,6 +50,32 @@ def test_nobody_is_told_when_a_device_connects_to_another_node(three):
     assert second.peer.is_local
     assert not first.peer.is_local
     assert [peer.online for peer in c.peers("alice")] == [True]
+
+
+def test_a_link_that_ends_in_its_thread_as_soon_as_it_is_retired_is_no_departure(three):
+    a, b, _ = three
+    first = a.connect()
+
+    def end(code):
+        first.inbox.closed(code)
+        first.inbox.ended()
+
+    ends = []
+
+    def retire(code, reason):
+        # Its client answers at once. In a process with threads, its thread takes note meanwhile.
+        first.link.close(code, reason)
+        ends.append(threading.Thread(target=end, args=(code,)))
+        ends[0].start()
+        ends[0].join(0.2)
+
+    first.link.retire = retire
+    second = b.connect()
+    ends[0].join()
+    assert a.told == ONLINE
+    assert b.told == []
+    assert second.peer.is_local
+    assert not first.peer.is_local
 
 
 def test_a_device_that_was_away_comes_back_to_another_node(three):
