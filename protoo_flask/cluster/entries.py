@@ -39,7 +39,7 @@ def read_member(username: str, uuid: str, entry: bytes) -> tuple[str, Member]:
 
 
 def read_user(username: str, fields: Mapping[bytes, bytes]) -> User:
-    """Return a user; devices are in the order of their tokens."""
+    """Return a user; the devices in the order in which they came online."""
     if not fields:
         return NOBODY
     places = []
@@ -49,7 +49,7 @@ def read_user(username: str, fields: Mapping[bytes, bytes]) -> User:
             place = read_place(username, uuid, value)
             if place is not None:
                 places.append(place)
-    places.sort(key=lambda place: place.token)
+    places.sort(key=lambda place: place.born)
     since = fields.get(b"t")
     presence = Presence(
         _read_text(fields.get(b"s")),

@@ -52,7 +52,8 @@ class Tables:
     def get(self, username: str) -> User:
         devices = self._users.get(username, {})
         presence = self._presences.get(username, Presence())
-        return User(tuple(devices.values()), presence)
+        places = sorted(devices.values(), key=lambda place: place.born)
+        return User(tuple(places), presence)
 
     # Devices -----------------------------------------------------------------------------
 

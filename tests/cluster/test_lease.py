@@ -324,7 +324,7 @@ def test_a_full_redis_refuses_claims_and_nothing_else(world, tmp_path):
             moved = b.come("bob", "b1")
             assert moved.former.token == claim.token
             b.registry.mark("bob", "b1", moved.token, False)
-            wait_until(lambda: [p.online for p in a.registry.find("bob")] == [True, False])
+            wait_until(lambda: [p.online for p in a.registry.find("bob")] == [False, True])
             assert a.release("bob", "b2", other.token) == Release(True, False)
             assert b.release("bob", "b1", moved.token) == Release(True, True)
             assert a.registry.take_home("rooms", "/r") == home

@@ -126,6 +126,8 @@ class Cluster(Protocol):
     def find(self, username: str | None) -> list[Place]:
         """Return the devices of a user, or of all users; those of this node, too. Blocks.
 
+        Those of one user are in the order in which they came online.
+
         :raises ClusterAway:
         """
 

@@ -52,6 +52,10 @@ from .remote_peers import RemotePeers
 from .texts import parse_peer_data, serialize_peer_data
 
 
+#: Later than every birth: of a device that the directory does not know yet.
+_UNKNOWN = 1 << 62
+
+
 class _Stale(ProtooError):
     """The claim of a handshake has been released meanwhile: the device is claimed anew."""
 
@@ -188,7 +192,7 @@ class ClusterDirectory(LocalDirectory):
         """Return local peers, and those at these places."""
         here = super().find(username, uuid)
         node, users, peer_of = self.cluster.node, self._users, self.remote_peers.of
-        return here + [
+        found = here + [
             peer_of(place)
             for place in places
             # The owner is the truth: a peer that is here is told of, whatever a place says.
@@ -196,6 +200,11 @@ class ClusterDirectory(LocalDirectory):
             and (uuid is None or place.uuid == uuid)
             and place.uuid not in users.get(place.username, ())
         ]
+        if username is not None and here and len(found) > 1:
+            # In the order in which they came online, as in one process.
+            order = {place.uuid: place.born for place in places}
+            found.sort(key=lambda peer: order.get(peer.uuid, _UNKNOWN))
+        return found
 
     def _find_places(self, username: str | None) -> list[Place]:
         """Return what the directory knows; without it, what was last known."""

@@ -37,6 +37,15 @@ def test_a_second_device_of_a_user_is_not_the_first_one(a, b):
     assert names(a.cluster.find("alice")) == [("alice", "a1"), ("alice", "a2")]
 
 
+def test_the_devices_of_a_user_are_in_the_order_in_which_they_came_online(a, b):
+    for node, uuid in [(a, "z"), (b, "a"), (a, "m")]:
+        node.claim("alice", uuid)
+    b.claim("alice", "z")  # it has moved since
+
+    for node in (a, b):
+        assert [place.uuid for place in node.cluster.find("alice")] == ["z", "a", "m"]
+
+
 def test_a_claim_takes_a_device_from_another_node(a, b):
     before = a.claim("alice", "a1", b"1")
 

@@ -30,6 +30,13 @@ def test_a_message_and_its_responses_travel_between_nodes(pair):
     assert (last["status"], last["reason"], last["data"]) == (200, "OK", {"n": 2})
 
 
+def test_the_devices_of_a_user_are_in_the_same_order_at_each_node(pair):
+    pair.a.connect("bob", "b2")
+    pair.b.connect("bob", "a3")
+    for core in (pair.a, pair.b):
+        assert [peer.uuid for peer in core.peers("bob")] == ["b1", "b2", "a3"]
+
+
 def test_a_user_without_devices_anywhere_is_not_found(pair):
     pair.message(path="/users/carol")
     assert pair.alice.take()["status"] == 404
