@@ -7,7 +7,6 @@ seldom try the same ones. Who dies while burying leaves the grave open, and othe
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Callable
 
 from ..core.cluster.places import Place
@@ -19,8 +18,6 @@ from .registry import Registry
 from .replies import Replies
 from .scripts import KEEPING_TIME
 from .wires import BATCH, Wires
-
-logger = logging.getLogger(__name__)
 
 #: ``function(place, is_last)``.
 Buried = Callable[[Place, bool], Any]
@@ -51,7 +48,9 @@ class Burial:
         try:
             count = self.release_all(node, self._tell)
             self._wires.ask_all([(b"SREM", self._wires.keys.grave, node)])
-            logger.warning("Node %s was dead; %d of its peers were released here", node, count)
+            self._wires.logger.warning(
+                "Node %s was dead; %d of its peers were released here", node, count
+            )
         except ClusterAway:
             pass  # the next beat finds the grave again, here or at another node
         finally:

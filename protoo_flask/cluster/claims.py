@@ -9,7 +9,6 @@ again. Only releases are remembered, because a peer that has gone is in no list.
 from __future__ import annotations
 
 import itertools
-import logging
 from typing import Any, Callable, NamedTuple
 
 from ..core.cluster.places import FULL, Claim, Release
@@ -24,8 +23,6 @@ from .lookups import Lookups
 from .replies import Replies
 from .scripts import KEEPING_TIME
 from .wires import ANSWER_TIME, Wires
-
-logger = logging.getLogger(__name__)
 
 #: Seconds that a claim waits for the directory to be complete. A client waits meanwhile.
 COMPLETION_TIME = 1.0
@@ -307,7 +304,9 @@ class Claims:
             if isinstance(reply, Exception):
                 # It is released when the connection is back.
                 if isinstance(reply, RedisError):
-                    logger.error("Redis has not released %s: %s", excerpt(username), reply)
+                    self._wires.logger.error(
+                        "Redis has not released %s: %s", excerpt(username), reply
+                    )
                 self._post(then, None)
                 return
             with self._lock:

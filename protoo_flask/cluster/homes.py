@@ -5,7 +5,6 @@ A home whose node is dead has none: the node that finds it so becomes the home.
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from ..core.cluster.protocol import ClaimRefused, ClusterAway
@@ -14,8 +13,6 @@ from .connection import RedisError
 from .replies import Replies
 from .scripts import KEEPING_TIME
 from .wires import ANSWER_TIME, Wires
-
-logger = logging.getLogger(__name__)
 
 
 class HomeTable:

@@ -18,7 +18,6 @@ they are refused by their tokens.
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections import OrderedDict
 from typing import Any, Callable
@@ -34,8 +33,6 @@ from .registry import Registry
 from .replies import Replies
 from .scripts import KEEPING_TIME, Script
 from .wires import BATCH, Wires
-
-logger = logging.getLogger(__name__)
 
 #: Parts of the node timeout.
 BEATS = 5
@@ -236,7 +233,7 @@ class Lease:
 
     def _begin_anew(self) -> None:
         """Redis has lost everything: enter everything again, and wait for the others."""
-        logger.warning("Redis has lost its data; this node claims its peers again")
+        self._wires.logger.warning("Redis has lost its data; this node claims its peers again")
         self._set_status(SETTLING, "the directory was lost, and is being rebuilt")
         self._state = REBUILDING
         self._awaited = set(self._others)
@@ -249,7 +246,7 @@ class Lease:
     def _rejoin(self) -> None:
         """Others have buried this node: become another one."""
         former = self._wires.node
-        logger.warning("Node %s was taken for dead by others; it joins again", former)
+        self._wires.logger.warning("Node %s was taken for dead by others; it joins again", former)
         self._rename()
         self._state = SETTLED
         self._join()
@@ -273,7 +270,7 @@ class Lease:
         self._read = now
         for node, beat in self._pulses.read(states):
             if self._ask(scripts.BURY, node, beat, KEEPING_TIME):
-                logger.warning("Node %s is dead: it has given no sign of life", node)
+                self._wires.logger.warning("Node %s is dead: it has given no sign of life", node)
                 graves.append(node)
             states.pop(node, None)
         others = frozenset(states)
@@ -346,7 +343,7 @@ class Lease:
             self._burial.release_all(self._wires.node, lambda place, is_last: None)
             self._ask(scripts.LEAVE, self._wires.node)
         except ClusterAway as error:
-            logger.warning("This node has not left in good order: %s", error)
+            self._wires.logger.warning("This node has not left in good order: %s", error)
         self._registry.end("this node has left")
         self._registry.clear()
         self._set_status(AWAY, "this node has left")

@@ -197,6 +197,8 @@ class RedisAddress:
             return f"Redis at {name} is too old: {_need()}"
         if re.search(r"NOPERM", text):
             return f"user {self.username!r} of Redis at {name} has not the right to log in: {text}"
+        if "NOAUTH" in text or "already authenticated" in text:
+            return f"Redis at {name} wants a password: redis://:password@host, or user:password@"
         if isinstance(error, redis.AuthenticationError) or re.search(
             r"WRONGPASS|NOAUTH|invalid password|Authentication", text
         ):

@@ -16,7 +16,6 @@ by its age, which its own node has measured.
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Callable
 
 from ..core.cluster.places import TAKEN, Claim
@@ -30,8 +29,6 @@ from .wires import BATCH, Wires
 
 #: Seconds that the host may take for what it is told before its peers are asked for.
 TELLING_TIME = 0.5
-
-logger = logging.getLogger(__name__)
 
 
 class Rebuild:
@@ -120,7 +117,9 @@ class Rebuild:
             if isinstance(reply, ConnectionLost):
                 raise ClusterAway(f"Redis is away: {reply}")
             if isinstance(reply, RedisError):
-                logger.error("Redis has refused to enter %s: %s", excerpt(device[0]), reply)
+                self._wires.logger.error(
+                    "Redis has refused to enter %s: %s", excerpt(device[0]), reply
+                )
                 continue
             claim = take(reply)
             if not _is_as_before(claim, before):

@@ -24,7 +24,7 @@ from typing import Any, Callable, Sequence
 
 from ..core.cluster.items import Item
 from ..core.cluster.places import Claim, Place, Release, User
-from ..core.cluster.protocol import AWAY, ClusterAway, ClusterHost, Watcher
+from ..core.cluster.protocol import AWAY, ClaimRefused, ClusterAway, ClusterHost, Watcher
 from ..core.errors import ProtooError
 from ..core.excerpts import excerpt
 from ..core.occasions import Occasions
@@ -76,7 +76,7 @@ class RedisCluster:
         self._node_timeout = node_timeout
         self._loop = loop
         self._calls = HostCalls(loop)
-        self._wires = Wires(loop, Keys(prefix))
+        self._wires = Wires(loop, Keys(prefix), logger)
         self._registry = Registry(self._wires, self._calls.post)
         self._parts: _Parts | None = None
         self._lock = loop.lock()
@@ -280,7 +280,12 @@ class RedisCluster:
     # Devices, presence, homes: of the registry -----------------------------------------------
 
     def claim(self, username: str, uuid: str, data: bytes, limit: int) -> Claim:
-        return self._registry.claim(username, uuid, data, limit)
+        try:
+            return self._registry.claim(username, uuid, data, limit)
+        except ClaimRefused as error:
+            if self._occasions.begins("refused"):
+                self._logger.error("New devices are answered 503: %s", error)
+            raise
 
     def release(
         self, username: str, uuid: str, token: int, then: Callable[[Release | None], None]

@@ -22,7 +22,6 @@ The methods of ``Cluster`` from ``claim`` to ``leave_home`` are those of the :cl
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Callable
 
 from ..core.cluster.places import Place, User
@@ -39,8 +38,6 @@ from .replies import Replies
 from .scripts import KEEPING_TIME
 from .watches import Watches
 from .wires import ANSWER_TIME, BATCH, Wires
-
-logger = logging.getLogger(__name__)
 
 
 class Registry:
@@ -157,7 +154,9 @@ class Registry:
 
     def _noted(self, what: str, username: str, reply: Any) -> None:
         if isinstance(reply, RedisError):
-            logger.error("Redis has not noted %s of %s: %s", what, excerpt(username), reply)
+            self._wires.logger.error(
+                "Redis has not noted %s of %s: %s", what, excerpt(username), reply
+            )
         elif not isinstance(reply, Exception):
             self.lookups.forget(username)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Callable, Sequence
 
 from ..core.cluster.protocol import ClusterAway
@@ -9,6 +10,8 @@ from ..transport.channel import Loop
 from .connection import RedisConnection
 from .keys import Keys
 from .replies import Replies
+
+_logger = logging.getLogger(__name__)
 
 #: Commands that are sent at a time, where there are many: Redis serves others in between.
 BATCH = 512
@@ -23,10 +26,12 @@ class Wires:
     :ivar node: the id of this node; empty before it has joined.
     :ivar nodes: the ids of all nodes, as the latest beat has told.
     :ivar reason: why there is no connection.
+    :ivar logger: that of the site.
     """
 
-    def __init__(self, loop: Loop, keys: Keys) -> None:
+    def __init__(self, loop: Loop, keys: Keys, logger: logging.Logger = _logger) -> None:
         self.loop = loop
+        self.logger = logger
         self.keys = keys
         self.node = ""
         self.nodes: frozenset[str] = frozenset()

@@ -234,7 +234,7 @@ def test_a_wrong_password_is_not_shown(open_url, redis_server):
 
 def test_no_password_where_one_is_needed(open_url, redis_server):
     redis_server.ask("CONFIG", "SET", "requirepass", "secret")
-    with pytest.raises(CannotOpen, match="refuses the login of user 'default'"):
+    with pytest.raises(CannotOpen, match="wants a password: redis://:password@host"):
         open_url(redis_server.url)
 
 

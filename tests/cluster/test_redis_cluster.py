@@ -16,7 +16,7 @@ from protoo_flask.cluster import make_cluster
 from protoo_flask.cluster.bus import MAX_FRAME, MAX_ITEM
 from protoo_flask.cluster.frames import FrameCodec
 from protoo_flask.core.cluster.items import Answer, Cancel
-from protoo_flask.core.cluster.protocol import AWAY, EVERY_NODE, UP, ClusterAway
+from protoo_flask.core.cluster.protocol import AWAY, EVERY_NODE, UP, ClaimRefused, ClusterAway
 from protoo_flask.core.errors import UsageError
 from tests.transport.test_forked_child import run_in_child
 from tests.transport.worlds import Greenlets
@@ -229,7 +229,7 @@ def test_a_redis_that_hangs_is_away_until_it_goes_on(a, b, redis_server):
     a.until(lambda: a.cluster.status == UP)
     b.until(lambda: b.cluster.status == UP)
     assert a.reaches(b)
-    assert (b.id,) in a.host.noted("may_have_lost")
+    a.until(lambda: (b.id,) in a.host.noted("may_have_lost"))
 
 
 def test_a_reader_that_was_cut_off_is_opened_anew_and_says_what_may_be_lost(a, b, redis_server):
@@ -264,6 +264,21 @@ def test_a_gap_is_told(a, b):
 
 
 # Rights
+
+
+def test_a_redis_that_takes_no_more_devices_is_told_once(a, redis_server, caplog):
+    redis_server.ask("CONFIG", "SET", "maxmemory", "1")
+    for _ in range(2):
+        with pytest.raises(ClaimRefused):
+            a.cluster.claim("bob", "b1", b"", 16)
+    [line] = [line for line in caplog.messages if "New devices are answered 503" in line]
+    assert "maxmemory" in line
+
+
+def test_the_log_of_a_node_is_that_of_the_site(a, redis_server, caplog):
+    redis_server.ask("FLUSHALL")
+    a.until(lambda: "Redis has lost its data" in caplog.text)
+    assert {record.name for record in caplog.records} == {"tests.cluster"}
 
 
 def test_a_right_that_is_missing_is_told_with_the_rule(start, redis_server, caplog):

@@ -51,7 +51,6 @@ from .ownership import Ownership
 from .remote_peers import RemotePeers
 from .texts import parse_peer_data, serialize_peer_data
 
-
 #: Later than every birth: of a device that the directory does not know yet.
 _UNKNOWN = 1 << 62
 
@@ -246,8 +245,9 @@ class ClusterDirectory(LocalDirectory):
         if cluster.status == UP:
             return None
         if cluster.status == SETTLING:
-            return f"it is not known yet who is online: {cluster.reason}"
-        return f"users of other servers cannot be reached: {cluster.reason}"
+            return "it is not known yet who is online"
+        # Clients read it: where Redis is, and what it says, is for the log only.
+        return "users of other servers cannot be reached for now"
 
     def lists(self, peer: Peer) -> bool:
         if peer.outbound.node is None:
@@ -396,7 +396,7 @@ class ClusterDirectory(LocalDirectory):
             except ClusterAway:
                 return _Reservation()
             except ClaimRefused as error:
-                raise NotClaimed(f"no more connections are accepted for now: {error}") from error
+                raise NotClaimed("no more connections are accepted for now") from error
             if claim.verdict == FULL:
                 raise TooManyPeers(username, limit)
             reservation = self._own(username, uuid, claim)

@@ -53,6 +53,7 @@ MAX_GONE = 1000
 KINDS = {kind: kind for kind in (OF_SITE, OF_CORE, URGENT, RELAYED)}
 
 _UNREACHABLE = "its server cannot be reached"
+_UNREACHABLE_NOW = f"{_UNREACHABLE} for now"
 
 Receiver = Callable[[str, Any], None]
 
@@ -156,7 +157,7 @@ class Exchange:
             return 410, "peer offline"
         cluster = self.cluster
         if cluster.status == AWAY:
-            return 503, f"{_UNREACHABLE}: {cluster.reason}"
+            return 503, _UNREACHABLE_NOW  # the reason is in the log; clients read this
         if self._gone and peer.outbound.node in self._gone:
             return 503, f"{_UNREACHABLE}: it has gone"
         return None
@@ -409,10 +410,11 @@ class Exchange:
             receiver(node, item)
 
     def lost(self, node: str, items: Sequence[Any]) -> None:
-        reason = self.cluster.reason if self.cluster.status == AWAY else "it has gone"
+        is_away = self.cluster.status == AWAY
+        reason = _UNREACHABLE_NOW if is_away else f"{_UNREACHABLE}: it has gone"
         for item in items:
             if isinstance(item, (Ask, ToHome, GetContext)):
-                self._fail(item.ask, 503, f"{_UNREACHABLE}: {reason}")
+                self._fail(item.ask, 503, reason)
             elif type(item) in self._losers:
                 self._losers[type(item)](node, item)
 

@@ -148,7 +148,7 @@ class ClusterHomes:
         try:
             return self._cluster.take_home(service, key)
         except (ClusterAway, ClaimRefused) as error:
-            raise Reject(503, f"other servers cannot be reached: {error}") from error
+            raise Reject(503, "other servers cannot be reached for now") from error
 
     def leave(self, service: str, key: str) -> None:
         self._cluster.leave_home(service, key)
