@@ -101,12 +101,14 @@ class Tell(Item, tag=5):
     :ivar sender: as of :class:`Ask`.
     :ivar news: the service and the subject of news, if it is some: an owner that has no room for
         it sends it later, unless newer news on that subject have come.
+    :ivar born: of each of the peers, as of :class:`Ask`; may be missing.
     """
 
     to: List[Device]
     payload: bytes
     sender: Optional[str]
     news: Optional[Tuple[str, str]] = None
+    born: List[int] = []
 
 
 class Close(Item, tag=6):
@@ -114,6 +116,7 @@ class Close(Item, tag=6):
 
     :ivar uuid: ``None``: all devices.
     :ivar turns_away: whether handshakes in progress are turned away, too.
+    :ivar born: of a peer, as of :class:`Ask`.
     """
 
     username: str
@@ -121,6 +124,7 @@ class Close(Item, tag=6):
     code: int
     reason: str
     turns_away: bool = False
+    born: int = 0
 
 
 class HandOver(Item, tag=7):
@@ -278,6 +282,7 @@ class Engage(Item, tag=11):
     """Take note that a peer is in a call or room of the sender, or no longer.
 
     :ivar home: in place of the sender, of an item that was passed on.
+    :ivar born: as of :class:`Ask`.
     """
 
     username: str
@@ -286,6 +291,7 @@ class Engage(Item, tag=11):
     key: str
     is_in: bool
     home: Optional[str] = None
+    born: int = 0
 
 
 class Event(Item, tag=12):

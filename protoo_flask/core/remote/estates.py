@@ -513,8 +513,6 @@ class Estates:
         node = self._find_new_owner(username, uuid)
         if node is None:
             return False
-        if isinstance(item, Tell):
-            item = Tell([(username, uuid)], item.payload, item.sender, item.news)
         self._send(node, item)
         return True
 
@@ -533,7 +531,8 @@ class Estates:
             if self._holder.get_local(username, uuid) is None:
                 node = self._find_new_owner(username, uuid)
                 if node is not None and node != sender:
-                    self._send(node, Close(username, uuid, item.code, item.reason))
+                    close = Close(username, uuid, item.code, item.reason, born=item.born)
+                    self._send(node, close)
 
     def _take_done(self, node: str, item: Done) -> None:
         device = item.username, item.uuid

@@ -16,6 +16,7 @@ not block: whatever may block has a greenlet or thread of its own.
 from __future__ import annotations
 
 from collections import deque
+from itertools import repeat
 from typing import Any, Callable, Protocol, Sequence
 
 from ..arrivals import Arrivals
@@ -66,6 +67,9 @@ class Residents(Protocol):
 
     def get_incarnation(self, username: str, uuid: str, born: int) -> Peer | None:
         """Return a peer of this node, unless it was born at another time."""
+
+    def born(self, peer: Peer) -> int:
+        """Return ``Place.born`` of a peer; 0: not known, -1: it is another one by now."""
 
     def find(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
         """Return peers of all nodes. May block."""
@@ -219,14 +223,16 @@ class Exchange:
     ) -> None:
         """Send a notification to peers of a node."""
         to = [(peer.username, peer.uuid) for peer in peers]
-        self.cluster.send(node, Tell(to, payload, sender, news))
+        born = [self._residents.born(peer) for peer in peers]
+        self.cluster.send(node, Tell(to, payload, sender, news, born))
 
     def close(self, peer: Peer, code: int, reason: str) -> bool:
         """Have the owner of a peer close its link; ``False`` if it is not there."""
         node = peer.outbound.node
         if node is None or self.find_hindrance(peer) is not None:
             return False
-        self.cluster.send(node, Close(peer.username, peer.uuid, code, reason))
+        born = self._residents.born(peer)
+        self.cluster.send(node, Close(peer.username, peer.uuid, code, reason, born=born))
         return True
 
     def close_elsewhere(self, username: str, uuid: str | None, code: int, reason: str) -> None:
@@ -355,11 +361,12 @@ class Exchange:
 
     def _take_tell(self, node: str, item: Tell) -> None:
         sender = None if item.sender is None else {"username": item.sender}
-        for username, uuid in item.to:
-            peer = self._residents.get_local(username, uuid)
+        for (username, uuid), born in zip(item.to, item.born or repeat(0)):
+            peer = self._residents.get_incarnation(username, uuid, born)
             if peer is None:
                 if self.pass_on is not None:
-                    self.pass_on(item, username, uuid)
+                    one = Tell([(username, uuid)], item.payload, item.sender, item.news, [born])
+                    self.pass_on(one, username, uuid)
                 continue
             outbound = peer.outbound
             payload = translate(item.payload, outbound.dialect)
@@ -375,7 +382,9 @@ class Exchange:
     def _take_close(self, node: str, item: Close) -> None:
         if item.turns_away:
             self._arrivals.turn_away(item.username, item.uuid, item.code, item.reason)
-        self._residents.remove_all(item.username, item.uuid, item.code, item.reason)
+        uuid, born = item.uuid, item.born
+        if uuid is None or self._residents.get_incarnation(item.username, uuid, born) is not None:
+            self._residents.remove_all(item.username, uuid, item.code, item.reason)
         if self.pass_close_on is not None:
             self.pass_close_on(node, item)
 

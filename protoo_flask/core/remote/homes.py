@@ -43,8 +43,8 @@ class Finder(Protocol):
     def get(self, username: str, uuid: str) -> Peer | None:
         """Return the peer of a device. May block."""
 
-    def get_local(self, username: str, uuid: str) -> Peer | None:
-        """Return the peer of a device of this node."""
+    def get_incarnation(self, username: str, uuid: str, born: int) -> Peer | None:
+        """Return the peer of a device of this node, unless it was born at another time."""
 
     def find_for_certain(self, username: str) -> list[Peer] | None:
         """Return all peers of a user; ``None`` when nobody can tell. May block."""
@@ -284,7 +284,9 @@ class ClusterHomes:
         if node is None:
             self._note(peer, service, key, self.node, is_in)
         elif self.is_alive(node):
-            self._cluster.send(node, Engage(peer.username, peer.uuid, service, key, is_in))
+            born = self._finder.born(peer)
+            item = Engage(peer.username, peer.uuid, service, key, is_in, born=born)
+            self._cluster.send(node, item)
 
     def moved(self, peer: Peer) -> None:
         """Tell the new owner of a peer what it is in."""
@@ -292,7 +294,7 @@ class ClusterHomes:
             self._tell_owner(peer, service, key, True)
 
     def _take_engage(self, node: str, item: Engage) -> None:
-        peer = self._finder.get_local(item.username, item.uuid)
+        peer = self._finder.get_incarnation(item.username, item.uuid, item.born)
         if peer is not None:
             home = node if item.home is None else item.home
             self._note(peer, item.service, item.key, home, item.is_in)

@@ -7,6 +7,7 @@ import pytest
 from protoo_flask.core.cluster.items import Close
 from protoo_flask.core.peers.peer import broadcast
 from protoo_flask.core.request import Request
+from tests.cluster.held_frames import HeldFrames
 
 from .pairs import Pair
 
@@ -215,6 +216,23 @@ def test_closing_a_peer_reaches_the_node_that_its_device_has_moved_to(pair):
     pair.run()
     assert again.link.closed == (1000, "done")
     assert not bob.online
+
+
+def test_what_is_for_a_peer_does_not_reach_a_later_one_of_its_device(pair):
+    remote_bob = pair.remote_bob
+    frames = HeldFrames(pair.nodes.hub)
+    remote_bob.notify("hello")
+    remote_bob.close()
+    homes = pair.a.application.directory.homes
+    homes.engage(remote_bob, "club", "chess")
+    pair.bob.leave()
+    again = pair.b.connect("bob", "b1")
+    frames.stop()
+    pair.run()
+    assert again.take_all() == []
+    assert again.link.closed is None
+    assert pair.b.application.directory.homes.engagements(again.peer, "club") == {}
+    homes.disengage(remote_bob, "club", "chess")
 
 
 def test_disconnecting_a_user_reaches_devices_that_move_just_then(pair):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from .held_frames import HeldFrames
+from tests.cluster.held_frames import HeldFrames
+
 from .spread_switchboards import spread_switchboard
 from .switchboards import got
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from protoo_flask.features.calls.calls import MAX_RINGING
+from tests.cluster.held_frames import HeldFrames
 from tests.cluster.in_process import BURIAL_TIME
 
-from .held_frames import HeldFrames
 from .spread_switchboards import spread_switchboard
 from .switchboards import S1, end, got, take_end
 

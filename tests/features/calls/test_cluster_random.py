@@ -10,9 +10,9 @@ import random
 
 import pytest
 
+from tests.cluster.held_frames import HeldFrames
 from tests.cluster.nodes import NodeClient
 
-from .held_frames import HeldFrames
 from .spread_switchboards import spread_switchboard
 from .switchboards import NOTHING
 
