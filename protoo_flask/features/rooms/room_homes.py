@@ -30,6 +30,7 @@ from functools import partial
 from typing import Any, Callable, ContextManager, Iterator, Protocol
 
 from ...core.errors import Reject
+from ...core.exits import is_contained
 from ...core.peers.homes import Homes
 from ...core.peers.peer import Peer
 from ...core.request import Request, answer
@@ -209,15 +210,17 @@ class RoomHomes:
         self, req: Request, path: str, join_here: Callable[[Request, str], Any], tries: int
     ) -> None:
         """Try once more, in the contexts of the peer."""
-        is_forwarded = False
+        peer, is_forwarded = sending_peer(req), False
         try:
             is_forwarded = self._try_to_join(req, path, join_here, tries)
-        except Reject as error:
-            answer(req, Response(error.code, error.reason))
+        except BaseException as error:
+            # As the handling does of which the first try was a part.
+            peer.runtime.fail(req, error)
+            if not is_contained(error):
+                raise
         finally:
             if not is_forwarded:
-                answer(req, Response(500, "internal server error"))  # after an error of the site
-                self._end_join(sending_peer(req), path)
+                self._end_join(peer, path)
 
     def _begin_join(self, peer: Peer, path: str) -> None:
         engagements = self._homes.engagements(peer, self._service)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from werkzeug.exceptions import HTTPException, abort
 
 from protoo_flask.features.missed_news import RETRY
 from protoo_flask.features.rooms import handlers
@@ -333,6 +334,50 @@ def test_a_join_that_arrives_at_a_home_just_given_up_follows_the_room_to_another
             [address(CAROL)],
         )
         assert told(carol) == ["join bob/b1"]
+
+
+def describe_http_error(error):
+    """Describe an error as a Flask site does."""
+    return (error.code, error.name) if isinstance(error, HTTPException) else None
+
+
+@pytest.mark.parametrize("has_moved", [False, True], ids=["at its home", "after the room moved"])
+def test_a_status_that_on_room_aborts_with_is_the_answer_to_a_join(has_moved):
+    def on_room(room, req):
+        if req.peer.username == "bob":
+            abort(404)
+
+    with RoomNodes(on_room=on_room) as nodes:
+        for core in nodes.cores:
+            core.framework.describe_error = describe_http_error
+        alice, bob = nodes.connect(ALICE, 0), nodes.connect(BOB, 1)
+        if has_moved:
+            join(alice)
+            nodes.hub.delay(nodes.cores[1].cluster, nodes.cores[0].cluster, 1.0)
+            bob.start_request("session", ROOM)
+            alice.request("end", ROOM)
+            (rooms,) = nodes[0].services().values()
+            rooms.homes.join_at_home = lambda req, path, join_here: req.reply(MOVED)
+            nodes.advance(1.0)
+            nodes.hub.delay(nodes.cores[1].cluster, nodes.cores[0].cluster, 0.0)
+        else:
+            bob.start_request("session", ROOM)
+        assert status_line(bob.take()) == (404, "Not Found")
+
+
+def test_a_status_that_a_listener_aborts_with_at_the_home_is_the_answer():
+    def on_room(room, req):
+        room.on("join_request", lambda room, req: abort(409) if req.peer.username == "bob" else 0)
+        room.on("request", lambda room, req: abort(410))
+
+    with RoomNodes(on_room=on_room) as nodes:
+        for core in nodes.cores:
+            core.framework.describe_error = describe_http_error
+        alice, bob, carol = (nodes.connect(name, name != ALICE) for name in (ALICE, BOB, CAROL))
+        join(alice)
+        assert bob.request("session", ROOM)["status"] == 409
+        join(carol)
+        assert carol.request("paint", ROOM)["status"] == 410
 
 
 def test_a_join_that_never_catches_up_with_the_room_is_told_to_try_again():
