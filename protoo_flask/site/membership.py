@@ -97,6 +97,9 @@ class Membership:
         try:
             assert self._directory is not None
             self._directory.start()
+            if not self._to_leave:
+                # The site was closed meanwhile, and has left too early.
+                self._directory.close()
         finally:
             self._joined.set()
 

@@ -21,6 +21,7 @@ from ..core.close_codes import AUTHORIZATION_REVOKED, GOING_AWAY
 from ..core.deadlines import Deadlines
 from ..core.errors import ServerStopped
 from ..core.events import EventQueues
+from ..core.exits import is_contained
 from ..core.functions import name_function
 from ..core.inbox import Inbox
 from ..core.names import Name, to_name, to_name_or_none
@@ -209,8 +210,10 @@ class Site:
             try:
                 result = function(*args)
                 outcome.append(lambda: result)
-            except Exception as error:  # noqa: BLE001 (it is for the thread that waits)
-                outcome.append(partial(_raise, error))
+            except BaseException as error:
+                outcome.append(partial(_raise, error))  # it is for the thread that waits
+                if not is_contained(error):
+                    raise
             finally:
                 done.set()
 
@@ -330,6 +333,8 @@ class Site:
             membership.join()
             if former_membership is not None and former_membership is not membership:
                 former_membership.leave()
+            if self.is_closed:
+                membership.leave()  # this handshake was in progress then
         return application
 
     def _wait_until_joined(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import pytest
 from flask import request, session
@@ -13,6 +14,7 @@ from protoo_flask.site import goodbye
 from protoo_flask.site.site import Site
 
 from ..cluster.in_process import Hub
+from ..cluster.in_process_cluster import InProcessCluster
 from ..joining import make_app
 from ..site_nodes import make_nodes
 from .test_advice import advice
@@ -107,6 +109,27 @@ def test_closing_the_site_leaves_the_cluster_after_its_clients(make_node):
     a.protoo.close()  # a second time does no harm
 
 
+def test_a_site_that_is_closed_while_it_joins_is_no_node_afterwards(make_node, hub, monkeypatch):
+    node = make_node()
+    start = InProcessCluster.start
+
+    def start_late(cluster, host):
+        node.protoo.close()  # in another greenlet or thread
+        start(cluster, host)
+
+    monkeypatch.setattr(InProcessCluster, "start", start_late)
+    node.protoo.peers()
+    assert [cluster.is_connected for cluster in hub.nodes] == [False]
+
+
+def test_a_site_that_is_closed_during_the_first_handshake_is_no_node_afterwards(make_node, hub):
+    node = make_node()
+    node.protoo.close()
+    node.open()
+    hub.run()
+    assert [cluster.is_connected for cluster in hub.nodes] == [False]
+
+
 def test_a_closed_site_joins_no_more(make_node):
     a = make_node()
     a.protoo.close()
@@ -178,6 +201,24 @@ def test_data_that_other_processes_cannot_read_is_refused(make_node):
     node = make_node()
     with pytest.raises(Exception, match=r"peer\.data"):
         node.connect("alice", data=object())
+
+
+def test_a_thread_that_asks_another_one_is_told_of_an_exit_there(make_node):
+    class ForeignLoop:
+        event = threading.Event
+
+        def is_foreign(self):
+            return True
+
+        def spawn(self, function):
+            threading.Thread(target=function).start()
+
+    node = make_node()
+    node.open()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(node.site, "loop", ForeignLoop())
+        with pytest.raises(SystemExit):
+            node.site._ask(sys.exit, 1)
 
 
 def test_nothing_of_a_cluster_is_imported_without_the_setting():
