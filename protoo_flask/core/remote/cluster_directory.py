@@ -390,7 +390,7 @@ class ClusterDirectory(LocalDirectory):
         text = serialize_peer_data(data)
         while True:
             self._remove_other(username, uuid, dialect)
-            limit = self._limit(username, uuid)
+            limit, node = self._limit(username, uuid), self.cluster.node
             try:
                 claim = self.cluster.claim(username, uuid, text, limit)
             except ClusterAway:
@@ -399,7 +399,7 @@ class ClusterDirectory(LocalDirectory):
                 raise NotClaimed("no more connections are accepted for now") from error
             if claim.verdict == FULL:
                 raise TooManyPeers(username, limit)
-            reservation = self._own(username, uuid, claim)
+            reservation = self._own(username, uuid, claim, node)
             if claim.gave_way is not None:
                 self._tell_gave_way(claim.gave_way)
             former = reservation.former
@@ -410,7 +410,12 @@ class ClusterDirectory(LocalDirectory):
                     raise TurnedAway(ONLINE_ELSEWHERE, "online elsewhere")
                 continue
             peer, was_here = self._expect(identity, former, context, dialect)
-            outcome = self.estates.fetch(peer, claim.token, former, dialect, was_here)
+            try:
+                outcome = self.estates.fetch(peer, claim.token, former, dialect, was_here)
+            except BaseException:
+                # An exception that ends this greenlet, such as gevent.Timeout.
+                self._give_back(username, uuid, reservation)
+                raise
             if outcome is UNKNOWN:
                 self._drop(peer)
             if outcome is HERE:
@@ -428,8 +433,11 @@ class ClusterDirectory(LocalDirectory):
         if peer is not None and peer.outbound.dialect is not dialect:
             self.remove(peer, ONLINE_ELSEWHERE, "online elsewhere")
 
-    def _own(self, username: str, uuid: str, claim: Claim) -> _Reservation:
-        """Take note of a claim."""
+    def _own(self, username: str, uuid: str, claim: Claim, node: str) -> _Reservation:
+        """Take note of a claim.
+
+        :param node: the id of this node when the claim began.
+        """
         key = username, uuid
         with self._lock:
             owned = self._owned.get(key)
@@ -438,6 +446,7 @@ class ClusterDirectory(LocalDirectory):
             elif claim.token > owned.token:
                 owned.token = claim.token
             owned.claims += 1
+            owned.was_buried = owned.was_buried or node != self.cluster.node
             reservation = _Reservation(owned)
             peer = self.get_local(username, uuid)
             former = claim.former
@@ -488,6 +497,10 @@ class ClusterDirectory(LocalDirectory):
             elif self._owned.get(key) is not owned:
                 raise _Stale
             peer = self.get_local(*key)
+            if peer is None and owned.was_buried:
+                # Others have taken this node for dead, and have released the claim.
+                del self._owned[key]
+                raise _Stale
             if peer is not None and peer.outbound.dialect is not dialect:
                 raise _Stale
             owned.began = self._runtime.scheduler.now()
@@ -629,12 +642,14 @@ class ClusterDirectory(LocalDirectory):
     ) -> Departure:
         if_mine, if_last = Condition(), Condition()
         key = username, uuid
-        self._leaving[key] = self._leaving.get(key, 0) + 1
+        with self._lock:
+            self._leaving[key] = self._leaving.get(key, 0) + 1
 
         def take(outcome: Release | None) -> None:
-            self._leaving[key] -= 1
-            if not self._leaving[key]:
-                del self._leaving[key]
+            with self._lock:
+                self._leaving[key] -= 1
+                if not self._leaving[key]:
+                    del self._leaving[key]
             if outcome is None:
                 if_mine.holds = True
                 if_last.holds = is_last_here and not self._has_devices_elsewhere(username)

@@ -219,7 +219,13 @@ class Estates:
             self._moved.pop(device, None)
         if not self._exchange.is_own(former.node):
             self._send(former.node, HandOver(*device, former.token, token, dialect.subprotocol))
-        if self._exchange.is_gone(former.node) or not expected.event.wait(PATIENCE):
+        try:
+            is_there = not self._exchange.is_gone(former.node) and expected.event.wait(PATIENCE)
+        except BaseException:
+            # An exception that ends this greenlet, such as gevent.Timeout.
+            self._give_up(device, expected)
+            raise
+        if not is_there:
             self._give_up(device, expected)
             # Another thread may be concluding it.
             expected.event.wait()

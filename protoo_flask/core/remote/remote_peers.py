@@ -139,7 +139,8 @@ class RemotePeers:
         peer.state = OFFLINE
         key = peer.username, peer.uuid
         if self._peers.get(key) is peer:
-            del self._peers[key]
+            # Another thread may do so, too.
+            self._peers.pop(key, None)
             self._recent.pop(key, None)
 
     def get(self, username: str, uuid: str) -> Peer | None:

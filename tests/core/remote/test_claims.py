@@ -7,7 +7,8 @@ import pytest
 from protoo_flask.core.arrivals import TurnedAway
 from protoo_flask.core.errors import NotAdmitted, UsageError
 from protoo_flask.core.peers.directory import Identity, NoPlace, NotClaimed, TooManyPeers
-from tests.cluster.nodes import Nodes
+from tests.cluster.clock import HubEvent
+from tests.cluster.nodes import BURIAL_TIME, Nodes
 from tests.fakes import FakeContext, FakeLink
 
 
@@ -120,3 +121,70 @@ def test_new_data_of_a_peer_is_seen_at_other_nodes(nodes):
     nodes.run()
     assert nodes[1].peers("bob") == [seen]
     assert seen.data == bob.peer.data == {"role": "admin"}
+
+
+class Ended(BaseException):
+    """An exception that ends a greenlet, as GreenletExit does."""
+
+
+def raise_ended(*args):
+    raise Ended
+
+
+@pytest.mark.parametrize("is_online", [True, False], ids=["connected", "away"])
+def test_a_handshake_that_ends_in_the_middle_leaves_no_peer_behind(monkeypatch, is_online):
+    with Nodes(2, grace_period=10) as nodes:
+        former, core = nodes
+        first = former.connect("bob", "b1")
+        if not is_online:
+            first.drop()
+        nodes.run()
+        directory = core.application.directory
+        with monkeypatch.context() as patch:
+            patch.setattr(HubEvent, "wait", raise_ended)  # it waits for the estate
+            with pytest.raises(Ended):
+                core.connect("bob", "b1")
+        nodes.advance(60)
+        assert nodes[0].peers("bob") == nodes[1].peers("bob") == []
+        assert directory.estates.tables["expected"] == {}
+        events = [name for name, _ in nodes.told]
+        assert [events.count(name) for name in ("peer_online", "peer_offline")] == [1, 1]
+
+
+def test_a_claim_of_a_node_that_was_taken_for_dead_is_made_anew(nodes):
+    core = nodes[0]
+    claim = core.cluster.claim
+
+    def claim_and_die(*args):
+        core.cluster.claim = claim
+        outcome = claim(*args)
+        nodes.hub.cut(core.cluster)
+        nodes.advance(BURIAL_TIME)
+        nodes.hub.mend(core.cluster)
+        nodes.run()
+        return outcome
+
+    core.cluster.claim = claim_and_die
+    bob = core.connect("bob", "b1")
+    nodes.run()
+    assert [peer.uuid for peer in nodes[1].peers("bob")] == ["b1"]
+    nodes[1].peers("bob")[0].notify("hello")
+    assert bob.take()["method"] == "hello"
+
+
+def test_releases_are_counted_in_one_step_with_those_of_other_threads(nodes):
+    directory = nodes[0].application.directory
+
+    class Guarded(dict):
+        def __setitem__(self, key, value):
+            assert directory._lock._is_owned()
+            super().__setitem__(key, value)
+
+        def __delitem__(self, key):
+            assert directory._lock._is_owned()
+            super().__delitem__(key)
+
+    directory._leaving = Guarded()
+    nodes[0].connect("bob", "b1").leave()
+    nodes.run()
+    assert directory._leaving == {}
