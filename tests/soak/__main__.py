@@ -3,6 +3,11 @@
     python -m tests.soak                            two workers, a minute
     python -m tests.soak --workers 4 --seconds 600 --seed 7
     python -m tests.soak --kill 10                  and every ten seconds, a worker is killed
+    python -m tests.soak --stop 20                  a worker hangs for up to twelve seconds
+    python -m tests.soak --hup 10                   a worker is replaced in good order
+    python -m tests.soak --redis restart 10         Redis is restarted, and empty
+    python -m tests.soak --redis pause 20           Redis hangs for some seconds
+    python -m tests.soak --redis away 20            Redis is not there for some seconds, then empty
     python -m tests.soak --single                   one worker without a cluster, for comparison
 
 It prints its seed, what has happened, and each fault; the status is 1 if there is one.
@@ -21,6 +26,7 @@ import tempfile  # noqa: E402
 import gevent  # noqa: E402
 
 from .checks import check_empty, check_events, check_quiet  # noqa: E402
+from .disturbances import Disturbances  # noqa: E402
 from .scenario import Scenario  # noqa: E402
 from .servers import started  # noqa: E402
 from .site import GRACE_PERIOD  # noqa: E402
@@ -35,6 +41,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--kill", type=float, default=None, metavar="SECONDS")
+    parser.add_argument("--stop", type=float, default=None, metavar="SECONDS")
+    parser.add_argument("--hup", type=float, default=None, metavar="SECONDS")
+    parser.add_argument("--redis", nargs=2, default=None, metavar=("KIND", "SECONDS"))
     parser.add_argument("--single", action="store_true")
     options = parser.parse_args()
     seed = random.randrange(1_000_000) if options.seed is None else options.seed
@@ -45,13 +54,11 @@ def main() -> int:
         servers = started(count, not options.single, events)
         workers, redis = stack.enter_context(servers)
         scenario = Scenario(seed, [worker.port for worker in workers])
-        killer = None
-        if options.kill:
-            killer = gevent.spawn(_kill, scenario, workers, options.kill, random.Random(seed))
+        disturbances = Disturbances(scenario, workers, redis, random.Random(seed))
+        disturbances.begin(options)
         # The peers of a worker that was killed are offline after ten seconds.
-        scenario.play(options.seconds, settle=15 if options.kill else 0)
-        if killer is not None:
-            killer.join()
+        scenario.play(options.seconds, disturbances.settle)
+        disturbances.finish()
         faults = scenario.all_faults() + check_quiet(scenario)
         for player in scenario.players:
             player.device.leave()
@@ -69,16 +76,6 @@ def main() -> int:
         print(f"FAULT {fault}")
     print(f"{len(faults)} faults, --seed {seed}")
     return 1 if faults else 0
-
-
-def _kill(scenario, workers, seconds, rnd):
-    while True:
-        gevent.sleep(seconds)
-        if not scenario.is_disturbed:
-            return
-        worker = rnd.choice(workers)
-        print(f"kill -9 of worker {worker.number}", flush=True)
-        worker.kill()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 It keeps the rules of the wire: its ids are its own for ever; a request without an answer is sent
 again when it is back within the grace period; a request of the server that it has seen gets the
 same answer, and nothing is done twice.
+
+After each connect, it asks who it is (``/self`` of the site). A real client cannot know whether its
+peer is the same one as before, and asks what it is in. This one forgets everything if it is not.
 """
 
 from __future__ import annotations
@@ -28,9 +31,11 @@ class Asked:
     def __init__(self, message: dict[str, Any], then: Callable[[dict[str, Any]], Any]) -> None:
         self.message = message
         self.then = then
+        #: The connection by which it was sent last.
+        self.connection: Connection | None = None
         self.provisional: list[dict[str, Any]] = []
         self.answer: dict[str, Any] | None = None
-        self.sent = 1
+        self.sent = 0
         self.answers = 0
         self.is_given_up = False
         self.done = gevent.event.Event()
@@ -54,10 +59,8 @@ class Device:
         self.acted: dict[int, int] = {}
         self.connection: Connection | None = None
         self.codes: list[int] = []
-        #: Whether its server has died since it was last looked at.
-        self.has_lost_server = False
-        self._is_going = False
-        self._is_connecting = False
+        #: What the site has said of its peer; empty before it has, and when it has left.
+        self.identity: dict[str, Any] = {}
         self._handlers = handlers
         self._ids = itertools.count(1)
         self.ended = gevent.event.Event()
@@ -75,35 +78,51 @@ class Device:
 
     # Connections ------------------------------------------------------------------------
 
-    def connect(self, port: int) -> None:
+    def connect(self, port: int) -> bool:
         """Connect, or move to another server; unanswered requests are sent again.
 
+        :returns: whether its peer is another one than before.
         :raises Refused: or OSError.
         """
         query = f"username={self.username}&uuid={self.uuid}"
-        self._is_connecting = True
-        try:
-            connection = Connection(port, query, self._take, self._note_end)
-        finally:
-            self._is_connecting = False
+        connection = Connection(port, query, self._take, self._note_end)
         self.connection = connection
-        self._is_going = False
         self.ended.clear()
         connection.start()
+        asked = self.ask("get", "/self")
+        while not asked.done.wait(0.1):
+            if self.connection is not connection:
+                raise OSError("the connection has ended")
+        assert asked.answer is not None
+        former, self.identity = self.identity, asked.answer["data"]
+        if not former or _is_same(former, self.identity):
+            self._send_again(connection)
+            return False
+        if not former["born"] or not self.identity["born"]:
+            # Redis was away, and nobody can tell. It will be another one.
+            self.leave()
+        self.give_up()
+        return True
+
+    def _send_again(self, connection: Connection) -> None:
         for asked in list(self.asked.values()):
-            if asked.answer is None and not asked.is_given_up:
-                asked.sent += 1
-                connection.send(asked.message)
+            is_open = asked.answer is None and not asked.is_given_up
+            if is_open and asked.connection is not connection and asked.message["path"] != "/self":
+                self._send(asked)
+
+    def _send(self, asked: Asked) -> None:
+        if self.connection is not None:
+            asked.sent += 1
+            asked.connection = self.connection
+            self.connection.send(asked.message)
 
     def drop(self) -> None:
         """Lose the connection."""
-        self._is_going = True
         if self.connection is not None:
             self.connection.break_off()
 
     def leave(self, patience: float = 20.0) -> None:
         """Leave for good: what it has asked is of no interest any more."""
-        self._is_going = True
         if self.connection is not None:
             self.connection.close(1000)
             self.ended.wait(patience)
@@ -116,15 +135,15 @@ class Device:
             asked.done.set()
         self.seen.clear()
 
+    def become_new(self) -> None:
+        """Be another peer with the next connection."""
+        self.give_up()
+        self.identity = {}
+
     def _note_end(self, connection: Connection, code: int) -> None:
         self.codes.append(code)
         if connection is self.connection:
             self.connection = None
-            if not self._is_going and not (code == 3000 and self._is_connecting):
-                # Its peer is gone with its worker: what it has asked will not be answered. With
-                # 3000, it has moved to a worker that has died before the answer to its handshake.
-                self.has_lost_server = True
-                self.give_up()
             self.ended.set()
 
     # Requests of its own ------------------------------------------------------------------
@@ -139,12 +158,7 @@ class Device:
         """Send a request."""
         message = {"method": method, "path": path, "id": next(self._ids), "data": data or {}}
         asked = self.asked[message["id"]] = Asked(message, then)
-        if self.connection is not None:
-            self.connection.send(message)
-        elif self.has_lost_server:
-            # In the middle of something: that has come to an end.
-            asked.is_given_up = True
-            asked.done.set()
+        self._send(asked)
         return asked
 
     def _take_response(self, message: dict[str, Any]) -> None:
@@ -193,3 +207,12 @@ class Device:
         self.acted[number] = self.acted.get(number, 0) + 1
         if self.acted[number] > 1:
             self.faults.append(f"{self.name}: acted {self.acted[number]} times upon {number}")
+
+
+def _is_same(former: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether the site has said the same peer twice.
+
+    ``born`` is that of the directory, and 0 of a peer that has come while it was away; ``object``
+    is that of the process.
+    """
+    return former["object"] == now["object"] or former["born"] == now["born"] != 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 from typing import Any, Sequence
 
 import gevent
@@ -36,8 +37,12 @@ class Scenario:
     def __init__(self, seed: int, ports: Sequence[int]) -> None:
         self.ports = list(ports)
         self.is_over = False
-        #: Whether workers may be killed.
+        #: Whether there may be faults of servers.
         self.is_disturbed = True
+        #: Whether a peer may be lost with its worker.
+        self.may_lose_peers = False
+        #: Whether Redis is away: then a device that connects to another worker is another peer.
+        self.is_redis_away = False
         self.counts: dict[str, int] = {}
         self.faults: list[str] = []
         self._numbers = itertools.count(1)
@@ -111,6 +116,7 @@ class Player:
     def __init__(self, scenario: Scenario, username: str, uuid: str, rnd: random.Random) -> None:
         self._scenario = scenario
         self._rnd = rnd
+        self._port = rnd.choice(scenario.ports)
         self.calls: dict[str, str] = {}
         self.rooms: dict[str, set[str]] = {}
         self.watched: dict[str, dict[str, Any]] = {}
@@ -184,40 +190,50 @@ class Player:
         weights, functions = zip(*actions)
         while not self._scenario.is_over:
             gevent.sleep(self._rnd.random() * 0.2)
-            self._note_loss()
             if self.device.connection is None:
                 self._connect()
             else:
                 self._rnd.choices(functions, weights)[0]()
         while self.device.connection is None:
-            self._note_loss()
             self._connect()
-
-    def _note_loss(self) -> None:
-        if self.device.has_lost_server:
-            self.device.has_lost_server = False
-            self._scenario.count(f"servers lost, Close {self.device.codes[-1]}")
-            self._become_new()
 
     def _connect(self) -> None:
         port = self._rnd.choice(self._scenario.ports)
+        if self._scenario.is_redis_away and self.device.identity:
+            port = self._port
+        since = time.monotonic()
         try:
-            self.device.connect(port)
-            self._scenario.count("connections")
+            is_new = self.device.connect(port)
         except (OSError, Refused) as error:
             self._scenario.count(f"refused: {error}")
             gevent.sleep(0.3)
+            return
+        self._port = port
+        self._scenario.count("connections")
+        if not is_new:
+            return
+        latest = self.device.codes[-1]
+        self._scenario.count(f"new peers, Close {latest}")
+        if not self._scenario.may_lose_peers:
+            self._scenario.faults.append(
+                f"{self.device.name} is another peer after {latest}, "
+                f"and {time.monotonic() - since:.1f} s to connect"
+            )
+        self._become_new()
 
     def _become_new(self) -> None:
         """Be another peer from now on: the one before is offline."""
-        self.device.give_up()
         self.calls.clear()
         self.rooms.clear()
         self.watched.clear()
 
     def _finish(self, what: str, asked: Asked) -> int:
         """Wait for the final answer; returns the status, or 0 if it has been given up."""
-        if not asked.done.wait(PATIENCE):
+        deadline = time.monotonic() + PATIENCE
+        while not asked.done.wait(0.2) and time.monotonic() < deadline:
+            if self.device.connection is None:
+                self._connect()  # as a page does
+        if not asked.done.is_set():
             message = asked.message
             self._scenario.faults.append(
                 f"{self.device.name}: no answer within {PATIENCE:g} s to {message['method']} "
@@ -321,11 +337,13 @@ class Player:
         self.device.drop()
         self.device.ended.wait(PATIENCE)
         gevent.sleep(GRACE_PERIOD + 2.0)
+        self.device.become_new()
         self._become_new()
 
     def _leave_and_return(self) -> None:
         self.device.leave()
         gevent.sleep(0.5 + self._rnd.random())
+        self.device.become_new()
         self._become_new()
 
     def _move(self) -> None:

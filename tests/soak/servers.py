@@ -34,6 +34,10 @@ class Redis:
         with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
             self.port = free.getsockname()[1]
         self._directory = tempfile.TemporaryDirectory(prefix="soak-redis-")
+        self.start()
+
+    def start(self) -> None:
+        """Start it; it is empty."""
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "no", "--dir", self._directory.name]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -68,9 +72,22 @@ class Redis:
         has_devices = any(line.startswith(b"d:") for line in self.ask("HKEYS", key).split(b"\r\n"))
         return not has_devices and b"\r\n:-1\r\n" not in b"\r\n" + self.ask("TTL", key)
 
-    def stop(self) -> None:
-        self._process.terminate()
+    def kill(self) -> None:
+        """End it; what it knows is lost."""
+        self._process.kill()
         self._process.wait(PATIENCE)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let it hang meanwhile."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        self.kill()
         self._directory.cleanup()
 
 
@@ -111,6 +128,23 @@ class Worker:
     def kill(self) -> None:
         """Kill the worker process; gunicorn starts another one."""
         os.kill(self.pid, signal.SIGKILL)
+        self._wait_for_another()
+
+    def replace(self) -> None:
+        """Have gunicorn replace the worker process in good order, by SIGHUP."""
+        self._process.send_signal(signal.SIGHUP)
+        self._wait_for_another()
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let the worker process hang meanwhile."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
+
+    def _wait_for_another(self) -> None:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             newest = int(re.findall(r"Booting worker with pid: (\d+)", self.output())[-1])

@@ -63,6 +63,18 @@ def create_app() -> Flask:
     def note_device_offline(peer):
         note("offline", f"{peer.username}/{peer.uuid}")
 
+    @app.get("/status")
+    def get_status():
+        application = app.extensions["protoo"]._application
+        return jsonify("" if application is None else application.directory.cluster.status)
+
+    @protoo.get("/self")
+    def tell_self(req, next):
+        # Of a peer that moves, "born" stays; of one that stays while Redis is away, the object.
+        directory = app.extensions["protoo"]._application.directory
+        born = directory.born(req.peer) if hasattr(directory, "born") else 0
+        req.reply(200, "OK", {"born": born, "object": f"{os.getpid()} {id(req.peer)}"})
+
     @app.get("/tables")
     def get_tables():
         # Without the fence that keeps the names of internals out of sites: a soak looks inside.
