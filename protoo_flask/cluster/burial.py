@@ -11,13 +11,18 @@ from typing import Any, Callable
 
 from ..core.cluster.places import Place
 from ..core.cluster.protocol import ClusterAway
+from ..core.excerpts import excerpt
 from . import scripts
+from .connection import RedisError
 from .entries import read_place
-from .keys import Member, decode_member, text_bytes
+from .keys import Member, read_members, text_bytes
 from .registry import Registry
 from .replies import Replies
 from .scripts import KEEPING_TIME
 from .wires import BATCH, Wires
+
+#: Errors of Redis that pass: it is full, or another one is the master now.
+PASSING = ("OOM", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "NOREPLICAS", "TRYAGAIN", "MISCONF")
 
 #: ``function(place, is_last)``.
 Buried = Callable[[Place, bool], Any]
@@ -75,7 +80,7 @@ class Burial:
     def _release(self, node: str, members: list[bytes], tell: Buried) -> int:
         wires = self._wires
         writer = wires.writer
-        listed = list(map(decode_member, members))
+        listed = read_members(members)
         replies = Replies(wires.loop)
         expected = [replies.expect() for _ in listed]
 
@@ -90,6 +95,12 @@ class Burial:
         return sum(self._note(member, reply, tell) for member, reply in zip(listed, found))
 
     def _note(self, member: Member, reply: Any, tell: Buried) -> bool:
+        if isinstance(reply, RedisError) and not str(reply).startswith(PASSING):
+            # Trying again would end the same way, and the others would never be released.
+            self._wires.logger.error(
+                "Redis has not released %s: %s", excerpt(member.username), reply
+            )
+            return False
         if isinstance(reply, Exception):
             raise ClusterAway(f"Redis has not answered: {reply}")
         was_mine, is_last, entry = reply

@@ -36,7 +36,7 @@ from ..core.excerpts import excerpt
 from ..core.occasions import Occasions
 from ..core.scheduling import Scheduler, one_step
 from .connection import RedisConnection, RedisError, Then, pack
-from .frames import BadFrame, FrameCodec, Goodbye
+from .frames import BadFrame, FrameCodec, Goodbye, Hello
 from .streams import AFTER_A_GAP, MAX_STREAMS, REPEATED, Streams
 
 #: Bytes of a frame with several items; more of them are split. A frame is in memory at once in
@@ -62,6 +62,7 @@ class Bus:
     :ivar node: the id of this node; empty before :meth:`subscribe`.
     :ivar is_deaf: whether frames of other nodes are thrown away.
     :ivar has_heard: set to true by each frame, of this node, too.
+    :ivar greeted: ``greeted(node)``: called when a node says that it is there.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Bus:
         self.node = ""
         self.is_deaf: Callable[[], bool] = lambda: False
         self.has_heard = False
+        self.greeted: Callable[[str], Any] = lambda node: None
         self._scheduler = scheduler
         self._prefix = f"{prefix}:n:".encode()
         self._codec = codec
@@ -120,6 +122,10 @@ class Bus:
         self.node = node
         reader.call(b"SUBSCRIBE", self._channel(EVERY_NODE))
         reader.call(b"SUBSCRIBE", self._channel(node))
+
+    def greet(self) -> None:
+        """Tell the others that this node is there."""
+        self._run(self.send, EVERY_NODE, Hello())
 
     def leave(self) -> None:
         """Hear nothing more, and tell the others that this node has left. Blocks.
@@ -317,6 +323,8 @@ class Bus:
         for item in frame.items:
             if type(item) is Goodbye:
                 self._goodbye(sender)
+            elif type(item) is Hello:
+                self.greeted(sender)
             else:
                 self._deliver(sender, item)
 

@@ -72,6 +72,8 @@ class Claims:
         self.unclaimed: dict[tuple[str, str], float] = {}
         #: Devices whose claim was sent, and its nonce; its outcome is not known.
         self.unsure: dict[tuple[str, str], tuple[float, int]] = {}
+        #: Devices whose claim Redis has refused in a rebuild.
+        self.refused: set[tuple[str, str]] = set()
         #: Releases that Redis has not confirmed.
         self.unreleased: dict[tuple[str, str], int] = {}
 
@@ -79,6 +81,7 @@ class Claims:
         """Forget everything: this node has left."""
         for table in (self.owned, self.unclaimed, self.unsure, self.unreleased):
             table.clear()
+        self.refused.clear()
 
     def release_owed(self) -> None:
         """Send what Redis has not confirmed: the connection is back."""
@@ -200,6 +203,7 @@ class Claims:
         self.unclaimed.pop(device, None)
         self.unsure.pop(device, None)
         self.unreleased.pop(device, None)
+        self.refused.discard(device)
 
     def forgive(self) -> None:
         """Take back the claims that were made up for nobody: their devices have gone meanwhile.
@@ -240,6 +244,10 @@ class Claims:
         writer = self._wires.open_writer
         if writer is not None:
             writer.ask(None, b"SREM", self._keys.claims(node), encode_member(*member))
+
+    def give_nonce(self) -> int:
+        """Return a number that is less than those of all claims to come."""
+        return next(self._nonces)
 
     def give_nonces(self, devices: list[tuple[str, str]]) -> list[Member]:
         """Return what the set of this node is to say of claims that will be made."""
@@ -341,16 +349,26 @@ class Claims:
     ) -> None:
         username, uuid = device
 
+        outcome: list[Any] = []
+
         def take(reply: Any) -> None:
+            outcome.append(reply)
+
+        def look(is_there: Any) -> None:
+            reply = outcome[0]
             if isinstance(reply, Exception) or not reply:
                 self._strike_off(node, Member(username, uuid, token))
                 self._post(then, False)
-                return
-            with self._lock:
-                self.owned.pop(device, None)
-            self._lookups.forget(username)
-            self._strike_off(*read_member(username, uuid, reply))
-            self._post(then, True)
+            elif is_there == 0:
+                # It was buried, or has left, before it could get the device. Nobody would ever
+                # release what is entered for it now.
+                self._take_back(device, token, node, then)
+            else:
+                with self._lock:
+                    self.owned.pop(device, None)
+                self._lookups.forget(username)
+                self._strike_off(*read_member(username, uuid, reply))
+                self._post(then, True)
 
         writer = self._wires.open_writer
         if writer is None:
@@ -361,6 +379,26 @@ class Claims:
         scripts.ENLIST.ask(writer, None, self._keys.claims(node), KEEPING_TIME, member)
         key = self._keys.user(username)
         scripts.GIVE.ask(writer, take, key, text_bytes(uuid), token, node, token)
+        writer.ask(look, b"HEXISTS", self._keys.beat, node)
+
+    def _take_back(
+        self, device: tuple[str, str], token: int, node: str, then: Callable[[bool], None]
+    ) -> None:
+        username, uuid = device
+
+        def take(reply: Any) -> None:
+            self._strike_off(node, Member(username, uuid, token))
+            self._lookups.forget(username)
+            self._post(then, False)
+
+        writer = self._wires.open_writer
+        if writer is None:
+            self._post(then, False)
+            return
+        [member] = self.give_nonces([device])
+        self.enlist(writer, None, [member])
+        key, own = self._keys.user(username), self._wires.node
+        scripts.GIVE.ask(writer, take, key, text_bytes(uuid), token, own, member.nonce)
 
     def take(self, username: str, uuid: str, token: int, born: int) -> None:
         """See ``Cluster.take``."""

@@ -45,22 +45,31 @@ def read_user(username: str, fields: Mapping[bytes, bytes]) -> User:
     places = []
     for name, value in fields.items():
         if name.startswith(b"d:"):
-            uuid = name[2:].decode("utf-8", "surrogatepass")
-            place = read_place(username, uuid, value)
+            uuid = _read_text(name[2:])
+            place = None if uuid is None else read_place(username, uuid, value)
             if place is not None:
                 places.append(place)
     places.sort(key=lambda place: place.born)
-    since = fields.get(b"t")
     presence = Presence(
         _read_text(fields.get(b"s")),
         _read_text(fields.get(b"n")),
-        None if since is None else float(since),
+        _read_time(fields.get(b"t")),
     )
     return User(tuple(places), presence)
 
 
 def _read_text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("utf-8", "surrogatepass")
+    try:
+        return None if value is None else value.decode("utf-8", "surrogatepass")
+    except ValueError:
+        return None
+
+
+def _read_time(value: bytes | None) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except ValueError:
+        return None
 
 
 def read_claim(username: str, uuid: str, reply: Any) -> Claim:

@@ -46,7 +46,11 @@ class Goodbye(Item, tag=101):
     """The sender has left."""
 
 
-_AnyItem = Union[AnyItem, Escaped, Goodbye]
+class Hello(Item, tag=102):
+    """The sender has joined, or is back."""
+
+
+_AnyItem = Union[AnyItem, Escaped, Goodbye, Hello]
 
 
 class Frame(msgspec.Struct, array_like=True, gc=False):

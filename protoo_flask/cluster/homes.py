@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.cluster.protocol import ClaimRefused, ClusterAway
 from . import scripts
-from .connection import RedisError
+from .connection import ConnectionLost, RedisError
 from .replies import Replies
 from .scripts import KEEPING_TIME
 from .wires import ANSWER_TIME, Wires
@@ -19,12 +19,14 @@ class HomeTable:
     """The homes, from one node.
 
     :ivar mine: ``(kind, key)`` of those that this node has.
+    :ivar unleft: those that it has given up, and Redis has not confirmed it.
     """
 
     def __init__(self, wires: Wires) -> None:
         self._wires = wires
         self._lock = wires.loop.lock()
         self.mine: set[tuple[str, str]] = set()
+        self.unleft: set[tuple[str, str]] = set()
 
     def take(self, kind: str, key: str) -> str:
         """See ``Cluster.take_home``."""
@@ -35,6 +37,7 @@ class HomeTable:
         if node == wires.node:
             with self._lock:
                 self.mine.add((kind, key))
+                self.unleft.discard((kind, key))
         return node
 
     def _is_alive(self, node: str) -> bool:
@@ -60,12 +63,27 @@ class HomeTable:
         """See ``Cluster.leave_home``."""
         with self._lock:
             self.mine.discard((kind, key))
+            self.unleft.add((kind, key))
         self._wires.run(self._leave, kind, key)
 
     def _leave(self, kind: str, key: str) -> None:
         wires = self._wires
-        if wires.open_writer is not None:
-            scripts.LEAVE_HOME.ask(wires.open_writer, None, wires.keys.home(kind, key), wires.node)
+
+        def take(reply: Any) -> None:
+            if not isinstance(reply, ConnectionLost):
+                with self._lock:
+                    self.unleft.discard((kind, key))
+
+        writer = wires.open_writer
+        if writer is not None:
+            scripts.LEAVE_HOME.ask(writer, take, wires.keys.home(kind, key), wires.node)
+
+    def leave_owed(self) -> None:
+        """Give up what could not be while Redis was away. Called by the owner's thread."""
+        with self._lock:
+            unleft = list(self.unleft)
+        for kind, key in unleft:
+            self._leave(kind, key)
 
     def take_again(self, former: str = "") -> None:
         """Take those of this node again: Redis may have lost them, or the node has a new id.

@@ -8,6 +8,7 @@ key                content
 ``{nodes}:beat``   hash: node -> counter and state
 ``{nodes}:gen``    the generation: another one after Redis has lost its data
 ``{nodes}:grave``  set of dead nodes whose peers are not all released yet
+``{nodes}:dead``   set of nodes that others have taken for dead: their ids do not come back
 ``h:{kind:key}``   the node at which a call or room is at home
 =================  ====================================================================
 
@@ -21,8 +22,17 @@ neither end the part that decides on the slot nor make two users the same.
 
 from __future__ import annotations
 
+import logging
 import re
-from typing import NamedTuple
+import time
+from typing import Iterable, NamedTuple
+
+from ..core.excerpts import excerpt_of
+from ..core.occasions import Occasions
+
+logger = logging.getLogger(__name__)
+
+_occasions = Occasions(time.monotonic)
 
 _SAFE = re.compile(r"[A-Za-z0-9._@+:/=~-]*", re.ASCII)
 _UNSAFE_BYTE = re.compile(rb"[^A-Za-z0-9._@+:/=~-]")
@@ -61,10 +71,16 @@ class Keys:
         self.beat = start + b"{nodes}:beat"
         self.generation = start + b"{nodes}:gen"
         self.grave = start + b"{nodes}:grave"
+        self.dead = start + b"{nodes}:dead"
+        self._channel = start + b"n:"
 
     @property
-    def of_nodes(self) -> tuple[bytes, bytes, bytes]:
-        return self.beat, self.generation, self.grave
+    def of_nodes(self) -> tuple[bytes, bytes, bytes, bytes]:
+        return self.beat, self.generation, self.grave, self.dead
+
+    def channel(self, node: str) -> bytes:
+        """Return the channel of a node; that of all for an empty one."""
+        return self._channel + node.encode()
 
     def user(self, username: str) -> bytes:
         return self._user + encode_name(username) + b"}"
@@ -73,7 +89,10 @@ class Keys:
         """Return the user of a key; ``None`` when it is the key of something else."""
         if not (key.startswith(self._user) and key.endswith(b"}")):
             return None
-        return decode_name(key[len(self._user) : -1])
+        try:
+            return decode_name(key[len(self._user) : -1])
+        except ValueError:
+            return None
 
     def claims(self, node: str) -> bytes:
         return self._claims + node.encode()
@@ -109,6 +128,25 @@ def decode_member(data: bytes) -> Member:
     """
     username, uuid, nonce = data.split(b" ")
     return Member(decode_name(username), decode_name(uuid), int(nonce))
+
+
+def read_members(members: Iterable[bytes]) -> list[Member]:
+    """Return the claims of a node's set, without those that are not understood.
+
+    A newer version of this package, or another program, may have written them. The log tells once.
+    """
+    found = []
+    for data in members:
+        try:
+            found.append(decode_member(data))
+        except ValueError:
+            if _occasions.begins("member"):
+                logger.error(
+                    "a claim in Redis is not understood, and is left out: %s. Does another program "
+                    "use PROTOO_CLUSTER_PREFIX?",
+                    excerpt_of(data[:80]),
+                )
+    return found
 
 
 def text_bytes(text: str) -> bytes:

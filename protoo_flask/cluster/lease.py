@@ -4,8 +4,9 @@
 a beat says      then
 ===============  ==========================================================================
 ok               nodes whose counters stand still are buried; open graves are worked on
-lost             Redis is empty. This node joins by the same id, and claims its peers again;
-                 the directory is settling until the other known nodes have done so, too
+lost             Redis is empty, or its data are older than this node. This node joins by the
+                 same id, and claims its peers again; the directory is settling until the other
+                 known nodes have done so, too
 fenced           others have taken this node for dead. It joins by a new id, and claims its
                  peers again, which are new ones for everybody
 no answer        the connection is ended, and opened anew
@@ -22,11 +23,12 @@ import secrets
 from collections import OrderedDict
 from typing import Any, Callable
 
-from ..core.cluster.protocol import AWAY, SETTLING, UP, ClusterAway, ClusterHost
+from ..core.cluster.protocol import AWAY, EVERY_NODE, SETTLING, UP, ClusterAway, ClusterHost
 from ..core.scheduling import Event
 from . import scripts
+from .audit import Audit
 from .burial import Burial
-from .connection import ConnectionLost, RedisConnection
+from .connection import ConnectionLost, RedisConnection, RedisError
 from .pulses import Pulses
 from .rebuild import Rebuild
 from .registry import Registry
@@ -38,13 +40,18 @@ from .wires import BATCH, Wires
 BEATS = 5
 DEAFNESS = 0.4
 
+#: Parts of the time between beats that are between two readings of the others' beats, at least.
+#: Less, and three readings would come before a node that was stopped for a moment goes on.
+READING = 0.9
+
 #: Seconds between beats while others are awaited.
 SETTLING_BEAT = 0.1
 
 #: Seconds after which keys of this node get their EXPIRE anew.
 RENEWAL_TIME = KEEPING_TIME / 4
 
-#: Seconds after which a node forgets what it remembers of peers that others have taken over.
+#: Seconds after which a node forgets what it remembers of peers that others have taken over, and
+#: looks whether Redis has thrown something away.
 TIDYING_TIME = 60.0
 
 #: Nodes that have gone, as the host knows. A goodbye on the bus and a beat tell the same.
@@ -52,7 +59,15 @@ MAX_GONE = 256
 
 #: States of a node, in the table of beats.
 REBUILDING = b"r"
+#: It has claimed its peers, and knows of nodes that have not.
+WAITING = b"w"
 SETTLED = b"s"
+
+#: Parts of the node timeout that claims of other nodes are awaited. They may take for dead as long.
+PATIENCE = 0.8
+
+#: Seconds within which the other nodes are back, after Redis is.
+RETURN_TIME = 2.5
 
 
 class Lease:
@@ -62,6 +77,8 @@ class Lease:
     :param subscribe: ``subscribe(node)``: see ``registry``.
     :param node_timeout: seconds after which others take a silent node for dead, at most.
     :ivar status: as of ``Cluster``; the host is told of changes.
+    :ivar is_late: whether Redis could not be reached at first: others come back to it as well.
+    :ivar greet: tells all others that this node is there.
     """
 
     def __init__(
@@ -85,22 +102,35 @@ class Lease:
         self._loop = wires.loop
         self._lock = wires.loop.lock()
         self._burial = Burial(wires, registry, self._tell_buried)
-        self._rebuild = Rebuild(wires, registry, host, post)
+        audit = Audit(wires, registry, self._tell_buried)
+        self._rebuild = Rebuild(wires, registry, host, audit, post)
         self._pulses = Pulses()
         self._generation = b""
-        self._state = REBUILDING
+        # A node without peers has nothing to claim.
+        self._state = self._published = SETTLED
         self._answered = float("-inf")
         self._read = float("-inf")
         self._renewed = float("-inf")
         self._tidied = self._loop.now()
         #: Other nodes, and those of them that are awaited while the directory is settling.
         self._others: frozenset[str] = frozenset()
-        self._awaited: set[str] = set()
+        #: {node: what its beat must not be}
+        self._awaited: dict[str, bytes] = {}
         self._settling_since = 0.0
+        #: Nodes that have to be there, as a new node has found out; and how long it waits at least.
+        self._expected = 0
+        self._settles_until = float("-inf")
+        #: Until when a node that has found Redis empty looks whether others are back.
+        self._looks_until = float("-inf")
+        #: {node: when it has said that it is there}, until a beat tells it.
+        self._greeted: dict[str, float] = {}
+        self._beats: dict[str, bytes] = {}
         #: Nodes that the host was told of; ids come only once.
         self._gone: OrderedDict[str, None] = OrderedDict()
         self._wake: Event = self._loop.event()
         self._has_left = False
+        self.is_late = False
+        self.greet: Callable[[], Any] = lambda: None
         wires.node = wires.node or make_node_id()
         registry.on_flush = self._on_flush
 
@@ -122,18 +152,75 @@ class Lease:
         # The channel must be heard before others may send to it, by each new connection.
         self._subscribe(self._wires.node)
         if self._generation:
-            self._beat(writer)
-            if self.status == AWAY:
-                # Maybe Redis has lost the latest changes, after a failover.
-                self._rebuild.claim_all()
-                self._become_up()
+            self._return(writer)
         else:
-            self._join()
-            self._beat(writer)  # who else is there?
-            if self._registry.claims.has_refused:
-                self._rebuild.claim_all()
-            self._become_up()
+            self._come(writer)
+        self.greet()
         self._loop.spawn(self._go_on, writer)
+
+    def _return(self, writer: RedisConnection) -> None:
+        """Be back. Maybe Redis has lost the latest changes, after a failover."""
+        self._state = REBUILDING
+        self._beat(writer)
+        if self.status != AWAY:
+            return  # Redis has lost more than that, or this node has another id now
+        missing = self._find_missing()
+        self._rebuild.claim_all()
+        if missing:
+            self._wait_for(missing, "other nodes are not back yet")
+            self._beat(writer)
+        else:
+            self._become_up()
+
+    def _find_missing(self) -> dict[str, bytes]:
+        """Return the nodes that do not listen, and their beats.
+
+        They have lost their connections as well: so this may be another Redis, which lacks what
+        they have claimed last. Or they are dead.
+        """
+        nodes = sorted(self._known())
+        return {
+            node: self._beats.get(node, b"")
+            for node, count in zip(nodes, self._count_listeners(nodes))
+            if not count
+        }
+
+    def _count_listeners(self, nodes: list[str]) -> list[int]:
+        """Return how many listen to the channels of nodes; none, without the right to know."""
+        if not nodes:
+            return []
+        channels = [self._wires.keys.channel(node) for node in nodes]
+        reply = self._wires.ask_many([(b"PUBSUB", b"NUMSUB", *channels)])[0]
+        return [] if isinstance(reply, Exception) else [int(count) for count in reply[1::2]]
+
+    def _come(self, writer: RedisConnection) -> None:
+        """Join for the first time."""
+        if self._registry.claims.has_refused:
+            self._state = REBUILDING
+        is_empty = self._join()
+        self._beat(writer)  # who else is there?
+        if self._registry.claims.has_refused:
+            self._rebuild.claim_all()
+        if is_empty:
+            # Nobody has used it. Or it was emptied, and nobody has noticed it before this node.
+            now = self._loop.now()
+            self._looks_until = now + RETURN_TIME
+            self._settles_until = now + RETURN_TIME if self.is_late else now
+            self._expected = sum(self._count_listeners([EVERY_NODE]))
+        self._settling_since = self._loop.now()
+        self._state = WAITING if is_empty else SETTLED
+        self._set_status(SETTLING, "other nodes claim their peers again")
+        self._settle(self._beats)
+
+    def _known(self) -> frozenset[str]:
+        return self._others | frozenset(self._greeted)
+
+    def _wait_for(self, nodes: dict[str, bytes], reason: str) -> None:
+        """Be settling until nodes have claimed their peers."""
+        self._awaited = nodes
+        self._settling_since = self._loop.now()
+        self._state = WAITING
+        self._set_status(SETTLING, reason)
 
     def disconnected(self, reason: str) -> None:
         """Take note that one of the connections has ended."""
@@ -153,8 +240,13 @@ class Lease:
     def _become_up(self) -> None:
         self._state = SETTLED
         self._awaited.clear()
+        self._expected = 0
+        if self._published is not SETTLED:
+            self._wake.set()  # others wait for it
         if self._wires.open_writer is None:
             return
+        # What was found before may have lacked somebody. Nobody is to find it who knows of UP.
+        self._registry.lookups.forget_all()
         self._set_status(UP)
         self._registry.claims.end_settling()
         self._loop.call(self._registry.resume)
@@ -181,9 +273,14 @@ class Lease:
                 self._rebuild.claim_owed()
                 self._tidy()
                 self._renew()
-            except (ClusterAway, ConnectionLost) as error:
+            except (ClusterAway, ConnectionLost, RedisError) as error:
                 # The reader may have ended while this node was renamed.
                 self._give_up(writer, str(error))
+            except Exception:
+                # A defect, or the host's. A node that beats no more would be buried while it
+                # seems to be up.
+                self._wires.logger.exception("a sign of life has failed")
+                self._give_up(writer, "this node has failed to give a sign of life")
 
     def _give_up(self, writer: RedisConnection, reason: str) -> None:
         if self._wires.open_writer is writer:
@@ -205,19 +302,21 @@ class Lease:
             raise ClusterAway(f"Redis has not taken a sign of life: {reply}")
         return reply
 
-    def _join(self) -> None:
+    def _join(self) -> bool:
+        """Enter this node; returns whether Redis knew nothing of any."""
         generation = secrets.token_hex(8)
         verdict, found = self._ask(
             scripts.JOIN, self._wires.node, generation, KEEPING_TIME, self._state
         )
         if verdict == b"fenced":
             self._rename()
-            self._join()
-            return
+            return self._join()
         self._generation = found
         self._answered = self._loop.now()
+        return bool(found == generation.encode())
 
     def _beat(self, writer: RedisConnection) -> None:
+        self._published = self._state
         verdict, beats, graves = self._ask(
             scripts.BEAT, self._wires.node, self._generation, KEEPING_TIME, self._state
         )
@@ -227,21 +326,26 @@ class Lease:
             self._rejoin()
         else:
             self._answered = self._loop.now()
-            states = dict(zip((node.decode() for node in beats[::2]), beats[1::2]))
+            names = (node.decode("utf-8", "replace") for node in beats[::2])
+            states = self._beats = dict(zip(names, beats[1::2]))
             states.pop(self._wires.node, None)
-            self._read_beats(states, [node.decode() for node in graves])
+            self._read_beats(states, [node.decode("utf-8", "replace") for node in graves])
 
     def _begin_anew(self) -> None:
         """Redis has lost everything: enter everything again, and wait for the others."""
         self._wires.logger.warning("Redis has lost its data; this node claims its peers again")
-        self._set_status(SETTLING, "the directory was lost, and is being rebuilt")
+        self._wait_for(
+            dict.fromkeys(self._known(), b""), "the directory was lost, and is being rebuilt"
+        )
         self._state = REBUILDING
-        self._awaited = set(self._others)
-        self._settling_since = self._loop.now()
         self._pulses.forget_all()
+        former = self._wires.node
         self._join()
+        if self._wires.node != former:
+            self._end_as(former)
+            return
         self._rebuild.claim_all()
-        self._state = SETTLED
+        self._state = WAITING
 
     def _rejoin(self) -> None:
         """Others have buried this node: become another one."""
@@ -250,8 +354,13 @@ class Lease:
         self._rename()
         self._state = SETTLED
         self._join()
+        self._end_as(former)
+
+    def _end_as(self, former: str) -> None:
+        """Claim the peers by the new id of this node."""
         self._post(self._host.fenced, former)
         self._rebuild.claim_all(former)
+        self.greet()
         self._become_up()
 
     def _rename(self) -> None:
@@ -262,10 +371,14 @@ class Lease:
     # The others ----------------------------------------------------------------------------
 
     def _read_beats(self, states: dict[str, bytes], graves: list[str]) -> None:
+        now = self._loop.now()
+        if self.status == UP and now < self._looks_until and _has(states, REBUILDING, WAITING):
+            # This node was the first one in an emptied Redis.
+            self._settling_since = now
+            self._set_status(SETTLING, "other nodes claim their peers again")
         if self.status == SETTLING:
             self._settle(states)
-        now = self._loop.now()
-        if now - self._read < self.interval / 2:
+        if now - self._read < READING * self.interval:
             return  # a beat out of turn: the others have had no time
         self._read = now
         for node, beat in self._pulses.read(states):
@@ -274,23 +387,55 @@ class Lease:
                 graves.append(node)
             states.pop(node, None)
         others = frozenset(states)
+        with self._lock:
+            for node, since in list(self._greeted.items()):
+                if node in others or now - since > self.interval * BEATS:
+                    del self._greeted[node]
         if not self._awaited:
             for node in self._others - others:
                 self.forget(node)
             self._others = others
-        self._wires.nodes = others | {self._wires.node}
+        self._wires.nodes = others | self._known() | {self._wires.node}
         for node in graves:
             self._burial.begin(node)
 
     def _settle(self, states: dict[str, bytes]) -> None:
-        """Wait until the known nodes have claimed, or have had the time in which they would be
+        """Wait until the other nodes have claimed, or have had the time in which they would be
         dead."""
         for node, state in states.items():
-            if state.endswith(SETTLED):
-                self._awaited.discard(node)
+            if not state.endswith(REBUILDING) and state != self._awaited.get(node):
+                self._awaited.pop(node, None)
         waited = self._loop.now() - self._settling_since
-        if not self._awaited or waited > self.interval * BEATS:
-            self._become_up()
+        if waited > self.interval * BEATS * PATIENCE:
+            self._give_up_waiting()
+        elif self._awaited or self._is_early(states):
+            return
+        self._become_up()
+
+    def _is_early(self, states: dict[str, bytes]) -> bool:
+        """Whether a new node has to wait for others, which it does not know."""
+        now = self._loop.now()
+        if _has(states, WAITING) and self._state is SETTLED:
+            return True
+        if _has(states, REBUILDING) and now < self._looks_until:
+            return True
+        return now < self._settles_until or len(states) + 1 < self._expected
+
+    def _give_up_waiting(self) -> None:
+        """Take the nodes for dead that have not come back: they come by new ids, if ever."""
+        for node in list(self._awaited):
+            if self._ask(scripts.BURY, node, b"", KEEPING_TIME):
+                self._wires.logger.warning("Node %s is dead: it has not come back to Redis", node)
+                self.forget(node)
+
+    def greeted(self, node: str) -> None:
+        """Take note that a node says that it is there."""
+        with self._lock:
+            if node not in self._gone and node != self._wires.node:
+                self._greeted[node] = self._loop.now()
+                self._wires.nodes |= {node}
+            if self._loop.now() < self._looks_until:
+                self._wake.set()
 
     def forget(self, node: str) -> None:
         """Take note that a node is dead, or has left; harmless when that is known."""
@@ -301,8 +446,9 @@ class Lease:
             if len(self._gone) > MAX_GONE:
                 self._gone.popitem(last=False)
             self._others -= {node}
+            self._greeted.pop(node, None)
             self._wires.nodes -= {node}
-            self._awaited.discard(node)
+            self._awaited.pop(node, None)
         self._post(self._host.node_gone, node)
 
     def _tell_buried(self, place: Any, is_last: bool) -> None:
@@ -311,11 +457,12 @@ class Lease:
     # Keeping and leaving -------------------------------------------------------------------
 
     def _tidy(self) -> None:
-        """Forget, once in a while, what this node remembers of peers that it has no more."""
+        """Compare, once in a while, what Redis has, this node remembers, and the host has."""
         now = self._loop.now()
         if now - self._tidied >= TIDYING_TIME:
             self._tidied = now
             self._rebuild.forget_others()
+            self._rebuild.claim_missing()
 
     def _renew(self) -> None:
         """Give the keys of this node their EXPIRE anew."""
@@ -347,6 +494,10 @@ class Lease:
         self._registry.end("this node has left")
         self._registry.clear()
         self._set_status(AWAY, "this node has left")
+
+
+def _has(states: dict[str, bytes], *kinds: bytes) -> bool:
+    return any(state.endswith(kinds) for state in states.values())
 
 
 def make_node_id() -> str:

@@ -193,8 +193,11 @@ class RedisAddress:
             return f"the Sentinels of {name} know no master {self._service!r} that is up: {text}"
         if any(isinstance(cause, ssl.SSLError) for cause in chain) or "SSL" in text:
             return f"TLS with Redis at {name} has failed: {text}"
-        if "unknown command" in text.lower() and "hello" in text.lower():
-            return f"Redis at {name} is too old: {_need()}"
+        if "NOPROTO" in text or ("unknown command" in text.lower() and "hello" in text.lower()):
+            return (
+                f"Redis at {name} is too old: {_need()}. Or there is a proxy before it that does "
+                f"not speak RESP3: {text}"
+            )
         if re.search(r"NOPERM", text):
             return f"user {self.username!r} of Redis at {name} has not the right to log in: {text}"
         if "NOAUTH" in text or "already authenticated" in text:
@@ -274,6 +277,18 @@ def _check(address: RedisAddress, connection: RedisConnection) -> None:
     numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
     if numbers < MIN_VERSION:
         raise CannotOpen(f"Redis at {address.name} is too old, version {version}: {_need()}")
+    mode = _text(about.get(b"mode") or b"standalone")
+    if mode == "cluster":
+        raise CannotOpen(
+            f"Redis at {address.name} runs in cluster mode (cluster-enabled yes), where each key "
+            "is on one of several servers. PROTOO_CLUSTER_URL must name a single server, or "
+            "Sentinels"
+        )
+    if mode == "sentinel":
+        raise CannotOpen(
+            f"at {address.name} there is a Sentinel, which has no data: write "
+            "PROTOO_CLUSTER_URL as redis+sentinel://host:26379/name-of-the-master"
+        )
     if _text(about.get(b"role")) not in ("master", "primary"):
         raise CannotOpen(
             f"Redis at {address.name} is a replica, which takes no writes: name its master in "

@@ -21,6 +21,8 @@ from typing import Any, Callable
 from ..core.cluster.places import TAKEN, Claim
 from ..core.cluster.protocol import ClusterAway, ClusterHost
 from ..core.excerpts import excerpt
+from ..core.occasions import Occasions
+from .audit import Audit
 from .claims import Owned
 from .connection import ConnectionLost, RedisError
 from .registry import Registry
@@ -38,8 +40,15 @@ class Rebuild:
     """
 
     def __init__(
-        self, wires: Wires, registry: Registry, host: ClusterHost, post: Callable[..., None]
+        self,
+        wires: Wires,
+        registry: Registry,
+        host: ClusterHost,
+        audit: Audit,
+        post: Callable[..., None],
     ) -> None:
+        self._audit = audit
+        self._occasions = Occasions(wires.loop.now)
         self._wires = wires
         self._registry = registry
         self._host = host
@@ -54,9 +63,11 @@ class Rebuild:
         registry = self._registry
         if former:
             registry.claims.owned.clear()
+        since, kept = registry.claims.give_nonce(), set(registry.claims.owned)
         claims = self._ask_host()
         self._forget_others(claims)
         self._claim(claims, former)
+        self._audit.take_off_outdated(since, kept)
         self._wires.run(self._registry.homes.take_again, former)
         self._wires.run(self._publish)
 
@@ -79,10 +90,30 @@ class Rebuild:
         :raises ClusterAway:
         """
         registry = self._registry
-        owed = {*registry.claims.unclaimed, *registry.claims.unsure}
+        refused = registry.claims.refused
+        owed = {*registry.claims.unclaimed, *registry.claims.unsure, *refused}
         if owed:
-            self._claim([found for found in self._ask_host() if found[:2] in owed], "")
+            claims = self._ask_host()
+            refused &= {found[:2] for found in claims}
+            self._claim([found for found in claims if found[:2] in owed], "")
             self._wires.loop.call(registry.claims.forgive)
+
+    def claim_missing(self) -> None:
+        """Claim the devices that Redis has thrown away, and take off what is left over. Blocks.
+
+        :raises ClusterAway:
+        """
+        missing = set(self._audit.find_missing())
+        if missing:
+            listed = [found for found in self._ask_host() if found[:2] in missing]
+            if listed and self._occasions.begins("missing"):
+                self._wires.logger.error(
+                    "Redis has thrown away %d devices of this process; they are claimed again. "
+                    "It must not evict keys: set maxmemory-policy to noeviction",
+                    len(listed),
+                )
+            self._claim(listed, "")
+        self._audit.take_off_unknown()
 
     def _ask_host(self) -> list[Any]:
         """Return the peers of the host, after it has been told what it is to be told before.
@@ -117,9 +148,12 @@ class Rebuild:
             if isinstance(reply, ConnectionLost):
                 raise ClusterAway(f"Redis is away: {reply}")
             if isinstance(reply, RedisError):
-                self._wires.logger.error(
-                    "Redis has refused to enter %s: %s", excerpt(device[0]), reply
-                )
+                # It is full, for example. The next beat tries again.
+                registry.claims.refused.add(device)
+                if self._occasions.begins("refused"):
+                    self._wires.logger.error(
+                        "Redis has refused to enter %s: %s", excerpt(device[0]), reply
+                    )
                 continue
             claim = take(reply)
             if not _is_as_before(claim, before):

@@ -28,6 +28,7 @@ from ..core.cluster.protocol import AWAY, ClaimRefused, ClusterAway, ClusterHost
 from ..core.errors import ProtooError
 from ..core.excerpts import excerpt
 from ..core.occasions import Occasions
+from ..core.scheduling import Event
 from ..transport.channel import Loop
 from ..transport.forked_child import inherit
 from .bus import Bus, SharedBus
@@ -46,7 +47,7 @@ from .wires import Wires
 FIRST_DELAY, MAX_DELAY = 0.1, 2.0
 
 #: Seconds that :meth:`RedisCluster.start` and :meth:`RedisCluster.close` block, at most.
-JOINING_TIME = 2.0
+JOINING_TIME = LEAVING_TIME = 2.0
 
 NOT_STARTED = "this process has not joined the cluster yet"
 
@@ -111,6 +112,8 @@ class RedisCluster:
     def start(self, host: ClusterHost) -> None:
         """See ``Cluster.start``."""
         self._parts = _Parts(self, host)
+        # The name of a host may take long to be looked up.
+        self._reason = f"Redis at {self._address.name} has not answered yet"
         self._loop.spawn(self._stay_connected)
         self._has_joined.wait(JOINING_TIME)
 
@@ -122,14 +125,26 @@ class RedisCluster:
         self._has_closed.set()
         self._wake.set()
         if self._open:
-            try:
-                parts.lease.leave()
-                with contextlib.suppress(ConnectionLost, RedisError):
-                    parts.bus.leave()
-            except Exception:
-                # A defect: others bury this node. Its connections must end nevertheless.
-                self._logger.exception("this process has not left the cluster in good order")
+            has_left = self._loop.event()
+            self._loop.spawn(self._leave, parts, has_left)
+            if not has_left.wait(LEAVING_TIME):
+                self._logger.warning(
+                    "This process has not left the cluster in good order: Redis has not replied "
+                    "for %g seconds",
+                    LEAVING_TIME,
+                )
         self._disconnect("this process has left the cluster")
+
+    def _leave(self, parts: _Parts, has_left: Event) -> None:
+        try:
+            parts.lease.leave()
+            with contextlib.suppress(ConnectionLost, RedisError):
+                parts.bus.leave()
+        except Exception:
+            # A defect: others bury this node. Its connections must end nevertheless.
+            self._logger.exception("this process has not left the cluster in good order")
+        finally:
+            has_left.set()
 
     def leave_to_parent(self) -> None:
         """Be nobody, in a process that was just forked; see ``transport.forked_child``."""
@@ -149,12 +164,15 @@ class RedisCluster:
     def _stay_connected(self) -> None:
         """Open the connections, whenever they are not, until :meth:`close`."""
         delay = FIRST_DELAY
+        parts = self._parts
+        assert parts is not None
         while not self._is_over():
             self._wake = self._loop.event()
             try:
                 self._connect()
             except Exception as error:  # noqa: BLE001 (of Redis, of redis-py, or a defect)
                 self._note_away(error)
+                parts.lease.is_late = True
                 # Until some time has passed, or close().
                 self._wake.wait(delay * (0.5 + random.random() / 2))
                 delay = min(2 * delay, MAX_DELAY)
@@ -185,6 +203,9 @@ class RedisCluster:
             parts.bus.connect(writer, reader)
             is_back = self._has_joined.is_set()
             parts.lease.connected(writer, reader)
+            if self._is_over():
+                # close() may have seen that there was nothing to close.
+                raise ClusterAway("this process has left the cluster")
         except BaseException as error:
             self._disconnect(str(error))
             for connection in session.connections:
@@ -197,9 +218,12 @@ class RedisCluster:
             parts.bus.doubt(self._wires.nodes)
         else:
             self._logger.info("Joined the cluster of %s as %s", self._address.name, self.node)
+            self._run(self._check_eviction, writer)
         self._run(parts.ear.start)
         if session.reason:
             self._disconnect(session.reason)
+        elif not self._open:
+            parts.ear.stop()  # the connections were closed here meanwhile
 
     def _check_rights(self, writer: RedisConnection) -> None:
         """Find out whether Redis refuses something that is needed later.
@@ -213,6 +237,8 @@ class RedisCluster:
             pack("HGETALL", f"{self._prefix}:check-of-hash"),
             pack("PUBLISH", f"{self._prefix}:n:check", ""),
             pack("CLIENT", "REPLY", "ON"),
+            # Else what is cached would stay true for ever.
+            pack("CLIENT", "TRACKING", "OFF"),
         ]
         replies: list[Any] = []
         done = self._loop.event()
@@ -235,6 +261,23 @@ class RedisCluster:
                     f"user {excerpt(self._address.username)} of Redis at {self._address.name} "
                     f"lacks a right ({excerpt(str(reply))}). It needs: {self._get_rule()}"
                 )
+
+    def _check_eviction(self, writer: RedisConnection) -> None:
+        """Tell the log if Redis throws keys away when it is full."""
+
+        def take(reply: Any) -> None:
+            # It may not be told: then nobody knows.
+            found = reply if isinstance(reply, dict) else {}
+            policy = found.get(b"maxmemory-policy", b"noeviction").decode("ascii", "replace")
+            if policy != "noeviction":
+                self._logger.warning(
+                    "Redis at %s throws keys away when it is full (maxmemory-policy %s): users "
+                    "would seem to be offline who are not. Set maxmemory-policy to noeviction",
+                    self._address.name,
+                    policy,
+                )
+
+        writer.ask(take, b"CONFIG", b"GET", b"maxmemory-policy")
 
     def _get_rule(self) -> str:
         return (
@@ -354,6 +397,8 @@ class _Parts:
         self.lease = Lease(
             cluster._wires, cluster._registry, host, post, self.bus.subscribe, cluster._node_timeout
         )
+        self.lease.greet = self.bus.greet
+        self.bus.greeted = self.lease.greeted
         lease = self.lease
         self.bus.is_deaf = lambda: lease.is_deaf
         self.ear = Ear(loop, self.bus, cluster.take_end)

@@ -32,7 +32,7 @@ from .claims import Claims
 from .connection import RedisConnection, RedisError
 from .entries import read_user
 from .homes import HomeTable
-from .keys import decode_member, text_bytes
+from .keys import read_members, text_bytes
 from .lookups import Lookups
 from .replies import Replies
 from .scripts import KEEPING_TIME
@@ -71,6 +71,7 @@ class Registry:
         self.lookups.begin(reader)
         self._wires.open_writer = writer
         self.claims.release_owed()
+        self.homes.leave_owed()
 
     def end(self, reason: str) -> None:
         """Take note that a connection has ended."""
@@ -89,7 +90,6 @@ class Registry:
     def resume(self) -> None:
         """Take note that the directory is complete: watchers are told again."""
         if self._wires.open_writer is not None:
-            self.lookups.forget_all()
             self.watches.resume()
 
     def take_push(self, message: list[Any]) -> None:
@@ -194,7 +194,7 @@ class Registry:
         nodes = [node.decode() for node in self._wires.ask_all([(b"HKEYS", self._keys.beat)])[0]]
         sets = [(b"SMEMBERS", self._keys.claims(node)) for node in nodes]
         for members in self._wires.ask_all(sets):
-            usernames.update(decode_member(member).username for member in members)
+            usernames.update(member.username for member in read_members(members))
         names = sorted(usernames)
         places: list[Place] = []
         for start in range(0, len(names), BATCH):

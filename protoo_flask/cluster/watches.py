@@ -119,9 +119,12 @@ class Watches:
             watched.is_asked = False
             is_current = self._users.get(username) is watched and self._may_tell
             has_changed = watched.has_changed
-        if not is_current or isinstance(reply, Exception):
+        if not is_current:
             return  # everybody is read again when the connection is back
+        if isinstance(reply, Exception) and not has_changed:
+            return
         if has_changed:
+            # Also when the reply is the end of a connection that has been replaced meanwhile.
             self._read(username, watched)
         else:
             self._tell(username, watched, reply)

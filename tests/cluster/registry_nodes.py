@@ -83,7 +83,7 @@ class RegistryNode:
             self.registry,
             self.host,
             self.calls.post,
-            self.subscribed.append,
+            self._subscribe,
             node_timeout,
         )
         self._opened = 0
@@ -122,6 +122,10 @@ class RegistryNode:
     def _take_push(self, message: list[Any]) -> None:
         if message[0] == b"invalidate":
             self.registry.take_push(message)
+
+    def _subscribe(self, node: str) -> None:
+        self.subscribed.append(node)
+        self._connections[-1][0].call(b"SUBSCRIBE", self.wires.keys.channel(node))
 
     def disconnect(self) -> None:
         """End the connections, and wait until it is known here."""

@@ -160,6 +160,7 @@ def test_a_publication_changes_only_the_fields_that_it_names(world, a, b):
     a.cluster.publish("alice", {"status": "away", "note": "lunch"})
 
     a.cluster.publish("alice", {"note": None})
+    world.settle()
 
     presence = a.cluster.get_presence("alice").presence
     assert (presence.status, presence.note) == ("away", None)
@@ -168,6 +169,7 @@ def test_a_publication_changes_only_the_fields_that_it_names(world, a, b):
 def test_an_empty_status_is_not_the_same_as_none(world, a, b):
     a.claim()
     a.cluster.publish("alice", {"status": "", "note": ""})
+    world.settle()
 
     presence = a.cluster.get_presence("alice").presence
     assert (presence.status, presence.note) == ("", "")
@@ -188,20 +190,24 @@ def test_since_tells_when_online_or_the_status_has_changed(world, a, b):
     world.let_pass(0.05)
     b.claim("alice", "a2")
     a.cluster.publish("alice", {"note": "hello"})
+    world.settle()
     assert a.cluster.get_presence("alice").presence.since == began
 
     a.cluster.publish("alice", {"status": "away"})
+    world.settle()
     changed = a.cluster.get_presence("alice").presence.since
     assert changed > began
 
     world.let_pass(0.05)
     a.cluster.publish("alice", {"status": "away"})
+    world.settle()
     assert a.cluster.get_presence("alice").presence.since == changed
 
 
 def test_nothing_stays_published_when_the_last_device_has_gone(world, a, b):
     claim = a.claim()
     a.cluster.publish("alice", {"status": "away", "note": "lunch"})
+    world.settle()
     before = a.cluster.get_presence("alice").presence.since
     world.let_pass(0.05)
 
@@ -218,6 +224,7 @@ def test_what_was_published_stays_while_the_user_has_a_device_anywhere(world, a,
     claim = a.claim("alice", "a1")
     b.claim("alice", "a2")
     a.cluster.publish("alice", {"status": "away"})
+    world.settle()
 
     outcomes = a.release("alice", "a1", claim.token)
     world.until(lambda: outcomes)
