@@ -114,7 +114,9 @@ class RedisAddress:
         except ValueError as error:
             raise _wrong(url, str(error)) from error
         if parts.scheme not in _SCHEMES:
-            raise _wrong(url, f"its scheme is {parts.scheme!r}")
+            # Before Python 3.9, urlsplit() takes the text before a number for no scheme.
+            scheme = url.partition(":")[0] if ":" in url else ""
+            raise _wrong(url, f"its scheme is {scheme!r}")
         if parts.scheme == "unix":
             if not parts.path:
                 raise _wrong(url, "it has no path")
@@ -208,7 +210,8 @@ class RedisAddress:
             return f"Redis at {name} refuses the login of user {self.username!r}: {text}"
         if isinstance(error, redis.InvalidResponse) or "Protocol error" in text:
             return f"at {name} there is something that is not Redis: {text}"
-        if isinstance(error, (redis.TimeoutError, socket.timeout)):
+        # redis-py before 5.1 wraps it in an error of the connection.
+        if any(isinstance(cause, (redis.TimeoutError, socket.timeout)) for cause in chain):
             # A server without TLS waits for the end of a line, which never comes.
             hint = "; does it speak TLS?" if name.startswith("rediss") else ""
             return f"Redis at {name} has not answered within {OPEN_TIME:g} seconds{hint}"
