@@ -16,7 +16,7 @@ Close       an owner, all     close the links of a user, or of one device
 HandOver    the former owner  a device has connected to the sender: give up its peer
 Estate      the new owner     what a device leaves behind at its former owner
 Done        the new owner     a handler of the former owner has answered a request
-Inherited   the asker         your Asks of that peer are here now, at its new owner
+Inherited   the asker         your Asks of that peer are at its new owner now
 ToHome      a home            handle this request of a peer, in a call or room at home there
 Engage      a peer's owner    the peer is in a call or room at home here, or no longer
 Event       the teller        tell the site this event after those that you still tell
@@ -336,11 +336,15 @@ class GetContext(Item, tag=14):
 
 
 class Inherited(Item, tag=15):
-    """Take note that the peer of these Asks is here. Those that have ended are answered by
-    ``Cancel``.
+    """Take note where the peer of these Asks is. The new owner says so, and the former owner: it
+    may be leaving, and its end must not be taken for that of the Asks.
+
+    :ivar owner: the new owner, as the former one knows; empty: the sender. ``Cancel`` for those
+        that have ended is the answer to the sender.
     """
 
     asks: List[int]
+    owner: str = ""
 
 
 AnyItem = Union[

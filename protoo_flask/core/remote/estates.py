@@ -423,13 +423,19 @@ class Estates:
         if bequest is None:
             return None
         answers, requests = peer.requests.leave(partial(self._answers.send, peer))
+        askers: dict[str, list[int]] = {}
         for half in bequest.halves:
             if isinstance(half, ForwardedAsk):
+                askers.setdefault(half.asker, []).append(half.ask)
                 self._exchange.halves.pop((half.asker, half.ask), None)
                 self._exchange.moved.append((half.asker, half.ask))
                 if isinstance(half, OwnAsk):
                     self._exchange.follow(half.ask, node)
         self._note_move(device, node)
+        for asker, asks in askers.items():
+            # Before this node leaves: the new owner tells it, too, but may be heard later.
+            if asker != node and not self._exchange.is_own(asker):
+                self._send(asker, Inherited(asks, node))
         return Estate(
             *device,
             token,
@@ -551,11 +557,20 @@ class Estates:
         self._answers.take(node, item, self._find_new_owner(*device))
 
     def _take_inherited(self, node: str, item: Inherited) -> None:
+        if item.owner:
+            for number in item.asks:
+                # Not if it has moved on since, as its later owner has told.
+                ask = self._exchange.asks.get(number)
+                if ask is not None and ask.node == node and not self._exchange.is_gone(item.owner):
+                    ask.node = item.owner
+            return
         for number in item.asks:
             if not self._exchange.follow(number, node):
                 self._send(node, Cancel(number))
 
     def _lose_inherited(self, node: str, item: Inherited) -> None:
+        if item.owner:
+            return  # the new owner hears of the end of the asker, too
         for number in item.asks:
             self._exchange.receive(node, Cancel(number))
 

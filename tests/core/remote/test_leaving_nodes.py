@@ -60,6 +60,25 @@ def test_the_peers_of_a_node_that_leaves_wait_at_others(three):
     assert ("peer_online", "bob") not in c.told
 
 
+@pytest.mark.parametrize("is_back", [False, True])
+def test_a_request_survives_the_node_that_leaves_though_its_new_owner_is_slow_to_tell(is_back):
+    with Nodes(3, grace_period=GRACE) as three:
+        a, b, c = three
+        first = a.connect()
+        transaction = c.peers("alice")[0].send(Request("get"), timeout=1000)
+        request = first.take()
+        # The asker hears that the former owner has gone before it hears of the new one.
+        three.hub.delay(b.cluster, c.cluster, 1)
+        if is_back:
+            second = b.connect()
+        close(a)
+        if not is_back:
+            second = b.connect()
+        assert second.take() == request
+        second.respond(request, 200)
+        assert transaction.wait().status == 200
+
+
 def test_a_peer_that_does_not_come_back_is_offline_once(three):
     a, b, c = three
     a.connect()
