@@ -64,7 +64,7 @@ def main() -> int:
             player.device.leave()
         gevent.sleep(GRACE_PERIOD)
         faults += check_empty(workers, redis)
-        faults += check_events(events)
+        faults += check_events(events, is_redis_reliable=not options.redis)
         faults += [
             f"worker {worker.number} printed a traceback:\n{worker.output()[-3000:]}"
             for worker in workers
