@@ -15,6 +15,9 @@ from .servers import Redis, Worker
 #: Seconds for the last news to arrive.
 SETTLING = 20.0
 
+#: Seconds before and after a wrong event of which the other events of the user are printed.
+CONTEXT = 8.0
+
 #: Keys that Redis keeps when nobody is there: those of the nodes, which are.
 KEPT = ("{nodes}",)
 
@@ -117,31 +120,21 @@ def check_empty(workers: Sequence[Worker], redis: Redis | None) -> list[str]:
     return _wait_for(look)
 
 
-def check_events(path: str, is_redis_reliable: bool = True) -> list[str]:
-    """Of each user and device, "online" and "offline" come in turn, in all workers together.
-
-    While Redis is away, each worker tells what it knows: of a user, the events may come twice; a
-    device that moves just then has two peers for a while, each with its events.
-    """
+def check_events(path: str) -> list[str]:
+    """Of each user and device, "online" and "offline" come in turn, in all workers together."""
     lines = Path(path).read_text(encoding="utf-8").splitlines()
     entries = sorted(json.loads(line) for line in lines)
-    most = 1 if is_redis_reliable else 2
-    counts: dict[str, int] = {}
-    latest: dict[str, str] = {}
+    states: dict[str, str] = {}
     faults = []
     for moment, event, name in entries:
-        latest[name] = event
-        counts[name] = counts.get(name, 0) + (1 if event == "online" else -1)
-        is_user = "/" not in name
-        if 0 <= counts[name] <= most or (is_user and not is_redis_reliable):
-            continue
-        user = name.partition("/")[0]
-        story = [
-            f"{at - moment:+.3f} {what} {whom}"
-            for at, what, whom in entries
-            if whom.partition("/")[0] == user and abs(at - moment) < CONTEXT
-        ]
-        faults.append(f"{name} was told {event} too often, at {moment:.3f}: {story}")
-        counts[name] = 1 if event == "online" else 0
-    left = [name for name, event in latest.items() if event != "offline"]
+        if states.get(name, "offline") == event:
+            user = name.partition("/")[0]
+            story = [
+                f"{at - moment:+.3f} {what} {whom}"
+                for at, what, whom in entries
+                if whom.partition("/")[0] == user and abs(at - moment) < CONTEXT
+            ]
+            faults.append(f"{name} was told {event} twice in a row, at {moment:.3f}: {story}")
+        states[name] = event
+    left = [name for name, state in states.items() if state != "offline"]
     return faults + [f"{name} is online in the end" for name in left]

@@ -11,6 +11,7 @@ peer is the same one as before, and asks what it is in. This one forgets everyth
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any, Callable
 
 import gevent
@@ -46,7 +47,7 @@ class Device:
 
     :ivar faults: what must not happen, in words.
     :ivar asked: all its requests, by their ids.
-    :ivar seen: ``{id of a request of the server: its answer}``.
+    :ivar seen: ``{id of a request of the server: its answer}``. The ids of all peers are different.
     :ivar acted: ``{number of a chat message: how many times it was acted upon}``.
     """
 
@@ -58,6 +59,8 @@ class Device:
         self.seen: dict[int, dict[str, Any]] = {}
         self.acted: dict[int, int] = {}
         self.connection: Connection | None = None
+        #: When its latest connection ended.
+        self.lost_at = 0.0
         self.codes: list[int] = []
         #: What the site has said of its peer; empty before it has, and when it has left.
         self.identity: dict[str, Any] = {}
@@ -78,10 +81,11 @@ class Device:
 
     # Connections ------------------------------------------------------------------------
 
-    def connect(self, port: int) -> bool:
+    def connect(self, port: int) -> bool | None:
         """Connect, or move to another server; unanswered requests are sent again.
 
-        :returns: whether its peer is another one than before.
+        :returns: whether its peer is another one than before; ``None``: nobody can tell. Then it
+            has left, and is a new one with its next connection.
         :raises Refused: or OSError.
         """
         query = f"username={self.username}&uuid={self.uuid}"
@@ -99,10 +103,23 @@ class Device:
             self._send_again(connection)
             return False
         if not former["born"] or not self.identity["born"]:
-            # Redis was away, and nobody can tell. It will be another one.
+            # One of them has come while Redis was away.
             self.leave()
+            self.become_new()
+            return None
         self.give_up()
         return True
+
+    def look(self) -> None:
+        """Ask who it is, before it goes: a worker that was taken for dead has made a new peer of
+        it, without an end of the connection.
+        """
+        connection, asked = self.connection, self.ask("get", "/self")
+        while self.connection is connection is not None:
+            if asked.done.wait(0.1):
+                if asked.answer is not None:
+                    self.identity = asked.answer["data"]
+                return
 
     def _send_again(self, connection: Connection) -> None:
         for asked in list(self.asked.values()):
@@ -133,7 +150,6 @@ class Device:
         for asked in self.asked.values():
             asked.is_given_up = True
             asked.done.set()
-        self.seen.clear()
 
     def become_new(self) -> None:
         """Be another peer with the next connection."""
@@ -144,6 +160,7 @@ class Device:
         self.codes.append(code)
         if connection is self.connection:
             self.connection = None
+            self.lost_at = time.monotonic()
             self.ended.set()
 
     # Requests of its own ------------------------------------------------------------------

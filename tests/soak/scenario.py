@@ -201,7 +201,6 @@ class Player:
         port = self._rnd.choice(self._scenario.ports)
         if self._scenario.is_redis_away and self.device.identity:
             port = self._port
-        since = time.monotonic()
         try:
             is_new = self.device.connect(port)
         except (OSError, Refused) as error:
@@ -210,14 +209,18 @@ class Player:
             return
         self._port = port
         self._scenario.count("connections")
-        if not is_new:
+        if is_new is False:
+            return
+        if is_new is None:
+            self._scenario.count("unknown peers")
+            self._become_new()
             return
         latest = self.device.codes[-1]
         self._scenario.count(f"new peers, Close {latest}")
-        if not self._scenario.may_lose_peers:
+        absence = time.monotonic() - self.device.lost_at
+        if not self._scenario.may_lose_peers and absence < GRACE_PERIOD:
             self._scenario.faults.append(
-                f"{self.device.name} is another peer after {latest}, "
-                f"and {time.monotonic() - since:.1f} s to connect"
+                f"{self.device.name} is another peer after {latest} and {absence:.1f} s"
             )
         self._become_new()
 
@@ -327,6 +330,7 @@ class Player:
     # How it comes and goes ----------------------------------------------------------------
 
     def _drop_and_return(self) -> None:
+        self.device.look()
         self.device.drop()
         self.device.ended.wait(PATIENCE)
         gevent.sleep(self._rnd.random() * (GRACE_PERIOD - 2.0))
@@ -348,6 +352,7 @@ class Player:
 
     def _move(self) -> None:
         """Connect once more, mostly to another worker, while the connection is there."""
+        self.device.look()
         self._connect()
         self._scenario.count("moves")
 

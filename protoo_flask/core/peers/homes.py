@@ -10,8 +10,16 @@ from __future__ import annotations
 from typing import Any, Callable, Protocol, runtime_checkable
 
 from ..cluster.items import Engagement
+from ..errors import Reject
 from ..response import Response
 from .peer import Peer
+
+
+class HomeUnknown(Reject):
+    """The cluster cannot tell just now where a call or room is at home: 503."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(503, reason)
 
 
 class HomeService(Protocol):
@@ -102,7 +110,7 @@ class Homes(Protocol):
     def take(self, service: str, key: str) -> str:
         """Return the node at which something is at home; this one, if it has none. Blocks.
 
-        :raises Reject: 503 when the cluster cannot tell.
+        :raises HomeUnknown: when the cluster cannot tell.
         """
 
     def leave(self, service: str, key: str) -> None:

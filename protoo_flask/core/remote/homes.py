@@ -20,10 +20,9 @@ from weakref import WeakKeyDictionary
 from ..cluster.items import Engage, Engagement, ToHome
 from ..cluster.places import User
 from ..cluster.protocol import AWAY, UP, ClaimRefused, ClusterAway
-from ..errors import Reject
 from ..events import EventQueues, SiteEvent
 from ..exits import is_contained
-from ..peers.homes import EngagedRequest, HomeService, PortableService
+from ..peers.homes import EngagedRequest, HomeService, HomeUnknown, PortableService
 from ..peers.peer import Peer
 from ..request import ReceivedRequest, answer
 from ..response import Response
@@ -148,7 +147,7 @@ class ClusterHomes:
         try:
             return self._cluster.take_home(service, key)
         except (ClusterAway, ClaimRefused) as error:
-            raise Reject(503, "other servers cannot be reached for now") from error
+            raise HomeUnknown("other servers cannot be reached for now") from error
 
     def leave(self, service: str, key: str) -> None:
         self._cluster.leave_home(service, key)
@@ -297,8 +296,10 @@ class ClusterHomes:
         peer = self._finder.get_incarnation(item.username, item.uuid, item.born)
         if peer is not None:
             home = node if item.home is None else item.home
-            self._note(peer, item.service, item.key, home, item.is_in)
-            if not item.is_in:
+            if item.is_in:
+                self._bring(peer, item.service, item.key, home)
+            else:
+                self._note(peer, item.service, item.key, home, False)
                 self._exchange.forget_news(peer, item.service, item.key)
         elif self._exchange.pass_on is not None:
             item.home = node if item.home is None else item.home
@@ -344,6 +345,13 @@ class ClusterHomes:
     def bring_engagements(self, peer: Peer, found: Sequence[tuple[str, str, str]]) -> None:
         """Take note of those of a peer that has moved here."""
         for service, key, home in found:
+            self._bring(peer, service, key, home)
+
+    def _bring(self, peer: Peer, service: str, key: str, home: str) -> None:
+        """Take note of what comes by another node: the home may have died meanwhile."""
+        if self._exchange.is_gone(home):
+            self._lose_home(peer, service, key)
+        else:
             self._note(peer, service, key, home, True)
 
     def pack(self, peer: Peer) -> dict[str, bytes]:

@@ -18,6 +18,7 @@ proceeding   its peer moves to another process      left         it is handled, 
 left         a response, provisional or final       left         told over there
 left         its peer comes back                    proceeding   as before
 proceeding   dropped before it was handled          (unknown)    a repetition is news
+left         dropped before it was handled          (unknown)    503, over there
 proceeding   provisional response                   proceeding   sent, and remembered
 proceeding   final response                         completed    sent, and remembered
 completed    one with its id, same connection       proceeding   handled: the id was free
@@ -75,6 +76,9 @@ NONE_LEFT: dict[int, Inquiry] = {}
 
 #: ``function(request, status, payload)``: takes a response to a request of a peer that has moved.
 Heir = Callable[[Inquiry, int, bytes], Any]
+
+#: The reason of the 503 to a request that is dropped after its peer has moved.
+DROPPED = "dropped before it was handled"
 
 #: The reason of the 409 that a repetition gets when the text of its answer is forgotten.
 FORGOTTEN = "answered before; the answer is not kept any more"
@@ -267,9 +271,12 @@ class ServerTransactions:
         if request.id is None:
             return
         self._waiting -= 1
-        for requests in (self._proceeding, self._left):
-            if requests.get(request.id) is request:
-                del requests[request.id]
+        if self._proceeding.get(request.id) is request:
+            del self._proceeding[request.id]
+        elif self._left.get(request.id) is request:
+            # Over there, a repetition of it would wait for the answer for ever.
+            write = self._outbound.dialect.serialize_response
+            self._tell_heir(request, 503, write(503, DROPPED, request.id, {}))
 
     # Requests that handlers have left open ---------------------------------------------------
 

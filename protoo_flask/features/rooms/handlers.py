@@ -9,9 +9,9 @@ from ...core.cluster.items import Engagement
 from ...core.errors import ProtocolError, Reject
 from ...core.inbox import MAX_PATH_LENGTH
 from ...core.names import check_length
-from ...core.peers.homes import Homes
+from ...core.peers.homes import Homes, HomeUnknown
 from ...core.peers.peer import Peer
-from ...core.request import Request
+from ...core.request import Request, answer
 from ...core.response import Response
 from ...core.routing.registration import Next
 from ...core.runtime import Runtime
@@ -54,8 +54,11 @@ class RoomHandlers:
         homes = self._rooms_of(peer).homes
         if homes is None:
             self._join(req, path)
-        else:
+            return
+        try:
             homes.join(req, path, self._join)
+        except HomeUnknown as error:
+            _answer_unknown(req, error)
 
     def _join(self, req: Request, path: str) -> None:
         """Let a peer into a room that is at home here."""
@@ -168,7 +171,10 @@ class RoomHandlers:
         """Let a peer of another node into a room."""
         homes = self._rooms_of(sending_peer(req)).homes
         assert homes is not None
-        homes.join_at_home(req, self._path_of(req), self._join)
+        try:
+            homes.join_at_home(req, self._path_of(req), self._join)
+        except HomeUnknown as error:
+            _answer_unknown(req, error)
 
     def check_arrival(self, peer: Peer, engagement: Engagement) -> Response | None:
         """See :class:`.HomeService`: a request of a room is never refused."""
@@ -183,8 +189,14 @@ class RoomHandlers:
             peer.send(Request("end", data), timeout=peer.runtime.time_limits.delivery)
 
     def _is_forwarded(self, rooms: Rooms, req: Request, verb: str) -> bool:
-        """Whether a request is handled at another node."""
-        return rooms.homes is not None and rooms.homes.forward(req, self._path_of(req), verb)
+        """Whether a request is handled at another node, or cannot be: then it is answered."""
+        if rooms.homes is None:
+            return False
+        try:
+            return rooms.homes.forward(req, self._path_of(req), verb)
+        except HomeUnknown as error:
+            _answer_unknown(req, error)
+            return True
 
     # -------------------------------------------------------------------------------------
 
@@ -228,3 +240,8 @@ def _check_address(address: Any) -> tuple[str, str]:
     raise ProtocolError(
         'data.peer must be the member it is for: {"username": "...", "uuid": "..."}'
     )
+
+
+def _answer_unknown(req: Request, error: HomeUnknown) -> None:
+    # Here, and not by the router: no code of the site has failed, and the log would be full of it.
+    answer(req, Response(error.code, str(error.reason)))

@@ -121,7 +121,7 @@ class RoomHomes:
     def visit(self, path: str) -> Iterator[str | None]:
         """Find the home of a room: ``None``: here, and it stays here meanwhile. Blocks.
 
-        :raises Reject: 503 when the cluster cannot tell.
+        :raises HomeUnknown: when the cluster cannot tell.
         """
         with self._lock:
             self.begin_visit(path)
@@ -151,7 +151,7 @@ class RoomHomes:
     def join(self, req: Request, path: str, join_here: Callable[[Request, str], Any]) -> None:
         """Let a local peer into a room: here by ``join_here(req, path)``, or at its home.
 
-        :raises Reject: when it is in too many rooms; 503 when the cluster cannot tell the home.
+        :raises Reject: when it is in too many rooms; HomeUnknown, when the cluster cannot tell.
         """
         self._begin_join(sending_peer(req), path)
         try:
@@ -248,7 +248,7 @@ class RoomHomes:
     def forward(self, req: Request, path: str, verb: str) -> bool:
         """Have a request handled at the home of its room; ``False``: that is here.
 
-        :raises Reject: 503 when the cluster cannot tell.
+        :raises HomeUnknown: when the cluster cannot tell.
         """
         peer = sending_peer(req)
         if not peer.is_local:

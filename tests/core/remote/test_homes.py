@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protoo_flask.core.cluster.items import Engagement
+from protoo_flask.core.cluster.items import Engage, Engagement
 from protoo_flask.core.cluster.places import User
 from protoo_flask.core.errors import Reject
 from protoo_flask.core.request import Request
@@ -199,6 +199,34 @@ def test_the_owner_of_a_peer_knows_its_engagements_until_the_home_is_lost(clubs)
     clubs.nodes.advance(BURIAL_TIME)
     assert clubs.services[0].lost == [(clubs.alice.peer, "go")]
     assert first.engagements(clubs.alice.peer, "club") == {}
+
+
+def test_a_peer_that_moves_while_its_home_dies_is_told_where_it_arrives(clubs):
+    service = Club()
+    c = clubs.nodes.add(services={"club": service})
+    clubs.homes[1].engage(clubs.remote_alice, "club", "chess")
+    clubs.hub.kill(clubs.b)
+    clubs.nodes.advance(BURIAL_TIME - 0.3)
+    clubs.hub.delay(clubs.a, c, 0.6)
+    alice = c.connect("alice", "a1")
+    clubs.nodes.run()
+    assert clubs.b.cluster.node in clubs.hub.graves
+    assert service.lost == [(alice.peer, "chess")]
+    assert c.application.directory.homes.engagements(alice.peer, "club") == {}
+
+
+def test_an_engagement_that_is_passed_on_after_the_death_of_the_home_is_none(clubs):
+    service = Club()
+    c = clubs.nodes.add(services={"club": service})
+    alice = c.connect("alice", "a1")
+    clubs.hub.delay(clubs.a, c, BURIAL_TIME + 1)
+    # By a home that has not heard of the move.
+    clubs.b.cluster.send(clubs.a.node, Engage("alice", "a1", "club", "chess", True))
+    clubs.nodes.run()
+    clubs.hub.kill(clubs.b)
+    clubs.nodes.advance(BURIAL_TIME + 2)
+    assert c.application.directory.homes.engagements(alice.peer, "club") == {}
+    assert service.lost == [(alice.peer, "chess")]
 
 
 def test_the_engagements_of_a_local_peer_are_kept_as_well(clubs):

@@ -124,6 +124,18 @@ def test_a_request_in_progress_is_not_handled_twice(two):
     assert there.requests.begin(again(b"other")) is NEW
 
 
+def test_a_request_that_waits_and_is_dropped_after_the_move_is_answered(two):
+    here, there = two
+    asked = Asked()
+    here.requests.begin_waiting(asked)
+    move(here, there)
+    here.requests.forget(asked)
+    [(request, status, payload)] = here.done
+    assert (request, status) == (asked, 503)
+    assert there.requests.respond_for(request.id, request.fingerprint, status, payload)
+    assert there.sent() == [(503, 1)]
+
+
 def test_a_handler_that_still_runs_answers_by_the_new_owner(two):
     here, there = two
     asked = Asked()
@@ -196,16 +208,6 @@ def test_a_request_that_waits_is_handled_where_it_came(two):
     here.requests.take_up(waiting, handled)
     here.requests.respond(handled, 200, "OK", {})
     assert [(request, status) for request, status, _ in here.done] == [(handled, 200)]
-
-
-def test_a_request_that_waits_and_is_dropped_is_forgotten(two):
-    here, _ = two
-    waiting = Asked()
-    here.requests.begin_waiting(waiting)
-    here.leave()
-    here.requests.forget(waiting)
-    here.requests.respond(waiting, 200, "OK", {})
-    assert here.done == []
 
 
 # There and back

@@ -473,7 +473,7 @@ def test_a_member_that_is_away_when_its_home_is_killed_is_told_when_it_is_back()
 # Faults --------------------------------------------------------------------------------------
 
 
-def test_joins_are_refused_while_the_directory_is_away():
+def test_joins_are_refused_while_the_directory_is_away(caplog):
     with RoomNodes() as nodes:
         alice, bob = nodes.connect(ALICE, 0), nodes.connect(BOB, 1)
         join_all(alice, bob)
@@ -481,6 +481,7 @@ def test_joins_are_refused_while_the_directory_is_away():
         assert bob.request("session", "/chat/rooms/43")["status"] == 503
         assert bob.request("message", ROOM)["status"] == 503
         assert bob.request("message", "/chat/rooms/43")["status"] == 503
+        assert caplog.records == []  # no code of the site has failed
         # The members of the node at which the room is go on.
         assert alice.request("message", ROOM)["status"] == 200
         assert join(alice) == [BOB]
