@@ -35,6 +35,19 @@ import msgspec
 Device = Tuple[str, str]
 
 
+class Engaged(NamedTuple):
+    """A peer that is in a call or room at home at another node, as its owner believes.
+
+    :ivar born: as of :class:`Ask`.
+    """
+
+    username: str
+    uuid: str
+    service: str
+    key: str
+    born: int
+
+
 class Item(msgspec.Struct, array_like=True, gc=False):
     """The base class of all items."""
 
@@ -320,11 +333,14 @@ class Sync(Item, tag=13):
 
     :ivar awaited: requests whose answers are awaited by ``Done``.
     :ivar is_answer: whether it answers a Sync: the receiver has compared already.
+    :ivar engaged: peers of the sender, in what is at home at the receiver: those that are wrong,
+        or missing, are answered by ``Engage``.
     """
 
     asks: List[int]
     awaited: List[AwaitedRequest] = []
     is_answer: bool = False
+    engaged: List[Engaged] = []
 
 
 class GetContext(Item, tag=14):

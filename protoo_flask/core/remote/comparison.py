@@ -9,6 +9,7 @@ a Cancel          has a half for it, and     the asker says that it has ended (`
                   says so (``Inherited``)
 an Inherited      as above                   the asker waits for the node that has the half
 a Done            repeats it                 the client gets the answer of the handler
+an Engage         repeats it                 a peer is in the same for its owner and the home
 ================  =========================  ===================================================
 
 Each node sends the numbers of its own asks. What is lost once more is compared once more.
@@ -19,7 +20,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Callable, Protocol, Sequence
 
-from ..cluster.items import Answer, AwaitedRequest, Inherited, Sync
+from ..cluster.items import Answer, AwaitedRequest, Engaged, Inherited, Sync
 from ..cluster.protocol import Cluster
 from ..scheduling import Scheduler, call_later_if_alive
 from .asks import PendingAsk
@@ -60,6 +61,12 @@ class Comparison:
         lambda node, awaited: None
     )
 
+    #: Returns in what local peers are that is at home at a node; and compares that at the home.
+    find_engaged: Callable[[str], list[Engaged]] = staticmethod(lambda node: [])
+    compare_engaged: Callable[[str, Sequence[Engaged]], Any] = staticmethod(
+        lambda node, engaged: None
+    )
+
     def begin(self, node: str, is_answer: bool = False) -> None:
         """Compare with a node, now or soon.
 
@@ -75,7 +82,8 @@ class Comparison:
                 return
             self._due[node] = now + INTERVAL
         asks = [number for number, ask in list(self._tables.asks.items()) if ask.node == node]
-        self._cluster.send(node, Sync(asks, self.find_awaited(node), is_answer))
+        awaited, engaged = self.find_awaited(node), self.find_engaged(node)
+        self._cluster.send(node, Sync(asks, awaited, is_answer, engaged))
 
     def _begin_again(self) -> None:
         with self._lock:
@@ -116,5 +124,6 @@ class Comparison:
             # They have ended over there. Or they came in an estate, and their asker was not told.
             self._cluster.send(node, Inherited(halves))
         self.compare_awaited(node, item.awaited)
+        self.compare_engaged(node, item.engaged)
         if not item.is_answer:
             self.begin(node, is_answer=True)

@@ -112,6 +112,7 @@ class Exchange:
         #: The ids of this node, now and before.
         self._own: set[str] = {cluster.node}
         self._gone: deque[str] = deque(maxlen=MAX_GONE)
+        self._is_away = False
         self.comparison = Comparison(cluster, runtime.scheduler, self)
         self._receivers: dict[type, Receiver] = {
             Ask: self._take_ask,
@@ -460,6 +461,11 @@ class Exchange:
     def status_changed(self) -> None:
         self._own.add(self.cluster.node)
         self._residents.status_changed()
+        was_away, self._is_away = self._is_away, self.cluster.status == AWAY
+        if was_away and not self._is_away:
+            # What was to be sent meanwhile is lost: comparisons, too.
+            for node in self.cluster.others():
+                self.comparison.begin(node)
 
 
 def make_answer(number: int, response: Response) -> Answer:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 
-from protoo_flask.core.cluster.items import Engage, Engagement
+from protoo_flask.core.cluster.items import Cancel, Engage, Engagement, ToHome
 from protoo_flask.core.cluster.places import User
 from protoo_flask.core.errors import Reject
+from protoo_flask.core.remote.asks import AskOfNode
+from protoo_flask.core.remote.comparison import INTERVAL
 from protoo_flask.core.request import Request
 from protoo_flask.core.response import Response
 from tests.cluster.nodes import BURIAL_TIME, Nodes
@@ -294,3 +298,96 @@ def test_who_watches_a_user_is_told_of_all_devices(clubs):
     near.leave()
     clubs.nodes.run()
     assert told[-1] == {"b1": True}
+
+
+# Items that are lost ---------------------------------------------------------------------
+
+
+def talk(clubs):
+    """Let both nodes send an item, which tells the other one that some were lost."""
+    for sender, receiver in [(clubs.a, clubs.b), (clubs.b, clubs.a)]:
+        sender.cluster.send(receiver.node, Cancel(1))
+    clubs.nodes.advance(INTERVAL)
+
+
+@pytest.mark.parametrize("way", ["lost", "away"])
+def test_an_owner_learns_of_an_engagement_later_that_it_was_not_told_of(clubs, way):
+    homes = clubs.homes[1]
+    alice = clubs.remote_alice
+    with trouble(clubs, way):
+        homes.engage(alice, "club", "chess")
+        clubs.nodes.run()
+    talk(clubs)
+    assert clubs.homes[0].engagements(clubs.alice.peer, "club") == {"chess": clubs.b.node}
+    with trouble(clubs, way):
+        homes.disengage(alice, "club", "chess")
+        clubs.nodes.run()
+    assert clubs.homes[0].engagements(clubs.alice.peer, "club") == {"chess": clubs.b.node}
+    talk(clubs)
+    assert clubs.homes[0].engagements(clubs.alice.peer, "club") == {}
+
+
+@contextmanager
+def trouble(clubs, way):
+    if way == "lost":
+        with clubs.hub.lose_items(clubs.b.cluster, clubs.a.cluster):
+            yield
+    else:
+        clubs.hub.go_away()
+        clubs.nodes.run()
+        yield
+        clubs.hub.come_back()
+
+
+def test_a_watch_is_told_when_the_directory_is_back_just_while_it_is_asked(clubs):
+    core, told = clubs.b, []
+    directory, homes = core.application.directory, clubs.homes[1]
+    find = directory.find_for_certain
+
+    def find_nothing_and_come_back(username):
+        directory.find_for_certain = find
+        homes.status_changed()  # before the one who asked goes on
+
+    directory.find_for_certain = find_nothing_and_come_back
+    homes.watch("alice", told.append)
+    clubs.nodes.run()
+    assert told == [[clubs.remote_alice]]
+    homes.unwatch("alice", told.append)
+
+
+# Too much, and what nobody understands ---------------------------------------------------
+
+
+def test_requests_of_a_device_that_wait_at_a_home_are_bounded(clubs, monkeypatch):
+    monkeypatch.setattr("protoo_flask.core.remote.visits.MAX_VISITS", 5000)
+    service, statuses = clubs.services[1], []
+    handle = service.handle_at_home
+
+    def send_many(verb, request):
+        service.handle_at_home = handle
+        # While this one is handled, the next ones wait.
+        for _ in range(10):
+            clubs.homes[0].ask(
+                clubs.alice.peer, clubs.b.node, "club", "join", {"text": "x" * 500},
+                lambda response: statuses.append(response.status),
+            )  # fmt: skip
+        clubs.nodes.run()
+        assert statuses == [503] * 8
+        handle(verb, request)
+
+    service.handle_at_home = send_many
+    clubs.ask()
+    assert [message["status"] for message in clubs.alice.take_all()] == [100, 200]
+    assert statuses == [503] * 8 + [100, 200] * 2
+
+
+def test_a_request_that_a_home_cannot_read_is_answered_500(clubs):
+    statuses = []
+    number = clubs.a.application.directory.exchange.next_number()
+    ask = AskOfNode(clubs.b.node, clubs.alice.peer, lambda answer: statuses.append(answer.status))
+    clubs.a.application.directory.exchange.put(number, ask)
+    item = ToHome(number, "club", "join", "alice", "a1", "get", ("/", "", "/"), b"[]", b"{")
+    with pytest.raises(ValueError, match="truncated"):
+        clubs.b.application.directory.host.receive(clubs.a.node, item)
+    clubs.nodes.run()
+    assert statuses == [500]
