@@ -24,7 +24,6 @@ and it must not block. Everything else that the host is told is posted to its qu
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections import deque
 from functools import partial
@@ -45,6 +44,13 @@ MAX_FRAME = 256 * 1024
 
 #: Seconds for each of the two commands of :meth:`Bus.leave`.
 LEAVING_TIME = 1.0
+
+#: Seconds that Redis may take to tell the time; an older one is not used.
+MAX_CLOCK_ERROR = 0.5
+
+#: Microseconds from the moment at which a frame gets its number until Redis publishes it, and the
+#: errors of both clocks. Connections on which it takes longer are given up.
+MAX_DELAY_US = 5_000_000
 
 #: Items that wait for the end of a round, for each node.
 MAX_ITEMS = 512
@@ -93,7 +99,9 @@ class Bus:
         self._reader: RedisConnection | None = None
         #: ``{node: items}`` of this round.
         self._out: dict[str, list[Any]] = {}
-        self._numbers = itertools.count(1)
+        #: The number of the latest frame, and what makes a time of Redis of one of this process.
+        self._number = 0
+        self._clock = 0.0
         #: ``{node: (the number of its latest frame, the beginning of its command)}``
         self._ways: dict[str, tuple[int, bytes]] = {}
         self._streams = Streams()
@@ -122,10 +130,25 @@ class Bus:
         self.node = node
         reader.call(b"SUBSCRIBE", self._channel(EVERY_NODE))
         reader.call(b"SUBSCRIBE", self._channel(node))
+        asked = self._scheduler.now()
+        self._set_clock(asked, reader.call(b"TIME"))
+        if not self._streams.floor:
+            self._streams.floor = self._take_time() - MAX_DELAY_US
 
     def greet(self) -> None:
         """Tell the others that this node is there."""
         self._run(self.send, EVERY_NODE, Hello())
+
+    def _set_clock(self, asked: float, reply: Any) -> None:
+        """Compare the clock of Redis with that of this process, which drifts."""
+        now = self._scheduler.now()
+        if isinstance(reply, list) and now - asked < MAX_CLOCK_ERROR:
+            seconds, microseconds = reply
+            self._clock = int(seconds) + int(microseconds) / 1e6 - now
+
+    def _take_time(self) -> int:
+        """Return the time of Redis: microseconds."""
+        return int((self._scheduler.now() + self._clock) * 1e6)
 
     def leave(self) -> None:
         """Hear nothing more, and tell the others that this node has left. Blocks.
@@ -182,6 +205,10 @@ class Bus:
         elif node == self.node:
             self._send_to_self(item)
         else:
+            if out and (node == EVERY_NODE or EVERY_NODE in out):
+                # It is another stream, whose items must not overtake those of this round.
+                self._fill()
+                out = self._out
             out[node] = [item]
             if len(out) == 1:
                 self._write_soon()
@@ -191,6 +218,10 @@ class Bus:
         writer = self._writer
         if writer is not None:
             writer.ask_packed(then, self._make_command(self.node, []))
+            self._ask_for_time(writer)
+
+    def _ask_for_time(self, writer: RedisConnection) -> None:
+        writer.ask(partial(self._set_clock, self._scheduler.now()), b"TIME")
 
     def _write_soon(self) -> None:
         writer = self._writer
@@ -251,7 +282,7 @@ class Bus:
             # Everything of the command but the frame.
             way = 0, pack(b"PUBLISH", self._channel(node)).replace(b"*2", b"*3", 1)
         after, start = way
-        number = next(self._numbers)
+        number = self._number = max(self._number + 1, self._take_time())
         data = self._codec.encode(self.node, node, number, after, items)
         command = b"%b$%d\r\n%b\r\n" % (start, len(data), data)
         if len(command) <= MAX_FRAME or len(items) == 1:
@@ -363,6 +394,7 @@ class SharedBus(Bus):
         writer = self._writer
         if writer is not None:
             writer.before_write(lambda: writer.ask_packed(then, self._make_command(self.node, [])))
+            self._ask_for_time(writer)
 
     def _deliver(self, sender: str, item: Any) -> None:
         self._post(self._host.receive, sender, item)

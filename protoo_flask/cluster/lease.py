@@ -110,7 +110,7 @@ class Lease:
         self._state = self._published = SETTLED
         self._answered = float("-inf")
         self._read = float("-inf")
-        self._renewed = float("-inf")
+        self._renewed = self._loop.now()
         self._tidied = self._loop.now()
         #: Other nodes, and those of them that are awaited while the directory is settling.
         self._others: frozenset[str] = frozenset()

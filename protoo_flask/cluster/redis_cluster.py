@@ -352,7 +352,16 @@ class RedisCluster:
         return sorted(self._wires.nodes - {self._wires.node})
 
     def find(self, username: str | None) -> list[Place]:
-        return self._registry.find(username)
+        try:
+            return self._registry.find(username)
+        except ClusterAway as error:
+            # The caller goes on with the peers of this process.
+            if self._occasions.begins("find"):
+                self._logger.warning(
+                    "peers() and peer() find peers of this process only, and those last known: %s",
+                    error,
+                )
+            raise
 
     def look(self, username: str) -> list[Place] | None:
         return self._registry.look(username)

@@ -3,9 +3,15 @@
 The frames that a node sends to another are a stream; those that it sends to all are another one.
 Redis keeps the order, and loses frames when a reader is slow or a connection ends. Nobody repeats
 a frame, so one whose number does not rise has been recorded and sent again by somebody.
+
+The number of a frame is the microsecond of its sending by Redis' clock, or one more than that of
+the frame before it. So a node that has just joined knows frames that were recorded before it came,
+and somebody sends again to all: their numbers are less than its ``floor``.
 """
 
 from __future__ import annotations
+
+from collections import OrderedDict
 
 from .frames import Frame
 
@@ -19,9 +25,15 @@ MAX_STREAMS = 10_000
 
 
 class Streams:
-    """The latest numbers of frames, by sender; what is sent and what is received, alike."""
+    """The latest numbers of frames, by sender; what is sent and what is received, alike.
+
+    :ivar floor: less than the number of each frame that somebody sends now for the first time.
+    """
 
     def __init__(self) -> None:
+        self.floor = 0
+        #: Nodes that have gone: their ids do not come back.
+        self._gone: OrderedDict[str, None] = OrderedDict()
         #: ``{(sender, to): seq}``; the one that was used last is the last one.
         self._latest: dict[tuple[str, str], int] = {}
 
@@ -31,6 +43,8 @@ class Streams:
         latest = self._latest.pop(stream, None)
         if latest is not None and frame.seq <= latest:
             self._latest[stream] = latest
+            return REPEATED
+        if latest is None and (frame.seq < self.floor or frame.sender in self._gone):
             return REPEATED
         self._latest[stream] = frame.seq
         if len(self._latest) > MAX_STREAMS:
@@ -45,6 +59,9 @@ class Streams:
         return {sender for sender, _ in self._latest}
 
     def forget(self, node: str) -> None:
-        """Forget a node that has gone for ever: its id never comes back."""
+        """Forget a node that has gone for ever: nothing of it is taken any more."""
+        self._gone[node] = None
+        if len(self._gone) > MAX_STREAMS:
+            self._gone.popitem(last=False)
         for stream in [stream for stream in self._latest if stream[0] == node]:
             del self._latest[stream]

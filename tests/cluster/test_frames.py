@@ -169,3 +169,18 @@ def test_a_node_that_has_gone_is_forgotten():
     take(streams, 2, 0, to="")
     streams.forget("a")
     assert streams.get_senders() == set()
+
+
+def test_a_frame_of_before_the_first_one_that_can_come_is_a_repetition():
+    streams = Streams()
+    streams.floor = 100
+    assert take(streams, 99, 0, to="") is REPEATED
+    assert take(streams, 100, 99, to="") is NEXT
+
+
+def test_nothing_of_a_node_that_has_gone_is_taken():
+    streams = Streams()
+    take(streams, 1, 0)
+    streams.forget("a")
+    assert take(streams, 1, 0) is REPEATED
+    assert take(streams, 2, 1) is REPEATED

@@ -167,7 +167,7 @@ def publish(redis_server: Any, node: str, data: bytes) -> None:
         (msgspec.msgpack.encode([2, "x", "", 1, 0, []]), "has version 2"),
         (FrameCodec("key").encode("x", "", 1, 0, []), "no PROTOO_CLUSTER_KEY"),
         (FrameCodec().encode("x", "another", 1, 0, [Cancel(1)]), "for node another"),
-        (msgspec.msgpack.encode([1, "x", "", 1, 0, [[99]]]), "a newer version"),
+        (msgspec.msgpack.encode([1, "x", "", 2**60, 0, [[99]]]), "a newer version"),
     ],
     ids=["text", "nothing", "version", "key", "forged", "items"],
 )
@@ -205,6 +205,31 @@ def test_a_recorded_frame_is_not_taken_once_more(start, redis_server, caplog):
     assert "has come once more" in caplog.text
 
 
+def test_a_frame_to_all_is_not_taken_by_a_node_that_came_later(
+    start, redis_server, caplog, monkeypatch
+):
+    a, b = start(key="one"), start(key="one")
+    taken: list[bytes] = []
+    bus = b.cluster._parts.bus
+    take = bus.take
+    bus.take = lambda data: (taken.append(data), take(data))
+    a.cluster.send(EVERY_NODE, Cancel(1))
+    b.until(lambda: b.received)
+    frames = [(data, FrameCodec("one").decode(data)[0]) for data in taken]
+    recorded = next(data for data, frame in frames if Cancel(1) in frame.items)
+    # What was recorded is older than the delay of a frame that is on its way.
+    monkeypatch.setattr("protoo_flask.cluster.bus.MAX_DELAY_US", 50_000)
+    end = a.world.loop.now() + 0.1
+    a.until(lambda: a.world.loop.now() > end)
+    c = start(key="one")
+    assert a.reaches(c)
+    publish(redis_server, c.id, recorded)
+    a.cluster.send(EVERY_NODE, Cancel(2))
+    c.until(lambda: Cancel(2) in c.received)
+    assert Cancel(1) not in c.received
+    assert "has come once more" in caplog.text
+
+
 # A Redis that fails
 
 
@@ -219,6 +244,19 @@ def test_a_redis_that_is_not_there_yet_is_joined_when_it_is(start, redis_server,
     a.until(lambda: a.cluster.status == UP)
     lines = [record.getMessage() for record in caplog.records]
     assert len([line for line in lines if "cannot be reached" in line]) == 1
+
+
+def test_that_only_local_peers_are_found_is_told_once(start, redis_server, caplog):
+    a = start()
+    redis_server.ask("ACL", "SETUSER", "default", "-hgetall")
+    for number in range(3):
+        with pytest.raises(ClusterAway, match=r"(?i)hgetall"):
+            a.cluster.find(f"user{number}")
+    lines = [line for line in caplog.messages if "peers of this process only" in line]
+    assert len(lines) == 1
+    assert "hgetall" in lines[0].lower()
+    redis_server.ask("ACL", "SETUSER", "default", "+hgetall")
+    assert a.cluster.find("bob") == []
 
 
 def test_a_redis_that_hangs_is_away_until_it_goes_on(a, b, redis_server):

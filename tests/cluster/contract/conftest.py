@@ -6,17 +6,29 @@ from typing import Iterator
 
 import pytest
 
-from .worlds import HubWorld, Node, RedisWorld, World
+from .worlds import GreenletRedisWorld, HubWorld, Node, RedisWorld, World
+
+#: Tests of deaths, and of a Redis that is away, wait for long. They run among threads alone.
+SLOW = "test_nodes"
 
 
-@pytest.fixture(params=["hub", "redis"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "world" in metafunc.fixturenames:
+        names = ["hub", "redis", "greenlets"]
+        if metafunc.module.__name__.endswith(SLOW):
+            names.remove("greenlets")
+        metafunc.parametrize("world", names, indirect=True)
+
+
+@pytest.fixture
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Return a world without nodes."""
     made: World
     if request.param == "hub":
         made = HubWorld()
     else:
-        made = RedisWorld(request.getfixturevalue("redis_server"))
+        kind = RedisWorld if request.param == "redis" else GreenletRedisWorld
+        made = kind(request.getfixturevalue("redis_server"))
     yield made
     made.close()
     assert [entry for node in made.made for entry in node.host.overlaps] == []

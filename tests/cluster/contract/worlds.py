@@ -10,7 +10,10 @@ import logging
 import time
 from typing import Any, Callable
 
+import gevent
+
 from protoo_flask.core.cluster.items import Moved
+from protoo_flask.transport.greenlets.loop import GreenletLoop
 from protoo_flask.transport.threads.loop import ThreadLoop
 from tests.cluster.in_process import Hub
 from tests.cluster.partition import Partition
@@ -164,6 +167,9 @@ class RedisWorld(World):
 
     #: PROTOO_NODE_TIMEOUT: short, as deaths are waited for.
     NODE_TIMEOUT = 3.0
+    #: Where the nodes live, and how the test waits meanwhile.
+    make_loop: Callable[[], Any] = ThreadLoop
+    sleep = staticmethod(time.sleep)
 
     def __init__(self, redis: RedisServer) -> None:
         super().__init__()
@@ -180,7 +186,7 @@ class RedisWorld(World):
             f"redis://127.0.0.1:{network.port}/0",
             prefix="protoo",
             node_timeout=self.NODE_TIMEOUT,
-            loop=ThreadLoop(),
+            loop=self.make_loop(),
             logger=logging.getLogger("tests.cluster"),
         )
         return Node(cluster, network)
@@ -189,10 +195,10 @@ class RedisWorld(World):
         end = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < end, "it never happens"
-            time.sleep(0.005)
+            self.sleep(0.005)
 
     def let_pass(self, seconds: float) -> None:
-        time.sleep(seconds)
+        self.sleep(seconds)
 
     def kill(self, node: Node) -> None:
         # Seen from others, a node without a network is one that was killed.
@@ -238,3 +244,10 @@ class RedisWorld(World):
         fields = self.redis.ask("HKEYS", key).split() if ":u:" in key else ["d:"]
         has_devices = any(field.startswith("d:") for field in fields)
         return not has_devices and int(self.redis.ask("TTL", key)) > 0
+
+
+class GreenletRedisWorld(RedisWorld):
+    """The same nodes on gevent's hub, where the test is a greenlet, too."""
+
+    make_loop = GreenletLoop
+    sleep = staticmethod(gevent.sleep)
