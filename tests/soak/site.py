@@ -41,7 +41,7 @@ def create_app() -> Flask:
 
     def note(event, name):
         # With the time of the machine's clock, which all processes share.
-        os.write(file, json.dumps([time.monotonic(), event, name]).encode() + b"\n")
+        os.write(file, json.dumps([time.monotonic(), event, name, os.getpid()]).encode() + b"\n")
 
     @protoo.authorize
     def authorize():

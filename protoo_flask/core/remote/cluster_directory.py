@@ -38,11 +38,12 @@ from ..peers.homes import HomeService
 from ..peers.local_directory import Departure, LocalDirectory
 from ..peers.peer import CONNECTED, DISCONNECTED, OFFLINE, Peer
 from ..runtime import Runtime
+from ..scheduling import Event
 from ..transactions.mailbox import Mailbox
 from ..transactions.outbound import Bequest
 from ..wire.dialect import PROTOO, Dialect
 from .context import Contexts, KeptContext, RemoteContext
-from .estates import ELSEWHERE, HERE, UNKNOWN, Estates
+from .estates import ELSEWHERE, HERE, PATIENCE, UNKNOWN, Estates
 from .exchange import Exchange
 from .following import Following
 from .handshake_queues import HandshakeQueues
@@ -103,6 +104,8 @@ class ClusterDirectory(LocalDirectory):
         self._owned: dict[tuple[str, str], Ownership] = {}
         #: {(username, uuid): how many releases have no outcome yet}
         self._leaving: dict[tuple[str, str], int] = {}
+        #: Set when these have their outcomes, as this node leaves.
+        self._all_released: Event | None = None
         #: The users about whom the directory is being asked because somebody has looked.
         self._looking: set[str] = set()
         self._handshakes = HandshakeQueues(runtime.scheduler)
@@ -168,7 +171,19 @@ class ClusterDirectory(LocalDirectory):
         if self._can_give:
             self.close_links(GOING_AWAY, "shutting down")
             self.estates.give_all(LocalDirectory.find(self), self.cluster.others())
+            self._take_off_rest()
         self.cluster.close()
+
+    def _take_off_rest(self) -> None:
+        """Take the peers off that no other node has taken in time, and tell so. Blocks."""
+        # Without an event, others would see them come online once more.
+        rest = LocalDirectory.find(self)
+        if not rest:
+            return
+        done = self._all_released = self._runtime.scheduler.event()
+        for peer in rest:
+            self.remove(peer, GOING_AWAY, "shutting down")
+        done.wait(PATIENCE)
 
     # Finding -------------------------------------------------------------------------
 
@@ -658,6 +673,8 @@ class ClusterDirectory(LocalDirectory):
             if then is not None:
                 then()
             self._events.drain(username)
+            if self._all_released is not None and not self._leaving:
+                self._all_released.set()
 
         self.cluster.release(username, uuid, owned.token, take)
         return Departure(True, if_mine, if_last)

@@ -188,3 +188,15 @@ def test_a_handler_that_runs_while_its_node_leaves_may_answer():
         open[0].reply(200)
         assert second.take()["id"] == 5
         close(a)
+
+
+def test_peers_that_nobody_takes_in_time_are_told_to_be_offline(three, monkeypatch):
+    a, b, _ = three
+    first = a.connect()
+    # Redis is too slow for the time that a process has to leave.
+    monkeypatch.setattr(a.cluster, "give", lambda *args: None)
+    close(a)
+    assert first.link.closed == (1001, "shutting down")
+    assert [event for event in three.told if event in OFFLINE] == OFFLINE
+    b.connect()
+    assert three.told.count(("peer_online", "alice")) == 2
