@@ -63,7 +63,7 @@ def main() -> int:
         for player in scenario.players:
             player.device.leave()
         gevent.sleep(GRACE_PERIOD)
-        faults += check_empty(workers, redis)
+        faults += check_empty(workers, redis, is_redis_reliable=not options.redis)
         faults += check_events(events, is_redis_reliable=not options.redis)
         faults += [
             f"worker {worker.number} printed a traceback:\n{worker.output()[-3000:]}"

@@ -296,8 +296,7 @@ class Player:
     def _meet(self) -> None:
         path = f"/chat/rooms/{self._rnd.randrange(ROOMS)}"
         if path in self.rooms and self._rnd.random() < 0.5:
-            asked = self.device.ask("end", path, then=lambda answer: self.rooms.pop(path, None))
-            self._finish("leave a room", asked)
+            self._leave_room(path)
         elif path in self.rooms:
             number = self._scenario.next_number()
             self._finish("say", self.device.ask("message", path, {"number": number}))
@@ -311,7 +310,16 @@ class Player:
             if answer["status"] == 200:
                 self.rooms[path] = {_name(peer) for peer in answer["data"]["peers"]}
 
-        self._finish("join a room", self.device.ask("session", path, then=enter))
+        if self._finish("join a room", self.device.ask("session", path, then=enter)) == 503:
+            # Its home may have let it in, and only the answer has been lost.
+            self._leave_room(path)
+
+    def _leave_room(self, path: str) -> None:
+        def go(answer: dict[str, Any]) -> None:
+            self.rooms.pop(path, None)
+
+        while self._finish("leave a room", self.device.ask("end", path, then=go)) == 503:
+            gevent.sleep(0.5)
 
     def _watch(self) -> None:
         username = f"user{self._rnd.randrange(USERS)}"
