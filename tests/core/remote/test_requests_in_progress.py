@@ -151,3 +151,23 @@ def test_two_losses_within_a_second_are_both_seen(make_world):
     world.hub.run()
     world.nodes.advance(1)
     assert statuses(second) == [200]
+
+
+def test_an_answer_that_waits_for_an_estate_which_never_comes(make_world):
+    world = make_world(3)
+    a, b, c = world.nodes
+    b.connect().drop()
+    world.hub.delay(c, b, 0.3)
+    clients = []
+
+    def answer():
+        assert a.peers("alice")[0].outbound.node == c.node
+        world.requests[0].reply(200)
+
+    # While the third node waits for the estate, it gets the answer; then the device is back.
+    world.hub.clock.on_wait += [answer, lambda: clients.append(b.connect())]
+    with pytest.raises(Exception, match="online elsewhere"):
+        c.connect()
+    world.nodes.advance(1)
+    [last] = clients
+    assert statuses(last) == [200]
