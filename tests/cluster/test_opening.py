@@ -21,6 +21,7 @@ from tests.transport.wire import PATIENCE
 from tests.transport.worlds import Greenlets
 
 from .redis_servers import PROGRAM, RedisServer
+from .tls import make_certificate, start_tls_server
 
 
 class Opened:
@@ -92,33 +93,12 @@ def test_a_user_with_a_password(open_url, redis_server):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", "key.pem", "-out", "cert.pem"),
-        ],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
-    return folder
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
 def tls_server(tmp_path: Path, certificate: Path) -> Iterator[RedisServer]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = RedisServer(
-        tmp_path,
-        *("--tls-port", str(port), "--tls-auth-clients", "no"),
-        *("--tls-cert-file", str(certificate / "cert.pem")),
-        *("--tls-key-file", str(certificate / "key.pem")),
-        *("--tls-ca-cert-file", str(certificate / "cert.pem")),
-    )
-    server.url = f"rediss://127.0.0.1:{port}?ssl_ca_certs={certificate / 'cert.pem'}"
+    server = start_tls_server(tmp_path, certificate)
     yield server
     server.stop()
 
@@ -140,13 +120,15 @@ def test_tls_with_a_server_that_has_none(open_url, redis_server, monkeypatch):
         open_url(f"rediss://127.0.0.1:{redis_server.port}")
 
 
-#: A process that gevent has patched; a ticker shows that the hub goes on meanwhile.
+#: A process that gevent has patched. A ticker shows that the hub goes on, while a server says
+#: nothing; then a connection is used.
 PATCHED = """
 from gevent import monkey
 monkey.patch_all()
-import sys, time
+import socket, sys, time
 import gevent
-from protoo_flask.cluster.opening import RedisAddress, open_connection
+from protoo_flask.cluster import opening
+from protoo_flask.cluster.opening import CannotOpen, RedisAddress, open_connection
 from protoo_flask.transport.greenlets.loop import GreenletLoop
 
 ticks = []
@@ -155,10 +137,18 @@ def tick():
         ticks.append(time.monotonic())
         gevent.sleep(0.001)
 
-gevent.spawn(tick)
+ticker = gevent.spawn(tick)
 ends = []
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    silent = RedisAddress(f"redis://127.0.0.1:{listener.getsockname()[1]}")
+    opening._OPTIONS["socket_timeout"] = 0.2
+    try:
+        open_connection(silent, GreenletLoop(), print, ends.append)
+    except CannotOpen:
+        assert len(ticks) > 1, "the hub was blocked"
+ticker.kill()
+opening._OPTIONS["socket_timeout"] = opening.OPEN_TIME
 connection = open_connection(RedisAddress(sys.argv[1]), GreenletLoop(), print, ends.append)
-assert len(ticks) > 1, "the hub was blocked"
 assert connection.call("SET", "key", "x" * 3_000_000) == b"OK"
 assert len(connection.call("GET", "key")) == 3_000_000
 connection.close()
