@@ -16,7 +16,7 @@ from tests.cluster.nodes import NodeClient
 from .spread_switchboards import spread_switchboard
 from .switchboards import NOTHING
 
-SEEDS = int(os.environ.get("PROTOO_TEST_SEEDS", "100"))
+SEEDS = int(os.environ.get("PROTOO_TEST_SEEDS", "25"))
 
 #: What a client may do next, and how often it does.
 WEIGHTS = {

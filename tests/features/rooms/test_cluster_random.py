@@ -1,14 +1,20 @@
-"""Random things happen to rooms in a cluster, and every client knows in the end who is in."""
+"""Random things happen to rooms in a cluster, and every client knows in the end who is in.
+
+Each test has a seed. PROTOO_TEST_SEEDS=1000 takes that many.
+"""
 
 from __future__ import annotations
 
 import gc
 import itertools
+import os
 import random
 
 import pytest
 
 from .test_cluster_rooms import RoomNodes
+
+SEEDS = int(os.environ.get("PROTOO_TEST_SEEDS", "25"))
 
 PATHS = [f"/chat/rooms/{number}" for number in range(3)]
 NAMES = ["alice/a1", "alice/a2", "bob/b1", "carol/c1", "dave/d1", "erin/e1"]
@@ -218,7 +224,7 @@ class World:
         return found
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_every_client_knows_in_the_end_who_is_in_its_rooms(seed):
     world = World(seed)
     for _ in range(150):
