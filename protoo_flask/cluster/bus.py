@@ -46,11 +46,11 @@ MAX_FRAME = 256 * 1024
 LEAVING_TIME = 1.0
 
 #: Seconds that Redis may take to tell the time; an older one is not used.
-MAX_CLOCK_ERROR = 0.5
+CLOCK_ERROR = 0.5
 
 #: Microseconds from the moment at which a frame gets its number until Redis publishes it, and the
 #: errors of both clocks. Connections on which it takes longer are given up.
-MAX_DELAY_US = 5_000_000
+DELAY_US = 5_000_000
 
 #: Items that wait for the end of a round, for each node.
 MAX_ITEMS = 512
@@ -133,7 +133,7 @@ class Bus:
         asked = self._scheduler.now()
         self._set_clock(asked, reader.call(b"TIME"))
         if not self._streams.floor:
-            self._streams.floor = self._take_time() - MAX_DELAY_US
+            self._streams.floor = self._take_time() - DELAY_US
 
     def greet(self) -> None:
         """Tell the others that this node is there."""
@@ -142,7 +142,7 @@ class Bus:
     def _set_clock(self, asked: float, reply: Any) -> None:
         """Compare the clock of Redis with that of this process, which drifts."""
         now = self._scheduler.now()
-        if isinstance(reply, list) and now - asked < MAX_CLOCK_ERROR:
+        if isinstance(reply, list) and now - asked < CLOCK_ERROR:
             seconds, microseconds = reply
             self._clock = int(seconds) + int(microseconds) / 1e6 - now
 

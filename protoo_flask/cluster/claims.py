@@ -59,7 +59,7 @@ class Claims:
         self._post = post
         self._gone = gone
         self._lookups = lookups
-        self._lock = wires.loop.lock()
+        self.lock = wires.loop.lock()
         self._nonces = itertools.count(1)
         #: ``{(username, uuid): Owned}``
         self.owned: dict[tuple[str, str], Owned] = {}
@@ -85,7 +85,7 @@ class Claims:
 
     def release_owed(self) -> None:
         """Send what Redis has not confirmed: the connection is back."""
-        with self._lock:
+        with self.lock:
             unreleased = list(self.unreleased.items())
         for device, token in unreleased:
             self._release(device, token, lambda release: None)
@@ -146,11 +146,11 @@ class Claims:
         username, uuid = device
         claim = read_claim(username, uuid, reply)
         if claim.verdict == FULL:
-            self._wires.run(self._strike_off, self._wires.node, Member(username, uuid, nonce))
+            self._wires.run(self.strike_off, self._wires.node, Member(username, uuid, nonce))
             return claim
-        with self._lock:
+        with self.lock:
             self.owned[device] = Owned(claim.token, claim.born)
-            self._forget_debts(device)
+            self.forget_debts(device)
         self._wires.run(self._clear_up, device, reply)
         return claim
 
@@ -159,14 +159,14 @@ class Claims:
         self._lookups.forget(username)
         _, _, _, _, former, gone, gone_entry = reply
         if former:
-            self._strike_off(*read_member(username, uuid, former))
+            self.strike_off(*read_member(username, uuid, former))
         if gone_entry:
             gone_uuid = gone.decode("utf-8", "surrogatepass")
-            self._strike_off(*read_member(username, gone_uuid, gone_entry))
+            self.strike_off(*read_member(username, gone_uuid, gone_entry))
 
     def _withdraw(self, device: tuple[str, str], nonce: int, reply: Any) -> None:
         """Undo a claim of which one of the two commands was refused."""
-        self._wires.run(self._strike_off, self._wires.node, Member(*device, nonce))
+        self._wires.run(self.strike_off, self._wires.node, Member(*device, nonce))
         if not isinstance(reply, Exception):
             claim = self._settle_claim(device, nonce, reply)
             if claim.verdict != FULL:
@@ -181,13 +181,13 @@ class Claims:
             return
         self._clear_up(device, reply)
         if reply[0] == b"full":
-            self._strike_off(self._wires.node, Member(*device, nonce))
-            with self._lock:
+            self.strike_off(self._wires.node, Member(*device, nonce))
+            with self.lock:
                 self.unsure.pop(device, None)
 
     def _owe_claim(self, device: tuple[str, str], nonce: int) -> None:
         now = self._loop.now()
-        with self._lock:
+        with self.lock:
             self.has_refused = True
             if nonce:
                 self.unsure[device] = now, nonce
@@ -198,7 +198,7 @@ class Claims:
                 if now - failed > OWING_TIME:
                     del self.unclaimed[other]
 
-    def _forget_debts(self, device: tuple[str, str]) -> None:
+    def forget_debts(self, device: tuple[str, str]) -> None:
         """Take note that a claim of a device has been answered; under the lock."""
         self.unclaimed.pop(device, None)
         self.unsure.pop(device, None)
@@ -211,7 +211,7 @@ class Claims:
         Called by the owner's thread, after those of the others.
         """
         now = self._loop.now()
-        with self._lock:
+        with self.lock:
             for device, since in list(self.unclaimed.items()):
                 if now - since > OWING_TIME:
                     del self.unclaimed[device]
@@ -229,17 +229,17 @@ class Claims:
         def take(reply: Any) -> None:
             if isinstance(reply, Exception):
                 return
-            with self._lock:
+            with self.lock:
                 if self.unsure.get(device, (0, 0))[1] == nonce:
                     del self.unsure[device]
             self._lookups.forget(username)
-            self._strike_off(self._wires.node, Member(username, uuid, nonce))
+            self.strike_off(self._wires.node, Member(username, uuid, nonce))
 
         key, node = self._keys.user(username), self._wires.node
         writer = self._wires.writer
         scripts.REAP.ask(writer, take, key, text_bytes(uuid), node, nonce, KEEPING_TIME)
 
-    def _strike_off(self, node: str, member: Member) -> None:
+    def strike_off(self, node: str, member: Member) -> None:
         """Take a claim that has ended off the set of its node. No other claim is like it."""
         writer = self._wires.open_writer
         if writer is not None:
@@ -274,10 +274,10 @@ class Claims:
 
         def take(reply: Any) -> Claim | None:
             if reply[0] == b"younger":
-                self._strike_off(self._wires.node, member)
-                with self._lock:
+                self.strike_off(self._wires.node, member)
+                with self.lock:
                     self.owned.pop(device, None)
-                    self._forget_debts(device)
+                    self.forget_debts(device)
                 return None
             return self._settle_claim(device, nonce, reply)
 
@@ -292,11 +292,11 @@ class Claims:
         device = (username, uuid)
         if not token:
             # It was never claimed, as far as its owner knows.
-            with self._lock:
+            with self.lock:
                 self.unclaimed.pop(device, None)
             self._post(then, None)
             return
-        with self._lock:
+        with self.lock:
             owned = self.owned.get(device)
             if owned is not None and owned.token == token:
                 del self.owned[device]
@@ -317,13 +317,13 @@ class Claims:
                     )
                 self._post(then, None)
                 return
-            with self._lock:
+            with self.lock:
                 if self.unreleased.get(device) == token:
                     del self.unreleased[device]
             release = read_release(reply)
             self._lookups.forget(username)
             if release.was_mine:
-                self._strike_off(*read_member(username, uuid, reply[2]))
+                self.strike_off(*read_member(username, uuid, reply[2]))
             if release.is_last:
                 self._gone(username)
             self._post(then, release)
@@ -335,75 +335,3 @@ class Claims:
         scripts.RELEASE.ask(
             writer, take, self._keys.user(username), text_bytes(uuid), token, KEEPING_TIME
         )
-
-    # Giving to others, as this node leaves ---------------------------------------------------
-
-    def give(
-        self, username: str, uuid: str, token: int, node: str, then: Callable[[bool], None]
-    ) -> None:
-        """See ``Cluster.give``."""
-        self._wires.run(self._give, (username, uuid), token, node, then)
-
-    def _give(
-        self, device: tuple[str, str], token: int, node: str, then: Callable[[bool], None]
-    ) -> None:
-        username, uuid = device
-
-        outcome: list[Any] = []
-
-        def take(reply: Any) -> None:
-            outcome.append(reply)
-
-        def look(is_there: Any) -> None:
-            reply = outcome[0]
-            if isinstance(reply, Exception) or not reply:
-                self._strike_off(node, Member(username, uuid, token))
-                self._post(then, False)
-            elif is_there == 0:
-                # It was buried, or has left, before it could get the device. Nobody would ever
-                # release what is entered for it now.
-                self._take_back(device, token, node, then)
-            else:
-                with self._lock:
-                    self.owned.pop(device, None)
-                self._lookups.forget(username)
-                self._strike_off(*read_member(username, uuid, reply))
-                self._post(then, True)
-
-        writer = self._wires.open_writer
-        if writer is None:
-            self._post(then, False)
-            return
-        # No nonce of the other node is as large as a token.
-        member = encode_member(username, uuid, token)
-        scripts.ENLIST.ask(writer, None, self._keys.claims(node), KEEPING_TIME, member)
-        key = self._keys.user(username)
-        scripts.GIVE.ask(writer, take, key, text_bytes(uuid), token, node, token)
-        writer.ask(look, b"HEXISTS", self._keys.beat, node)
-
-    def _take_back(
-        self, device: tuple[str, str], token: int, node: str, then: Callable[[bool], None]
-    ) -> None:
-        username, uuid = device
-
-        def take(reply: Any) -> None:
-            self._strike_off(node, Member(username, uuid, token))
-            self._lookups.forget(username)
-            self._post(then, False)
-
-        writer = self._wires.open_writer
-        if writer is None:
-            self._post(then, False)
-            return
-        [member] = self.give_nonces([device])
-        self.enlist(writer, None, [member])
-        key, own = self._keys.user(username), self._wires.node
-        scripts.GIVE.ask(writer, take, key, text_bytes(uuid), token, own, member.nonce)
-
-    def take(self, username: str, uuid: str, token: int, born: int) -> None:
-        """See ``Cluster.take``."""
-        device = (username, uuid)
-        with self._lock:
-            self.owned[device] = Owned(token, born)
-            self._forget_debts(device)
-        self._lookups.forget(username)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.cluster.protocol import ClaimRefused, ClusterAway
-from . import scripts
+from . import node_scripts
 from .connection import ConnectionLost, RedisError
 from .replies import Replies
 from .scripts import KEEPING_TIME
@@ -50,7 +50,7 @@ class HomeTable:
         writer = wires.writer
         replies = Replies(wires.loop)
         args = (wires.keys.home(kind, key), wires.node, dead, KEEPING_TIME)
-        wires.run(scripts.TAKE_HOME.ask, writer, replies.expect(), *args)
+        wires.run(node_scripts.TAKE_HOME.ask, writer, replies.expect(), *args)
         reply: Any = replies.wait(ANSWER_TIME)[0]
         if isinstance(reply, RedisError):
             raise ClaimRefused(f"Redis takes no more homes: {reply}")
@@ -76,7 +76,7 @@ class HomeTable:
 
         writer = wires.open_writer
         if writer is not None:
-            scripts.LEAVE_HOME.ask(writer, take, wires.keys.home(kind, key), wires.node)
+            node_scripts.LEAVE_HOME.ask(writer, take, wires.keys.home(kind, key), wires.node)
 
     def leave_owed(self) -> None:
         """Give up what could not be while Redis was away. Called by the owner's thread."""
@@ -98,7 +98,7 @@ class HomeTable:
                     self.mine.discard(home)
 
             args = (wires.keys.home(kind, key), wires.node, former, KEEPING_TIME)
-            scripts.TAKE_HOME.ask(wires.writer, take, *args)
+            node_scripts.TAKE_HOME.ask(wires.writer, take, *args)
 
     def leave_all(self) -> None:
         """Give all up: this node leaves. Called by the owner's thread."""

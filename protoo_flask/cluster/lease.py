@@ -25,7 +25,7 @@ from typing import Any, Callable
 
 from ..core.cluster.protocol import AWAY, EVERY_NODE, SETTLING, UP, ClusterAway, ClusterHost
 from ..core.scheduling import Event
-from . import scripts
+from . import node_scripts
 from .audit import Audit
 from .burial import Burial
 from .connection import ConnectionLost, RedisConnection, RedisError
@@ -34,6 +34,7 @@ from .rebuild import Rebuild
 from .registry import Registry
 from .replies import Replies
 from .scripts import KEEPING_TIME, Script
+from .settling import REBUILDING, SETTLED, WAITING, Settling
 from .wires import BATCH, Wires
 
 #: Parts of the node timeout.
@@ -56,18 +57,6 @@ TIDYING_TIME = 60.0
 
 #: Nodes that have gone, as the host knows. A goodbye on the bus and a beat tell the same.
 MAX_GONE = 256
-
-#: States of a node, in the table of beats.
-REBUILDING = b"r"
-#: It has claimed its peers, and knows of nodes that have not.
-WAITING = b"w"
-SETTLED = b"s"
-
-#: Parts of the node timeout that claims of other nodes are awaited. They may take for dead as long.
-PATIENCE = 0.8
-
-#: Seconds within which the other nodes are back, after Redis is.
-RETURN_TIME = 2.5
 
 
 class Lease:
@@ -112,16 +101,9 @@ class Lease:
         self._read = float("-inf")
         self._renewed = self._loop.now()
         self._tidied = self._loop.now()
-        #: Other nodes, and those of them that are awaited while the directory is settling.
+        #: Other nodes, as the latest readings have told.
         self._others: frozenset[str] = frozenset()
-        #: {node: what its beat must not be}
-        self._awaited: dict[str, bytes] = {}
-        self._settling_since = 0.0
-        #: Nodes that have to be there, as a new node has found out; and how long it waits at least.
-        self._expected = 0
-        self._settles_until = float("-inf")
-        #: Until when a node that has found Redis empty looks whether others are back.
-        self._looks_until = float("-inf")
+        self._settling = Settling(self._loop.now, node_timeout)
         #: {node: when it has said that it is there}, until a beat tells it.
         self._greeted: dict[str, float] = {}
         self._beats: dict[str, bytes] = {}
@@ -203,11 +185,9 @@ class Lease:
             self._rebuild.claim_all()
         if is_empty:
             # Nobody has used it. Or it was emptied, and nobody has noticed it before this node.
-            now = self._loop.now()
-            self._looks_until = now + RETURN_TIME
-            self._settles_until = now + RETURN_TIME if self.is_late else now
-            self._expected = sum(self._count_listeners([EVERY_NODE]))
-        self._settling_since = self._loop.now()
+            self._settling.join_nobody(sum(self._count_listeners([EVERY_NODE])), self.is_late)
+        else:
+            self._settling.join()
         self._state = WAITING if is_empty else SETTLED
         self._set_status(SETTLING, "other nodes claim their peers again")
         self._settle(self._beats)
@@ -217,8 +197,7 @@ class Lease:
 
     def _wait_for(self, nodes: dict[str, bytes], reason: str) -> None:
         """Be settling until nodes have claimed their peers."""
-        self._awaited = nodes
-        self._settling_since = self._loop.now()
+        self._settling.wait_for(nodes)
         self._state = WAITING
         self._set_status(SETTLING, reason)
 
@@ -239,8 +218,7 @@ class Lease:
 
     def _become_up(self) -> None:
         self._state = SETTLED
-        self._awaited.clear()
-        self._expected = 0
+        self._settling.end()
         if self._published is not SETTLED:
             self._wake.set()  # others wait for it
         if self._wires.open_writer is None:
@@ -306,7 +284,7 @@ class Lease:
         """Enter this node; returns whether Redis knew nothing of any."""
         generation = secrets.token_hex(8)
         verdict, found = self._ask(
-            scripts.JOIN, self._wires.node, generation, KEEPING_TIME, self._state
+            node_scripts.JOIN, self._wires.node, generation, KEEPING_TIME, self._state
         )
         if verdict == b"fenced":
             self._rename()
@@ -318,7 +296,7 @@ class Lease:
     def _beat(self, writer: RedisConnection) -> None:
         self._published = self._state
         verdict, beats, graves = self._ask(
-            scripts.BEAT, self._wires.node, self._generation, KEEPING_TIME, self._state
+            node_scripts.BEAT, self._wires.node, self._generation, KEEPING_TIME, self._state
         )
         if verdict == b"lost":
             self._begin_anew()
@@ -372,9 +350,7 @@ class Lease:
 
     def _read_beats(self, states: dict[str, bytes], graves: list[str]) -> None:
         now = self._loop.now()
-        if self.status == UP and now < self._looks_until and _has(states, REBUILDING, WAITING):
-            # This node was the first one in an emptied Redis.
-            self._settling_since = now
+        if self.status == UP and self._settling.begins_again(states):
             self._set_status(SETTLING, "other nodes claim their peers again")
         if self.status == SETTLING:
             self._settle(states)
@@ -382,8 +358,9 @@ class Lease:
             return  # a beat out of turn: the others have had no time
         self._read = now
         for node, beat in self._pulses.read(states):
-            if self._ask(scripts.BURY, node, beat, KEEPING_TIME):
+            if self._ask(node_scripts.BURY, node, beat, KEEPING_TIME):
                 self._wires.logger.warning("Node %s is dead: it has given no sign of life", node)
+                self.forget(node)
                 graves.append(node)
             states.pop(node, None)
         others = frozenset(states)
@@ -391,7 +368,7 @@ class Lease:
             for node, since in list(self._greeted.items()):
                 if node in others or now - since > self.interval * BEATS:
                     del self._greeted[node]
-        if not self._awaited:
+        if not self._settling.awaited:
             for node in self._others - others:
                 self.forget(node)
             self._others = others
@@ -400,31 +377,17 @@ class Lease:
             self._burial.begin(node)
 
     def _settle(self, states: dict[str, bytes]) -> None:
-        """Wait until the other nodes have claimed, or have had the time in which they would be
-        dead."""
-        for node, state in states.items():
-            if not state.endswith(REBUILDING) and state != self._awaited.get(node):
-                self._awaited.pop(node, None)
-        waited = self._loop.now() - self._settling_since
-        if waited > self.interval * BEATS * PATIENCE:
+        """Be up, if the other nodes have claimed, or had the time in which they would be dead."""
+        if self._settling.is_too_long:
             self._give_up_waiting()
-        elif self._awaited or self._is_early(states):
+        elif not self._settling.is_over(states, self._state):
             return
         self._become_up()
 
-    def _is_early(self, states: dict[str, bytes]) -> bool:
-        """Whether a new node has to wait for others, which it does not know."""
-        now = self._loop.now()
-        if _has(states, WAITING) and self._state is SETTLED:
-            return True
-        if _has(states, REBUILDING) and now < self._looks_until:
-            return True
-        return now < self._settles_until or len(states) + 1 < self._expected
-
     def _give_up_waiting(self) -> None:
         """Take the nodes for dead that have not come back: they come by new ids, if ever."""
-        for node in list(self._awaited):
-            if self._ask(scripts.BURY, node, b"", KEEPING_TIME):
+        for node in list(self._settling.awaited):
+            if self._ask(node_scripts.BURY, node, b"", KEEPING_TIME):
                 self._wires.logger.warning("Node %s is dead: it has not come back to Redis", node)
                 self.forget(node)
 
@@ -434,7 +397,7 @@ class Lease:
             if node not in self._gone and node != self._wires.node:
                 self._greeted[node] = self._loop.now()
                 self._wires.nodes |= {node}
-            if self._loop.now() < self._looks_until:
+            if self._settling.looks:
                 self._wake.set()
 
     def forget(self, node: str) -> None:
@@ -448,7 +411,7 @@ class Lease:
             self._others -= {node}
             self._greeted.pop(node, None)
             self._wires.nodes -= {node}
-            self._awaited.pop(node, None)
+            self._settling.awaited.pop(node, None)
         self._post(self._host.node_gone, node)
 
     def _tell_buried(self, place: Any, is_last: bool) -> None:
@@ -488,16 +451,12 @@ class Lease:
         try:
             self._wires.run(self._registry.homes.leave_all)
             self._burial.release_all(self._wires.node, lambda place, is_last: None)
-            self._ask(scripts.LEAVE, self._wires.node)
+            self._ask(node_scripts.LEAVE, self._wires.node)
         except ClusterAway as error:
             self._wires.logger.warning("This node has not left in good order: %s", error)
         self._registry.end("this node has left")
         self._registry.clear()
         self._set_status(AWAY, "this node has left")
-
-
-def _has(states: dict[str, bytes], *kinds: bytes) -> bool:
-    return any(state.endswith(kinds) for state in states.values())
 
 
 def make_node_id() -> str:

@@ -27,10 +27,11 @@ from typing import Any, Callable
 from ..core.cluster.places import Place, User
 from ..core.cluster.protocol import ClusterAway, Watcher
 from ..core.excerpts import excerpt
-from . import scripts
+from . import node_scripts, scripts
 from .claims import Claims
 from .connection import RedisConnection, RedisError
 from .entries import read_user
+from .gifts import Gifts
 from .homes import HomeTable
 from .keys import read_members, text_bytes
 from .lookups import Lookups
@@ -57,7 +58,8 @@ class Registry:
         self.homes = HomeTable(wires)
         self.claims = Claims(wires, self.lookups, post, self._forget_published)
         self.claim, self.release = self.claims.claim, self.claims.release
-        self.give, self.take = self.claims.give, self.claims.take
+        self.gifts = Gifts(wires, self.lookups, self.claims, post)
+        self.give, self.take = self.gifts.give, self.gifts.take
         self.on_flush: Callable[[], Any] = lambda: None
         #: ``{username: fields}`` that this node has published, of users with devices here.
         self.published: dict[str, dict[str, str | None]] = {}
@@ -66,7 +68,7 @@ class Registry:
 
     def open(self, writer: RedisConnection, reader: RedisConnection) -> None:
         """Use these connections from now on."""
-        for script in scripts.ALL:
+        for script in (*scripts.ALL, *node_scripts.ALL):
             script.load(writer)
         self.lookups.begin(reader)
         self._wires.open_writer = writer

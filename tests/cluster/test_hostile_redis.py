@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Callable, Iterator
 
+import gevent
 import pytest
 
 from protoo_flask.cluster.keys import read_members
 from protoo_flask.cluster.opening import CannotOpen
+from protoo_flask.core.cluster.items import Answer
 from protoo_flask.core.cluster.protocol import AWAY, SETTLING, UP, ClusterAway
 from tests.cluster.redis_nodes import RedisNode
 from tests.cluster.registry_nodes import RegistryNode, nodes, wait_until
@@ -310,7 +313,7 @@ def test_a_claim_that_is_refused_in_a_rebuild_is_made_up(world, redis_server, ca
         for number in range(3):
             redis_server.ask("DEL", f"test:u:{{user{number}}}")
         wait_until(lambda: len(node.registry.find(None)) == 20)
-        assert not node.registry.claims.refused
+        wait_until(lambda: not node.registry.claims.refused)
         assert len([line for line in caplog.messages if "refused to enter" in line]) == 1
 
 
@@ -356,6 +359,76 @@ def test_a_home_that_is_given_up_while_redis_is_away_is_given_up_later(world, re
         a.connect()
         wait_until(lambda: b.registry.take_home("rooms", "/r") == b.node)
         wait_until(lambda: not a.registry.homes.unleft)
+
+
+# Logins and servers that change
+
+
+def test_a_password_that_changes_is_told_and_the_right_one_taken(start, redis_server, caplog):
+    redis_server.ask("ACL", "SETUSER", "site", "on", ">old", "~*", "&*", "+@all")
+    a = start(f"redis://site:old@127.0.0.1:{redis_server.port}")
+    assert a.cluster.status == UP
+    redis_server.ask("ACL", "SETUSER", "site", "resetpass", ">new")
+    redis_server.ask("CLIENT", "KILL", "USER", "site")
+    a.until(lambda: "refuses the login of user 'site'" in a.cluster.reason)
+    assert a.cluster.status == AWAY
+    assert "old" not in a.cluster.reason
+    redis_server.ask("ACL", "SETUSER", "site", "resetpass", ">old")
+    a.until(lambda: a.cluster.status == UP)
+    lines = [line for line in caplog.messages if "refuses the login" in line]
+    assert len(lines) == 1
+
+
+def test_a_primary_that_becomes_a_replica_is_left(start, redis_server):
+    a = start()
+    a.cluster.claim("bob", "b1", b"", 4)
+    a.host.peers["bob", "b1"] = (b"", 0.0, True)
+    redis_server.ask("REPLICAOF", "127.0.0.1", "1")
+    a.until(lambda: a.cluster.status == AWAY and "is a replica" in a.cluster.reason)
+    redis_server.ask("REPLICAOF", "NO", "ONE")
+    a.until(lambda: a.cluster.status == UP)
+    assert [place.uuid for place in a.cluster.find("bob")] == ["b1"]
+
+
+# Slow nodes
+
+
+def test_a_node_that_reads_too_slowly_is_cut_off_and_comes_back(start, redis_server):
+    a, b = start(), start()
+    assert a.reaches(b)
+    former = b.id
+    limit = "pubsub 100kb 100kb 1"
+    redis_server.ask("CONFIG", "SET", "client-output-buffer-limit", limit)
+    bus = b.cluster._parts.bus
+    take = bus.take
+    # It reads a frame at a time, slowly, while it is sent many.
+    bus.take = lambda data: (time.sleep(0.005), take(data))
+    for number in range(600):
+        a.cluster.send(b.id, Answer(number, 200, "ok", b"x" * 50_000))
+    a.until(lambda: (a.id,) in b.host.noted("may_have_lost"))
+    del bus.take
+    a.until(lambda: a.cluster.status == b.cluster.status == UP)
+    assert a.reaches(b)
+    assert b.id == former
+
+
+def test_a_node_that_stands_still_for_less_than_its_death_takes_is_not_buried(world, redis_server):
+    with nodes(world, redis_server, 3, node_timeout=3.0) as [a, b, c]:
+        wait_until(lambda: all(len(node.wires.nodes) == 3 for node in (a, b, c)))
+        ids = {node.node for node in (a, b, c)}
+        ask = a.lease._ask
+        end = world.loop.now() + 3.0 * 0.3  # of ten seconds, it would be three
+
+        def stand_still(*args: Any) -> Any:
+            while world.loop.now() < end:
+                (time.sleep if world.loop.preempts else gevent.sleep)(0.01)
+            return ask(*args)
+
+        a.lease._ask = stand_still  # type: ignore[method-assign]
+        b.lease._wake.set()  # another one looks out of turn
+        wait_until(lambda: world.loop.now() > end + 0.6)
+        assert {node.node for node in (a, b, c)} == ids
+        assert b.host.noted("node_gone") == c.host.noted("node_gone") == []
 
 
 # Redis hangs

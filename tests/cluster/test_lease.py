@@ -7,7 +7,7 @@ from typing import Any, Iterator
 
 import pytest
 
-from protoo_flask.cluster import scripts
+from protoo_flask.cluster import node_scripts
 from protoo_flask.core.cluster.places import NEW, TAKEN, Release
 from protoo_flask.core.cluster.protocol import AWAY, SETTLING, UP, ClaimRefused, ClusterAway
 from tests.cluster.redis_servers import RedisServer
@@ -128,7 +128,7 @@ def bury(observer: RegistryNode, node: RegistryNode) -> None:
         beat = wires.ask_all([(b"HGET", wires.keys.beat, node.node)])[0]
         replies: list[Any] = []
         wires.run(
-            scripts.BURY.ask,
+            node_scripts.BURY.ask,
             *(wires.writer, replies.append, *wires.keys.of_nodes, node.node, beat, 60),
         )
         wait_until(lambda: replies)  # noqa: B023

@@ -135,7 +135,7 @@ ticks = []
 def tick():
     while True:
         ticks.append(time.monotonic())
-        gevent.sleep(0.001)
+        gevent.sleep(0)  # once in each iteration of the hub
 
 ticker = gevent.spawn(tick)
 ends = []
@@ -251,6 +251,26 @@ def test_a_redis_that_is_a_little_too_old(open_url, redis_server, monkeypatch):
     monkeypatch.setattr(opening, "MIN_VERSION", (99, 0))
     with pytest.raises(CannotOpen, match=r"too old, version \d+\.\d+"):
         open_url(redis_server.url)
+
+
+def test_a_server_in_cluster_mode(open_url, tmp_path):
+    server = RedisServer(tmp_path, "--cluster-enabled", "yes")
+    try:
+        with pytest.raises(CannotOpen, match="runs in cluster mode"):
+            open_url(server.url)
+    finally:
+        server.stop()
+
+
+def test_a_sentinel_in_place_of_redis(open_url, sentinel):
+    with pytest.raises(CannotOpen, match="there is a Sentinel"):
+        open_url(f"redis://127.0.0.1:{sentinel.port}")
+
+
+def test_a_proxy_that_speaks_the_old_protocol_only(open_url):
+    with answering(b"-NOPROTO unsupported protocol version\r\n") as url:
+        with pytest.raises(CannotOpen, match="a proxy before it that does not speak RESP3"):
+            open_url(url)
 
 
 def test_a_replica(open_url, redis_server):
