@@ -1,6 +1,6 @@
 """A cluster: relays and broadcasts across workers, beside the same within one.
 
-    python dev.py bench cluster [--rounds N] [--only relay,broadcast]
+    python dev.py bench cluster [--rounds N] [--only relay,broadcast,presence,handshake,memory]
 
 A relay is a message of a client to another one, and its answer back. The sender is at worker A,
 and the other one at worker A, too ("within") or at worker B ("across"). CPU is that of A and B
@@ -10,7 +10,9 @@ or 1. The three servers have one processor, and the load generator the other.
 Flask-SocketIO with Redis as its message queue does the same, since that is the usual way: each
 message is an event to the room of its recipient, and its answer is an event back.
 
-A broadcast is one notification to 1000 clients: all at one worker, or 250 at each of four.
+A broadcast is one notification to 1000 clients: all at one worker, or 250 at each of four. A change
+of presence is told to as many watchers. Handshakes and the memory of idle connections are those of
+one worker without a cluster, and of one in a cluster; :mod:`.cluster_peers` has them.
 
 Needs redis-server.
 """
@@ -20,20 +22,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import shutil
-import socket
-import subprocess
 import sys
-import tempfile
-import time
-from typing import Iterator, Mapping, Sequence
+from typing import Callable, Iterator, Mapping, Sequence
 
-from . import accounting, machine, stats
-from .catalogue import CATALOGUE, FLASK_SOCKETIO, OURS, Entry
-from .client import HOST
+from . import cluster_peers, machine, stats
+from .catalogue import CATALOGUE, FLASK_SOCKETIO, OURS
+from .client import Client
+from .cluster_workers import Workers, started
+from .kinds import presence
 from .kinds.broadcast import TALKS, join, measure_room
 from .kinds.relay import learn_messages
 from .load import run_closed_loop
-from .process import Server, ServerFailed
+from .process import ServerFailed
 from .tables import Table, as_text, number
 from .wires import WrongAnswer
 
@@ -42,73 +42,11 @@ IN_FLIGHT = (64, 8, 1)
 #: {senders at a time: the most that a relay across workers may cost, as a multiple of one within}
 TARGETS = {64: 1.5, 8: 2.2, 1: 3.5}
 
+PARTS = "relay,broadcast,presence,handshake,memory"
+
 SECONDS, WARM_UP = 0.5, 0.2
 RECIPIENTS = 1000
 WORKERS = 4
-
-
-class Redis:
-    """A redis-server of its own, without persistence."""
-
-    def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            port = probe.getsockname()[1]
-        self.url = f"redis://{HOST}:{port}"
-        self._directory = tempfile.TemporaryDirectory()
-        options = ["--port", str(port), "--bind", HOST, "--save", "", "--appendonly", "no"]
-        with machine.bound(machine.processors()[0]):
-            self._process = subprocess.Popen(
-                ["redis-server", *options, "--dir", self._directory.name],
-                stdout=subprocess.DEVNULL,
-            )
-        for _ in range(100):
-            with contextlib.suppress(OSError), socket.create_connection((HOST, port)):
-                return
-            time.sleep(0.05)
-        raise ServerFailed("redis-server has not started")
-
-    def cpu_seconds(self) -> float:
-        return accounting.cpu_seconds(self._process.pid)
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait()
-        self._directory.cleanup()
-
-
-class Workers:
-    """Some workers of one site, and their Redis."""
-
-    def __init__(self, entry: Entry, count: int, redis: Redis) -> None:
-        self.redis = redis
-        self.servers: list[Server] = []
-        for index in range(count):
-            environment = {**entry.environment, "BENCH_REDIS_URL": redis.url}
-            name = f"{entry.name}, worker {index + 1}"
-            self.servers.append(Server(entry._replace(name=name, environment=environment)))
-
-    def cpu_seconds(self) -> float:
-        """Return the CPU time of all workers so far."""
-        return sum(server.cpu_seconds() for server in self.servers)
-
-    def stop(self) -> None:
-        for server in self.servers:
-            server.stop()
-
-
-@contextlib.contextmanager
-def started(name: str, count: int) -> Iterator[Workers]:
-    """Start a Redis, and workers of this kind of server."""
-    redis = Redis()
-    try:
-        workers = Workers(CATALOGUE[name], count, redis)
-        try:
-            yield workers
-        finally:
-            workers.stop()
-    finally:
-        redis.stop()
 
 
 # Relays ---------------------------------------------------------------------------------
@@ -164,13 +102,20 @@ def compare_relays(name: str, rounds: int) -> dict[int, float]:
 # Broadcasts -----------------------------------------------------------------------------
 
 
-def measure_broadcast(count: int) -> Mapping[str, float]:
-    """Let one member of a room talk to 1000 others at so many workers."""
+@contextlib.contextmanager
+def spread(count: int) -> Iterator[tuple[Workers, list[Client]]]:
+    """Start so many workers, with 1001 clients at all of them together."""
     with started(OURS, count) as workers, contextlib.ExitStack() as stack:
         clients = []
         for index, server in enumerate(workers.servers):
             share = RECIPIENTS // count + (index == 0)
             clients += stack.enter_context(server.clients(share, prefix=f"w{index}-"))
+        yield workers, clients
+
+
+def measure_broadcast(count: int) -> Mapping[str, float]:
+    """Let one member of a room talk to 1000 others at so many workers."""
+    with spread(count) as (workers, clients):
         join(clients)
         measure_room(workers.cpu_seconds, clients)
         before = workers.redis.cpu_seconds()
@@ -179,13 +124,26 @@ def measure_broadcast(count: int) -> Mapping[str, float]:
     return {"cpu": cpu, "with redis": cpu + of_redis}
 
 
-def compare_broadcasts(rounds: int) -> None:
+def measure_presence(count: int) -> Mapping[str, float]:
+    """Tell 1000 watchers at so many workers what one user publishes."""
+    with spread(count) as (workers, [watched, *watchers]):
+        presence.subscribe(watched, watchers)
+        presence.measure(workers.cpu_seconds, watched, watchers)
+        before = workers.redis.cpu_seconds()
+        cpu = presence.measure(workers.cpu_seconds, watched, watchers)["cpu"]
+        of_redis = (workers.redis.cpu_seconds() - before) / (presence.CHANGES * RECIPIENTS) * 1e6
+    return {"cpu": cpu, "with redis": cpu + of_redis}
+
+
+def compare_fan_outs(
+    title: str, measure: Callable[[int], Mapping[str, float]], rounds: int
+) -> None:
     """Print what a recipient costs at one worker, and at four."""
     one, several = [], []
     for index in range(rounds):
-        one.append(measure_broadcast(1))
-        several.append(measure_broadcast(WORKERS))
-        say(f"broadcast: round {index + 1} of {rounds}")
+        one.append(measure(1))
+        several.append(measure(WORKERS))
+        say(f"{title}: round {index + 1} of {rounds}")
     ratio = find_ratio(several, "cpu", one, "cpu")
     table: Table = [
         ("workers", "CPU for each recipient, µs", "ratio", "with Redis"),
@@ -197,7 +155,7 @@ def compare_broadcasts(rounds: int) -> None:
             f"{find_ratio(several, 'with redis', one, 'cpu'):.2f}",
         ),
     ]
-    print(f"\nA message to a room of {RECIPIENTS} members\n\n{as_text(table)}\n")
+    print(f"\n{title}\n\n{as_text(table)}\n")
 
 
 # The command ----------------------------------------------------------------------------
@@ -230,8 +188,9 @@ def main(args: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--only", metavar="PARTS", default="relay,broadcast")
+    parser.add_argument("--only", metavar="PARTS", default=PARTS)
     options = parser.parse_args(args)
+    parts = options.only.split(",")
     if shutil.which("redis-server") is None:
         print("there is no redis-server here", file=sys.stderr)
         return 1
@@ -239,7 +198,7 @@ def main(args: Sequence[str]) -> int:
     machine.raise_file_limit()
     missed = False
     try:
-        if "relay" in options.only.split(","):
+        if "relay" in parts:
             ratios = compare_relays(OURS, options.rounds)
             for count, target in TARGETS.items():
                 verdict = "holds" if ratios[count] <= target else "is missed"
@@ -247,8 +206,16 @@ def main(args: Sequence[str]) -> int:
                 print(f"{count} in flight: {ratios[count]:.2f}, at most {target}: {verdict}")
             if CATALOGUE[FLASK_SOCKETIO].obstacle() is None:
                 compare_relays(FLASK_SOCKETIO, options.rounds)
-        if "broadcast" in options.only.split(","):
-            compare_broadcasts(min(options.rounds, 3))
+        if "broadcast" in parts:
+            title = f"A message to a room of {RECIPIENTS} members"
+            compare_fan_outs(title, measure_broadcast, min(options.rounds, 3))
+        if "presence" in parts:
+            title = f"A change of presence, told to {RECIPIENTS} watchers"
+            compare_fan_outs(title, measure_presence, min(options.rounds, 3))
+        if "handshake" in parts:
+            print(cluster_peers.compare_handshakes(options.rounds))
+        if "memory" in parts:
+            print(cluster_peers.weigh_peers())
     except (WrongAnswer, ServerFailed, OSError) as error:
         print(f"\nfailed: {error!r}", file=sys.stderr)
         return 1

@@ -20,11 +20,13 @@ invalidation       a watched user changes at the other node: until the watcher i
 =================  ==========================================================================
 
 The rebuild is wall time: from FLUSHALL until two nodes, with half of the peers each, are up again.
+Memory is the growth of Redis by as many devices, and when each node then looks their users up.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import statistics
 import sys
 import tempfile
@@ -171,6 +173,27 @@ class Site:
             self.hosts[index].peers.clear()
         return seconds
 
+    # Memory ----------------------------------------------------------------------------------
+
+    def used_bytes(self) -> int:
+        about = self.nodes[0]._wires.writer.call(b"INFO", b"memory").decode()
+        found = re.search(r"used_memory:(\d+)", about)
+        assert found is not None
+        return int(found.group(1))
+
+    def weigh(self) -> list[float]:
+        """Return bytes: of a device; and of its user, whom one node, and another one, looks up."""
+        names = self.names(REBUILT_PEERS)
+        weights = [self.used_bytes()]
+        for name in names:
+            self.nodes[0].claim(name, f"device-of-{name}", b"", 16)
+        weights.append(self.used_bytes())
+        for node in self.nodes:
+            for name in names:
+                node.find(name)
+            weights.append(self.used_bytes())
+        return [(after - before) / len(names) for before, after in zip(weights, weights[1:])]
+
     def close(self) -> None:
         for node in self.nodes:
             node.close()
@@ -217,6 +240,11 @@ def main(rounds: int) -> None:
             rebuilds = [site.rebuild() for _ in range(3)]
             wall, cpu = (statistics.median(part) for part in zip(*rebuilds))
             print(f"\nrebuild of {REBUILT_PEERS} peers: {wall:.2f} s, {cpu:.2f} s of CPU time here")
+            device, first, second = site.weigh()
+            print(
+                f"Redis: {device:.0f} bytes for a device, {first:.0f} for a user that one worker "
+                f"has looked up, {second:.0f} for each further worker"
+            )
             site.close()
         finally:
             server.stop()

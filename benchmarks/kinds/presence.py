@@ -8,12 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 from functools import partial
-from typing import Mapping, Sequence
+from typing import Callable, Mapping, Sequence
 
 from ..catalogue import OURS
 from ..client import Client
 from ..fan_out import run_fan_out
-from ..process import Server
 from ..results import Key
 from ..run import Run
 from ..targets import figure
@@ -30,18 +29,25 @@ def run(run: Run) -> None:
         for server in stack.enter_context(run.running(OURS)):
             clients = stack.enter_context(server.clients(run.sizes.recipients + 1))
             watched, *watchers = clients
-            for client in watchers:
-                wire, id = _wire(client), client.next_id()
-                path = f"/presence/{watched.username}"
-                answer = client.call(wire.request_to("subscribe", path, id, {}))
-                wire.check_accepted(answer, id)
-            subjects[server.name] = partial(measure, server, watched, watchers)
+            subscribe(watched, watchers)
+            subjects[server.name] = partial(measure, server.cpu_seconds, watched, watchers)
         for subject in subjects.values():
             subject()
         run.alternate("presence", subjects)
 
 
-def measure(server: Server, watched: Client, watchers: Sequence[Client]) -> Mapping[str, float]:
+def subscribe(watched: Client, watchers: Sequence[Client]) -> None:
+    """Let all watchers subscribe to one user."""
+    for client in watchers:
+        wire, id = _wire(client), client.next_id()
+        path = f"/presence/{watched.username}"
+        answer = client.call(wire.request_to("subscribe", path, id, {}))
+        wire.check_accepted(answer, id)
+
+
+def measure(
+    cpu_seconds: Callable[[], float], watched: Client, watchers: Sequence[Client]
+) -> Mapping[str, float]:
     """Let one peer publish several changes of its status."""
     wire = _wire(watched)
     ids = [watched.next_id() for _ in range(CHANGES)]
@@ -58,9 +64,9 @@ def measure(server: Server, watched: Client, watchers: Sequence[Client]) -> Mapp
         wire.request_to("publish", "/presence", id, {"status": status})
         for id, status in zip(ids, statuses)
     ]
-    before = server.cpu_seconds()
+    before = cpu_seconds()
     run_fan_out(watched, payloads, watchers, check_answer, check_copy)
-    return {"cpu": (server.cpu_seconds() - before) / (CHANGES * len(watchers)) * 1e6}
+    return {"cpu": (cpu_seconds() - before) / (CHANGES * len(watchers)) * 1e6}
 
 
 def _wire(client: Client) -> Protoo:

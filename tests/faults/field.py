@@ -74,8 +74,7 @@ class Worker:
             "gunicorn",
             COMMAND,
             SITE_PROTOO_CLUSTER_URL=url,
-            SITE_PROTOO_NODE_TIMEOUT=str(NODE_TIMEOUT),
-            **{SHARED: str(folder), **env},
+            **{"SITE_PROTOO_NODE_TIMEOUT": str(NODE_TIMEOUT), SHARED: str(folder), **env},
         )
 
     def wait_until_it_serves(self) -> None:
