@@ -47,6 +47,7 @@ LAYERS = [
     ("core.transactions.provisional", "msgspec"),
     ("core.transactions.mailbox core.transactions.client core.transactions.open_requests", ""),
     ("core.transactions.unanswered", ""),
+    ("core.transactions.local_transactions", ""),
     ("core.transactions.outbound", ""),
     ("core.transactions.inquiry core.transactions.inheritance", ""),
     ("core.transactions.remembered_answers", ""),

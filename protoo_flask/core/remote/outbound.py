@@ -17,11 +17,8 @@ from ..runtime import Runtime
 from ..scheduling import one_step
 from ..sendable import Sendable
 from ..transactions.client import OF_SITE, RELAYED, URGENT, ClientTransaction, OnResponse
-from ..transactions.outbound import (
-    CoreTransaction,
-    LocalTransaction,
-    Outbound,
-)
+from ..transactions.local_transactions import CoreTransaction, LocalTransaction
+from ..transactions.outbound import Outbound
 from ..transactions.shares import RETRY_AFTER
 from ..transactions.unanswered import MAX_UNANSWERED_OF_EACH, REQUEST_SIZE
 from ..wire.dialect import PROTOO

@@ -28,16 +28,14 @@ from ..sendable import Sendable
 from ..wire.dialect import Dialect
 from ..wire.messages import MAX_ID
 from .client import (
-    CALLING,
     OF_SITE,
     RELAYED,
-    TERMINATED,
-    TRANSITIONS,
     URGENT,
     ClientTransaction,
     OnResponse,
     Owner,
 )
+from .local_transactions import CoreTransaction, LocalTransaction
 from .mailbox import Mailbox
 from .provisional import ProvisionalResponses
 from .shares import RETRY_AFTER
@@ -45,7 +43,6 @@ from .unanswered import (
     MAX_UNANSWERED,
     MAX_UNANSWERED_OF_EACH,
     REQUEST_SIZE,
-    Account,
     OwnersHalf,
     Unanswered,
 )
@@ -94,24 +91,6 @@ class Endpoint(Protocol):
         """Handle its next requests: not too many are without an answer any more."""
 
 
-class LocalTransaction(ClientTransaction):
-    """Both halves in one: the asker is in the process that holds the link."""
-
-    __slots__ = ("account", "engagement", "payload", "sender", "size")
-
-    #: The text of the request, the bytes that are kept, and the peer that it comes from. Set by
-    #: :meth:`Outbound.start`, as the others.
-    payload: bytes
-    size: int
-    sender: dict[str, str] | None
-
-    #: Where it is counted for a user, if anywhere.
-    account: Account | None
-
-    #: The call or room that it belongs to, in a cluster; else it is not set.
-    engagement: Any
-
-
 class Bequest(NamedTuple):
     """Everything that an :class:`Outbound` has given up.
 
@@ -125,51 +104,6 @@ class Bequest(NamedTuple):
     waiting: Unsent
     size: int
     kinds: dict[int, str]
-
-
-class CoreTransaction(LocalTransaction):
-    """A transaction of the core, which neither waits for responses nor iterates over them.
-
-    So it keeps none: a peer may send provisional responses for as long as a call rings. It
-    calls ``on_response`` itself, as that needs no contexts of the site. It repeats the step of
-    ``ClientTransaction._enter``, so that a relayed message stays in this module.
-    """
-
-    __slots__ = ()
-
-    def __init__(
-        self,
-        request: Sendable,
-        peer: Any,
-        owner: Owner,
-        id: int,
-        on_response: OnResponse | None,
-    ) -> None:
-        self.request = request
-        self.peer = peer
-        self.id = id
-        self.state = CALLING
-        self.response = None
-        self._owner = owner
-        self._on_response = on_response
-        self._timer = None
-
-    def receive(self, response: Response) -> None:
-        event = "final" if response.status >= 200 else "provisional"
-        state = TRANSITIONS.get((self.state, event))
-        if state is None:
-            return
-        self.state = state
-        if state is TERMINATED:
-            self.response = response
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            observer = self._owner.runtime.observer
-            if observer is not None:
-                observer.concluded(self)
-        if self._on_response is not None:
-            self._on_response(response)
 
 
 class Outbound:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from protoo_flask.core.request import Request
 from protoo_flask.core.response import Response
 from protoo_flask.core.transactions.client import OF_CORE, OF_SITE, RELAYED
-from protoo_flask.core.transactions.outbound import LocalTransaction, Outbound, SharedOutbound
+from protoo_flask.core.transactions.local_transactions import LocalTransaction
+from protoo_flask.core.transactions.outbound import Outbound, SharedOutbound
 from protoo_flask.core.transactions.unanswered import Account
 from protoo_flask.core.wire.dialect import PROTOO
 from tests.fakes import Core, FakeLink
