@@ -52,6 +52,9 @@ from .ownership import Ownership
 from .remote_peers import RemotePeers
 from .texts import parse_peer_data, serialize_peer_data
 
+#: Seconds for an estate of a node that leaves. It is sent as soon as the directory names the heir.
+GIFT_TIME = 5.0
+
 #: Later than every birth: of a device that the directory does not know yet.
 _UNKNOWN = 1 << 62
 
@@ -104,6 +107,9 @@ class ClusterDirectory(LocalDirectory):
         self._owned: dict[tuple[str, str], Ownership] = {}
         #: {(username, uuid): how many releases have no outcome yet}
         self._leaving: dict[tuple[str, str], int] = {}
+        #: {(username, uuid): when it was first seen that a node which leaves has given it to this
+        #: one}, until it is here. An estate is lost at most when a node dies as it leaves.
+        self._gifts: dict[tuple[str, str], float] = {}
         #: Set when these have their outcomes, as this node leaves.
         self._all_released: Event | None = None
         #: The users about whom the directory is being asked because somebody has looked.
@@ -200,7 +206,27 @@ class ClusterDirectory(LocalDirectory):
                 places = self.cluster.find(username)
             except ClusterAway:
                 return None
+        if any(self._is_awaited(place) for place in places):
+            return None
         return self._find_at(places, username, None)
+
+    def _is_awaited(self, place: Place) -> bool:
+        """Whether a node that leaves has given a peer to this one, and its estate is on its way.
+
+        Such a peer is not gone: its device may be back at any node.
+        """
+        device = place.username, place.uuid
+        if place.node != self.cluster.node or self.get_local(*device) is not None:
+            return False
+        scheduler = self._runtime.scheduler
+        with self._lock:
+            if device in self._owned or device in self._leaving:
+                return False  # it was here, and its release is on its way
+            since = self._gifts.get(device)
+            if since is None:
+                since = self._gifts[device] = scheduler.now()
+                scheduler.call_later(GIFT_TIME, self.homes.go_on_watching, place.username)
+        return scheduler.now() - since < GIFT_TIME
 
     def _find_at(self, places: list[Place], username: str | None, uuid: str | None) -> list[Peer]:
         """Return local peers, and those at these places."""
@@ -794,6 +820,7 @@ class ClusterDirectory(LocalDirectory):
             peer.data = identity.data
             scheduler = self._runtime.scheduler
             peer.context = KeptContext(peer, scheduler, self._contexts, heir.context)
+            self._gifts.pop(key, None)
         self.cluster.take(*key, token, heir.born)
         return peer
 
@@ -803,6 +830,7 @@ class ClusterDirectory(LocalDirectory):
             mailbox = peer.outbound.detach()
             if mailbox is not None:
                 self._start_timer(peer, mailbox, seconds)
+                self.homes.go_on_watching(peer.username)
                 return
             self._take_off(peer, "expire")
         self._runtime.scheduler.spawn(self.tell, peer)

@@ -249,3 +249,7 @@ class ClusterHomes:
     def status_changed(self) -> None:
         """Go on telling of users, if the directory can tell now."""
         self._watches.status_changed()
+
+    def go_on_watching(self, username: str) -> None:
+        """Tell the watches of a user what could not be told for certain before."""
+        self._watches.go_on(username)

@@ -55,6 +55,14 @@ class UserWatches:
         watch.is_over = True
         self._cluster.unwatch(username, watch.note)
 
+    def go_on(self, username: str) -> None:
+        """Go on telling of a user, if anybody can tell now."""
+        with self._lock:
+            found = [watches for (name, _), watches in self.table.items() if name == username]
+        for watches in found:
+            for watch in list(watches):
+                watch.go_on()
+
     def status_changed(self) -> None:
         """Go on telling, if the directory can tell now."""
         if self._cluster.status == UP:

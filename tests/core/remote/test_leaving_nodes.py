@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
+from protoo_flask.core.remote.cluster_directory import GIFT_TIME
 from protoo_flask.core.request import Request
 from protoo_flask.core.routing.router import Router
 from tests.cluster.nodes import Nodes
 
 GRACE = 10
 OFFLINE = [("peer_offline", "alice"), ("user_offline", "alice")]
+
+
+@pytest.fixture
+def two():
+    with Nodes(2, grace_period=GRACE) as nodes:
+        yield nodes
 
 
 @pytest.fixture
@@ -200,3 +209,41 @@ def test_peers_that_nobody_takes_in_time_are_told_to_be_offline(three, monkeypat
     assert [event for event in three.told if event in OFFLINE] == OFFLINE
     b.connect()
     assert three.told.count(("peer_online", "alice")) == 2
+
+
+def test_a_home_takes_a_peer_for_gone_only_when_its_estate_does_not_come(two):
+    a, b = two
+    a.connect()
+    two.run()
+    seen = []
+    watch = partial(list.append, seen)
+    homes = b.application.directory.homes
+    homes.watch("alice", watch)
+    two.run()
+    # The directory names the new owner before that one has what the former one has left behind.
+    two.hub.delay(a.cluster, b.cluster, 1000)
+    close(a)
+    two.advance(GIFT_TIME - 1)
+    assert [] not in seen
+    two.advance(2)
+    assert seen[-1] == []
+    homes.unwatch("alice", watch)
+    b.connect().link.close(1000, "")
+    two.advance(GRACE + 1)
+
+
+def test_a_home_hears_of_a_peer_when_its_estate_has_come(two):
+    a, b = two
+    a.connect()
+    two.run()
+    seen = []
+    watch = partial(list.append, seen)
+    homes = b.application.directory.homes
+    homes.watch("alice", watch)
+    close(a)
+    two.run()
+    (peer,) = seen[-1]
+    assert not peer.online
+    two.advance(GRACE + 1)
+    assert seen[-1] == []
+    homes.unwatch("alice", watch)
