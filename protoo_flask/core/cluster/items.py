@@ -234,6 +234,8 @@ class Estate(Item, tag=8):
     :ivar halves: the requests that are not answered, in the order of sending.
     :ivar answers: oldest first.
     :ivar engagements: ``[service, key, home]``.
+    :ivar is_told: of an unknown one: whether the former owner has told that it is offline. It could
+        not say so to the directory.
     :ivar heir: for a node that has not asked for it: the former owner leaves the cluster.
     :ivar services: ``{name: data}``: what services have kept for the peer; see
         :class:`..peers.homes.PortableService`.
@@ -250,6 +252,7 @@ class Estate(Item, tag=8):
     engagements: List[Tuple[str, str, str]] = []
     heir: Optional[Heir] = None
     services: Dict[str, bytes] = {}
+    is_told: bool = False
 
 
 class Done(Item, tag=9):

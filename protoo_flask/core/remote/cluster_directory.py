@@ -22,6 +22,7 @@ Only :meth:`ClusterDirectory.find`, :meth:`~ClusterDirectory.get`, ``check_space
 from __future__ import annotations
 
 import itertools
+from collections import OrderedDict
 from functools import partial
 from typing import Any, Callable, Mapping
 
@@ -43,7 +44,7 @@ from ..transactions.mailbox import Mailbox
 from ..transactions.outbound import Bequest
 from ..wire.dialect import PROTOO, Dialect
 from .context import Contexts, KeptContext, RemoteContext
-from .estates import ELSEWHERE, HERE, PATIENCE, UNKNOWN, Estates
+from .estates import ELSEWHERE, HERE, MAX_FORWARDED, PATIENCE, TOLD, UNKNOWN, Estates
 from .exchange import Exchange
 from .following import Following
 from .handshake_queues import HandshakeQueues
@@ -110,6 +111,9 @@ class ClusterDirectory(LocalDirectory):
         #: {(username, uuid): when it was first seen that a node which leaves has given it to this
         #: one}, until it is here. An estate is lost at most when a node dies as it leaves.
         self._gifts: dict[tuple[str, str], float] = {}
+        #: {(username, uuid): the token of a claim}, of peers that are offline. The directory was
+        #: away then, and may still have them; the latest of them.
+        self._told: OrderedDict[tuple[str, str], int] = OrderedDict()
         #: Set when these have their outcomes, as this node leaves.
         self._all_released: Event | None = None
         #: The users about whom the directory is being asked because somebody has looked.
@@ -446,8 +450,9 @@ class ClusterDirectory(LocalDirectory):
             former = reservation.former
             if former is None:
                 return reservation
-            if self.exchange.is_own(former.node) and self.is_leaving(username, uuid):
-                if not self._bury(reservation):
+            is_told = self.has_told(username, uuid, former.token)
+            if self.exchange.is_own(former.node) and (is_told or self.is_leaving(username, uuid)):
+                if not self._bury(reservation, is_told):
                     raise TurnedAway(ONLINE_ELSEWHERE, "online elsewhere")
                 continue
             peer, was_here = self._expect(identity, former, context, dialect)
@@ -457,7 +462,7 @@ class ClusterDirectory(LocalDirectory):
                 # An exception that ends this greenlet, such as gevent.Timeout.
                 self._give_back(username, uuid, reservation)
                 raise
-            if outcome is UNKNOWN:
+            if outcome is UNKNOWN or outcome is TOLD:
                 self._drop(peer)
             if outcome is HERE:
                 return reservation
@@ -465,7 +470,7 @@ class ClusterDirectory(LocalDirectory):
                 self._give_back(username, uuid, reservation)
                 raise TurnedAway(ONLINE_ELSEWHERE, "online elsewhere")
             # Nobody knows the peer any more. The device is a new peer, with another "born".
-            if not self._bury(reservation):
+            if not self._bury(reservation, outcome is TOLD):
                 raise TurnedAway(ONLINE_ELSEWHERE, "online elsewhere")
 
     def _remove_other(self, username: str, uuid: str, dialect: Dialect) -> None:
@@ -496,9 +501,10 @@ class ClusterDirectory(LocalDirectory):
                 reservation.former = former
             return reservation
 
-    def _bury(self, reservation: _Reservation) -> bool:
+    def _bury(self, reservation: _Reservation, is_told: bool) -> bool:
         """Tell that a peer is offline whose former owner knows nothing of it. Blocks.
 
+        :param is_told: whether that was told already.
         :returns: ``False`` when another node has claimed the device since: it tells that.
         """
         former, owned = reservation.former, reservation.owned
@@ -513,7 +519,11 @@ class ClusterDirectory(LocalDirectory):
             peer = self.remote_peers.take_out(username, uuid, former.born)
         if peer is None:
             peer = self.remote_peers.of(former)
-        self._tell_offline(peer, departure)
+        if is_told:
+            self.following.remove(peer)
+            self.remote_peers.lose(peer)
+        else:
+            self._tell_offline(peer, departure)
         done.wait()
         return departure.if_mine is None or departure.if_mine.holds is not False
 
@@ -692,6 +702,9 @@ class ClusterDirectory(LocalDirectory):
                 if not self._leaving[key]:
                     del self._leaving[key]
             if outcome is None:
+                self._told[key] = owned.token
+                if len(self._told) > MAX_FORWARDED:
+                    self._told.popitem(last=False)
                 if_mine.holds = True
                 if_last.holds = is_last_here and not self._has_devices_elsewhere(username)
             else:
@@ -750,6 +763,10 @@ class ClusterDirectory(LocalDirectory):
     def is_leaving(self, username: str, uuid: str) -> bool:
         """Whether this node has just taken a device off."""
         return (username, uuid) in self._leaving
+
+    def has_told(self, username: str, uuid: str, token: int) -> bool:
+        """Whether the site was told that the peer of a claim is offline, but not the directory."""
+        return self._told.get((username, uuid)) == token
 
     def get_token(self, peer: Peer) -> int:
         """Return the token of this node's latest claim of a peer; 0 without one."""

@@ -84,6 +84,7 @@ MAX_HELD = 1000
 #: Outcomes of :meth:`Estates.fetch`.
 HERE = "here"
 UNKNOWN = "unknown"
+TOLD = "unknown, and told to be offline"
 ELSEWHERE = "elsewhere"
 
 
@@ -101,6 +102,9 @@ class Holder(Protocol):
 
     def is_leaving(self, username: str, uuid: str) -> bool:
         """Whether this node has just taken a device off."""
+
+    def has_told(self, username: str, uuid: str, token: int) -> bool:
+        """Whether the site was told that the peer of a claim is offline, but not the directory."""
 
     def remove(self, peer: Peer, code: int, reason: str) -> bool:
         """Take a peer off."""
@@ -207,6 +211,7 @@ class Estates:
             This node: the device was given to it, and the estate is on its way.
         :param was_here: see :class:`Expected`.
         :returns: ``HERE``: the estate is there. ``UNKNOWN``: there is none; the peer is a new one.
+            ``TOLD``: and the site knows that the one before is offline.
             ``ELSEWHERE``: another node has claimed the device meanwhile.
         """
         device = peer.username, peer.uuid
@@ -270,7 +275,8 @@ class Estates:
             return
         peer = expected.peer
         if not estate.is_known:
-            self._conclude(expected, HERE if expected.was_here else UNKNOWN)
+            unknown = TOLD if estate.is_told else UNKNOWN
+            self._conclude(expected, HERE if expected.was_here else unknown)
         elif self._holder.get_local(*device) is not peer:
             # The site has disconnected it meanwhile.
             self._disown(estate)
@@ -379,7 +385,11 @@ class Estates:
             self._early[device] = node, item
             self._scheduler.call_later(EARLINESS, self._refuse_early, device, item)
         else:
-            self._send(node, Estate(*device, item.token, False))
+            self._refuse(node, device, item)
+
+    def _refuse(self, node: str, device: tuple[str, str], item: HandOver) -> None:
+        is_told = self._holder.has_told(*device, item.token)
+        self._send(node, Estate(*device, item.token, False, is_told=is_told))
 
     def _may_be_given(self, device: tuple[str, str]) -> bool:
         holder = self._holder
@@ -394,7 +404,7 @@ class Estates:
         early = self._early.get(device)
         if early is not None and early[1] is item:
             del self._early[device]
-            self._send(early[0], Estate(*device, item.token, False))
+            self._refuse(early[0], device, item)
 
     def _get(self, device: tuple[str, str], token: int) -> Peer | None:
         """Return a peer of this node that it has claimed with this token."""

@@ -154,3 +154,19 @@ def test_a_device_that_is_away_gives_way_to_one_at_another_node():
         assert sorted(pair.told) == [("a", "peer_online", "bob"), ("b", "peer_offline", "bob")]
         assert {peer.uuid for peer in pair.b.peers("bob")} == {"b2", "b3"}
         assert second.link.closed is None
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["the same node", "another node"])
+def test_a_device_whose_release_has_not_come_through_is_offline_once(pair, monkeypatch, number):
+    carol = pair.a.connect("carol", "c1")
+    pair.forget_events()
+    # As after an absence of the directory, which still has the device.
+    release = pair.a.cluster.release
+    monkeypatch.setattr(pair.a.cluster, "release", lambda *args: args[-1](None))
+    carol.leave()
+    pair.run()
+    monkeypatch.setattr(pair.a.cluster, "release", release)
+    pair.nodes[number].connect("carol", "c1")
+    told = pair.nodes.told
+    assert told.count(("peer_offline", "carol")) == 1
+    assert told.count(("peer_online", "carol")) == 1
