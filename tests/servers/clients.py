@@ -74,6 +74,10 @@ class Site:
         """GET a page that must exist. Returns its text, or its decoded JSON."""
         return self._take(self.http("GET", path))
 
+    def expect(self, path: str, expected: Any) -> None:
+        """GET a page, whose content is known. Other servers of a cluster may hear later of it."""
+        assert self.get(path) == expected
+
     def post(self, path: str) -> Any:
         return self._take(self.http("POST", path))
 

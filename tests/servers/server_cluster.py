@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import time
+from functools import partial
 from typing import Any
 
-from .clients import Site
+from .clients import Site, eventually
 from .processes import CLUSTER, DEADLINE, Server
 
 #: The modules whose tests run on a cluster, too: those of what peers do with each other.
@@ -111,3 +112,8 @@ class SpreadSite(Site):
     def choose_server(self, purpose: str) -> None:
         self.port = self._cluster.next_port(purpose)
         self.host = f"127.0.0.1:{self.port}"
+
+    def expect(self, path: str, expected: Any) -> None:
+        # What a server remembers of the directory is true again in a moment.
+        for server in self._cluster.servers:
+            eventually(partial(Site(server.port, self.prefix).get, path), expected)

@@ -111,9 +111,10 @@ def test_a_request_in_progress_moves_to_the_new_connection(site, alice, bob):
 
 def test_the_site_disconnects_a_user(site, alice, bob):
     with site.connect(alice, "a1") as a1, site.connect(alice, "a2") as a2, site.connect(bob) as b:
+        site.expect(f"/peers?username={alice}", [f"{alice}/a1", f"{alice}/a2"])
         assert site.post(f"/disconnect/{alice}") == "2"
         # The peers are offline at once, before their clients answer the close.
-        assert site.get(f"/peers?username={alice}") == []
+        site.expect(f"/peers?username={alice}", [])
         for client in (a1, a2):
             assert client.wait_for_close() == (3001, "authorization revoked")
         b.nothing_came()

@@ -72,7 +72,10 @@ def use_everything(site, url):
             if bob.request("get", "/pid")["data"]["pid"] != pid:
                 break
             bob.close()
-        assert alice.request("subscribe", "/presence/bob")["data"]["online"]
+        state = alice.request("subscribe", "/presence/bob")["data"]
+        while not state["online"]:
+            # Her worker may still have to hear that he is at the other one.
+            state = alice.expect("presence")["data"]
         assert bob.request("publish", "/presence", {"status": "away"})["status"] == 200
         assert alice.expect("presence")["data"]["status"] == "away"
         assert bob.request("session", "/chat/rooms/7")["status"] == 200
