@@ -150,7 +150,7 @@ LAYERS = [
     ("cluster.streams", ""),
     ("cluster.bus", ""),
     ("cluster.ear", ""),
-    ("cluster.redis_cluster", "random"),
+    ("cluster.redis_cluster", "random re"),
     ("cluster", ""),
     ("site.configuration", "flask threading"),
     ("site.contexts", "contextvars flask"),

@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
+import re
 from typing import Any, Callable, Sequence
 
 from ..core.cluster.items import Item
@@ -266,9 +267,10 @@ class RedisCluster:
         """Tell the log if Redis throws keys away when it is full."""
 
         def take(reply: Any) -> None:
-            # It may not be told: then nobody knows.
-            found = reply if isinstance(reply, dict) else {}
-            policy = found.get(b"maxmemory-policy", b"noeviction").decode("ascii", "replace")
+            # An error says that this process may not know.
+            text = reply.decode("ascii", "replace") if isinstance(reply, bytes) else str(reply)
+            found = re.search(r"maxmemory_policy:([\w-]+)", text)
+            policy = found[1] if found else "noeviction"
             if policy != "noeviction":
                 self._logger.warning(
                     "Redis at %s throws keys away when it is full (maxmemory-policy %s): users "
@@ -277,7 +279,7 @@ class RedisCluster:
                     policy,
                 )
 
-        writer.ask(take, b"CONFIG", b"GET", b"maxmemory-policy")
+        writer.ask(take, b"INFO", b"memory")
 
     def _get_rule(self) -> str:
         return (
@@ -288,6 +290,8 @@ class RedisCluster:
     def _note_away(self, error: Exception) -> None:
         text = str(error) or type(error).__name__
         self._reason = text
+        if self._wires.open_writer is None:
+            self._wires.reason = text
         if self._is_over():
             return
         if not isinstance(error, (ProtooError, RedisError)):

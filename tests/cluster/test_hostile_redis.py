@@ -264,7 +264,7 @@ def test_a_redis_that_evicts_is_told_at_the_start(start, redis_server, caplog):
 
 
 def test_a_right_to_know_the_policy_is_not_needed(start, redis_server, caplog):
-    redis_server.ask("ACL", "SETUSER", "default", "-config")
+    redis_server.ask("ACL", "SETUSER", "default", "-config", "-info")
     a = start()
     assert a.cluster.status == UP
     assert "maxmemory-policy" not in caplog.text
