@@ -59,6 +59,7 @@ LAYERS = [
     ("core.request", ""),
     ("core.remote.texts core.remote.asks core.remote.ownership core.remote.handshake_queues", ""),
     ("core.remote.forwarded_ask core.remote.context core.remote.missed_tells", ""),
+    ("core.remote.holds", ""),
     ("core.remote.outbound core.remote.recent_answers", ""),
     ("core.remote.comparison", ""),
     ("core.remote.remote_peers core.remote.exchange", ""),

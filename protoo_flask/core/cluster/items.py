@@ -20,6 +20,8 @@ Inherited   the asker         your Asks of that peer are at its new owner now
 ToHome      a home            handle this request of a peer, in a call or room at home there
 Engage      a peer's owner    the peer is in a call or room at home here, or no longer
 Event       the teller        tell the site this event after those that you still tell
+Flush       a peer's owner    pass this on behind all that you pass on to the new owner
+Flushed     the sender        your earlier messages to that peer have arrived
 GetContext  a peer's owner    tell the handshake of the peer: the site's code runs for it here
 Sync        any node          frames were lost: which of these Asks do you still know?
 ==========  ================  ===========================================================
@@ -366,6 +368,22 @@ class Inherited(Item, tag=15):
     owner: str = ""
 
 
+class Flush(Item, tag=16):
+    """Answer this when all that the sender has sent you before for a peer is with its owner.
+
+    :ivar sender: of one that was passed on; empty in place of the node that it comes from.
+    """
+
+    username: str
+    uuid: str
+    number: int
+    sender: str = ""
+
+
+class Flushed(Item, tag=17):
+    number: int
+
+
 AnyItem = Union[
     Ask,
     Answer,
@@ -382,4 +400,6 @@ AnyItem = Union[
     Sync,
     GetContext,
     Inherited,
+    Flush,
+    Flushed,
 ]

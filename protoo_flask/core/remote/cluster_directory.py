@@ -118,6 +118,8 @@ class ClusterDirectory(LocalDirectory):
         self._all_released: Event | None = None
         #: The users about whom the directory is being asked because somebody has looked.
         self._looking: set[str] = set()
+        #: Peers that this node has claimed, and that are still remote ones.
+        self._awaited: dict[tuple[str, str], Peer] = {}
         self._handshakes = HandshakeQueues(runtime.scheduler)
         self.exchange = Exchange(cluster, runtime, self)
         self.remote_peers = RemotePeers(
@@ -244,6 +246,14 @@ class ClusterDirectory(LocalDirectory):
             and (uuid is None or place.uuid == uuid)
             and place.uuid not in users.get(place.username, ())
         ]
+        if self._awaited:
+            found += [
+                peer
+                for peer in list(self._awaited.values())
+                if username in (None, peer.username)
+                and uuid in (None, peer.uuid)
+                and peer not in found
+            ]
         if username is not None and here and len(found) > 1:
             # In the order in which they came online, as in one process.
             order = {place.uuid: place.born for place in places}
@@ -371,7 +381,8 @@ class ClusterDirectory(LocalDirectory):
     def _make_context(self, peer: Peer, former: Context | None) -> Context:
         return RemoteContext(peer, self._runtime.scheduler, self.exchange, self._contexts, former)
 
-    def _moved(self, peer: Peer) -> None:
+    def _moved(self, peer: Peer, former: str) -> None:
+        self.exchange.holds.begin(peer, former)
         self.homes.moved(peer)
 
     # Coming --------------------------------------------------------------------------
@@ -424,6 +435,11 @@ class ClusterDirectory(LocalDirectory):
             raise
         finally:
             self._handshakes.leave((username, uuid))
+            self.estates.deliver_early(username, uuid)
+
+    def is_arriving(self, username: str, uuid: str) -> bool:
+        """Whether a handshake of a device is in progress here."""
+        return (username, uuid) in self._handshakes
 
     def _reserve(self, identity: Identity, context: Context, dialect: Dialect) -> _Reservation:
         """Claim a device. Blocks.
@@ -455,6 +471,7 @@ class ClusterDirectory(LocalDirectory):
                 if not self._bury(reservation, is_told):
                     raise TurnedAway(ONLINE_ELSEWHERE, "online elsewhere")
                 continue
+            self._await_messages(former)
             peer, was_here = self._expect(identity, former, context, dialect)
             try:
                 outcome = self.estates.fetch(peer, claim.token, former, dialect, was_here)
@@ -558,6 +575,23 @@ class ClusterDirectory(LocalDirectory):
             peer = self.claim(identity, link, context, dialect, when_reachable)
             peer.outbound.may_wait = bool(self._runtime.time_limits.grace_period)
             return peer
+
+    def _await_messages(self, former: Place) -> None:
+        """Return when all messages of this node to a device are at its former owner. Blocks.
+
+        This node may have sent them to an earlier owner. As one of its own peers, the device
+        would get later ones before.
+        """
+        device = former.username, former.uuid
+        if self.remote_peers.get(*device) is None or self.exchange.is_own(former.node):
+            return
+        peer = self.remote_peers.of(former)
+        if device in self.exchange.holds.held:
+            self._awaited[device] = peer
+            try:
+                self.exchange.holds.wait(*device)
+            finally:
+                del self._awaited[device]
 
     def _expect(
         self, identity: Identity, former: Place, context: Context, dialect: Dialect
@@ -754,6 +788,7 @@ class ClusterDirectory(LocalDirectory):
                 # A handshake is in progress. The peer is told of first, and then given up.
                 assert owned is not None
                 owned.next = (node, item)
+                self.exchange.holds.stop_waiting(*key)
                 return
         if not item.gave_way:
             self.estates.hand_over(node, item)

@@ -18,7 +18,8 @@ expects an estate      it comes                        taken in; the peer is the
                        Done, for a handler elsewhere   kept until the estate is there
 expects nothing        an estate: it comes too late    its requests are answered 410
 expects nothing        an estate, as its owner leaves  the peer is one of this node, and away
-expects nothing        HandOver, before that estate    kept for :data:`PATIENCE`
+expects nothing        HandOver, before that estate    kept for :data:`EARLINESS`
+lets the device in     Tell, Ask, Flush                kept until there is a peer
 =====================  ==============================  =========================================
 
 =====================  ==============================  =========================================
@@ -30,7 +31,8 @@ has the peer           HandOver with its token         the link is retired (3000
 has taken it off       HandOver                        there is no estate
 leaves the cluster     the device is away              given to another node; the estate is sent
 has handed it over     a handler answers               Done to the new owner
-                       Tell, Engage, Done, Close       passed on to the new owner
+                       Tell, Engage, Done, Close,      passed on to the new owner
+                       Flush
 =====================  ==============================  =========================================
 
 While an estate is expected, the peer is already one of this node, without a link. So messages
@@ -47,7 +49,19 @@ from functools import partial
 from typing import Any, Protocol, Sequence
 
 from ..close_codes import POLICY_VIOLATION
-from ..cluster.items import Cancel, Close, Done, Engage, Estate, HandOver, Heir, Inherited, Tell
+from ..cluster.items import (
+    Cancel,
+    Close,
+    Done,
+    Engage,
+    Estate,
+    Flush,
+    Flushed,
+    HandOver,
+    Heir,
+    Inherited,
+    Tell,
+)
 from ..cluster.places import Place
 from ..peers.peer import Peer
 from ..scheduling import Event
@@ -105,6 +119,9 @@ class Holder(Protocol):
 
     def has_told(self, username: str, uuid: str, token: int) -> bool:
         """Whether the site was told that the peer of a claim is offline, but not the directory."""
+
+    def is_arriving(self, username: str, uuid: str) -> bool:
+        """Whether a handshake of a device is in progress here."""
 
     def remove(self, peer: Peer, code: int, reason: str) -> bool:
         """Take a peer off."""
@@ -179,12 +196,16 @@ class Estates:
         self._early: dict[tuple[str, str], tuple[str, HandOver]] = {}
         #: {device: (the node that it has been handed over to, until when)}, oldest first.
         self._moved: dict[tuple[str, str], tuple[str, float]] = {}
+        #: {device: what has come for it during its handshake}
+        self._kept: dict[tuple[str, str], list[tuple[str, Any]]] = {}
         exchange.pass_on = self.pass_on
+        exchange.keep_early = self.keep_early
         exchange.pass_close_on = self.pass_close_on
         exchange.on_item(Estate, self._take_estate)
         exchange.on_item(Done, self._take_done)
         self._answers = HandlerAnswers(exchange, holder, scheduler)
         exchange.on_item(Inherited, self._take_inherited)
+        exchange.on_item(Flush, self._take_flush)
         exchange.on_loss(HandOver, self._lose_hand_over)
         exchange.on_loss(Estate, self._lose_estate)
         exchange.on_loss(Inherited, self._lose_inherited)
@@ -192,7 +213,7 @@ class Estates:
     @property
     def tables(self) -> dict[str, Any]:
         """What is kept for a while, for tests: ``{name: table}``."""
-        return {"expected": self._expected, "early": self._early}
+        return {"expected": self._expected, "early": self._early, "kept": self._kept}
 
     @property
     def _node(self) -> str:
@@ -222,6 +243,7 @@ class Estates:
             self._expected[device] = expected
             # It is here again: two nodes must not pass items on to each other.
             self._moved.pop(device, None)
+        self.deliver_early(*device)
         if not self._exchange.is_own(former.node):
             self._send(former.node, HandOver(*device, former.token, token, dialect.subprotocol))
         try:
@@ -537,6 +559,42 @@ class Estates:
             return False
         self._send(node, item)
         return True
+
+    def keep_early(self, node: str, item: Any, username: str, uuid: str) -> bool:
+        """Keep an item for a device whose handshake is in progress; ``False`` if there is none.
+
+        The directory says already that it is here, and others have read that.
+        """
+        device = username, uuid
+        if self._holder.get_local(*device) is not None or not self._holder.is_arriving(*device):
+            return False
+        kept = self._kept.setdefault(device, [])
+        if len(kept) < MAX_HELD:
+            kept.append((node, item))
+        return True
+
+    def deliver_early(self, username: str, uuid: str) -> None:
+        """Take what was kept during a handshake."""
+        for node, item in self._kept.pop((username, uuid), ()):
+            self._exchange.receive(node, item)
+
+    def _take_flush(self, node: str, item: Flush) -> None:
+        """Pass a Flush on the way that the messages before it have gone, or answer it."""
+        device, sender = (item.username, item.uuid), item.sender or node
+        if self.keep_early(node, item, *device):
+            return
+        expected = self._expected.get(device)
+        next_owner: str | None = None
+        if expected is not None:
+            # What was passed on to the former owner comes back with the estate. A Flush that has
+            # been passed on is behind that already.
+            next_owner = None if item.sender else expected.former[0]
+        elif self._holder.get_local(*device) is None:
+            next_owner = self._find_new_owner(*device)
+        if next_owner is None or self._exchange.is_own(next_owner):
+            self._send(sender, Flushed(item.number))
+        else:
+            self._send(next_owner, Flush(*device, item.number, sender))
 
     def pass_close_on(self, sender: str, item: Close) -> None:
         """Have the links of devices closed that have been handed over.

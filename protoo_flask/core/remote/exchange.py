@@ -26,6 +26,8 @@ from ..cluster.items import (
     Cancel,
     Close,
     Engagement,
+    Flush,
+    Flushed,
     GetContext,
     Moved,
     Sync,
@@ -43,6 +45,7 @@ from ..wire.messages import MAX_ID, serialize_data
 from .asks import AskForText, AskOfPeer, PendingAsk
 from .comparison import Comparison
 from .forwarded_ask import ForwardedAsk
+from .holds import Holds
 from .missed_tells import MissedTells
 from .recent_answers import MAX_RECENT, RecentAnswers
 from .texts import insert_id, translate
@@ -109,6 +112,7 @@ class Exchange:
         self.visits: set[tuple[str, int]] = set()
         self.recent: RecentAnswers[tuple[str, int], Answer] = RecentAnswers()
         self._missed = MissedTells(runtime.scheduler)
+        self.holds = Holds(cluster, runtime.scheduler, self.next_number, self._send_held)
         #: The ids of this node, now and before.
         self._own: set[str] = {cluster.node}
         self._gone: deque[str] = deque(maxlen=MAX_GONE)
@@ -121,11 +125,12 @@ class Exchange:
             Moved: self._take_moved,
             Tell: self._take_tell,
             Close: self._take_close,
+            Flushed: self._take_flushed,
             GetContext: self._take_get_context,
             Sync: self.comparison.take,
         }
         #: Of items that did not arrive.
-        self._losers: dict[type, Receiver] = {}
+        self._losers: dict[type, Receiver] = {Flush: self._lose_flush}
 
     @property
     def tables(self) -> dict[str, Any]:
@@ -135,6 +140,7 @@ class Exchange:
             "halves": self.halves,
             "visits": self.visits,
             "missed news": self._missed,
+            "held": self.holds.held,
         }
 
     def on_item(self, kind: type, function: Receiver) -> None:
@@ -172,19 +178,18 @@ class Exchange:
         number = transaction.id
         self.asks[number] = AskOfPeer(transaction, node, kind, engagement)
         peer, sender = transaction.peer, transaction.sender
-        self.cluster.send(
-            node,
-            Ask(
-                number,
-                peer.username,
-                peer.uuid,
-                transaction.payload,
-                None if sender is None else sender["username"],
-                kind,
-                engagement,
-                peer.outbound.place.born,
-            ),
+        item = Ask(
+            number,
+            peer.username,
+            peer.uuid,
+            transaction.payload,
+            None if sender is None else sender["username"],
+            kind,
+            engagement,
+            peer.outbound.place.born,
         )
+        if not self.holds.held or not self.holds.keep(peer, item):
+            self.cluster.send(node, item)
 
     def put(self, number: int, ask: PendingAsk) -> None:
         """Wait for the answers to an ask that the caller sends next."""
@@ -223,9 +228,41 @@ class Exchange:
         news: tuple[str, str] | None,
     ) -> None:
         """Send a notification to peers of a node."""
+        if self.holds.held:
+            peers = [p for p in peers if not self._hold_tell(p, payload, sender, news)]
+            if not peers:
+                return
         to = [(peer.username, peer.uuid) for peer in peers]
         born = [self._residents.born(peer) for peer in peers]
         self.cluster.send(node, Tell(to, payload, sender, news, born))
+
+    def _hold_tell(
+        self, peer: Peer, payload: bytes, sender: str | None, news: tuple[str, str] | None
+    ) -> bool:
+        to, born = [(peer.username, peer.uuid)], [self._residents.born(peer)]
+        return self.holds.keep(peer, Tell(to, payload, sender, news, born))
+
+    def _send_held(self, peer: Peer, items: Sequence[Any]) -> None:
+        """Send what was held, to where the peer is now."""
+        node, own = peer.outbound.node, self.cluster.node
+        for item in items:
+            ask = self.asks.get(item.ask) if isinstance(item, Ask) else None
+            if ask is not None and node is None:
+                self._runtime.scheduler.spawn(self._ask_anew, item.ask, ask)
+            elif ask is not None or not isinstance(item, Ask):
+                if ask is not None and node is not None:
+                    ask.node = node
+                self.cluster.send(own if node is None else node, item)
+
+    def _take_flushed(self, node: str, item: Flushed) -> None:
+        self.holds.end(item.number)
+
+    def _lose_flush(self, node: str, item: Flush) -> None:
+        """Take note that a former owner passes nothing on: it has gone."""
+        if item.sender:
+            self.cluster.send(item.sender, Flushed(item.number))
+        else:
+            self.holds.end(item.number)
 
     def close(self, peer: Peer, code: int, reason: str) -> bool:
         """Have the owner of a peer close its link; ``False`` if it is not there."""
@@ -233,7 +270,9 @@ class Exchange:
         if node is None or self.find_hindrance(peer) is not None:
             return False
         born = self._residents.born(peer)
-        self.cluster.send(node, Close(peer.username, peer.uuid, code, reason, born=born))
+        item = Close(peer.username, peer.uuid, code, reason, born=born)
+        if not self.holds.held or not self.holds.keep(peer, item):
+            self.cluster.send(node, item)
         return True
 
     def close_elsewhere(self, username: str, uuid: str | None, code: int, reason: str) -> None:
@@ -272,7 +311,7 @@ class Exchange:
 
     def _ask_anew(self, number: int, ask: AskOfPeer) -> None:
         """Look where the peer of an ask is now, and ask there."""
-        transaction = ask.transaction
+        transaction, former = ask.transaction, ask.node
         peer = transaction.peer
         found = self._residents.find(peer.username, peer.uuid)
         if self.asks.get(number) is not ask:
@@ -283,7 +322,8 @@ class Exchange:
         node = peer.outbound.node
         if node is not None:
             self.ask(transaction, node, ask.kind, ask.engagement)
-            self.asks[number].has_moved = True  # type: ignore[attr-defined]
+            # Of a peer that goes on moving, each of its nodes is asked; no node twice in turn.
+            self.asks[number].has_moved = node == former  # type: ignore[attr-defined]
             return
         del self.asks[number]
         transaction._owner.hand_on(transaction)
@@ -301,6 +341,8 @@ class Exchange:
     def _take_ask(self, node: str, item: Ask) -> None:
         peer = self._residents.get_incarnation(item.username, item.uuid, item.born)
         if peer is None:
+            if self._keep(node, item, item.username, item.uuid):
+                return
             self.cluster.send(node, Moved(item.ask))
             return
         outbound = peer.outbound
@@ -324,6 +366,12 @@ class Exchange:
 
     #: Passes an item on whose peer has just moved to another node.
     pass_on: Callable[[Any, str, str], Any] | None = None
+
+    #: Keeps an item for a device that is just connecting; see :meth:`.Estates.keep_early`.
+    keep_early: Callable[[str, Any, str, str], bool] | None = None
+
+    def _keep(self, node: str, item: Any, username: str, uuid: str) -> bool:
+        return self.keep_early is not None and self.keep_early(node, item, username, uuid)
 
     #: Looks at a request that belongs to a call or room; see ``HomeService.check_arrival``.
     check_arrival: Callable[[Peer, Engagement], Response | None] | None = None
@@ -365,8 +413,9 @@ class Exchange:
         for (username, uuid), born in zip(item.to, item.born or repeat(0)):
             peer = self._residents.get_incarnation(username, uuid, born)
             if peer is None:
-                if self.pass_on is not None:
-                    one = Tell([(username, uuid)], item.payload, item.sender, item.news, [born])
+                one = Tell([(username, uuid)], item.payload, item.sender, item.news, [born])
+                # The device may be on its way back here: then, too, nothing is passed on.
+                if not self._keep(node, one, username, uuid) and self.pass_on is not None:
                     self.pass_on(one, username, uuid)
                 continue
             outbound = peer.outbound
@@ -438,6 +487,7 @@ class Exchange:
     def node_gone(self, node: str) -> None:
         self._gone.append(node)
         self.comparison.forget(node)
+        self.holds.node_gone(node)
         self._end_asks(node, f"{_UNREACHABLE}: it has gone")
         self._drop_halves(node)
         self._residents.node_gone(node)

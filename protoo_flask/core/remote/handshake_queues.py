@@ -26,6 +26,9 @@ class HandshakeQueues:
     def __len__(self) -> int:
         return len(self._queues)
 
+    def __contains__(self, device: object) -> bool:
+        return device in self._queues
+
     def enter(self, device: Device) -> None:
         """Return when it is the turn of a handshake of a device. May block."""
         with self._lock:

@@ -29,7 +29,8 @@ class RemotePeers:
     """The peers of other nodes.
 
     :param lock: held while a peer is made or changed.
-    :param moved: called with a peer that is at another node than before; must not block.
+    :param moved: called as ``moved(peer, node)`` when a peer is at another node than before, with
+        that one; must not block.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class RemotePeers:
         carrier: Carrier,
         make_context: MakeContext,
         lock: Any,
-        moved: Callable[[Peer], None],
+        moved: Callable[[Peer, str], None],
     ) -> None:
         self._runtime = runtime
         self._directory = directory
@@ -121,7 +122,7 @@ class RemotePeers:
             peer.data = parse_peer_data(place.data)
         if known.node != place.node:
             outbound.node = place.node
-            self._moved(peer)
+            self._moved(peer, known.node)
 
     def take_out(self, username: str, uuid: str, born: int) -> Peer | None:
         """Return a peer that becomes one of this node, and forget it here."""

@@ -85,6 +85,7 @@ def test_each_request_of_many_threads_is_answered_once():
             "halves": 0,
             "visits": 0,
             "missed news": 0,
+            "held": 0,
         }
     assert bob.outbound.unanswered.size == client.peer.outbound.unanswered.size == 0
 
