@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cluster.nodes import BURIAL_TIME
+from tests.cluster.nodes import BURIAL_TIME, Nodes
 
 from .pairs import Pair
 
@@ -170,3 +170,27 @@ def test_a_device_whose_release_has_not_come_through_is_offline_once(pair, monke
     told = pair.nodes.told
     assert told.count(("peer_offline", "carol")) == 1
     assert told.count(("peer_online", "carol")) == 1
+
+
+def test_each_node_keeps_the_order_of_its_own_events_while_a_listener_is_slow():
+    with Nodes(2) as nodes:
+        a, b = nodes
+        told = []
+
+        def listen(event):
+            told.append(("a", event.name))
+            if event.name == "peer_offline":
+                # The device connects to the other node while this is running.
+                b.connect()
+
+        a.framework.on_event.append(listen)
+        b.framework.on_event.append(lambda event: told.append(("b", event.name)))
+        a.connect().leave()
+        nodes.run()
+        online = ["peer_online", "user_online"]
+        assert [name for node, name in told if node == "a"] == [
+            *online,
+            "peer_offline",
+            "user_offline",
+        ]
+        assert [name for node, name in told if node == "b"] == online
