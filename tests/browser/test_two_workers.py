@@ -72,8 +72,7 @@ def server(redis_server, tmp_path):
     yield server
     assert "Traceback" not in server.stop()
     if not server.has_killed:
-        # Users are remembered as offline, and nothing else is left.
-        assert [key for key in redis_server.ask("KEYS", "*").split() if ":u:{" not in key] == []
+        assert redis_server.left_keys() == []
 
 
 @pytest.fixture

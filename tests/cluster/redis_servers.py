@@ -81,3 +81,16 @@ class RedisServer:
         command = ["redis-cli", "-p", str(self.port), *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
         return done.stdout.strip()
+
+    def left_keys(self) -> list[str]:
+        """Return the keys, without those that only remember something, and go by themselves."""
+        return [key for key in self.ask("KEYS", "*").split() if not self._is_memory(key)]
+
+    def _is_memory(self, key: str) -> bool:
+        """Whether a key tells when a user was seen last, or which nodes are dead."""
+        if key.endswith(":{nodes}:dead"):
+            is_memory = True
+        else:
+            fields = self.ask("HKEYS", key).split() if ":u:" in key else ["d:"]
+            is_memory = not any(field.startswith("d:") for field in fields)
+        return is_memory and int(self.ask("TTL", key)) > 0

@@ -168,15 +168,6 @@ class Field:
     def expect_journal(self, username: str, *entries: str) -> None:
         eventually(lambda: self.journal(username), list(entries))
 
-    def keys(self) -> list[str]:
-        """Return the keys of Redis, without those that only tell when a user was seen last."""
-        return [key for key in self.redis.ask("KEYS", "*").split() if not self._is_memory(key)]
-
-    def _is_memory(self, key: str) -> bool:
-        fields = self.redis.ask("HKEYS", key).split() if ":u:" in key else ["d:"]
-        has_devices = any(field.startswith("d:") for field in fields)
-        return not has_devices and int(self.redis.ask("TTL", key)) > 0
-
     def finish(self) -> None:
         """When all clients have gone, nothing is left in the workers, nor in Redis."""
         running = [worker for worker in self.workers if worker.server.process.poll() is None]
@@ -186,7 +177,7 @@ class Field:
         for worker in running:
             assert worker.server.complaints() == []
             worker.terminate()
-        eventually(self.keys, [])
+        eventually(self.redis.left_keys, [])
 
     def close(self) -> None:
         self._stack.close()

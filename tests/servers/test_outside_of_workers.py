@@ -43,8 +43,7 @@ def workers(redis_server):
     yield server
     server.stop()
     assert server.complaints() == []
-    # Users are remembered as offline, and nothing else is left.
-    assert [key for key in redis_server.ask("KEYS", "*").split() if ":u:{" not in key] == []
+    assert redis_server.left_keys() == []
 
 
 @pytest.fixture

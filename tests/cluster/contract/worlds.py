@@ -237,13 +237,7 @@ class RedisWorld(World):
 
     @property
     def leftovers(self) -> Any:
-        return [key for key in self.redis.ask("KEYS", "*").split() if not self._is_memory(key)]
-
-    def _is_memory(self, key: str) -> bool:
-        """Whether a key only tells when a user was seen last, and goes by itself."""
-        fields = self.redis.ask("HKEYS", key).split() if ":u:" in key else ["d:"]
-        has_devices = any(field.startswith("d:") for field in fields)
-        return not has_devices and int(self.redis.ask("TTL", key)) > 0
+        return self.redis.left_keys()
 
 
 class GreenletRedisWorld(RedisWorld):
