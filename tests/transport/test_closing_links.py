@@ -133,7 +133,7 @@ def test_refused_devices_count_as_well(make_site, closing):
     first = site.connect(uuid="a0")
     refused = []
     for number in range(1, 5):
-        client = site.connect(uuid=f"a{number}")
+        client = site.begin(uuid=f"a{number}")
         refused.append(client)
         # Among threads, a later one could otherwise be refused before it.
         wait_until(client, lambda client=client: client.connection.state != "open")

@@ -111,15 +111,6 @@ def test_a_connection_replaced_by_a_newer_one_is_closed_with_3000(site):
     assert new.request("get")["status"] == 404
 
 
-def test_a_device_beyond_the_limit_is_closed_with_1008(site):
-    site.connect("alice", "a1")
-    site.connect("alice", "a2")
-    late = site.connect("alice", "a3")
-    code, reason = late.take_close()
-    assert code == 1008
-    assert "2 devices" in reason
-
-
 def test_a_client_that_does_not_finish_the_closing_handshake_is_cut_off(site, monkeypatch):
     monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT", 0.05)
     client = site.connect()

@@ -55,6 +55,14 @@ def test_the_status_tells_when_to_come_back(site):
     assert b"\r\nRetry-After: 2\r\n" in answer
 
 
+def test_a_device_beyond_the_limit_is_refused_with_429(site):
+    site.connect("alice", "a1")
+    site.connect("alice", "a2")
+    head, _, reason = read_to_end(site.begin("alice", "a3")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 429 Too Many Requests\r\n")
+    assert b"2 devices" in reason
+
+
 def test_without_a_status_the_handshake_is_answered_and_a_close_follows(site):
     client = site.begin(connect=refuse(None))
     client.receive_handshake()
