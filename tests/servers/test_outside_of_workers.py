@@ -43,7 +43,8 @@ def workers(redis_server):
     yield server
     server.stop()
     assert server.complaints() == []
-    assert redis_server.left_keys() == []
+    # A child that ends at once does not leave, and nobody may be there to notice its death.
+    assert [key for key in redis_server.left_keys() if "{nodes}" not in key] == []
 
 
 @pytest.fixture
@@ -81,11 +82,12 @@ def pair(site):
     with contextlib.ExitStack() as stack:
         alice = Answering(site.connect("alice"))
         stack.callback(alice.close)
-        for _ in range(MAX_TRIES):
+        # Both workers listen, and it may always be the same one that is faster.
+        os.kill(alice.pid, signal.SIGSTOP)
+        try:
             bob = Answering(site.connect("bob"))
-            if bob.pid != alice.pid:
-                break
-            bob.close()
+        finally:
+            os.kill(alice.pid, signal.SIGCONT)
         stack.callback(bob.close)
         assert bob.pid != alice.pid
         yield alice, bob
