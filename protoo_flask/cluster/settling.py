@@ -36,7 +36,7 @@ SETTLED = b"s"
 PATIENCE = 0.8
 
 #: Seconds within which the other nodes are back, after Redis is.
-RETURN_TIME = 2.5
+RETURN_TIME = 4.0
 
 
 class Settling:

@@ -126,9 +126,8 @@ def test_a_new_node_waits_with_others_that_wait(start, redis_server):
     c = start()
     redis_server.start()
     c.until(lambda: c.cluster.status == UP)
-    # On a busy machine, one of the others may be back later than RETURN_TIME.
-    c.until(lambda: [place.node for place in c.cluster.find("alice")] == [a.id])
-    c.until(lambda: [place.node for place in c.cluster.find("bob")] == [b.id])
+    assert [place.node for place in c.cluster.find("alice")] == [a.id]
+    assert [place.node for place in c.cluster.find("bob")] == [b.id]
 
 
 def test_a_watcher_of_a_node_that_came_a_moment_ago_is_told_nothing_false(start, redis_server):

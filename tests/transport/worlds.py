@@ -138,6 +138,7 @@ class Greenlets:
     @contextlib.contextmanager
     def check_leaks(self) -> Iterator[None]:
         hub = gevent.get_hub()
+        gevent.sleep(0.001)  # something of an earlier test may be about to end
         active = hub.loop.activecnt
         self._spawned: list[gevent.Greenlet] = []
         gevent.Greenlet.add_spawn_callback(self._spawned.append)
@@ -145,8 +146,7 @@ class Greenlets:
         try:
             yield
             self.settle()
-            # Less, if something of an earlier test has ended meanwhile.
-            assert hub.loop.activecnt <= active, "a watcher or a timer is still active"
+            assert hub.loop.activecnt == active, "a watcher or a timer is still active"
         finally:
             del hub.handle_error
             gevent.Greenlet.remove_spawn_callback(self._spawned.append)
