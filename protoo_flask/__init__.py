@@ -9,6 +9,8 @@ from .core.routing.router import Router
 from .core.transactions.client import ClientTransaction
 from .extension import Protoo
 
+__version__ = "0.1.0"
+
 __all__ = [
     "ClientTransaction",
     "Peer",

@@ -1,4 +1,4 @@
-"""``flask protoo``: the routes of an app, the way of a request through them, and its peers."""
+"""``flask protoo``: serve an app, look at its routes, and reach its peers."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import os
 import sys
 
 import click
-from flask import current_app
 from flask.cli import AppGroup
 
 from .core.errors import BadPath, UsageError
 from .core.routing.inspection import Row, list_routes, match
 from .core.routing.router import Router
-from .peer_commands import disconnect, send, show_peers
+from .development import run_development
+from .peer_commands import disconnect, find_site, send, show_peers
 from .terminal_table import echo_table
 
 commands = AppGroup(
     "protoo",
-    help="Look at the routing of protoo requests; with PROTOO_CLUSTER_URL, reach the peers.",
+    help="Serve the app with gevent, look at its routes, and reach its peers in a cluster.",
 )
+commands.add_command(run_development)
 commands.add_command(show_peers)
 commands.add_command(send)
 commands.add_command(disconnect)
@@ -65,7 +66,7 @@ def show_match(method: str, path: str) -> None:
 
 
 def _router() -> Router:
-    site = current_app.extensions["protoo"]
+    site = find_site()
     try:
         site.freeze_routes()
     except UsageError as error:  # a setting that cannot work

@@ -101,12 +101,25 @@ def disconnect(username: str, uuid: str | None) -> None:
     click.echo(f"closed {_count(count, 'connection')}")
 
 
+def find_site() -> Site:
+    """Return the site of the current app.
+
+    :raises ClickException: when the app has no Protoo. `flask protoo` exists for it as well.
+    """
+    site: Site | None = current_app.extensions.get("protoo")
+    if site is None:
+        raise click.ClickException(
+            f"the app {current_app.name!r} has no Protoo: call Protoo(app), or protoo.init_app(app)"
+        )
+    return site
+
+
 def _reach() -> Site:
     """Return the site, which is in its cluster now.
 
     :raises ClickException: when it cannot be; it tells why.
     """
-    site: Site = current_app.extensions["protoo"]
+    site = find_site()
     if not site.is_clustered:
         raise click.ClickException(_NO_CLUSTER)
     try:

@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 
 from protoo_flask import Protoo, Router
+from protoo_flask.commands import commands
 
 
 def check(req, next):
@@ -46,6 +47,15 @@ def run(app, *args):
 def cells(output):
     """Return the words of each line, without the place."""
     return [line.split() for line in output.splitlines()]
+
+
+@pytest.mark.parametrize("args", [["routes"], ["match", "get", "/"], ["peers"]])
+def test_an_app_without_protoo_is_named(args):
+    result = Flask("shop").test_cli_runner().invoke(commands, args)
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: the app 'shop' has no Protoo: call Protoo(app), or protoo.init_app(app)\n"
+    )
 
 
 def test_routes_prints_the_whole_tree():

@@ -74,8 +74,8 @@ class Server:
         self._reader = threading.Thread(target=self._read, name=f"output of {kind}", daemon=True)
         self._reader.start()
 
-    def wait_until_it_listens(self) -> None:
-        found = _ADDRESS.search(self.wait_for_output(_ADDRESS.pattern))
+    def wait_until_it_listens(self, start: int = 0) -> None:
+        found = _ADDRESS.search(self.wait_for_output(_ADDRESS.pattern, start))
         assert found is not None
         self.port = int(found.group(1) or 0)
 
