@@ -176,7 +176,7 @@ LAYERS = [
     ("terminal_table", "click"),
     ("peer_commands", "click flask json time"),
     ("serving", "flask gevent signal"),
-    ("development", "click flask gevent os subprocess werkzeug"),
+    ("development", "click flask gevent os pathlib subprocess traceback werkzeug"),
     ("commands", "click flask os"),
     ("extension", "flask gc"),
     ("features.presence", "time"),
