@@ -73,7 +73,8 @@ def js(args: Sequence[str]) -> int:
 def lint(args: Sequence[str]) -> int:
     expect_no_arguments("lint", args)
     ensure_installed("dev")
-    checks = [("ruff", "check"), ("ruff", "format", "--check"), ("mypy",)]
+    types = ("pyright", "--pythonpath", PYTHON, "--project", "tests/type_check")
+    checks = [("ruff", "check"), ("ruff", "format", "--check"), ("mypy",), types]
     exit_codes = [run(PYTHON, "-m", *check) for check in checks]
     return int(any(exit_codes))
 

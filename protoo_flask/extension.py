@@ -12,14 +12,14 @@ from flask import Flask, current_app, has_app_context
 from .commands import commands
 from .core.close_codes import AUTHORIZATION_REVOKED
 from .core.errors import UsageError
-from .core.functions import check_function, name_function, show
+from .core.functions import Decorator, F, check_function, name_function, show
 from .core.names import Name
 from .core.peers.homes import HomeService
 from .core.peers.peer import Peer, broadcast
 from .core.registration_log import RegistrationLog
 from .core.routing.matching.patterns import PathPattern
 from .core.routing.methods import METHODS, MethodDecorators
-from .core.routing.registration import Decorator, F, Registered
+from .core.routing.registration import ParamHandler, Registered
 from .core.routing.route import Route
 from .core.routing.router import Router
 from .core.suggestions import hint
@@ -163,6 +163,12 @@ class Protoo(MethodDecorators):
         """Return a :class:`Route`, to give one path functions for several methods."""
         return self.router.route(path, methods=methods)
 
+    @overload
+    def param(self, names: str | Sequence[str], function: None = None) -> Decorator: ...
+
+    @overload
+    def param(self, names: str | Sequence[str], function: ParamHandler) -> Router: ...
+
     def param(self, names: str | Sequence[str], function: Any = None) -> Any:
         """Run ``fn(req, next, value)`` before layers whose path has such a parameter."""
         return self.router.param(names, function)
@@ -188,6 +194,12 @@ class Protoo(MethodDecorators):
     ) -> Router:
         """Return a new :class:`Router`, to be mounted with :meth:`use`."""
         return Router(case_sensitive, strict, merge_params)
+
+    @overload
+    def on(self, event: str, function: None = None) -> Decorator: ...
+
+    @overload
+    def on(self, event: str, function: F) -> F: ...
 
     def on(self, event: str, function: Callable[..., Any] | None = None) -> Any:
         """Call a function when something happens; a call or a decorator.

@@ -232,8 +232,8 @@ DOCUMENTED = {
     "signals",
 }
 DOCUMENTED_MIDDLEWARE = {
-    *("ice_servers", "p2p_messenger", "presence", "room_handler"),
-    "session_handler",
+    *("Room", "Session"),
+    *("ice_servers", "p2p_messenger", "presence", "room_handler", "session_handler"),
 }
 
 

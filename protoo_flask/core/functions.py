@@ -5,11 +5,20 @@ from __future__ import annotations
 import functools
 import inspect
 from types import FunctionType
-from typing import Any
+from typing import Any, Callable, Protocol, TypeVar
 
 from .errors import UsageError
 from .excerpts import excerpt_of
 from .registration_log import RegistrationLog
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Decorator(Protocol):
+    """The result of a registration without functions: it returns the decorated function."""
+
+    def __call__(self, function: F, /) -> F: ...
+
 
 #: The forms of handlers, as the errors about other functions show them.
 MIDDLEWARE = "fn(req, next)"

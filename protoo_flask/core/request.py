@@ -41,7 +41,8 @@ class Request(Sendable):
     :ivar base_path: the part that the routers above have matched; "" on top.
     :ivar id: integer, or ``None`` for a notification, which is never answered.
     :ivar data: a JSON object as a dict, untrusted.
-    :ivar peer: the :class:`~protoo_flask.Peer` that sent it.
+    :ivar peer: the :class:`~protoo_flask.Peer` that sent it. A request made for sending has
+        ``None``; its type does not say so, for the sake of handlers, where there is a peer.
     :ivar sender: ``{"username": str, "uuid": str}`` of that peer, or ``None``.
     :ivar app: the :class:`~protoo_flask.Protoo`.
     :ivar params: parameters of the layer that is running, ``{name: str}``.
@@ -94,7 +95,7 @@ class Request(Sendable):
         self.path = self.original_path = path
         self.base_path = ""
         self.id = id
-        self.peer = peer
+        self.peer: Peer = peer  # type: ignore[assignment]
         self.app = app
         self.params: dict[str | int, str] = {}
         self.route: Any = None
@@ -162,7 +163,6 @@ class Request(Sendable):
         self.last_handler = None  # no function is to blame for the silence
         if self._responder is not None:
             self._responder.wait_longer(self)
-            assert self.peer is not None
             self.peer.workload.be_patient(self)
 
     def create_response(

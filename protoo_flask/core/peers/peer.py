@@ -9,13 +9,13 @@ peer wait in a mailbox.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable
+from typing import Any, Callable, Iterable, overload
 
 from ..close_codes import AUTHORIZATION_REVOKED, NORMAL_CLOSURE
 from ..errands import Errands
 from ..errors import UsageError
 from ..excerpts import excerpt, excerpt_of
-from ..functions import check_function, show
+from ..functions import Decorator, F, check_function, show
 from ..link import Context, Link
 from ..names import to_address
 from ..response import Response
@@ -228,6 +228,12 @@ class Peer:
         if code == AUTHORIZATION_REVOKED:
             self.directory.turn_away(self.username, self.uuid, code, reason)
         self.runtime.scheduler.call(self.directory.remove, self, code, reason)
+
+    @overload
+    def on(self, event: str, function: None = None) -> Decorator: ...
+
+    @overload
+    def on(self, event: str, function: F) -> F: ...
 
     def on(self, event: str, function: Callable[[Peer], Any] | None = None) -> Any:
         """Call ``function(peer)`` at its "offline", "disconnect" or "reconnect"."""

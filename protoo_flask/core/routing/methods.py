@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, overload
 
+from ..functions import Decorator, F
 from .matching.patterns import PathPattern
-from .registration import Decorator, F, Registered
+from .registration import Registered
 
 #: The methods with a decorator here; any other one works through ``method(name, ...)``.
 METHODS = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Protocol, Sequence, TypeVar, Union
+from typing import Any, Callable, Sequence, Union
 
 from ..errors import RegistrationClosed, UsageError
 from ..functions import MIDDLEWARE, check_function, show
@@ -15,15 +15,6 @@ Next = Callable[..., None]
 Handler = Callable[[Request, Next], Any]
 ErrorHandler = Callable[[Any, Request, Next], Any]
 ParamHandler = Callable[[Request, Next, str], Any]
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Decorator(Protocol):
-    """The result of a registration without functions: it returns the decorated function."""
-
-    def __call__(self, function: F, /) -> F: ...
-
 
 #: An argument of a registration: a path (first, optional), a function, a router, or a list.
 Registered = Union[PathPattern, Callable[..., Any], Sequence[Any]]

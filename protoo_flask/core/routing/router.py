@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any, Callable, Iterable, Sequence, overload
 
 from ..errors import BadPath, UsageError
-from ..functions import ERROR_HANDLER, MIDDLEWARE, check_function, show
+from ..functions import ERROR_HANDLER, MIDDLEWARE, Decorator, F, check_function, show
 from ..registration_log import RegistrationLog
 from ..request import Request
 from .decoration import is_decorated
@@ -26,8 +26,6 @@ from .matching.patterns import PathPattern
 from .methods import MethodDecorators
 from .param_handlers import ParamHandlers, Seen
 from .registration import (
-    Decorator,
-    F,
     Next,
     ParamHandler,
     Registered,
@@ -169,6 +167,12 @@ class Router(MethodDecorators):
         route = Route(path)
         self._append([Layer(path, route)])
         return route
+
+    @overload
+    def param(self, names: str | Sequence[str], function: None = None) -> Decorator: ...
+
+    @overload
+    def param(self, names: str | Sequence[str], function: ParamHandler) -> Router: ...
 
     def param(self, names: str | Sequence[str], function: Any = None) -> Any:
         """Run ``fn(req, next, value)`` before the layers with such a parameter in their path.

@@ -29,11 +29,11 @@ a request has arrived, not that a device rings (RFC 3261 section 17.2.1).
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, overload
 
 from ...core.errors import UsageError
 from ...core.excerpts import excerpt
-from ...core.functions import check_function, show
+from ...core.functions import Decorator, F, check_function, show
 from ...core.suggestions import hint
 
 CONNECTING = "connecting"
@@ -134,6 +134,12 @@ class Session:
         self.reason = ""
         self._now = now
         self._listeners: dict[str, list[Listener]] = {}
+
+    @overload
+    def on(self, event: str, function: None = None) -> Decorator: ...
+
+    @overload
+    def on(self, event: str, function: F) -> F: ...
 
     def on(self, event: str, function: Listener | None = None) -> Any:
         """Call ``function(session)`` at "progress", "open" or "close"; also a decorator.

@@ -26,11 +26,11 @@ table for a state is ignored.
 
 from __future__ import annotations
 
-from typing import Any, Callable, ContextManager, Protocol
+from typing import Any, Callable, ContextManager, Protocol, overload
 
 from ...core.errors import UsageError
 from ...core.excerpts import excerpt, excerpt_of
-from ...core.functions import check_function, show
+from ...core.functions import Decorator, F, check_function, show
 from ...core.peers.peer import Peer, broadcast, check_peer
 from ...core.request import Request
 from ...core.scheduling import Scheduler
@@ -115,6 +115,12 @@ class Room:
     def peers(self) -> list[Peer]:
         """The members, in the order of joining."""
         return list(self.members.values())
+
+    @overload
+    def on(self, event: str, function: None = None) -> Decorator: ...
+
+    @overload
+    def on(self, event: str, function: F) -> F: ...
 
     def on(self, event: str, function: Callable[..., Any] | None = None) -> Any:
         """Call a function when something happens in the room; a call or a decorator.

@@ -1,0 +1,198 @@
+"""A site as its users write it: `mypy --strict` and pyright find nothing here.
+
+It is checked, and never run. `assert_type` fails when the type of an expression changes.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any, Callable
+
+from flask import Flask, session
+from typing_extensions import assert_type
+
+import protoo_flask
+from protoo_flask import ClientTransaction, Peer, Protoo, Reject, Request, Response, Router, signals
+from protoo_flask.middleware import (
+    Room,
+    Session,
+    p2p_messenger,
+    presence,
+    room_handler,
+    session_handler,
+)
+
+Next = Callable[..., None]
+
+log = logging.getLogger(__name__)
+protoo = Protoo(max_message_size=10_000)
+
+
+def create_app() -> Flask:
+    app = Flask(__name__)
+    protoo.init_app(app)
+    return app
+
+
+# Authorization
+
+
+@protoo.authorize
+def authorize() -> tuple[str, str | None, dict[str, Any]] | None:
+    if "username" not in session:
+        return None
+    if session.get("banned"):
+        raise Reject(403, "banned")
+    return session["username"], None, {"name": "Alice"}
+
+
+# Middleware
+
+
+@protoo.use
+def log_request(req: Request, next: Next) -> None:
+    assert_type(req.method, str)
+    assert_type(req.path, str)
+    assert_type(req.peer, Peer)
+    assert_type(req.is_notification, bool)
+    assert_type(req.data, "dict[str, Any]")
+    log.info("%r from %r", req, req.peer)
+    next()
+
+
+@protoo.use("/admin")
+def check(req: Request, next: Next) -> None:
+    if req.peer.username != "admin":
+        raise Reject(403, "admins only")
+    next("route")
+
+
+@protoo.message("/echo")
+def echo(req: Request, next: Next) -> None:
+    req.reply(100)
+    req.reply(200, "OK", req.data)
+
+
+@protoo.get("/first")
+def get_first(req: Request, next: Next) -> dict[str, Any]:
+    return {"number": 1}
+
+
+@protoo.get(re.compile("^/item/([0-9]+)$"))
+def get_item(req: Request, next: Next) -> None:
+    assert_type(req.params, "dict[str | int, str]")
+    req.set("item", req.params[0])
+    req.keep_open()
+
+
+@protoo.errorhandler(KeyError)
+def explain(error: KeyError, req: Request, next: Next) -> None:
+    req.reply(404, f"no {error.args[0]}")
+
+
+@protoo.param("room")
+def find_room(req: Request, next: Next, value: str) -> None:
+    req.set("room", value)
+    next()
+
+
+rooms = Router(strict=True)
+rooms.get("/:room", log_request, echo)
+rooms.param("room", find_room)
+protoo.use("/rooms", rooms)
+protoo.use(log_request, check)
+files = protoo.route("/files")
+files.get(echo)
+files.put(check, echo)
+
+
+def call_handlers(req: Request, next: Next, peer: Peer) -> None:
+    assert_type(explain(KeyError("x"), req, next), None)
+    assert_type(get_first(req, next), "dict[str, Any]")
+    assert_type(find_room(req, next, "lobby"), None)
+    assert_type(greet(peer), None)
+
+
+# Events
+
+
+@protoo.on("online")
+def greet(peer: Peer) -> None:
+    peer.notify("welcome", {"devices": len(protoo.peers(peer.username))})
+
+    @peer.on("offline")
+    def miss_device(peer: Peer) -> None:
+        log.info("%r", peer)
+
+
+@protoo.on("user_offline")
+def miss(username: str) -> None:
+    log.info("%s", username)
+
+
+protoo.on("offline", greet)
+signals.peer_online.connect(miss)
+
+# Peers
+
+
+def ring(username: str) -> int | None:
+    peers = protoo.peers(username)
+    assert_type(peers, "list[Peer]")
+    peer = protoo.peer(username, "phone")
+    assert_type(peer, "Peer | None")
+    if peer is None:
+        return None
+    response = peer.request("ring", {"from": "me"}, timeout=5.0)
+    assert_type(response, Response)
+    transaction = peer.send(Request("ring"), on_response=relay)
+    assert_type(transaction, ClientTransaction)
+    for answer in transaction:
+        assert_type(answer, Response)
+    transaction.cancel()
+    assert_type(protoo.broadcast(peers, "news", {"title": "..."}), int)
+    assert_type(protoo.disconnect(username), int)
+    peer.close(3001, "bye")
+    return response.status
+
+
+def relay(response: Response) -> None:
+    log.info("%d %s", response.status, response.reason)
+
+
+def forward(req: Request, next: Next) -> None:
+    for peer in protoo.peers(req.params["username"]):
+        peer.send(req, on_response=req.reply)
+
+
+# Middleware of the package
+
+
+def on_room(room: Room, req: Request) -> None:
+    assert_type(room.peers, "list[Peer]")
+
+    @room.on("join_request")
+    def may_join(room: Room, req: Request) -> None:
+        if len(room.peers) > 8:
+            req.reply(403, "full")
+
+
+def on_session(session: Session, req: Request) -> None:
+    assert_type(session.path, str)
+
+    @session.on("close")
+    def write_down(session: Session) -> None:
+        log.info("%s", session.cause)
+
+
+def may_meet(peer: Peer, username: str) -> bool:
+    return peer.username != username
+
+
+protoo.use("/users", p2p_messenger(protoo, allow=may_meet))
+protoo.use("/calls", session_handler(protoo, on_session=on_session))
+protoo.use("/rooms", room_handler(protoo, on_room))
+protoo.use("/presence", presence(protoo, allow=may_meet))
+
+assert_type(protoo_flask.__version__, str)
