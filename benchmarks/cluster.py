@@ -1,11 +1,15 @@
 """A cluster: relays and broadcasts across workers, beside the same within one.
 
     python dev.py bench cluster [--rounds N] [--only relay,broadcast,presence,handshake,memory]
+    python dev.py bench cluster --only relay --apart
 
 A relay is a message of a client to another one, and its answer back. The sender is at worker A,
 and the other one at worker A, too ("within") or at worker B ("across"). CPU is that of A and B
 together; that of Redis is shown beside it. So many senders wait for their answers at a time: 64, 8
-or 1. The three servers have one processor, and the load generator the other.
+or 1. The three servers have one processor, and the load generator the other. With ``--apart``,
+worker A has a processor of its own, as in most deployments; worker B and Redis then share that of
+the load generator. On one processor, each frame makes three processes run in turn, and each of
+them finds the caches filled by the one before.
 
 Flask-SocketIO with Redis as its message queue does the same, since that is the usual way: each
 message is an event to the room of its recipient, and its answer is an event back.
@@ -71,12 +75,17 @@ def measure_relays(workers: Workers, count: int, is_across: bool) -> Mapping[str
     }
 
 
-def compare_relays(name: str, rounds: int) -> dict[int, float]:
-    """Print the table of one kind of server; returns ``{senders at a time: ratio}``."""
+def compare_relays(name: str, rounds: int, are_apart: bool = False) -> dict[int, float]:
+    """Print the table of one kind of server; returns ``{senders at a time: ratio}``.
+
+    :param are_apart: whether the second worker and Redis are on the other processor.
+    """
     title = ("in flight", "within, µs", "across, µs", "ratio", "with Redis")
     table: Table = [(*title, "p50 / p99 within, ms", "across, ms")]
     ratios: dict[int, float] = {}
     with started(name, 2) as workers:
+        if are_apart:
+            workers.move_apart()
         for count in IN_FLIGHT:
             within, across = [], []
             for index in range(rounds):
@@ -189,6 +198,7 @@ def main(args: Sequence[str]) -> int:
     )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", metavar="PARTS", default=PARTS)
+    parser.add_argument("--apart", action="store_true", help="worker A has a processor of its own")
     options = parser.parse_args(args)
     parts = options.only.split(",")
     if shutil.which("redis-server") is None:
@@ -199,13 +209,13 @@ def main(args: Sequence[str]) -> int:
     missed = False
     try:
         if "relay" in parts:
-            ratios = compare_relays(OURS, options.rounds)
+            ratios = compare_relays(OURS, options.rounds, options.apart)
             for count, target in TARGETS.items():
                 verdict = "holds" if ratios[count] <= target else "is missed"
                 missed = missed or ratios[count] > target
                 print(f"{count} in flight: {ratios[count]:.2f}, at most {target}: {verdict}")
             if CATALOGUE[FLASK_SOCKETIO].obstacle() is None:
-                compare_relays(FLASK_SOCKETIO, options.rounds)
+                compare_relays(FLASK_SOCKETIO, options.rounds, options.apart)
         if "broadcast" in parts:
             title = f"A message to a room of {RECIPIENTS} members"
             compare_fan_outs(title, measure_broadcast, min(options.rounds, 3))

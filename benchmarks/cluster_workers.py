@@ -36,8 +36,12 @@ class Redis:
             time.sleep(0.05)
         raise ServerFailed("redis-server has not started")
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def cpu_seconds(self) -> float:
-        return accounting.cpu_seconds(self._process.pid)
+        return accounting.cpu_seconds(self.pid)
 
     def stop(self) -> None:
         self._process.terminate()
@@ -55,6 +59,11 @@ class Workers:
             environment = {**entry.environment, "BENCH_REDIS_URL": redis.url}
             name = f"{entry.name}, worker {index + 1}"
             self.servers.append(Server(entry._replace(name=name, environment=environment)))
+
+    def move_apart(self) -> None:
+        """Have all workers but the first, and Redis, run on the processor of the load generator."""
+        for pid in (self.redis.pid, *(server.pid for server in self.servers[1:])):
+            machine.move(pid, machine.processors()[1])
 
     def cpu_seconds(self) -> float:
         """Return the CPU time of all workers so far."""

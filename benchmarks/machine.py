@@ -34,6 +34,13 @@ def bind(processor: int | None) -> None:
         os.sched_setaffinity(0, {processor})
 
 
+def move(pid: int, processor: int | None) -> None:
+    """Let a running process, with all of its threads, run on this processor only."""
+    if processor is not None:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            os.sched_setaffinity(int(task), {processor})
+
+
 @contextlib.contextmanager
 def bound(processor: int | None) -> Iterator[None]:
     """Bind this process for a while; processes started meanwhile stay bound.
