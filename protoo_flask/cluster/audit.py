@@ -110,7 +110,7 @@ class Audit:
             wires.run(
                 writer.ask, None, b"SREM", wires.keys.claims(wires.node), encode_member(*member)
             )
-            was_mine, is_last, entry = reply
+            was_mine, is_last, entry, *_ = reply
             if was_mine:
                 self._registry.lookups.forget(member.username)
                 place = read_place(member.username, member.uuid, entry)

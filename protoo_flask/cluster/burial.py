@@ -7,9 +7,9 @@ seldom try the same ones. Who dies while burying leaves the grave open, and othe
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
-from ..core.cluster.places import Place
+from ..core.cluster.places import Place, Telling
 from ..core.cluster.protocol import ClusterAway
 from ..core.excerpts import excerpt
 from . import scripts
@@ -19,13 +19,14 @@ from .keys import Member, read_members, text_bytes
 from .registry import Registry
 from .replies import Replies
 from .scripts import KEEPING_TIME
+from .tellings import read_telling
 from .wires import BATCH, Wires
 
 #: Errors of Redis that pass: it is full, or another one is the master now.
 PASSING = ("OOM", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "NOREPLICAS", "TRYAGAIN", "MISCONF")
 
-#: ``function(place, is_last)``.
-Buried = Callable[[Place, bool], Any]
+#: ``function(place, is_last, telling, before)``: as of ``ClusterHost.buried``.
+Buried = Callable[[Place, bool, int, Optional[Telling]], Any]
 
 
 class Burial:
@@ -62,8 +63,10 @@ class Burial:
             with self._lock:
                 self._at_work.discard(node)
 
-    def release_all(self, node: str, tell: Buried) -> int:
+    def release_all(self, node: str, tell: Buried | None) -> int:
         """Release all peers of a node; returns how many this node has got. Blocks.
+
+        :param tell: ``None``: the site is told nothing.
 
         :raises ClusterAway: before all have been released.
         """
@@ -77,24 +80,37 @@ class Burial:
             count += self._release(node, members, tell)
             wires.ask_all([(b"SREM", claims, *members)])
 
-    def _release(self, node: str, members: list[bytes], tell: Buried) -> int:
+    def _release(self, node: str, members: list[bytes], tell: Buried | None) -> int:
         wires = self._wires
         writer = wires.writer
         listed = read_members(members)
         replies = Replies(wires.loop)
         expected = [replies.expect() for _ in listed]
+        tellings = self._registry.claims.tellings
+        # Now: another node may ask for them before this greenlet has read the replies.
+        numbers = [0 if tell is None else tellings.begin(member.username) for member in listed]
 
         def send() -> None:
-            for then, member in zip(expected, listed):
+            for then, member, number in zip(expected, listed, numbers):
                 key = wires.keys.user(member.username)
-                uuid = text_bytes(member.uuid)
-                scripts.REAP.ask(writer, then, key, uuid, node, b"", KEEPING_TIME)
+                args = text_bytes(member.uuid), node, b"", KEEPING_TIME
+                events = tellings.write(number) if number else ""
+                scripts.REAP.ask(writer, then, key, *args, events)
 
-        wires.run(send)
-        found = replies.wait()
-        return sum(self._note(member, reply, tell) for member, reply in zip(listed, found))
+        try:
+            wires.run(send)
+            found = replies.wait()
+            count = 0
+            for index, (member, reply) in enumerate(zip(listed, found)):
+                if self._note(member, reply, tell, numbers[index]):
+                    count += 1
+                    numbers[index] = 0  # it ends when they have been told
+            return count
+        finally:
+            for number in numbers:
+                tellings.end(number)
 
-    def _note(self, member: Member, reply: Any, tell: Buried) -> bool:
+    def _note(self, member: Member, reply: Any, tell: Buried | None, number: int) -> bool:
         if isinstance(reply, RedisError) and not str(reply).startswith(PASSING):
             # Trying again would end the same way, and the others would never be released.
             self._wires.logger.error(
@@ -103,11 +119,13 @@ class Burial:
             return False
         if isinstance(reply, Exception):
             raise ClusterAway(f"Redis has not answered: {reply}")
-        was_mine, is_last, entry = reply
+        was_mine, is_last, entry, *teller = reply
         if not was_mine:
             return False
         self._registry.lookups.forget(member.username)
         place = read_place(member.username, member.uuid, entry)
-        if place is not None:
-            tell(place, bool(is_last))
+        if place is None:
+            self._registry.claims.tellings.end(number)
+        elif tell is not None:
+            tell(place, bool(is_last), number, read_telling(teller[0]) if teller else None)
         return True

@@ -22,6 +22,7 @@ from .keys import Member, encode_member, text_bytes
 from .lookups import Lookups
 from .replies import Replies
 from .scripts import KEEPING_TIME
+from .tellings import Tellings
 from .wires import ANSWER_TIME, Wires
 
 #: Seconds that a claim waits for the directory to be complete. A client waits meanwhile.
@@ -59,6 +60,7 @@ class Claims:
         self._post = post
         self._gone = gone
         self._lookups = lookups
+        self.tellings = Tellings(wires)
         self.lock = wires.loop.lock()
         self._nonces = itertools.count(1)
         #: ``{(username, uuid): Owned}``
@@ -82,13 +84,14 @@ class Claims:
         for table in (self.owned, self.unclaimed, self.unsure, self.unreleased):
             table.clear()
         self.refused.clear()
+        self.tellings.clear()
 
     def release_owed(self) -> None:
         """Send what Redis has not confirmed: the connection is back."""
         with self.lock:
             unreleased = list(self.unreleased.items())
         for device, token in unreleased:
-            self._release(device, token, lambda release: None)
+            self._release(device, token, lambda release: None, 0)
 
     def begin_settling(self) -> None:
         """Take note that the directory may lack peers that are there."""
@@ -110,13 +113,13 @@ class Claims:
             completion.wait(COMPLETION_TIME)
         replies = Replies(self._loop)
         device = (username, uuid)
-        nonce = 0
+        nonce, node = 0, self._wires.node
         try:
             writer = self._wires.writer
             nonce = next(self._nonces)
             listed = replies.expect()
             claimed = replies.expect(lambda reply: self._take_late(device, nonce, reply))
-            args = (text_bytes(uuid), self._wires.node, nonce, limit, KEEPING_TIME, data)
+            args = (text_bytes(uuid), node, nonce, limit, KEEPING_TIME, data)
 
             def send() -> None:
                 # In this order: if this node dies, others find all its claims in the set.
@@ -134,7 +137,7 @@ class Claims:
         if error is not None:
             self._withdraw(device, nonce, reply)
             raise ClaimRefused(f"Redis takes no more devices: {error}")
-        return self._settle_claim(device, nonce, reply)
+        return self._settle_claim(device, nonce, reply)._replace(node=node)
 
     def enlist(self, writer: RedisConnection, then: Then, members: list[Member]) -> None:
         """Add claims to the set of this node, before they are made."""
@@ -157,7 +160,7 @@ class Claims:
     def _clear_up(self, device: tuple[str, str], reply: Any) -> None:
         username, uuid = device
         self._lookups.forget(username)
-        _, _, _, _, former, gone, gone_entry = reply
+        _, _, _, _, former, gone, gone_entry, *_ = reply
         if former:
             self.strike_off(*read_member(username, uuid, former))
         if gone_entry:
@@ -286,7 +289,12 @@ class Claims:
     # Releasing -----------------------------------------------------------------------------
 
     def release(
-        self, username: str, uuid: str, token: int, then: Callable[[Release | None], None]
+        self,
+        username: str,
+        uuid: str,
+        token: int,
+        then: Callable[[Release | None], None],
+        telling: int = 0,
     ) -> None:
         """See ``Cluster.release``."""
         device = (username, uuid)
@@ -301,10 +309,14 @@ class Claims:
             if owned is not None and owned.token == token:
                 del self.owned[device]
             self.unreleased[device] = token
-        self._wires.run(self._release, device, token, then)
+        self._wires.run(self._release, device, token, then, telling)
 
     def _release(
-        self, device: tuple[str, str], token: int, then: Callable[[Release | None], None]
+        self,
+        device: tuple[str, str],
+        token: int,
+        then: Callable[[Release | None], None],
+        telling: int,
     ) -> None:
         username, uuid = device
 
@@ -332,6 +344,6 @@ class Claims:
         if writer is None:
             self._post(then, None)
             return
-        scripts.RELEASE.ask(
-            writer, take, self._keys.user(username), text_bytes(uuid), token, KEEPING_TIME
-        )
+        args = (text_bytes(uuid), token, KEEPING_TIME)
+        events = self.tellings.write(telling) if telling else ""
+        scripts.RELEASE.ask(writer, take, self._keys.user(username), *args, events)

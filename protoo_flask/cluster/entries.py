@@ -10,6 +10,7 @@ from typing import Any, Mapping
 
 from ..core.cluster.places import NEW, Claim, Place, Presence, Release, User
 from .keys import Member
+from .tellings import read_telling
 
 NOBODY = User()
 
@@ -74,7 +75,7 @@ def _read_time(value: bytes | None) -> float | None:
 
 def read_claim(username: str, uuid: str, reply: Any) -> Claim:
     """Return the verdict that CLAIM or RECLAIM has replied."""
-    verdict, token, born, is_first, former, gone, gone_entry = reply
+    verdict, token, born, is_first, former, gone, gone_entry, *teller = reply
     return Claim(
         verdict.decode(),
         int(token),
@@ -84,9 +85,10 @@ def read_claim(username: str, uuid: str, reply: Any) -> Claim:
         read_place(username, gone.decode("utf-8", "surrogatepass"), gone_entry)
         if gone_entry
         else None,
+        read_telling(teller[0]) if teller else None,
     )
 
 
 def read_release(reply: Any) -> Release:
-    was_mine, is_last, _ = reply
-    return Release(bool(was_mine), bool(is_last))
+    was_mine, is_last, _, *teller = reply
+    return Release(bool(was_mine), bool(is_last), read_telling(teller[0]) if teller else None)

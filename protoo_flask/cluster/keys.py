@@ -4,6 +4,7 @@
 key                content
 =================  ====================================================================
 ``u:{user}``       hash: the devices of a user, and the presence; see ``scripts``
+``u:{user}:w``     who tells events of a user just now, or a moment ago; see ``tellings``
 ``np:<node>``      set of the claims of a node: more than it has, never fewer
 ``{nodes}:beat``   hash: node -> counter and state
 ``{nodes}:gen``    the generation: another one after Redis has lost its data
@@ -84,6 +85,9 @@ class Keys:
 
     def user(self, username: str) -> bytes:
         return self._user + encode_name(username) + b"}"
+
+    def teller(self, username: str) -> bytes:
+        return self.user(username) + b":w"
 
     def username(self, key: bytes) -> str | None:
         """Return the user of a key; ``None`` when it is the key of something else."""

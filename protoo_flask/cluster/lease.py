@@ -23,6 +23,7 @@ import secrets
 from collections import OrderedDict
 from typing import Any, Callable
 
+from ..core.cluster.places import Telling
 from ..core.cluster.protocol import AWAY, EVERY_NODE, SETTLING, UP, ClusterAway, ClusterHost
 from ..core.scheduling import Event
 from . import node_scripts
@@ -414,8 +415,10 @@ class Lease:
             self._settling.awaited.pop(node, None)
         self._post(self._host.node_gone, node)
 
-    def _tell_buried(self, place: Any, is_last: bool) -> None:
-        self._post(self._host.buried, place, is_last)
+    def _tell_buried(
+        self, place: Any, is_last: bool, telling: int = 0, before: Telling | None = None
+    ) -> None:
+        self._post(self._host.buried, place, is_last, telling, before)
 
     # Keeping and leaving -------------------------------------------------------------------
 
@@ -450,7 +453,7 @@ class Lease:
         self._wake.set()
         try:
             self._wires.run(self._registry.homes.leave_all)
-            self._burial.release_all(self._wires.node, lambda place, is_last: None)
+            self._burial.release_all(self._wires.node, None)
             self._ask(node_scripts.LEAVE, self._wires.node)
         except ClusterAway as error:
             self._wires.logger.warning("This node has not left in good order: %s", error)

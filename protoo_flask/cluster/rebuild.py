@@ -61,6 +61,8 @@ class Rebuild:
         :raises ClusterAway:
         """
         registry = self._registry
+        # Before this node says in a beat that it is back: then others claim anew.
+        self._wires.run(registry.claims.tellings.enter_again)
         if former:
             registry.claims.owned.clear()
         since, kept = registry.claims.give_nonce(), set(registry.claims.owned)

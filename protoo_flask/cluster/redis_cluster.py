@@ -335,9 +335,23 @@ class RedisCluster:
             raise
 
     def release(
-        self, username: str, uuid: str, token: int, then: Callable[[Release | None], None]
+        self,
+        username: str,
+        uuid: str,
+        token: int,
+        then: Callable[[Release | None], None],
+        telling: int = 0,
     ) -> None:
-        self._registry.release(username, uuid, token, then)
+        self._registry.release(username, uuid, token, then, telling)
+
+    def begin_telling(self, username: str) -> int:
+        return self._registry.tellings.begin(username)
+
+    def is_telling(self, number: int) -> bool:
+        return self._registry.tellings.is_open(number)
+
+    def end_telling(self, number: int) -> None:
+        self._registry.tellings.end(number)
 
     def mark(
         self, username: str, uuid: str, token: int, online: bool, data: bytes | None = None

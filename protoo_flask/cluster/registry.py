@@ -58,6 +58,7 @@ class Registry:
         self.homes = HomeTable(wires)
         self.claims = Claims(wires, self.lookups, post, self._forget_published)
         self.claim, self.release = self.claims.claim, self.claims.release
+        self.tellings = self.claims.tellings
         self.gifts = Gifts(wires, self.lookups, self.claims, post)
         self.give, self.take = self.gifts.give, self.gifts.take
         self.on_flush: Callable[[], Any] = lambda: None

@@ -21,6 +21,10 @@ change the entry. Nobody's clock but Redis' counts.
 **A hash without devices** has ``t`` alone. Each hash has an EXPIRE as a last resort, in case that
 all nodes die at once; nodes renew those of their users.
 
+**Who tells events** of a user is in a key beside the hash, its name and ``:w``. RELEASE and REAP
+write there who tells those that they lead to, and return who was named before; a device that
+comes is told it, too.
+
 **A full Redis** (``maxmemory``) refuses the first command of a script that may need memory, but
 none after a write. So scripts that need no more memory than they free begin with a write that
 needs none.
@@ -36,6 +40,9 @@ from .connection import RedisConnection, RedisError, Then
 #: Seconds after which Redis forgets what nobody has renewed: last seen users, and what is left
 #: over when all nodes have died. Nodes renew theirs several times in that period.
 KEEPING_TIME = 24 * 3600
+
+#: Seconds after which others wait no longer for events that have not been told.
+TELLING_TIME = 60
 
 #: What several scripts need.
 _COMMON = b"""
@@ -58,6 +65,13 @@ end
 local function join(token, born, node, nonce, state, since, data)
   return table.concat({token, born, node, nonce, state, since, data}, ' ')
 end
+local function teller(key) return redis.call('GET', key .. ':w') or '' end
+local function hand_on(key, telling)
+  if not telling or telling == '' then return '' end
+  local before = teller(key)
+  redis.call('SET', key .. ':w', telling, 'EX', TELLING_TIME)
+  return before
+end
 local function take_off(key, field, ttl)
   redis.call('HDEL', key, field)
   local count = redis.call('HINCRBY', key, 'k', -1)
@@ -68,7 +82,7 @@ local function take_off(key, field, ttl)
   redis.call('EXPIRE', key, ttl)
   return count <= 0 and 1 or 0
 end
-"""
+""".replace(b"TELLING_TIME", b"%d" % TELLING_TIME)
 
 
 class Script:
@@ -97,7 +111,7 @@ class Script:
 
 
 #: Become the owner. ``uuid node nonce limit ttl data`` ->
-#: ``[verdict, token, born, is_first, entry before, uuid that gave way, its entry]``.
+#: ``[verdict, token, born, is_first, entry before, uuid that gave way, its entry, teller]``.
 CLAIM = Script(
     b"""
 local key = KEYS[1]
@@ -136,21 +150,22 @@ redis.call('HSET', key, 'e', token, 'k', count + 1,
            field, join(token, token, node, nonce, 'c', since, data))
 if is_first then redis.call('HSET', key, 't', since) end
 redis.call('EXPIRE', key, ttl)
-return {'new', token, token, is_first and 1 or 0, '', gone, gone_entry}
+return {'new', token, token, is_first and 1 or 0, '', gone, gone_entry, teller(key)}
 """
 )
 
-#: Take a device off. ``uuid token ttl`` -> ``[was_mine, is_last, entry]``.
+#: Take a device off. ``uuid token ttl telling`` -> ``[was_mine, is_last, entry, teller before]``.
+#: ``telling``: who tells the events, or nothing.
 RELEASE = Script(
     b"""
 local field = 'd:' .. ARGV[1]
 local old = redis.call('HGET', KEYS[1], field)
 if not old or parse(old).token ~= ARGV[2] then return {0, 0, ''} end
-return {1, take_off(KEYS[1], field, ARGV[3]), old}
+return {1, take_off(KEYS[1], field, ARGV[3]), old, hand_on(KEYS[1], ARGV[4])}
 """
 )
 
-#: Take a device off that a certain node owns. ``uuid node nonce ttl`` -> as RELEASE. Of several
+#: Take a device off that a certain node owns. ``uuid node nonce ttl telling`` -> as RELEASE. Of several
 #: nodes that bury another one, exactly one gets ``was_mine`` for each peer. ``nonce``: of a claim
 #: whose token is not known; or empty: any.
 REAP = Script(
@@ -161,7 +176,7 @@ if not old then return {0, 0, ''} end
 local entry = parse(old)
 if entry.node ~= ARGV[2] then return {0, 0, ''} end
 if ARGV[3] ~= '' and entry.nonce ~= ARGV[3] then return {0, 0, ''} end
-return {1, take_off(KEYS[1], field, ARGV[4]), old}
+return {1, take_off(KEYS[1], field, ARGV[4]), old, hand_on(KEYS[1], ARGV[5])}
 """
 )
 
@@ -250,8 +265,17 @@ if count == 1 then
   redis.call('HSET', key, 't', known and seconds(now) or since)
 end
 redis.call('EXPIRE', key, ttl)
-return {'new', token, born, count == 1 and 1 or 0, '', '', ''}
+return {'new', token, born, count == 1 and 1 or 0, '', '', '', teller(key)}
 """
+)
+
+#: Events of a user have been told. ``telling``.
+TOLD = Script(
+    b"""
+if redis.call('GET', KEYS[1] .. ':w') ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1] .. ':w')
+""",
+    uses=b"",
 )
 
 #: Set presence fields. ``status_action status note_action note ttl`` -> 1, or 0 when offline.
@@ -286,4 +310,4 @@ return 1
     uses=b"",
 )
 
-ALL = (CLAIM, RELEASE, REAP, MARK, GIVE, RECLAIM, PUBLISH, ENLIST)
+ALL = (CLAIM, RELEASE, REAP, MARK, GIVE, RECLAIM, TOLD, PUBLISH, ENLIST)

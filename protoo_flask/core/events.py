@@ -41,11 +41,13 @@ class SiteEvent(NamedTuple):
     :ivar subject: a Peer, or a username.
     :ivar condition: under which it is told. :meth:`EventQueues.drain` is called again when the
         condition is known.
+    :ivar then: called when it has been told, or was not to be; must not block, and not raise.
     """
 
     name: str
     subject: Any
     condition: Condition | None = None
+    then: Callable[[], Any] | None = None
 
 
 class EventQueues:
@@ -84,6 +86,10 @@ class EventQueues:
                 self._overlong.discard(username)
             return True
 
+    def has(self, username: str) -> bool:
+        """Whether events of a user wait, or are being told."""
+        return username in self._queues
+
     def is_overlong(self, username: str) -> bool:
         """Whether more than :data:`MAX_WAITING` events of a user wait to be told."""
         return len(self._queues.get(username, ())) > MAX_WAITING
@@ -115,10 +121,9 @@ class EventQueues:
                     self._being_told.discard(username)
                     return
                 event = queue.popleft()
-            if condition is not None and not condition.holds:
-                continue
             try:
-                self._tell(event)
+                if condition is None or condition.holds:
+                    self._tell(event)
             except BaseException:
                 # An exception that ends this greenlet, such as gevent.Timeout: the user's other
                 # events must not wait for a greenlet that has ended.
@@ -126,3 +131,6 @@ class EventQueues:
                     self._being_told.discard(username)
                 self.drain(username)
                 raise
+            finally:
+                if event.then is not None:
+                    event.then()

@@ -18,7 +18,7 @@ import contextlib
 from collections import Counter, deque
 from typing import Any, Iterator
 
-from protoo_flask.core.cluster.places import Place
+from protoo_flask.core.cluster.places import Place, Telling
 from protoo_flask.core.cluster.protocol import ClusterHost
 
 from .clock import HubClock, NodeScheduler
@@ -86,6 +86,9 @@ class Hub:
         left: dict[str, Any] = {
             "places": self.tables.places,
             "homes": self.tables.homes,
+            "tellings": [
+                telling for telling in self.tables.tellings.values() if telling.node not in self.graves
+            ],
             "unburied": list(self._unburied),
             "violations": self.clock.violations,
         }
@@ -164,11 +167,16 @@ class Hub:
         """Release the places of dead nodes; any node may tell of each, in turn here."""
         while self._unburied and self.reachable_nodes:
             place = self._unburied.popleft()
-            release = self.tables.release(place.username, place.uuid, place.token)
+            nodes = self.reachable_nodes
+            node = nodes[(self._burials + 1) % len(nodes)]
+            telling = Telling(node.node, node.begin_telling(place.username))
+            release = self.tables.release(place.username, place.uuid, place.token, telling)
             if release.was_mine:
-                nodes = self.reachable_nodes
                 self._burials += 1
-                nodes[self._burials % len(nodes)].tell("buried", place, release.is_last)
+                args = place, release.is_last, telling.number, release.telling
+                node.tell("buried", *args)
+            else:
+                node.end_telling(telling.number)
 
     @property
     def reachable_nodes(self) -> list[InProcessCluster]:

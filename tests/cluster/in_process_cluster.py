@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections import deque
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 import msgspec
 
 from protoo_flask.core.cluster.items import AnyItem, Item
-from protoo_flask.core.cluster.places import FULL, Claim, Place, Release, User
+from protoo_flask.core.cluster.places import FULL, Claim, Place, Release, Telling, User
 from protoo_flask.core.cluster.protocol import (
     AWAY,
     EVERY_NODE,
@@ -67,6 +68,9 @@ class InProcessCluster:
         self._homes: set[tuple[str, str]] = set()
         self._published: dict[str, dict[str, str | None]] = {}
         self._cache: dict[str, User] = {}
+        self._telling_numbers = itertools.count(1)
+        #: {number: username}, of events that have not been told yet.
+        self.tellings: dict[int, str] = {}
         #: Sent, while nothing passes, and nobody knows that yet.
         self._in_limbo: list[tuple[str, Any]] = []
         self._frames: deque[tuple[str, str, bytes]] = deque()
@@ -263,6 +267,9 @@ class InProcessCluster:
             for kind, key in list(self._homes):
                 if tables.take_home(self.node, kind, key) != self.node:
                     self._homes.discard((kind, key))
+            for number, username in self.tellings.items():
+                if username not in tables.tellings:
+                    tables.begin_telling(username, Telling(self.node, number))
             for username, fields in list(self._published.items()):
                 if any(name == username for name, _ in self._places):
                     tables.publish(username, fields)
@@ -318,6 +325,7 @@ class InProcessCluster:
         if self._hub.refusal is not None:
             raise ClaimRefused(self._hub.refusal)
         claim = self._hub.tables.claim(self.node, username, uuid, data, limit)
+        claim = claim._replace(node=self.node)
         for place in (claim.former, claim.gave_way):
             former = None if place is None else self._hub.find_node(place.node)
             if place is not None and former is not None and former is not self:
@@ -377,8 +385,30 @@ class InProcessCluster:
             and self.node in self._hub.tables.nodes
         )
 
+    def begin_telling(self, username: str) -> int:
+        number = next(self._telling_numbers)
+        self.tellings[number] = username
+        return number
+
+    def is_telling(self, number: int) -> bool:
+        return number in self.tellings
+
+    def end_telling(self, number: int) -> None:
+        username = self.tellings.pop(number, None)
+
+        def end_telling() -> None:
+            if username is not None and self._can_write:
+                self._hub.tables.end_telling(username, Telling(self.node, number))
+
+        self._order(end_telling)
+
     def release(
-        self, username: str, uuid: str, token: int, then: Callable[[Release | None], None]
+        self,
+        username: str,
+        uuid: str,
+        token: int,
+        then: Callable[[Release | None], None],
+        telling: int = 0,
     ) -> None:
         def release() -> None:
             place = self._places.get((username, uuid))
@@ -386,7 +416,8 @@ class InProcessCluster:
                 del self._places[username, uuid]
             outcome = None
             if self.status != AWAY and not self._hub.is_away and not self.is_cut:
-                outcome = self._hub.tables.release(username, uuid, token)
+                events = Telling(self.node, telling) if telling else None
+                outcome = self._hub.tables.release(username, uuid, token, events)
             self._hub.clock.post(self.scheduler, then, outcome, is_serial=False)
 
         self._order(release)

@@ -13,8 +13,12 @@ from protoo_flask.core.cluster.places import (
     Place,
     Presence,
     Release,
+    Telling,
     User,
 )
+
+#: Seconds after which nobody is told any more of events that have not been told yet.
+TELLING_TIME = 60.0
 
 
 class Tables:
@@ -34,6 +38,7 @@ class Tables:
         self.homes: dict[tuple[str, str], str] = {}
         self._users: dict[str, dict[str, Place]] = {}
         self._presences: dict[str, Presence] = {}
+        self._tellings: dict[str, tuple[float, Telling]] = {}
 
     def clear(self) -> None:
         """Forget everything, as a Redis without persistence that is started again.
@@ -44,6 +49,25 @@ class Tables:
         self.homes.clear()
         self._users.clear()
         self._presences.clear()
+        self._tellings.clear()
+
+    # Events ------------------------------------------------------------------------------
+
+    @property
+    def tellings(self) -> dict[str, Telling]:
+        """The latest events of each user that have not been told yet."""
+        now = self._now()
+        return {name: found for name, (until, found) in self._tellings.items() if until > now}
+
+    def begin_telling(self, username: str, telling: Telling) -> Telling | None:
+        """Enter the latest events of a user; returns those before."""
+        before = self.tellings.get(username)
+        self._tellings[username] = self._now() + TELLING_TIME, telling
+        return before
+
+    def end_telling(self, username: str, telling: Telling) -> None:
+        if self.tellings.get(username) == telling:
+            del self._tellings[username]
 
     @property
     def places(self) -> list[Place]:
@@ -72,7 +96,13 @@ class Tables:
             del devices[gave_way.uuid]
         place = self._put(Place(username, uuid, node, 0, 0, True, self._now(), data))
         return Claim(
-            NEW, place.token, place.born, len(devices) == 0 and not gave_way, None, gave_way
+            NEW,
+            place.token,
+            place.born,
+            len(devices) == 0 and not gave_way,
+            None,
+            gave_way,
+            self.tellings.get(username),
         )
 
     def claim_again(self, mine: Place, former_ids: set[str]) -> Claim | None:
@@ -86,7 +116,8 @@ class Tables:
         is_first = mine.username not in self._users
         if former is None:
             place = self._put(mine)
-            return Claim(NEW, place.token, place.born, is_first)
+            telling = self.tellings.get(mine.username)
+            return Claim(NEW, place.token, place.born, is_first, telling=telling)
         if former.node not in {mine.node, *former_ids} and former.since > mine.since:
             return None
         place = self._put(mine._replace(born=former.born))
@@ -104,7 +135,13 @@ class Tables:
         self._changed(place.username)
         return place
 
-    def release(self, username: str, uuid: str, token: int) -> Release:
+    def release(
+        self, username: str, uuid: str, token: int, telling: Telling | None = None
+    ) -> Release:
+        """Take a device off.
+
+        :param telling: the events that it leads to.
+        """
         devices = self._users.get(username, {})
         place = devices.get(uuid)
         if place is None or place.token != token:
@@ -114,7 +151,8 @@ class Tables:
             del self._users[username]
             self._presences[username] = Presence(since=self._now())
         self._changed(username)
-        return Release(True, not devices)
+        before = None if telling is None else self.begin_telling(username, telling)
+        return Release(True, not devices, before)
 
     def mark(
         self, username: str, uuid: str, token: int, online: bool, data: bytes | None

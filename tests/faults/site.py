@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
+
+#: The environment variable with the name of an event whose listener ends when ``/go_on`` is read.
+SLOW_EVENT = "TEST_SLOW_EVENT"
 
 #: The environment variable with seconds by which the clock of this worker is wrong.
 CLOCK_OFFSET = "TEST_CLOCK_OFFSET"
@@ -39,10 +43,15 @@ def create_app() -> Flask:
     def authorize():
         return request.args["username"], request.args["uuid"]
 
+    go_on = threading.Event()
+
     for name in ("online", "disconnect", "reconnect", "offline"):
 
         @protoo.on(name)
         def note(peer, name=name):
+            if name == os.environ.get(SLOW_EVENT):
+                journal.add(peer.username, f"{name} {peer.uuid} ...")
+                go_on.wait()
             journal.add(peer.username, f"{name} {peer.uuid}")
 
     for name in ("user_online", "user_offline"):
@@ -50,6 +59,11 @@ def create_app() -> Flask:
         @protoo.on(name)
         def note_user(username, name=name):
             journal.add(username, name)
+
+    @app.get("/go_on")
+    def let_go_on():
+        go_on.set()
+        return "so be it"
 
     @app.get("/pid")
     def pid():

@@ -19,7 +19,7 @@ Done        the new owner     a handler of the former owner has answered a reque
 Inherited   the asker         your Asks of that peer are at its new owner now
 ToHome      a home            handle this request of a peer, in a call or room at home there
 Engage      a peer's owner    the peer is in a call or room at home here, or no longer
-Event       the teller        tell the site this event after those that you still tell
+GetTold     a teller          answer when you have told the site these events of a user
 Flush       a peer's owner    pass this on behind all that you pass on to the new owner
 Flushed     the sender        your earlier messages to that peer have arrived
 GetContext  a peer's owner    tell the handshake of the peer: the site's code runs for it here
@@ -238,6 +238,8 @@ class Estate(Item, tag=8):
     :ivar engagements: ``[service, key, home]``.
     :ivar is_told: of an unknown one: whether the former owner has told that it is offline. It could
         not say so to the directory.
+    :ivar telling: the number of events of the user that the former owner still tells its site;
+        0: there are none.
     :ivar heir: for a node that has not asked for it: the former owner leaves the cluster.
     :ivar services: ``{name: data}``: what services have kept for the peer; see
         :class:`..peers.homes.PortableService`.
@@ -255,6 +257,7 @@ class Estate(Item, tag=8):
     heir: Optional[Heir] = None
     services: Dict[str, bytes] = {}
     is_told: bool = False
+    telling: int = 0
 
 
 class Done(Item, tag=9):
@@ -312,16 +315,11 @@ class Engage(Item, tag=11):
     born: int = 0
 
 
-class Event(Item, tag=12):
-    """Tell the site an event.
+class GetTold(Item, tag=12):
+    """Answer when these events have been told; see :class:`.places.Telling`."""
 
-    :ivar data: JSON of ``peer.data``.
-    """
-
-    username: str
-    name: str
-    uuid: Optional[str] = None
-    data: bytes = b""
+    ask: int
+    number: int
 
 
 class AwaitedRequest(NamedTuple):
@@ -396,7 +394,7 @@ AnyItem = Union[
     Done,
     ToHome,
     Engage,
-    Event,
+    GetTold,
     Sync,
     GetContext,
     Inherited,

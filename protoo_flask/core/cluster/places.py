@@ -54,6 +54,16 @@ class User(NamedTuple):
     presence: Presence = Presence()
 
 
+class Telling(NamedTuple):
+    """Events of a user that a node tells its site, and that others must not overtake.
+
+    :ivar number: of that node alone.
+    """
+
+    node: str
+    number: int
+
+
 class Claim(NamedTuple):
     """The verdict on the claim of a device.
 
@@ -66,6 +76,9 @@ class Claim(NamedTuple):
     :ivar former: of a device that was there, its place before.
     :ivar gave_way: a device that was away, and has been taken off to make room. Its owner is told
         by the claimer.
+    :ivar telling: of a device that was not there: events of the user that are older, and may not
+        have been told yet.
+    :ivar node: the id under which this node has made the claim.
     """
 
     verdict: str
@@ -74,6 +87,8 @@ class Claim(NamedTuple):
     is_first: bool = False
     former: Place | None = None
     gave_way: Place | None = None
+    telling: Telling | None = None
+    node: str = ""
 
 
 class Release(NamedTuple):
@@ -81,7 +96,9 @@ class Release(NamedTuple):
 
     :ivar was_mine: whether the token was the right one, and the device is gone now.
     :ivar is_last: whether it was the last device of the user: the user goes offline.
+    :ivar telling: as of :class:`Claim`.
     """
 
     was_mine: bool
     is_last: bool
+    telling: Telling | None = None

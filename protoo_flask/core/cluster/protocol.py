@@ -25,7 +25,7 @@ from typing import Any, Callable, Protocol, Sequence
 
 from ..errors import ProtooError
 from .items import Item
-from .places import Claim, Place, Release, User
+from .places import Claim, Place, Release, Telling, User
 
 UP = "up"
 SETTLING = "settling"
@@ -90,13 +90,33 @@ class Cluster(Protocol):
         """
 
     def release(
-        self, username: str, uuid: str, token: int, then: Callable[[Release | None], None]
+        self,
+        username: str,
+        uuid: str,
+        token: int,
+        then: Callable[[Release | None], None],
+        telling: int = 0,
     ) -> None:
         """Take a device off: its peer is offline. Never blocks.
 
         :param then: called with the outcome in a greenlet of its own; with ``None`` if the
             directory cannot be reached.
+        :param telling: of :meth:`begin_telling`: the number of the events that the release leads
+            to; 0: to none.
         """
+
+    def begin_telling(self, username: str) -> int:
+        """Return a number for events of a user, which others must not overtake. Never blocks.
+
+        Those that come behind :meth:`release` in the directory are told so: ``Claim.telling``. A
+        minute later, nobody is told any more.
+        """
+
+    def is_telling(self, number: int) -> bool:
+        """Whether events have not been told yet. Never blocks."""
+
+    def end_telling(self, number: int) -> None:
+        """Take note that events have been told. Never blocks."""
 
     def mark(
         self, username: str, uuid: str, token: int, online: bool, data: bytes | None = None
@@ -196,12 +216,16 @@ class ClusterHost(Protocol):
     def node_gone(self, node: str) -> None:
         """Take note that a node is dead, or has left. Comes once, before its peers are released."""
 
-    def buried(self, place: Place, is_last: bool) -> None:
+    def buried(
+        self, place: Place, is_last: bool, telling: int = 0, before: Telling | None = None
+    ) -> None:
         """Tell the site that a peer of a dead node is offline.
 
         Called at exactly one node for each peer.
 
         :param is_last: whether it was the last device of its user.
+        :param telling: as of :meth:`Cluster.release`.
+        :param before: as of :attr:`.places.Release.telling`.
         """
 
     def fenced(self, former: str) -> None:

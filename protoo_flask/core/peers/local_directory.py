@@ -75,11 +75,13 @@ class Departure(NamedTuple):
     :ivar may_be_last: whether the user may be offline, too.
     :ivar if_mine: the condition under which "offline" is told.
     :ivar if_last: the condition under which "user_offline" is told.
+    :ivar then: called when these have been told, or were not to be.
     """
 
     may_be_last: bool
     if_mine: Condition | None = None
     if_last: Condition | None = None
+    then: Callable[[], Any] | None = None
 
 
 class LocalDirectory:
@@ -361,7 +363,8 @@ class LocalDirectory:
         departure = self._release(peer, not devices)
         self._enter(peer, event, departure.if_mine)
         if departure.may_be_last:
-            user_offline = SiteEvent("user_offline", peer.username, departure.if_last)
+            condition, then = departure.if_last, departure.then
+            user_offline = SiteEvent("user_offline", peer.username, condition, then)
             self._events.post(peer.username, user_offline)
         return True
 

@@ -29,7 +29,7 @@ from typing import Any, Callable, Mapping
 from ..arrivals import Arrival, TurnedAway
 from ..close_codes import GOING_AWAY, ONLINE_ELSEWHERE, POLICY_VIOLATION
 from ..cluster.items import HandOver, Heir
-from ..cluster.places import FULL, NEW, TAKEN, Claim, Place, Release
+from ..cluster.places import FULL, NEW, TAKEN, Claim, Place, Release, Telling
 from ..cluster.protocol import SETTLING, UP, ClaimRefused, Cluster, ClusterAway
 from ..errors import ProtooError, UsageError
 from ..events import Condition, EventQueues, SiteEvent
@@ -44,6 +44,7 @@ from ..transactions.mailbox import Mailbox
 from ..transactions.outbound import Bequest
 from ..wire.dialect import PROTOO, Dialect
 from .context import Contexts, KeptContext, RemoteContext
+from .event_order import EventOrder
 from .estates import ELSEWHERE, HERE, MAX_FORWARDED, PATIENCE, TOLD, UNKNOWN, Estates
 from .exchange import Exchange
 from .following import Following
@@ -129,6 +130,7 @@ class ClusterDirectory(LocalDirectory):
         self.homes = ClusterHomes(
             self.exchange, runtime, self, {} if services is None else services, owner
         )
+        self.order = EventOrder(self.exchange, events, runtime.scheduler)
         self.estates = Estates(self.exchange, self, runtime.scheduler)
         self.exchange.on_item(HandOver, self._take_hand_over)
 
@@ -147,6 +149,7 @@ class ClusterDirectory(LocalDirectory):
             "leaving": self._leaving,
             "followed": self.following,
             "handshakes": self._handshakes,
+            **self.order.tables,
             **self.homes.tables,
         }
 
@@ -451,7 +454,7 @@ class ClusterDirectory(LocalDirectory):
         text = serialize_peer_data(data)
         while True:
             self._remove_other(username, uuid, dialect)
-            limit, node = self._limit(username, uuid), self.cluster.node
+            limit = self._limit(username, uuid)
             try:
                 claim = self.cluster.claim(username, uuid, text, limit)
             except ClusterAway:
@@ -460,7 +463,7 @@ class ClusterDirectory(LocalDirectory):
                 raise NotClaimed("no more connections are accepted for now") from error
             if claim.verdict == FULL:
                 raise TooManyPeers(username, limit)
-            reservation = self._own(username, uuid, claim, node)
+            reservation = self._own(username, uuid, claim)
             if claim.gave_way is not None:
                 self._tell_gave_way(claim.gave_way)
             former = reservation.former
@@ -496,11 +499,8 @@ class ClusterDirectory(LocalDirectory):
         if peer is not None and peer.outbound.dialect is not dialect:
             self.remove(peer, ONLINE_ELSEWHERE, "online elsewhere")
 
-    def _own(self, username: str, uuid: str, claim: Claim, node: str) -> _Reservation:
-        """Take note of a claim.
-
-        :param node: the id of this node when the claim began.
-        """
+    def _own(self, username: str, uuid: str, claim: Claim) -> _Reservation:
+        """Take note of a claim."""
         key = username, uuid
         with self._lock:
             owned = self._owned.get(key)
@@ -509,7 +509,8 @@ class ClusterDirectory(LocalDirectory):
             elif claim.token > owned.token:
                 owned.token = claim.token
             owned.claims += 1
-            owned.was_buried = owned.was_buried or node != self.cluster.node
+            # Others may have taken this node for dead since.
+            owned.was_buried = owned.was_buried or claim.node != self.cluster.node
             reservation = _Reservation(owned)
             peer = self.get_local(username, uuid)
             former = claim.former
@@ -539,6 +540,8 @@ class ClusterDirectory(LocalDirectory):
         if is_told:
             self.following.remove(peer)
             self.remote_peers.lose(peer)
+            if departure.then is not None:
+                departure.then()
         else:
             self._tell_offline(peer, departure)
         done.wait()
@@ -666,6 +669,13 @@ class ClusterDirectory(LocalDirectory):
         if self.cluster.status != UP:
             super()._make_space(username)
 
+    def _list(self, peer: Peer) -> None:
+        owned = self._owned.get((peer.username, peer.uuid))
+        if owned is not None:
+            self.order.hold(peer.username, owned.telling)
+            owned.telling = None
+        super()._list(peer)
+
     def _is_first(self, peer: Peer, count: int) -> bool:
         owned = self._owned.get((peer.username, peer.uuid))
         if owned is not None and owned.is_first is not None:
@@ -726,9 +736,13 @@ class ClusterDirectory(LocalDirectory):
         then: Callable[[], None] | None = None,
     ) -> Departure:
         if_mine, if_last = Condition(), Condition()
-        key = username, uuid
+        key, number = (username, uuid), self.order.begin(username)
         with self._lock:
             self._leaving[key] = self._leaving.get(key, 0) + 1
+
+        def allow(is_last: bool) -> None:
+            if_mine.holds, if_last.holds = True, is_last
+            self._runtime.scheduler.spawn(self._events.drain, username)
 
         def take(outcome: Release | None) -> None:
             with self._lock:
@@ -741,25 +755,30 @@ class ClusterDirectory(LocalDirectory):
                     self._told.popitem(last=False)
                 if_mine.holds = True
                 if_last.holds = is_last_here and not self._has_devices_elsewhere(username)
+            elif outcome.was_mine:
+                self.order.wait(outcome.telling, partial(allow, outcome.is_last))
             else:
-                if_mine.holds, if_last.holds = outcome.was_mine, outcome.is_last
+                if_mine.holds = if_last.holds = False
             if then is not None:
                 then()
-            self._events.drain(username)
+            # Not here: listeners may block, and outcomes of other users are behind this one.
+            self._runtime.scheduler.spawn(self._events.drain, username)
             if self._all_released is not None and not self._leaving:
                 self._all_released.set()
 
-        self.cluster.release(username, uuid, owned.token, take)
-        return Departure(True, if_mine, if_last)
+        self.cluster.release(username, uuid, owned.token, take, number)
+        return Departure(True, if_mine, if_last, partial(self.order.end, number))
 
     def _tell_offline(self, peer: Peer, departure: Departure) -> None:
         """Tell the site that a peer is offline which is not one of this node any more."""
         self.following.remove(peer)
         self.remote_peers.lose(peer)
         username = peer.username
-        self._events.post(username, SiteEvent("peer_offline", peer, departure.if_mine))
+        events = [SiteEvent("peer_offline", peer, departure.if_mine)]
         if departure.may_be_last:
-            self._events.post(username, SiteEvent("user_offline", username, departure.if_last))
+            events.append(SiteEvent("user_offline", username, departure.if_last))
+        events[-1] = events[-1]._replace(then=departure.then)
+        self._events.post(username, *events)
         self._runtime.scheduler.spawn(self._events.drain, username)
 
     def remove(self, peer: Peer, code: int, reason: str, only: Link | None = None) -> bool:
@@ -963,9 +982,13 @@ class ClusterDirectory(LocalDirectory):
         self.homes.node_gone(node)
         self.estates.node_gone(node)
 
-    def buried(self, place: Place, is_last: bool) -> None:
+    def buried(
+        self, place: Place, is_last: bool, telling: int = 0, before: Telling | None = None
+    ) -> None:
         peer = self.remote_peers.of(place)
-        self._tell_offline(peer, Departure(is_last))
+        then = partial(self.order.end, telling) if telling else None
+        self.order.hold(place.username, before)
+        self._tell_offline(peer, Departure(is_last, then=then))
 
     def fenced(self, former: str) -> None:
         with self._lock:
@@ -1003,6 +1026,7 @@ class ClusterDirectory(LocalDirectory):
         elif claim is None:
             self.let_go(peer, "")
         elif not is_known:
+            self.order.hold(username, claim.telling)
             self._events.post(username, SiteEvent("peer_online", peer))
             if claim.is_first:
                 self._events.post(username, SiteEvent("user_online", username))

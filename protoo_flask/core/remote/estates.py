@@ -62,7 +62,7 @@ from ..cluster.items import (
     Inherited,
     Tell,
 )
-from ..cluster.places import Place
+from ..cluster.places import Place, Telling
 from ..peers.peer import Peer
 from ..scheduling import Event
 from ..wire.dialect import Dialect
@@ -148,6 +148,10 @@ class Holder(Protocol):
 
     def begin_waiting(self, peer: Peer, seconds: float) -> None:
         """Wait for a peer that was taken in."""
+
+    @property
+    def order(self) -> Any:
+        """The order of events among nodes; see :class:`.EventOrder`."""
 
     @property
     def homes(self) -> Any:
@@ -296,6 +300,7 @@ class Estates:
                 self._disown(estate)
             return
         peer = expected.peer
+        self._hold_events(node, estate)
         if not estate.is_known:
             unknown = TOLD if estate.is_told else UNKNOWN
             self._conclude(expected, HERE if expected.was_here else unknown)
@@ -313,12 +318,18 @@ class Estates:
         peer = self._holder.inherit(*device, estate.token, heir)
         if peer is None:
             return False
+        self._hold_events(node, estate)
         self._take_in(node, peer, estate, False)
         self._holder.begin_waiting(peer, heir.seconds_left)
         early = self._early.pop(device, None)
         if early is not None:
             self.hand_over(*early)
         return True
+
+    def _hold_events(self, node: str, estate: Estate) -> None:
+        """Have the events of a user wait for those that the former owner still tells."""
+        if estate.telling:
+            self._holder.order.hold(estate.username, Telling(node, estate.telling))
 
     def _take_in(self, node: str, peer: Peer, estate: Estate, was_here: bool) -> None:
         halves: list[ForwardedAsk] = []
@@ -396,12 +407,12 @@ class Estates:
                     del self._expected[device]
         if expected is not None:
             # The device is back at the node that has the peer.
-            self._send(node, self._hand_over(expected.peer, node, item))
+            self._send_estate(node, self._hand_over(expected.peer, node, item))
             self._conclude(expected, ELSEWHERE)
             return
         peer = self._get(device, item.token)
         if peer is not None:
-            self._send(node, self._hand_over(peer, node, item))
+            self._send_estate(node, self._hand_over(peer, node, item))
         elif self._may_be_given(device):
             # It may have been given to this node just now.
             self._early[device] = node, item
@@ -411,7 +422,12 @@ class Estates:
 
     def _refuse(self, node: str, device: tuple[str, str], item: HandOver) -> None:
         is_told = self._holder.has_told(*device, item.token)
-        self._send(node, Estate(*device, item.token, False, is_told=is_told))
+        self._send_estate(node, Estate(*device, item.token, False, is_told=is_told))
+
+    def _send_estate(self, node: str, estate: Estate) -> None:
+        """Send an estate, with what the site has not been told yet."""
+        estate.telling = self._holder.order.mark(estate.username)
+        self._send(node, estate)
 
     def _may_be_given(self, device: tuple[str, str]) -> bool:
         holder = self._holder
@@ -523,7 +539,7 @@ class Estates:
             self._holder.remove(peer, POLICY_VIOLATION, "too much waits for it")
             return
         estate.heir = heir
-        self._send(node, estate)
+        self._send_estate(node, estate)
 
     def _lose_estate(self, node: str, estate: Estate) -> None:
         """Answer the requests in an estate that has not arrived."""

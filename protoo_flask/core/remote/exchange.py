@@ -29,12 +29,13 @@ from ..cluster.items import (
     Flush,
     Flushed,
     GetContext,
+    GetTold,
     Moved,
     Sync,
     Tell,
     ToHome,
 )
-from ..cluster.places import Claim, Place
+from ..cluster.places import Claim, Place, Telling
 from ..cluster.protocol import AWAY, EVERY_NODE, Cluster
 from ..errors import Unsendable
 from ..peers.peer import OFFLINE, Peer
@@ -85,7 +86,9 @@ class Residents(Protocol):
 
     def node_gone(self, node: str) -> None: ...
 
-    def buried(self, place: Place, is_last: bool) -> None: ...
+    def buried(
+        self, place: Place, is_last: bool, telling: int = 0, before: Telling | None = None
+    ) -> None: ...
 
     def fenced(self, former: str) -> None: ...
 
@@ -404,6 +407,7 @@ class Exchange:
             self.cluster.send(node, answer)
 
     def _take_cancel(self, node: str, item: Cancel) -> None:
+        self.visits.discard((node, item.ask))
         half = self.halves.pop((node, item.ask), None)
         if half is not None:
             half.peer.outbound.release(half)
@@ -472,7 +476,7 @@ class Exchange:
         is_away = self.cluster.status == AWAY
         reason = _UNREACHABLE_NOW if is_away else f"{_UNREACHABLE}: it has gone"
         for item in items:
-            if isinstance(item, (Ask, ToHome, GetContext)):
+            if isinstance(item, (Ask, ToHome, GetContext, GetTold)):
                 self._fail(item.ask, 503, reason)
             elif type(item) in self._losers:
                 self._losers[type(item)](node, item)
@@ -492,8 +496,10 @@ class Exchange:
         self._drop_halves(node)
         self._residents.node_gone(node)
 
-    def buried(self, place: Place, is_last: bool) -> None:
-        self._residents.buried(place, is_last)
+    def buried(
+        self, place: Place, is_last: bool, telling: int = 0, before: Telling | None = None
+    ) -> None:
+        self._residents.buried(place, is_last, telling, before)
 
     def fenced(self, former: str) -> None:
         self._own.add(self.cluster.node)

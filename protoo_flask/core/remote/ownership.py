@@ -23,6 +23,7 @@ class Ownership:
     :ivar born: as of places.
     :ivar is_first: whether the user comes online with the device; ``None``: the directory was
         away, and nobody knows.
+    :ivar telling: as of the claim, until the peer is listed.
     :ivar began: when its connection began, by the scheduler.
     :ivar expires: when its grace period ends, if it is away.
     :ivar claims: handshakes in progress that rely on it.
@@ -42,6 +43,7 @@ class Ownership:
         "is_first",
         "is_taken",
         "next",
+        "telling",
         "token",
         "was_buried",
     )
@@ -49,6 +51,7 @@ class Ownership:
     def __init__(self, claim: Claim | None, now: float) -> None:
         self.token = 0 if claim is None else claim.token
         self.born = 0 if claim is None else claim.born
+        self.telling = None if claim is None else claim.telling
         self.is_first = None if claim is None else claim.verdict == NEW and claim.is_first
         self.began = now
         self.expires = now

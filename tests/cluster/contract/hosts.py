@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any, Sequence
 
-from protoo_flask.core.cluster.places import Claim, Place
+from protoo_flask.core.cluster.places import Claim, Place, Telling
 
 
 class RecordingHost:
@@ -13,6 +13,7 @@ class RecordingHost:
 
     :ivar log: ``[(name of the method, *args)]``, in order.
     :ivar local: what :meth:`claims` returns: the local peers.
+    :ivar tellings: those of :meth:`buried`, and those before, in order.
     :ivar overlaps: methods that were called while another one had not returned.
     """
 
@@ -20,6 +21,7 @@ class RecordingHost:
         self.log: list[tuple[Any, ...]] = []
         self.local: list[tuple[str, str, bytes, float, bool]] = []
         self.overlaps: list[str] = []
+        self.tellings: list[tuple[int, Telling | None]] = []
         self._busy = threading.Lock()
 
     def all(self, *names: str) -> list[tuple[Any, ...]]:
@@ -48,8 +50,11 @@ class RecordingHost:
     def node_gone(self, node: str) -> None:
         self._note("node_gone", node)
 
-    def buried(self, place: Place, is_last: bool) -> None:
+    def buried(
+        self, place: Place, is_last: bool, telling: int = 0, before: Telling | None = None
+    ) -> None:
         self._note("buried", place, is_last)
+        self.tellings.append((telling, before))
 
     def fenced(self, former: str) -> None:
         self._note("fenced", former)

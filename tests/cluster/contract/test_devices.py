@@ -158,7 +158,7 @@ def test_a_released_device_is_gone_and_its_user_goes_offline(world, a, b):
     outcomes = a.release("alice", "a1", claim.token)
 
     world.until(lambda: outcomes)
-    assert outcomes == [(True, True)]
+    assert outcomes == [(True, True, None)]
     world.until(lambda: b.cluster.find("alice") == [])
 
 
@@ -169,7 +169,7 @@ def test_a_release_of_one_of_two_devices_is_not_the_last(world, a, b):
     outcomes = a.release("alice", "a1", claim.token)
 
     world.until(lambda: outcomes)
-    assert outcomes == [(True, False)]
+    assert outcomes == [(True, False, None)]
 
 
 def test_a_release_with_the_token_of_an_earlier_claim_changes_nothing(world, a, b):
@@ -179,7 +179,7 @@ def test_a_release_with_the_token_of_an_earlier_claim_changes_nothing(world, a, 
     outcomes = a.release("alice", "a1", before.token)
 
     world.until(lambda: outcomes)
-    assert outcomes == [(False, False)]
+    assert outcomes == [(False, False, None)]
     assert [place.node for place in a.cluster.find("alice")] == [b.id]
 
 

@@ -39,6 +39,7 @@ class LoopbackCluster:
         self._spawn = spawn
         self._watchers: list[tuple[str, Callable[[User], Any]]] = []
         self._host: Any = None
+        self._tellings: set[int] = set()
         loopback.nodes[node] = self
 
     def start(self, host: Any) -> None:
@@ -55,9 +56,23 @@ class LoopbackCluster:
         is_first = not devices
         devices[uuid] = Place(username, uuid, self.node, token, born, True, 0.0, data)
         self._changed(username)
-        return Claim(NEW if former is None else TAKEN, token, born, is_first, former)
+        verdict = NEW if former is None else TAKEN
+        return Claim(verdict, token, born, is_first, former, node=self.node)
 
-    def release(self, username: str, uuid: str, token: int, then: Callable[..., Any]) -> None:
+    def begin_telling(self, username: str) -> int:
+        number = next(self._loopback.tokens)
+        self._tellings.add(number)
+        return number
+
+    def is_telling(self, number: int) -> bool:
+        return number in self._tellings
+
+    def end_telling(self, number: int) -> None:
+        self._tellings.discard(number)
+
+    def release(
+        self, username: str, uuid: str, token: int, then: Callable[..., Any], telling: int = 0
+    ) -> None:
         devices = self._loopback.places.get(username, {})
         place = devices.get(uuid)
         was_mine = place is not None and place.token == token

@@ -162,7 +162,7 @@ def test_a_device_whose_release_has_not_come_through_is_offline_once(pair, monke
     pair.forget_events()
     # As after an absence of the directory, which still has the device.
     release = pair.a.cluster.release
-    monkeypatch.setattr(pair.a.cluster, "release", lambda *args: args[-1](None))
+    monkeypatch.setattr(pair.a.cluster, "release", lambda *args: args[3](None))
     carol.leave()
     pair.run()
     monkeypatch.setattr(pair.a.cluster, "release", release)
