@@ -65,6 +65,10 @@ class Claims:
         self._nonces = itertools.count(1)
         #: ``{(username, uuid): Owned}``
         self.owned: dict[tuple[str, str], Owned] = {}
+        #: Whether others may have taken this node for dead, and a function that has it found out:
+        #: it calls :meth:`end_settling` then.
+        self.is_doubtful: Callable[[], bool] = lambda: False
+        self.find_out: Callable[[], Any] = lambda: None
         #: Set when the directory is complete; ``None``: it is, or is away.
         self._completion: Event | None = None
         #: Whether there may be peers that were never claimed.
@@ -106,6 +110,10 @@ class Claims:
 
     def claim(self, username: str, uuid: str, data: bytes, limit: int) -> Claim:
         """See ``Cluster.claim``."""
+        if self.is_doubtful() and self._wires.open_writer is not None:
+            # A claim by the id of a dead node would be buried with it.
+            self.begin_settling()
+            self.find_out()
         completion = self._completion
         if completion is not None and not self._loop.is_foreign():
             # Else a device could seem to be the first one of its user, or its former owner could
@@ -116,6 +124,8 @@ class Claims:
         nonce, node = 0, self._wires.node
         try:
             writer = self._wires.writer
+            if self.is_doubtful():
+                raise ClusterAway("other nodes may have taken this one for dead")
             nonce = next(self._nonces)
             listed = replies.expect()
             claimed = replies.expect(lambda reply: self._take_late(device, nonce, reply))

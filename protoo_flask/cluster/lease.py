@@ -13,8 +13,9 @@ no answer        the connection is ended, and opened anew
 ===============  ==========================================================================
 
 A node that was stopped and goes on may have been buried meanwhile: until a beat has been answered,
-it is deaf, and takes nothing from the bus. Its claims change nothing that it does not own any more:
-they are refused by their tokens.
+it is deaf, and takes nothing from the bus. New claims wait for that, too: by its former id, they
+would be buried. What it has claimed before changes nothing that it does not own any more: that is
+refused by the tokens.
 """
 
 from __future__ import annotations
@@ -116,6 +117,8 @@ class Lease:
         self.greet: Callable[[], Any] = lambda: None
         wires.node = wires.node or make_node_id()
         registry.on_flush = self._on_flush
+        registry.claims.is_doubtful = lambda: self.is_deaf
+        registry.claims.find_out = self._wake_up
 
     @property
     def is_deaf(self) -> bool:
@@ -261,6 +264,10 @@ class Lease:
                 self._wires.logger.exception("a sign of life has failed")
                 self._give_up(writer, "this node has failed to give a sign of life")
 
+    def _wake_up(self) -> None:
+        """Beat at once."""
+        self._wake.set()
+
     def _give_up(self, writer: RedisConnection, reason: str) -> None:
         if self._wires.open_writer is writer:
             self.disconnected(reason)
@@ -305,6 +312,8 @@ class Lease:
             self._rejoin()
         else:
             self._answered = self._loop.now()
+            if self.status == UP:
+                self._registry.claims.end_settling()
             names = (node.decode("utf-8", "replace") for node in beats[::2])
             states = self._beats = dict(zip(names, beats[1::2]))
             states.pop(self._wires.node, None)
@@ -329,6 +338,8 @@ class Lease:
     def _rejoin(self) -> None:
         """Others have buried this node: become another one."""
         former = self._wires.node
+        # Until the host knows of it: it would take new claims for those that were buried.
+        self._registry.claims.begin_settling()
         self._wires.logger.warning("Node %s was taken for dead by others; it joins again", former)
         self._rename()
         self._state = SETTLED

@@ -13,7 +13,7 @@ from protoo_flask.cluster.keys import Keys
 from protoo_flask.cluster.lease import Lease
 from protoo_flask.cluster.registry import Registry
 from protoo_flask.cluster.wires import Wires
-from protoo_flask.core.cluster.places import Claim, Place, Release, User
+from protoo_flask.core.cluster.places import Claim, Place, Release, Telling, User
 from tests.transport.wire import PATIENCE
 
 #: Seconds; a fifth of it is the time between beats.
@@ -46,7 +46,9 @@ class NotingHost:
     def node_gone(self, node: str) -> None:
         self.notes.append(("node_gone", node))
 
-    def buried(self, place: Place, is_last: bool) -> None:
+    def buried(
+        self, place: Place, is_last: bool, telling: int = 0, before: Telling | None = None
+    ) -> None:
         self.notes.append(("buried", place, is_last))
 
     def fenced(self, former: str) -> None:

@@ -12,6 +12,7 @@ from protoo_flask.core.cluster.places import NEW, TAKEN, Release
 from protoo_flask.core.cluster.protocol import AWAY, SETTLING, UP, ClaimRefused, ClusterAway
 from tests.cluster.redis_servers import RedisServer
 from tests.cluster.registry_nodes import RegistryNode, nodes, wait_until
+from tests.transport.wire import PATIENCE
 
 
 @pytest.fixture
@@ -119,6 +120,42 @@ def test_stale_writes_of_a_zombie_are_refused(trio):
         [place] = b.registry.find(username)
         assert (place.node, place.online, place.data) == (a.node, True, b"new")
     assert former not in a.wires.nodes
+
+
+def test_a_node_that_was_stopped_claims_nothing_by_the_id_of_a_dead_node(trio):
+    """Handshakes wait in its listen backlog, and may come before its first beat."""
+    zombie, other, _ = trio
+    former, beat, goes_on = zombie.node, zombie.lease._beat, zombie.world.loop.event()
+
+    def beat_late(writer):
+        goes_on.wait(PATIENCE)
+        beat(writer)
+
+    zombie.lease._beat = beat_late
+    wait_until(lambda: former not in other.wires.nodes)
+    zombie.registry.claims.find_out = goes_on.set
+
+    claim = zombie.registry.claim("bob", "b1", b"", 8)
+
+    assert claim.node == zombie.node != former
+    assert zombie.host.noted("fenced") == [(former,)]  # before the claim
+    [place] = other.registry.find("bob")
+    assert (place.node, place.token) == (zombie.node, claim.token)
+    zombie.host.peers["bob", "b1"] = b"", 0.0, True
+
+
+def test_a_node_that_cannot_know_whether_it_is_dead_claims_nothing(trio):
+    zombie, other, _ = trio
+    goes_on = zombie.world.loop.event()
+    beat, zombie.lease._beat = zombie.lease._beat, lambda writer: goes_on.wait(PATIENCE)
+    wait_until(lambda: zombie.lease.is_deaf)
+
+    with pytest.raises(ClusterAway, match="for dead"):
+        zombie.registry.claim("bob", "b1", b"", 8)
+
+    assert other.registry.find("bob") == []
+    zombie.lease._beat = beat
+    goes_on.set()
 
 
 def bury(observer: RegistryNode, node: RegistryNode) -> None:
