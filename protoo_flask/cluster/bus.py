@@ -295,6 +295,22 @@ class Bus:
             if isinstance(receivers, RedisError):
                 self._complain("publish", f"Redis does not publish for this process: {receivers}")
             self._post(self._host.lost, node, items)
+            if receivers == 0:
+                self._post(self._host.probed, node, False)
+
+    def probe_node(self, node: str) -> None:
+        """See ``Cluster.probe``: a frame with nothing."""
+        writer = self._writer
+        if writer is not None:
+            writer.before_write(
+                lambda: writer.ask_packed(
+                    partial(self._take_probe, node), self._make_command(node, [])
+                )
+            )
+
+    def _take_probe(self, node: str, receivers: Any) -> None:
+        if isinstance(receivers, int):
+            self._post(self._host.probed, node, bool(receivers))
 
     def _lose_waiting(self) -> None:
         """Tell the host that the items of this round are lost."""

@@ -410,6 +410,12 @@ class RedisCluster:
         assert parts is not None, NOT_STARTED
         parts.bus.send(node, item)
 
+    def probe(self, node: str) -> None:
+        """See ``Cluster.probe``."""
+        parts = self._parts
+        assert parts is not None, NOT_STARTED
+        self._run(parts.bus.probe_node, node)
+
 
 class _Parts:
     """The parts that need a host."""

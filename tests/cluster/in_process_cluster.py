@@ -150,7 +150,7 @@ class InProcessCluster:
 
     def tell(self, method: str, *args: Any) -> None:
         """Have the host told something, after what it has been told before."""
-        may_block = method not in ("receive", "lost", "may_have_lost")
+        may_block = method not in ("receive", "lost", "probed", "may_have_lost")
         call = getattr(self._host, method)
         self._hub.clock.post(self.scheduler, call, *args, may_block=may_block)
 
@@ -521,8 +521,13 @@ class InProcessCluster:
             receiver = self._hub.find_node(node)
             if receiver is None:
                 self.tell("lost", node, [item])
+                self.tell("probed", node, False)
             else:
                 self._hub.carry(self.node, receiver, frame)
+
+    def probe(self, node: str) -> None:
+        if self.status != AWAY and not self.is_cut:
+            self.tell("probed", node, self._hub.find_node(node) is not None)
 
     def arrive(self, sender: str, receiver: str, frame: bytes) -> None:
         """Take what the bus brings; ``receiver`` is the id that it was sent to."""

@@ -51,6 +51,9 @@ class NotingHost:
     ) -> None:
         self.notes.append(("buried", place, is_last))
 
+    def probed(self, node: str, is_heard: bool) -> None:
+        self.notes.append(("probed", node, is_heard))
+
     def fenced(self, former: str) -> None:
         self.notes.append(("fenced", former))
 

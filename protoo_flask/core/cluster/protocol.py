@@ -201,6 +201,14 @@ class Cluster(Protocol):
         """
 
 
+    def probe(self, node: str) -> None:
+        """Find out whether another node listens: :meth:`ClusterHost.probed`. Never blocks.
+
+        A node that is dead may seem to listen for a while. One that does not listen has ended, or
+        has lost its connection just now.
+        """
+
+
 class ClusterHost(Protocol):
     """A node, from the cluster: the app in this process."""
 
@@ -209,6 +217,9 @@ class ClusterHost(Protocol):
 
     def lost(self, node: str, items: Sequence[Any]) -> None:
         """Take note that items did not arrive at a node."""
+
+    def probed(self, node: str, is_heard: bool) -> None:
+        """Take note that a probe was heard; or that it, or an item, has reached nobody."""
 
     def may_have_lost(self, node: str) -> None:
         """Take note that items of, or to, a node may have been lost: compare what is open."""

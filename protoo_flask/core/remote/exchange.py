@@ -48,6 +48,7 @@ from .comparison import Comparison
 from .forwarded_ask import ForwardedAsk
 from .holds import Holds
 from .missed_tells import MissedTells
+from .probes import Probes
 from .recent_answers import MAX_RECENT, RecentAnswers
 from .texts import insert_id, translate
 
@@ -121,6 +122,7 @@ class Exchange:
         self._gone: deque[str] = deque(maxlen=MAX_GONE)
         self._is_away = False
         self.comparison = Comparison(cluster, runtime.scheduler, self)
+        self.probes = Probes(cluster, runtime.scheduler, self.asks, self._end_unheard)
         self._receivers: dict[type, Receiver] = {
             Ask: self._take_ask,
             Answer: self._take_answer,
@@ -180,6 +182,8 @@ class Exchange:
         """Send the request of a transaction to the owner of its peer."""
         number = transaction.id
         self.asks[number] = AskOfPeer(transaction, node, kind, engagement)
+        if not self.probes.is_on:
+            self.probes.begin()
         peer, sender = transaction.peer, transaction.sender
         item = Ask(
             number,
@@ -197,6 +201,7 @@ class Exchange:
     def put(self, number: int, ask: PendingAsk) -> None:
         """Wait for the answers to an ask that the caller sends next."""
         self.asks[number] = ask
+        self.probes.begin()
 
     def expect(self, transaction: Any, node: str) -> None:
         """Wait for the answers to a request that is in an estate for this node."""
@@ -485,12 +490,19 @@ class Exchange:
         """Have ``function(node, item)`` called with items that did not arrive."""
         self._losers[kind] = function
 
+    def probed(self, node: str, is_heard: bool) -> None:
+        self.probes.take(node, is_heard)
+
+    def _end_unheard(self, node: str) -> None:
+        self._end_asks(node, f"{_UNREACHABLE}: it has gone")
+
     def may_have_lost(self, node: str) -> None:
         self.comparison.begin(node)
 
     def node_gone(self, node: str) -> None:
         self._gone.append(node)
         self.comparison.forget(node)
+        self.probes.forget(node)
         self.holds.node_gone(node)
         self._end_asks(node, f"{_UNREACHABLE}: it has gone")
         self._drop_halves(node)

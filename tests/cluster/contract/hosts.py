@@ -44,6 +44,9 @@ class RecordingHost:
     def lost(self, node: str, items: Sequence[Any]) -> None:
         self._note("lost", node, list(items))
 
+    def probed(self, node: str, is_heard: bool) -> None:
+        self._note("probed", node, is_heard)
+
     def may_have_lost(self, node: str) -> None:
         self._note("may_have_lost", node)
 

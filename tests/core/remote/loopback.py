@@ -122,6 +122,9 @@ class LoopbackCluster:
             if node in ("", other.node) and (node or other is not self):
                 self._spawn(other._host.receive, self.node, item)
 
+    def probe(self, node: str) -> None:
+        pass
+
     def _changed(self, username: str) -> None:
         user = User(tuple(self.look(username)))
         for node in list(self._loopback.nodes.values()):
