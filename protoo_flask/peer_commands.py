@@ -6,16 +6,18 @@ leaves at its end. Without ``PROTOO_CLUSTER_URL``, only the process of the serve
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Iterator
 
 import click
 from flask import current_app
 from flask.cli import with_appcontext
 
 from .core.cluster.places import Place
-from .core.cluster.protocol import AWAY, SETTLING, ClusterAway
+from .core.cluster.protocol import AWAY, AWAY_MESSAGE, SETTLING, ClusterAway
 from .core.errors import UsageError
 from .core.excerpts import excerpt
 from .core.peers.peer import Peer
@@ -123,7 +125,8 @@ def _reach() -> Site:
     if not site.is_clustered:
         raise click.ClickException(_NO_CLUSTER)
     try:
-        site.expect_peers("peers")
+        with _told_once(current_app.logger):
+            site.expect_peers("peers")
     except UsageError as error:  # a setting that cannot work
         raise click.ClickException(str(error)) from None
     assert site.membership is not None
@@ -133,6 +136,20 @@ def _reach() -> Site:
     if cluster.status == SETTLING:
         click.echo(f"some peers may be missing: {cluster.reason}", err=True)
     return site
+
+
+@contextlib.contextmanager
+def _told_once(logger: logging.Logger) -> Iterator[None]:
+    """Keep out of the log that the cluster cannot be reached: the command says so itself."""
+
+    def is_new(record: logging.LogRecord) -> bool:
+        return record.msg != AWAY_MESSAGE
+
+    logger.addFilter(is_new)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_new)
 
 
 def _find_places(site: Site, username: str | None) -> list[Place]:

@@ -6,7 +6,7 @@ import importlib.util
 import re
 from dataclasses import dataclass, field, fields
 from typing import Any, Callable, Mapping
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from .core.errors import UsageError
 from .core.suggestions import suggest
@@ -250,6 +250,9 @@ def _find_fault_of_url(url: str) -> str:
         return "it has no scheme, as redis://host:6379/0 has"
     if scheme.lower() not in CLUSTER_SCHEMES:
         return f"{scheme}:// is none of them"
+    database = dict(parse_qsl(urlsplit(rest).query)).get("db", "")
+    if database and not re.fullmatch("[0-9]+", database):
+        return f"its database is {database!r}, and not a number"
     if scheme.lower() == "unix":
         return "" if "/" in rest else "it names no file, as unix:///run/redis.sock does"
     try:
@@ -258,6 +261,11 @@ def _find_fault_of_url(url: str) -> str:
             return "it names no host"
         if "," not in parts.netloc and parts.port == 0:
             return "there is no port 0"
+        database = parts.path[1:]
+        if scheme.lower().endswith("+sentinel"):
+            database = database.partition("/")[2]
+        if database and not re.fullmatch("[0-9]+", database):
+            return f"its database is {database!r}, and not a number"
     except ValueError as error:
         return str(error).lower()
     if "sentinel" in scheme.lower() and not parts.path.strip("/"):

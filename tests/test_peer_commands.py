@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -182,6 +183,17 @@ def test_without_the_setting_a_command_names_it(command):
     assert code == 1
     assert output.startswith("Error: this process cannot reach the peers of the server")
     assert 'PROTOO_CLUSTER_URL = "redis://' in output
+
+
+def test_a_redis_that_cannot_be_reached_is_told_once(caplog):
+    app = Flask("site")
+    app.config["PROTOO_CLUSTER_URL"] = "redis://127.0.0.1:1/0"
+    with contextlib.closing(Protoo(app)):
+        code, output = run(app, "peers")
+    assert code == 1
+    assert len(output.splitlines()) == 1
+    assert output.startswith("Error: the cluster cannot be reached: Redis at redis://127.0.0.1:1/0")
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])

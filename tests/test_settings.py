@@ -208,6 +208,12 @@ def test_an_option_that_is_nearly_one_is_refused_with_the_one_that_was_meant(nam
         ("redis://host:redis", "port could not be cast to integer value as 'redis'"),
         ("redis+sentinel://a:26379", "it does not name the service that the sentinels watch"),
         ("unix://redis.sock", "it names no file, as unix:///run/redis.sock does"),
+        ("redis://host/first", "its database is 'first', and not a number"),
+        ("redis://host/-1", "its database is '-1', and not a number"),
+        ("redis://host/0/1", "its database is '0/1', and not a number"),
+        ("redis://host?db=one", "its database is 'one', and not a number"),
+        ("unix:///run/redis.sock?db=x", "its database is 'x', and not a number"),
+        ("redis+sentinel://a:26379/mymaster/x", "its database is 'x', and not a number"),
     ],
 )
 def test_the_fault_of_a_url_of_redis_is_told(url, fault):

@@ -8,6 +8,8 @@ a device of this node is missing   Redis throws keys away when it    it is claim
                                    or somebody has deleted them
 an entry of an earlier claim       a failover to older data: it was  it is taken off without a
                                    released since                    word
+this node's set names a claim      its end could not be said: the    it is struck off
+that Redis does not have           connection was lost just then
 a device was given to this node,   the one that gave it has died     it is taken off, and the
 which does not know it             before it could tell              site is told
 =================================  ================================  ==========================
@@ -15,10 +17,11 @@ which does not know it             before it could tell              site is tol
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Callable
 
 from . import scripts
-from .entries import read_place
+from .entries import read_member, read_place
 from .keys import Member, encode_member, read_members, text_bytes
 from .registry import Registry
 from .replies import Replies
@@ -41,6 +44,8 @@ class Audit:
         self._tell = tell
         #: Claims that were unknown at the last time; one that is under way is known the next time.
         self._unknown: set[Member] = set()
+        #: What the set of this node names, and Redis did not have at the last time.
+        self._ended: set[Member] = set()
 
     def find_missing(self) -> list[tuple[str, str]]:
         """Return the devices of this node that Redis does not have. Blocks.
@@ -75,13 +80,47 @@ class Audit:
         :raises ClusterAway:
         """
         owned = self._registry.claims.owned
+        listed = self._list()
+        self._strike_off_ended(listed)
         unknown = {
-            member
-            for member in self._list()
-            if member.nonce >= MIN_TOKEN and member[:2] not in owned
+            member for member in listed if member.nonce >= MIN_TOKEN and member[:2] not in owned
         }
         self._take_off(list(unknown & self._unknown), self._tell)
         self._unknown = unknown
+
+    def _strike_off_ended(self, listed: list[Member]) -> None:
+        """Strike claims off the set of this node that have ended, and were not known twice."""
+        wires, owned = self._wires, self._registry.claims.owned
+        counts = Counter(member[:2] for member in listed)
+        doubtful = [
+            member
+            for member in listed
+            if member.nonce < MIN_TOKEN and (member[:2] not in owned or counts[member[:2]] > 1)
+        ]
+        ended = set()
+        for start in range(0, len(doubtful), BATCH):
+            some = doubtful[start : start + BATCH]
+            asked = [
+                (b"HGET", wires.keys.user(username), b"d:" + text_bytes(uuid))
+                for username, uuid, _ in some
+            ]
+            entries = wires.ask_many(asked)
+            ended |= {
+                member for member, entry in zip(some, entries) if self._is_over(member, entry)
+            }
+        gone, self._ended = sorted(ended & self._ended), ended
+        for start in range(0, len(gone), BATCH):
+            struck = [encode_member(*member) for member in gone[start : start + BATCH]]
+            wires.ask_all([(b"SREM", wires.keys.claims(wires.node), *struck)])
+
+    def _is_over(self, member: Member, entry: Any) -> bool:
+        """Whether a claim of this node is not the one that the entry of its device tells."""
+        if isinstance(entry, Exception):
+            return False  # the key of the user holds something else
+        try:
+            return not entry or read_member(*member[:2], entry) != (self._wires.node, member)
+        except ValueError:
+            return False
 
     def _list(self) -> list[Member]:
         wires = self._wires

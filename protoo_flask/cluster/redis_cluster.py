@@ -25,7 +25,14 @@ from typing import Any, Callable, Sequence
 
 from ..core.cluster.items import Item
 from ..core.cluster.places import Claim, Place, Release, User
-from ..core.cluster.protocol import AWAY, ClaimRefused, ClusterAway, ClusterHost, Watcher
+from ..core.cluster.protocol import (
+    AWAY,
+    AWAY_MESSAGE,
+    ClaimRefused,
+    ClusterAway,
+    ClusterHost,
+    Watcher,
+)
 from ..core.errors import ProtooError
 from ..core.excerpts import excerpt
 from ..core.occasions import Occasions
@@ -297,7 +304,7 @@ class RedisCluster:
         if not isinstance(error, (ProtooError, RedisError)):
             self._logger.exception("the cluster cannot be joined")
         elif self._occasions.begins(text):
-            self._logger.error("The cluster is away: %s", text)
+            self._logger.error(AWAY_MESSAGE, text)
 
     def _disconnect(self, reason: str) -> None:
         """Be away from now on; harmless when it is."""

@@ -165,9 +165,9 @@ return {1, take_off(KEYS[1], field, ARGV[3]), old, hand_on(KEYS[1], ARGV[4])}
 """
 )
 
-#: Take a device off that a certain node owns. ``uuid node nonce ttl telling`` -> as RELEASE. Of several
-#: nodes that bury another one, exactly one gets ``was_mine`` for each peer. ``nonce``: of a claim
-#: whose token is not known; or empty: any.
+#: Take a device off that a certain node owns. ``uuid node nonce ttl telling`` -> as RELEASE. Of
+#: several nodes that bury another one, exactly one gets ``was_mine`` for each peer. ``nonce``: of a
+#: claim whose token is not known; or empty: any.
 REAP = Script(
     b"""
 local field = 'd:' .. ARGV[1]

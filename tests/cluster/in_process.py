@@ -87,7 +87,9 @@ class Hub:
             "places": self.tables.places,
             "homes": self.tables.homes,
             "tellings": [
-                telling for telling in self.tables.tellings.values() if telling.node not in self.graves
+                telling
+                for telling in self.tables.tellings.values()
+                if telling.node not in self.graves
             ],
             "unburied": list(self._unburied),
             "violations": self.clock.violations,

@@ -317,6 +317,25 @@ def test_a_claim_that_is_refused_in_a_rebuild_is_made_up(world, redis_server, ca
         assert len([line for line in caplog.messages if "refused to enter" in line]) == 1
 
 
+def test_claims_that_have_ended_unnoticed_are_struck_off(world, redis_server):
+    with nodes(world, redis_server, 1) as [node]:
+        node.come("bob", "b1")
+        node.come("alice", "a1")
+        members = f"test:np:{node.node}"
+        listed = sorted(redis_server.ask("SMEMBERS", members).split("\n"))
+        redis_server.ask("SET", "test:u:{carol}", "a string")
+        redis_server.ask("SADD", members, "bob b1 9000", "dave d1 9001", "carol c1 9002")
+
+        node.lease._rebuild.claim_missing()
+        assert redis_server.ask("SCARD", members) == "5"  # they may be on their way
+        node.lease._rebuild.claim_missing()
+
+        left = sorted(redis_server.ask("SMEMBERS", members).split("\n"))
+        assert left == sorted([*listed, "carol c1 9002"])
+        redis_server.ask("SREM", members, "carol c1 9002")
+        assert len(node.registry.find(None)) == 2
+
+
 def test_a_device_is_not_given_to_a_node_that_has_died(world, redis_server):
     with nodes(world, redis_server, 2) as [a, b]:
         claim = a.come("bob", "b1")

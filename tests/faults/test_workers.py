@@ -89,6 +89,18 @@ def test_requests_to_a_killed_worker_end_at_once_and_once(field):
         field.b.wait_for_new_worker()
 
 
+def test_requests_on_their_way_to_a_killed_worker_end_long_before_its_burial(make_field):
+    field = make_field(SITE_PROTOO_NODE_TIMEOUT="120", SITE_PROTOO_REQUEST_TIMEOUT="100")
+    with field.a.connect("alice") as alice, field.b.connect("bob") as bob:
+        id = alice.start("message", "/users/bob", {"text": "x"})
+        bob.expect("message")
+
+        field.b.kill()
+
+        assert answers_of(alice, [id]) == {id: 503}
+        bob.connection.close_socket()
+
+
 def test_calls_with_a_killed_worker_end_wherever_their_home_is(field):
     with field.a.connect("alice") as alice, field.a.connect("carol") as carol:
         bob, dave = field.b.connect("bob"), field.b.connect("dave")

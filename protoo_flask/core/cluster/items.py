@@ -338,12 +338,14 @@ class Sync(Item, tag=13):
     :ivar is_answer: whether it answers a Sync: the receiver has compared already.
     :ivar engaged: peers of the sender, in what is at home at the receiver: those that are wrong,
         or missing, are answered by ``Engage``.
+    :ivar heard: those of the Asks that have had an Answer: a provisional one is not repeated.
     """
 
     asks: List[int]
     awaited: List[AwaitedRequest] = []
     is_answer: bool = False
     engaged: List[Engaged] = []
+    heard: List[int] = []
 
 
 class GetContext(Item, tag=14):

@@ -31,6 +31,9 @@ UP = "up"
 SETTLING = "settling"
 AWAY = "away"
 
+#: What the log says of an absence, with the reason.
+AWAY_MESSAGE = "The cluster is away: %s"
+
 #: Stands for all other nodes.
 EVERY_NODE = ""
 
@@ -199,7 +202,6 @@ class Cluster(Protocol):
         come back by :meth:`ClusterHost.lost`, but for Answers: an asker that has gone misses none.
         An item to this node itself is received soon.
         """
-
 
     def probe(self, node: str) -> None:
         """Find out whether another node listens: :meth:`ClusterHost.probed`. Never blocks.

@@ -41,9 +41,10 @@ class AskOfPeer:
     """A request to a peer of another node: the way from its answers to its transaction.
 
     :ivar has_moved: whether the peer has been looked for anew.
+    :ivar has_heard: whether an answer has come.
     """
 
-    __slots__ = ("engagement", "has_moved", "kind", "node", "transaction")
+    __slots__ = ("engagement", "has_heard", "has_moved", "kind", "node", "transaction")
 
     def __init__(
         self, transaction: Any, node: str, kind: str, engagement: Engagement | None
@@ -53,8 +54,10 @@ class AskOfPeer:
         self.kind = kind
         self.engagement = engagement
         self.has_moved = False
+        self.has_heard = False
 
     def take(self, answer: Answer) -> None:
+        self.has_heard = True
         transaction = self.transaction
         data = parse_data(answer.data) if answer.data else None
         response = ReceivedResponse(
@@ -74,16 +77,19 @@ class AskOfNode:
     """A question to a node itself, such as a request for a home.
 
     :param function: called with each response.
+    :ivar has_heard: as of :class:`AskOfPeer`.
     """
 
-    __slots__ = ("_function", "node", "peer")
+    __slots__ = ("_function", "has_heard", "node", "peer")
 
     def __init__(self, node: str, peer: Any, function: Callable[[Response], Any]) -> None:
         self.node = node
         self.peer = peer
+        self.has_heard = False
         self._function = function
 
     def take(self, answer: Answer) -> None:
+        self.has_heard = True
         data = parse_data(answer.data) if answer.data else {}
         is_local = answer.is_local
         self._function(

@@ -44,8 +44,8 @@ from ..transactions.mailbox import Mailbox
 from ..transactions.outbound import Bequest
 from ..wire.dialect import PROTOO, Dialect
 from .context import Contexts, KeptContext, RemoteContext
-from .event_order import EventOrder
 from .estates import ELSEWHERE, HERE, MAX_FORWARDED, PATIENCE, TOLD, UNKNOWN, Estates
+from .event_order import EventOrder
 from .exchange import Exchange
 from .following import Following
 from .handshake_queues import HandshakeQueues

@@ -4,7 +4,10 @@
 a node has lost   then the other one         so that
 ================  =========================  ===================================================
 an Ask            does not know it           it ends with a local 503
-a final Answer    repeats it                 the asker gets it
+an Answer         repeats it: the final one  the asker gets it
+                  or, to an asker that has
+                  heard of none, the latest
+                  provisional one
 a Cancel          has a half for it, and     the asker says that it has ended (``Cancel``)
                   says so (``Inherited``)
 an Inherited      as above                   the asker waits for the node that has the half
@@ -38,6 +41,7 @@ class OpenTables(Protocol):
     visits: set[tuple[str, int]]
     moved: deque[tuple[str, int]]
     recent: RecentAnswers[tuple[str, int], Answer]
+    provisional: RecentAnswers[tuple[str, int], Answer]
 
 
 class Comparison:
@@ -81,9 +85,15 @@ class Comparison:
                 self._doubted[node] = is_answer and self._doubted.get(node, True)
                 return
             self._due[node] = now + INTERVAL
-        asks = [number for number, ask in list(self._tables.asks.items()) if ask.node == node]
+        open_asks = list(self._tables.asks.items())
+        asks = [number for number, ask in open_asks if ask.node == node]
+        heard = [
+            number
+            for number, ask in open_asks
+            if ask.node == node and getattr(ask, "has_heard", False)
+        ]
         awaited, engaged = self.find_awaited(node), self.find_engaged(node)
-        self._cluster.send(node, Sync(asks, awaited, is_answer, engaged))
+        self._cluster.send(node, Sync(asks, awaited, is_answer, engaged, heard))
 
     def _begin_again(self) -> None:
         with self._lock:
@@ -101,16 +111,16 @@ class Comparison:
 
     def take(self, node: str, item: Sync) -> None:
         """Answer another node."""
-        tables = self._tables
+        tables, heard = self._tables, set(item.heard)
         for number in item.asks:
             key = node, number
-            if (
-                key in self._tables.halves
-                or key in self._tables.visits
-                or key in self._tables.moved
-            ):
+            if key in tables.moved:
                 continue
             answer = tables.recent.get(key)
+            if key in tables.halves or key in tables.visits:
+                answer = tables.provisional.get(key)
+                if answer is None or number in heard:
+                    continue
             if answer is None:
                 answer = Answer(number, 503, "the request was lost between servers", b"", True)
             self._cluster.send(node, answer)

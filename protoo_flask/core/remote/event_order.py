@@ -83,7 +83,7 @@ class EventOrder:
         return self._exchange.cluster.begin_telling(username)
 
     def mark(self, username: str) -> int:
-        """Return a number for all events of a user that this node still tells; 0: there are none."""
+        """Return a number for all events of a user that this node still tells; 0: for none."""
         if not self._events.has(username):
             return 0
         number = self.begin(username)

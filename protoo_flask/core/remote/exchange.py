@@ -115,6 +115,8 @@ class Exchange:
         #: As the halves, for requests to calls and rooms that are at home here.
         self.visits: set[tuple[str, int]] = set()
         self.recent: RecentAnswers[tuple[str, int], Answer] = RecentAnswers()
+        #: The latest provisional ones.
+        self.provisional: RecentAnswers[tuple[str, int], Answer] = RecentAnswers()
         self._missed = MissedTells(runtime.scheduler)
         self.holds = Holds(cluster, runtime.scheduler, self.next_number, self._send_held)
         #: The ids of this node, now and before.
@@ -394,6 +396,8 @@ class Exchange:
             key = half.asker, half.ask
             self.halves.pop(key, None)
             self.recent.add(key, answer, len(answer.data))
+        else:
+            self.provisional.add((half.asker, half.ask), answer, len(answer.data))
         self.send_answer(half.asker, answer)
 
     def answer_visit(self, node: str, number: int, response: Response) -> None:
@@ -402,6 +406,8 @@ class Exchange:
         if answer.status >= 200:
             self.visits.discard((node, number))
             self.recent.add((node, number), answer, len(answer.data))
+        else:
+            self.provisional.add((node, number), answer, len(answer.data))
         self.send_answer(node, answer)
 
     def send_answer(self, node: str, answer: Answer) -> None:

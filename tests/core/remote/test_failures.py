@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from protoo_flask.core.cluster.items import Ask, Cancel
@@ -80,6 +82,30 @@ def test_a_lost_answer_is_repeated_when_the_nodes_compare(pair):
     pair.run()
     assert outcome(transaction) == (200, False)
     assert transaction.response.data == {"n": 1}
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_a_provisional_answer_comes_once_although_the_nodes_compare(pair, is_lost):
+    statuses = []
+    pair.remote_bob.send(
+        Request("get"), on_response=lambda response: statuses.append(response.status)
+    )
+    message = pair.bob.take()
+    with contextlib.ExitStack() as stack:
+        if is_lost:
+            stack.enter_context(pair.hub.lose_items(pair.b.cluster, pair.a.cluster))
+        pair.bob.respond(message, 180, "ringing")
+        pair.run()
+    assert statuses == ([] if is_lost else [180])
+    with pair.hub.lose_items(pair.b.cluster, pair.a.cluster):
+        pair.b.peers("alice")[0].notify("this is lost")
+        pair.run()
+    pair.b.peers("alice")[0].notify("hello")
+    pair.run()
+    assert statuses == [180]
+    pair.bob.respond(message, 200)
+    pair.run()
+    assert statuses == [180, 200]
 
 
 def test_a_lost_cancel_is_made_up_for_when_the_nodes_compare(pair):
