@@ -14,12 +14,11 @@ from ..core.cluster.protocol import ClusterAway
 from ..core.excerpts import excerpt
 from . import scripts
 from .connection import RedisError
-from .entries import read_place
+from .entries import read_place, read_telling
 from .keys import Member, read_members, text_bytes
 from .registry import Registry
 from .replies import Replies
 from .scripts import KEEPING_TIME
-from .tellings import read_telling
 from .wires import BATCH, Wires
 
 #: Errors of Redis that pass: it is full, or another one is the master now.

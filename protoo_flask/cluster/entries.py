@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
-from ..core.cluster.places import NEW, Claim, Place, Presence, Release, User
+from ..core.cluster.places import NEW, Claim, Place, Presence, Release, Telling, User
 from .keys import Member
-from .tellings import read_telling
 
 NOBODY = User()
 
@@ -92,3 +91,9 @@ def read_claim(username: str, uuid: str, reply: Any) -> Claim:
 def read_release(reply: Any) -> Release:
     was_mine, is_last, _, *teller = reply
     return Release(bool(was_mine), bool(is_last), read_telling(teller[0]) if teller else None)
+
+
+def read_telling(text: bytes) -> Telling | None:
+    """Return the events that Redis names; ``None`` when there are none, or it is not understood."""
+    node, _, number = text.decode("ascii", "replace").partition(" ")
+    return Telling(node, int(number)) if number.isdigit() else None

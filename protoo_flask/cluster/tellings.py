@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 
-from ..core.cluster.places import Telling
 from . import scripts
 from .scripts import TELLING_TIME
 from .wires import Wires
@@ -64,9 +63,3 @@ class Tellings:
         for number, username in list(self.open.items()):
             key = self._wires.keys.teller(username)
             writer.ask(None, b"SET", key, self.write(number), b"NX", b"EX", TELLING_TIME)
-
-
-def read_telling(text: bytes) -> Telling | None:
-    """Return the events that Redis names; ``None`` when there are none, or it is not understood."""
-    node, _, number = text.decode("ascii", "replace").partition(" ")
-    return Telling(node, int(number)) if number.isdigit() else None
