@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
-from typing import Any, Callable, Iterable, Sequence, overload
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence, overload
 from weakref import WeakSet
 
 from flask import Flask, current_app, has_app_context
@@ -31,6 +31,11 @@ from .site.flask_framework import EVENTS, FOREIGN_EVENTS, FORMS, Listeners
 from .site.routes import add_routes
 from .site.site import Site
 from .site.views import Views
+
+if TYPE_CHECKING:
+    from flask.testing import FlaskClient
+
+    from .testing import TestClient, TestClock
 
 
 class Protoo(MethodDecorators):
@@ -318,6 +323,63 @@ class Protoo(MethodDecorators):
             gc.collect()
             sites = _without_closed(self._sites)
         return sites
+
+    # Tests ---------------------------------------------------------------------------
+
+    def test_client(
+        self,
+        flask_client: FlaskClient | None = None,
+        *,
+        username: str | None = None,
+        uuid: str | None = None,
+        **options: Any,
+    ) -> TestClient:
+        """Connect a client to the app in this process, for a test: docs/testing.md is the guide.
+
+        ::
+
+            with protoo.test_client(app.test_client(), username="alice", uuid="phone") as alice:
+                assert alice.request("get", "/echo", {"n": 1}).data == {"n": 1}
+
+        There is no socket, and everything else is as in production: the view of the handshake, the
+        frames, the messages, the Flask contexts. From now on, the clock of the app stands still:
+        see :attr:`test_clock`.
+
+        :param flask_client: a test client of Flask, with the cookies of a browser. Without one, a
+            new one of the app.
+        :param username: is put into the session, as the default authorizer finds it. For a site
+            with an authorizer of its own, log in with the Flask client before.
+        :param uuid: the device, sent as ``?uuid=``.
+        :param options: ``path``; ``query`` and ``headers``, dicts; ``origin``, of the page;
+            ``subprotocol``; and others that ``flask_client.open()`` takes, such as ``base_url``.
+        :raises Refused: when the site does not let the client in, with the HTTP status.
+        :raises UsageError: when the app serves real clients.
+        """
+        from .testing.client import TestClient, log_in  # a site needs none of it
+        from .testing.server import find_server
+
+        app = self._site.app if flask_client is None else flask_client.application
+        site = app.extensions.get("protoo")
+        if not isinstance(site, Site) or site.protoo is not self:
+            raise UsageError(f"this Protoo does not serve {app!r}: protoo.init_app(app)")
+        client = app.test_client() if flask_client is None else flask_client
+        server = find_server(app)
+        if username is not None:
+            log_in(client, site.settings.session_key, username)
+        return TestClient(server, client, uuid=uuid, **options)
+
+    @property
+    def test_clock(self) -> TestClock:
+        """The clock of the app, which a test moves: ``protoo.test_clock.advance(seconds)``.
+
+        It stands still from its first use on, or from that of :meth:`test_client`.
+
+        :raises UsageError: when the app serves real clients.
+        """
+        from .testing.clock import TestClock
+        from .testing.server import find_server
+
+        return TestClock(find_server(self._site.app))
 
     # On its own ----------------------------------------------------------------------
 

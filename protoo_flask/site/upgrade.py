@@ -26,6 +26,7 @@ from ..transport.channel import Channel, Loop
 from ..transport.greenlets.channel import GreenletChannel, PlainSocket
 from ..transport.greenlets.greenlet_pool import GreenletPool
 from ..transport.greenlets.loop import GreenletLoop
+from ..transport.in_process import find_in_process_server
 from ..transport.server_sockets import find_socket, is_tls, take_early_input
 from ..transport.threads.channel import ThreadChannel
 from ..transport.websocket.handshake import serialize_handshake
@@ -63,6 +64,12 @@ class UpgradeResponse(Response):
         # Cookies that the site has set reach the browser with this response, or never.
         cookies = [("Set-Cookie", value) for value in self.headers.getlist("Set-Cookie")]
         handshake = serialize_handshake(self._handshake + cookies)
+        server = find_in_process_server(environ)
+        if server is not None:
+            # With the cookies: Flask's test client keeps them.
+            start_response("101 Switching Protocols", [("Content-Length", "0"), *cookies])
+            server.accept(self._start, handshake)
+            return []
         sock = find_socket(environ)
         greenlet = gevent.getcurrent()
         if not isinstance(self._loop, GreenletLoop):

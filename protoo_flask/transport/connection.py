@@ -101,6 +101,11 @@ class Connection(Turns):
     def _make_outbox(self, limit: int) -> Outbox:
         return Outbox(self._channel, self._codec.encode, limit, self)
 
+    @property
+    def device(self) -> tuple[str, str]:
+        """Username and uuid of the client."""
+        return self._device
+
     # The link: the core calls these --------------------------------------------------
 
     def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:

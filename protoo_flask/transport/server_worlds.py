@@ -16,6 +16,8 @@ from gevent import monkey
 
 from .channel import Loop
 from .greenlets.loop import GreenletLoop
+from .greenlets.manual_loop import ManualLoop
+from .in_process import find_in_process_server
 from .server_sockets import find_socket, is_greenlet_socket, is_socket
 from .threads.loop import ThreadLoop
 from .websocket.handshake import HandshakeError
@@ -34,6 +36,9 @@ def make_loop(environ: Mapping[str, Any]) -> Loop:
 
     :raises HandshakeError: 500 under a server that cannot work.
     """
+    server = find_in_process_server(environ)
+    if server is not None:
+        return server.loop
     sock = find_socket(environ)
     if is_greenlet_socket(sock):
         _check_greenlets(environ)
@@ -68,6 +73,19 @@ def check_world(environ: Mapping[str, Any], loop: Loop) -> None:
 
     :raises HandshakeError: 500 if it does not, or cannot be found.
     """
+    server = find_in_process_server(environ)
+    if isinstance(loop, ManualLoop):
+        if server is None:
+            raise HandshakeError(
+                503,
+                "this app is under test: protoo.test_client() or protoo.test_clock moves its clock "
+                "by hand, so it can serve no other clients. Make a new app for them",
+            )
+        return
+    if server is not None:
+        raise HandshakeError(
+            503, "this app serves real clients, whose clock nobody moves by hand: make a new one"
+        )
     if is_greenlet_socket(find_socket(environ)) is loop.preempts:
         raise HandshakeError(
             500,

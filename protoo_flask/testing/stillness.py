@@ -1,0 +1,165 @@
+"""Stillness: nothing in this process can act before the test does.
+
+This is the barrier behind ``expect_nothing()``. The process is still when both of these hold:
+
+- gevent's hub has no function to run, and waits for no timer, socket or thread of its threadpool.
+  A greenlet that waits for a message of a client, for an event or for a lock cannot act by itself.
+  One in ``gevent.sleep()``, or in a wait with a real timeout, can.
+- Every thread that was started since the test began has ended, or is an idle worker of a
+  ``ThreadPoolExecutor``.
+
+So no conclusion is drawn from time that passes. Code that ran before the test began, such as a
+greenlet that sleeps and looks after something for ever, does not count.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import time
+from typing import Any, Iterator
+from weakref import WeakSet
+
+import gevent
+from gevent import monkey
+
+#: Seconds in which each thread that can run has run for a moment, as Python switches threads.
+SWITCH_TIME = 0.02
+
+#: The folders whose frames say nothing about the code of a site.
+_FOREIGN = ("gevent", "greenlet", "protoo_flask")
+
+
+class Stillness:
+    """Tells whether the hub of this thread, and the other threads, are still."""
+
+    def __init__(self) -> None:
+        self._hub: Any = gevent.get_hub()
+        #: The greenlets that look again in a moment. Their timers do not count.
+        self._napping: list[Any] = []
+        self._ignored: WeakSet[Any] = WeakSet()
+        #: Watchers that cannot be referred to weakly, by their ids.
+        self._ignored_watchers: dict[int, Any] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """Let everything that runs now not count."""
+        self._ignored.update(_find_threads())
+        loop = self._hub.loop
+        self._ignored_watchers.clear()
+        if loop.activecnt or not _counts(loop):
+            for watcher in _find_watchers(loop):
+                greenlet = _find_greenlet(watcher)
+                if greenlet is None:
+                    self._ignored_watchers[id(watcher)] = watcher
+                else:
+                    self._ignored.add(greenlet)
+
+    def ignore(self, worker: Any) -> None:
+        """Let a greenlet or a thread not count."""
+        self._ignored.add(worker)
+
+    def nap(self, seconds: float = 0.0) -> None:
+        """Let the others go on: for one iteration of the hub, or for a time."""
+        self._napping.append(gevent.getcurrent())
+        try:
+            gevent.sleep(seconds)
+        finally:
+            self._napping.pop()
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether the hub has a function to run now."""
+        # Each waiter that naps has one, at most.
+        return len(self._hub.loop._callbacks) > len(self._napping)
+
+    def find_activity(self) -> list[str]:
+        """Return what may act by itself, in words; an empty list: the process is still."""
+        # The threads first. What an ended thread has handed over is seen in the hub then.
+        found = [f"thread {thread.name!r}{_locate(thread)}" for thread in self._find_workers()]
+        loop = self._hub.loop
+        if _counts(loop) and loop.activecnt <= len(self._napping):
+            return found
+        if self.has_ready:
+            found.append("functions that gevent's hub runs next")
+        for watcher in _find_watchers(loop):
+            greenlet = _find_greenlet(watcher)
+            if greenlet is None:
+                if id(watcher) not in self._ignored_watchers:
+                    found.append(f"a watcher of gevent's hub: {watcher!r}")
+            elif greenlet not in self._ignored and greenlet not in self._napping:
+                found.append(describe_greenlet(greenlet))
+        return found
+
+    def _find_workers(self) -> list[Any]:
+        """Return the threads that count, and may act."""
+        new = [thread for thread in _find_threads() if thread not in self._ignored]
+        if new and all(map(_is_idle, new)):
+            # A worker may have taken a task just now. It gets the time to begin it.
+            time.sleep(SWITCH_TIME)
+        return [thread for thread in new if not _is_idle(thread)]
+
+
+def describe_greenlet(greenlet: Any) -> str:
+    """Return a greenlet in words: where in the code of the site it is."""
+    place = _locate_frame(greenlet.gr_frame)
+    run = getattr(greenlet, "_run", None)
+    name = getattr(run, "__qualname__", "") or type(greenlet).__name__
+    return f"a greenlet{place}" if place else f"a greenlet of {name}()"
+
+
+def _counts(loop: Any) -> bool:
+    """Whether a loop knows how many watchers and callbacks are active: that of libev in C does."""
+    return type(loop).__module__ == "gevent.libev.corecext"
+
+
+def _find_watchers(loop: Any) -> Iterator[Any]:
+    """Return the watchers that keep a loop going."""
+    sample = loop.timer(0)
+    kind = next(kind for kind in type(sample).__mro__ if kind.__name__ == "watcher")
+    sample.close()
+    for item in gc.get_objects():
+        if isinstance(item, kind) and getattr(item, "loop", None) is loop:
+            watcher: Any = item
+            if watcher.active and watcher.ref:
+                yield watcher
+
+
+def _find_greenlet(watcher: Any) -> Any:
+    """Return the greenlet that a watcher wakes; ``None`` if it calls a function."""
+    owner = getattr(watcher.callback, "__self__", None)
+    return owner if isinstance(owner, gevent.Greenlet) else getattr(owner, "greenlet", None)
+
+
+def _find_threads() -> list[threading.Thread]:
+    # Those of a process that gevent has patched are greenlets, which the hub knows.
+    return [] if monkey.is_module_patched("threading") else threading.enumerate()
+
+
+def _is_idle(thread: threading.Thread) -> bool:
+    """Whether a thread has ended, or is a worker of an executor that waits for a task."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    if frame is None or not thread.is_alive():
+        return True
+    code = frame.f_code
+    if code.co_name != "_worker" or not code.co_filename.endswith("thread.py"):
+        return False
+    found = frame.f_locals
+    queue = found.get("work_queue")
+    return queue is not None and queue.empty() and found.get("work_item") is None
+
+
+def _locate(thread: threading.Thread) -> str:
+    return _locate_frame(sys._current_frames().get(thread.ident or 0))
+
+
+def _locate_frame(frame: Any) -> str:
+    """Return where the code of a site is: `` in check (/app/jobs.py:12)``; "" if it is nowhere."""
+    while frame is not None:
+        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        code = frame.f_code
+        if package not in (*_FOREIGN, "threading", "concurrent"):
+            return f" in {code.co_name} ({code.co_filename}:{frame.f_lineno})"
+        frame = frame.f_back
+    return ""
