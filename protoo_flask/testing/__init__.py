@@ -1,7 +1,7 @@
 """The test kit: clients in the process of a test, a clock moved by hand, and a check for leaks.
 
-docs/testing.md is the guide. ``protoo.test_client()`` and ``protoo.test_clock`` are the way in; this
-module has what they return and raise.
+docs/testing.md is the guide. ``protoo.test_client()`` and ``protoo.test_clock`` are the way in.
+This module has the classes that they return, and the exceptions that they raise.
 """
 
 from __future__ import annotations
@@ -39,9 +39,4 @@ def finish(app: Flask) -> None:
     :raises Leak: when something is left.
     :raises Unsettled: when the app does not come to rest.
     """
-    server = find_server(app)
-    for client in list(server.clients):
-        client.close()
-    found = server.find_leaks()
-    if found:
-        raise Leak(found)
+    find_server(app).finish()

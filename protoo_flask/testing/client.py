@@ -165,7 +165,9 @@ class TestClient:
         server.begin_handshake()
         former, self._link = self._link, None
         link = ClientLink(server.loop, self._subprotocol, self._take_text, lambda: None)
-        headers = [item for item in link.request_headers.raw_items() if item[0].lower() not in _OF_FLASK]
+        headers = [
+            item for item in link.request_headers.raw_items() if item[0].lower() not in _OF_FLASK
+        ]
         query = dict(self._query)
         if self.uuid:
             query["uuid"] = self.uuid
@@ -181,7 +183,9 @@ class TestClient:
             )
             if response.status_code != 101:
                 reason = response.get_data(as_text=True)
-                raise Refused(response.status_code, reason, response, self._hint(response.status_code))
+                raise Refused(
+                    response.status_code, reason, response, self._hint(response.status_code)
+                )
             connection = server.begin_connection(link.channel)
             if connection is None:
                 raise UsageError(
@@ -192,7 +196,9 @@ class TestClient:
             answer = link.answer
             if answer is None or answer.status_code != 101:
                 status = 500 if answer is None else answer.status_code
-                reason = "" if answer is None or answer.body is None else bytes(answer.body).decode()
+                reason = (
+                    "" if answer is None or answer.body is None else bytes(answer.body).decode()
+                )
                 raise Refused(status, reason, None, "")
         except BaseException:
             self._link = former
@@ -227,6 +233,7 @@ class TestClient:
 
         :raises ExpectationFailed: when none comes before the app is at rest; see :meth:`send`.
         """
+        __tracebackhide__ = True
         return self.send(method, path, data).wait()
 
     def send(self, method: str, path: str, data: dict[str, Any] | None = None) -> SentRequest:
@@ -265,10 +272,12 @@ class TestClient:
         :param method: that it must have. Messages before it stay in the inbox.
         :raises ExpectationFailed: when none comes before the app is at rest.
         """
+        __tracebackhide__ = True
         return self._expect(IncomingRequest, "request", method)
 
     def expect_notification(self, method: str | None = None) -> IncomingNotification:
         """Return the next notification of the server; see :meth:`expect_request`."""
+        __tracebackhide__ = True
         return self._expect(IncomingNotification, "notification", method)
 
     def expect_bad_message(self) -> Response:
@@ -276,6 +285,7 @@ class TestClient:
 
         :raises ExpectationFailed: when none comes before the app is at rest.
         """
+        __tracebackhide__ = True
 
         def find() -> StrayResponse | None:
             return next((item for item in self.inbox if isinstance(item, StrayResponse)), None)
@@ -292,6 +302,7 @@ class TestClient:
         :param code: that it must have.
         :raises ExpectationFailed: when it stays open, or is closed with another code.
         """
+        __tracebackhide__ = True
         expected = "a Close" if code is None else f"a Close with {code}"
         self._wait_for(lambda: self.close_code is not None, expected)
         found = self.close_code
@@ -309,6 +320,7 @@ class TestClient:
         :raises ExpectationFailed: when there is a message, or the connection is closed.
         :raises Unsettled: when the app does not come to rest, so that nobody can tell.
         """
+        __tracebackhide__ = True
         self._check("expect_nothing()")
         activity = self._server.wait_until(lambda: bool(self.inbox))
         if self.inbox or self.close_code is not None:
@@ -317,6 +329,8 @@ class TestClient:
             raise Unsettled(self._server.patience, activity)
 
     def _expect(self, kind: type[M], noun: str, method: str | None) -> M:
+        __tracebackhide__ = True
+
         def find() -> Any:
             for item in self.inbox:
                 if type(item) is kind and method in (None, item.method):
@@ -330,11 +344,13 @@ class TestClient:
         return found
 
     def _wait(self, sent: SentRequest, is_done: Callable[[], bool], expected: str) -> None:
+        __tracebackhide__ = True
         self._wait_for(is_done, f"{expected} to {sent.method} {sent.path}", sent)
 
     def _wait_for(
         self, is_done: Callable[[], bool], expected: str, sent: SentRequest | None = None
     ) -> None:
+        __tracebackhide__ = True
         self._check("waiting for a message")
         activity = self._server.wait_until(is_done)
         if activity is None:
@@ -366,11 +382,12 @@ class TestClient:
             open_ones = [item for item in client._sent.values() if item is not sent]
             lines += [f"{client!r} waits for a response: {item!r}" for item in open_ones]
             asked = [item for item in client._received.values() if not item.is_answered]
-            lines += [f"{client!r} was asked: {item!r}" for item in asked]
-        timers = self._server.loop.timers
+            shown = [item for item in asked if item not in self.inbox]
+            lines += [f"{client!r} was asked: {item!r}" for item in shown]
+        timers = self._server.describe_timers()
         if timers:
-            seconds = timers[0].when - self._server.loop.now()
-            lines.append(f"The clock stands still; its next timer is due in {seconds:g} s.")
+            lines.append("When the clock is moved:")
+            lines += [f"  - {item}" for item in timers]
         return lines
 
     # What comes --------------------------------------------------------------------------

@@ -127,6 +127,7 @@ class SentRequest:
 
         :raises ExpectationFailed: when none comes before the app is at rest.
         """
+        __tracebackhide__ = True
         self._wait(self, lambda: self.response is not None, "a final response")
         self._taken = len(self.responses)
         assert self.response is not None
@@ -138,6 +139,7 @@ class SentRequest:
         :param status: the status that it must have.
         :raises ExpectationFailed: when none comes before the app is at rest, or it has another.
         """
+        __tracebackhide__ = True
         expected = "a response" if status is None else f"a response {status}"
         taken = self._taken
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 from flask import Flask, has_request_context
 from flask import request as flask_request
@@ -17,7 +17,7 @@ from ..transport.channel import Channel
 from ..transport.greenlets.manual_loop import ManualLoop, ManualTimer
 from ..transport.server_sockets import find_socket
 from ..transport.websocket.handshake import HandshakeError
-from .failures import Unsettled
+from .failures import Leak, Unsettled
 from .stillness import Stillness, describe_greenlet
 
 #: The key of ``app.extensions``: the live state of the kit belongs to one app.
@@ -140,7 +140,49 @@ class Server:
             self.loop.spawn(timer.fire)
             self.settle()
 
-    # Leaks -------------------------------------------------------------------------------
+    def describe_timers(self) -> list[str]:
+        """Return what the clock will do when it is moved, in words: the next first. No pings."""
+        words = {}
+        application = self.site._application
+        if application is not None:
+            runtime = application.runtime
+            words[id(runtime.transactions)] = "the time for a peer's response is over"
+            words[id(runtime.unanswered)] = "a request that no handler answers gets 504"
+            words[id(runtime.progress)] = "a handler that does not return loses its place"
+        found = []
+        for timer in filter(_does_something, self.loop.timers):
+            when, deadlines = timer.when, _find_items(timer)
+            if deadlines is not None:
+                if deadlines is self.site._silence:
+                    continue
+                when = min(deadlines._deadlines.values(), default=when)
+                text = words.get(id(deadlines), "a deadline")
+                if len(deadlines) > 1:
+                    text += f" ({len(deadlines)} of them)"
+            else:
+                function: Any = timer.function
+                text = f"a timer calls {getattr(function, '__qualname__', repr(function))}()"
+            found.append((when, f"{text}, in {when - self.loop.now():g} s"))
+        return [text for _, text in sorted(found)]
+
+    # The end of a test -------------------------------------------------------------------
+
+    def close_clients(self, earlier: Sequence[Any] = ()) -> None:
+        """Close the clients, but for those of before the test."""
+        for client in list(self.clients):
+            if client not in earlier:
+                client.close()
+
+    def finish(self, earlier: Sequence[Any] = ()) -> None:
+        """Close the clients, but for those of before the test, and check what is left.
+
+        :raises Leak: when something is.
+        :raises Unsettled: when the app does not come to rest.
+        """
+        self.close_clients(earlier)
+        found = self.find_leaks()
+        if found:
+            raise Leak(found)
 
     def find_leaks(self) -> list[str]:
         """Return what is left in the app, in words: without its clients, there should be nothing.
@@ -155,8 +197,9 @@ class Server:
             if (peer.username, peer.uuid) not in mine
         ]
         if not mine:
-            found += [_describe_timer(timer) for timer in self.loop.timers if _does_something(timer)]
-        places = map(describe_greenlet, self.loop.blocked)
+            found += self.describe_timers()
+        blocked = [*self.loop.blocked, *self.stillness.find_blocked()]
+        places = map(describe_greenlet, dict.fromkeys(blocked))
         return found + [f"{place}, which does not return" for place in places]
 
 
@@ -198,22 +241,16 @@ def _is_real(environ: Any) -> bool:
         return False
 
 
+def _find_items(timer: ManualTimer) -> Deadlines[Any] | None:
+    """Return the deadlines that a timer is for, if there are any."""
+    owner = getattr(timer.function, "__self__", None)
+    return owner if isinstance(owner, Deadlines) else None
+
+
 def _does_something(timer: ManualTimer) -> bool:
     """Whether a timer will do something: that of deadlines without items does nothing."""
     function = timer.function
-    if function is None:
-        return False
-    owner = getattr(function, "__self__", function)
-    if owner is None:
-        return False  # a method of an object that does not exist any more
-    return not isinstance(owner, Deadlines) or len(owner) > 0
-
-
-def _describe_timer(timer: ManualTimer) -> str:
-    function: Any = timer.function
-    owner = getattr(function, "__self__", None)
-    if isinstance(owner, Deadlines):
-        items = ", ".join(sorted({type(item).__name__ for item in list(owner._deadlines)}))
-        return f"{len(owner)} deadlines of {owner.seconds:g} s: {items}"
-    name = getattr(function, "__qualname__", type(owner or function).__name__)
-    return f"a timer for {name}()"
+    if function is None or getattr(function, "__self__", function) is None:
+        return False  # canceled, or a method of an object that does not exist any more
+    deadlines = _find_items(timer)
+    return deadlines is None or len(deadlines) > 0

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from typing import Any, Iterator
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 import gevent
 from gevent import monkey
@@ -41,11 +41,16 @@ class Stillness:
         self._ignored: WeakSet[Any] = WeakSet()
         #: Watchers that cannot be referred to weakly, by their ids.
         self._ignored_watchers: dict[int, Any] = {}
+        self._started: WeakSet[Any] = WeakSet()
+        note = self._started.add  # it keeps nothing alive
+        gevent.Greenlet.add_spawn_callback(note)
+        finalize(self, gevent.Greenlet.remove_spawn_callback, note)
         self.begin()
 
     def begin(self) -> None:
         """Let everything that runs now not count."""
         self._ignored.update(_find_threads())
+        self._started.clear()
         loop = self._hub.loop
         self._ignored_watchers.clear()
         if loop.activecnt or not _counts(loop):
@@ -91,6 +96,17 @@ class Stillness:
             elif greenlet not in self._ignored and greenlet not in self._napping:
                 found.append(describe_greenlet(greenlet))
         return found
+
+    def find_blocked(self) -> list[Any]:
+        """Return the greenlets that were started since the beginning, and have not ended."""
+        return [
+            greenlet
+            for greenlet in self._started
+            if not greenlet.dead
+            and greenlet is not gevent.getcurrent()
+            and greenlet.parent is self._hub
+            and greenlet not in self._ignored
+        ]
 
     def _find_workers(self) -> list[Any]:
         """Return the threads that count, and may act."""

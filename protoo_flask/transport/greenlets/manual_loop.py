@@ -117,7 +117,7 @@ class ManualLoop(GreenletLoop):
         self._timers: list[tuple[float, int, ManualTimer]] = []
         self._order = itertools.count()
 
-    def now(self) -> float:  # type: ignore[override]
+    def now(self) -> float:
         return self._time
 
     def call_later(  # type: ignore[override]
