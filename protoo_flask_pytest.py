@@ -93,8 +93,10 @@ class _watch:
             self._server.close_clients(self._earlier)
 
     def _check(self) -> None:
-        __tracebackhide__ = True
-        self._server.finish(self._earlier)
+        try:
+            self._server.finish(self._earlier)
+        except AssertionError as error:
+            pytest.fail(str(error), pytrace=False)  # the frames here say nothing
 
 
 def _find_app(request: pytest.FixtureRequest) -> Any:

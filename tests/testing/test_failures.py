@@ -7,6 +7,8 @@ import pytest
 
 from protoo_flask.testing import ExpectationFailed, Leak, Unsettled, finish
 
+AT_REST = "the app is at rest, and waits for the test"
+
 
 def failure_of(function, *args):
     with pytest.raises(ExpectationFailed) as error:
@@ -18,8 +20,7 @@ def test_a_missing_notification_shows_the_inbox(alice, bob):
     alice.peer.notify("news", {"n": 1})
     sent = bob.send("message", "/users/alice", {"text": "hi"})
     assert failure_of(alice.expect_notification, "presence") == [
-        "alice/phone expected a notification 'presence'; the app is at rest, and waits for the "
-        "test",
+        f"alice/phone expected a notification 'presence'; {AT_REST}",
         "Messages that the test has not taken, the oldest first:",
         "  1. notification 'news' {\"n\": 1}",
         '  2. request \'message\' from bob/laptop {"text": "hi"}, not answered',
