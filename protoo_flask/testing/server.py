@@ -156,7 +156,8 @@ class Server:
                 if deadlines is self.site._silence:
                     continue
                 when = min(deadlines._deadlines.values(), default=when)
-                text = words.get(id(deadlines), "a deadline")
+                kinds = sorted({type(item).__name__ for item in list(deadlines._deadlines)})
+                text = words.get(id(deadlines), f"the time of a {', '.join(kinds)} is over")
                 if len(deadlines) > 1:
                     text += f" ({len(deadlines)} of them)"
             else:

@@ -51,8 +51,9 @@ def make_site(**options):
 @pytest.fixture
 def protoo():
     protoo = make_site()
+    app = protoo._site.app
     yield protoo
-    finish(protoo._site.app)
+    finish(app)
 
 
 @pytest.fixture

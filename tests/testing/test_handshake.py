@@ -175,7 +175,7 @@ def test_cookies_of_the_handshake_reach_the_flask_client():
 
     browser = app.test_client()
     with protoo.test_client(browser, username="alice"):
-        assert browser.get("/seen").text == "yes"
+        assert browser.get("/seen").data == b"yes"
 
 
 def test_a_welcome_is_the_first_message():
@@ -272,7 +272,7 @@ def test_an_app_under_test_serves_no_other_clients():
         "/protoo", headers=headers, environ_base={"werkzeug.socket": object()}
     )
     assert response.status_code == 503
-    assert "this app is under test" in response.text
+    assert b"this app is under test" in response.data
     alice.close()
 
 
