@@ -277,6 +277,7 @@ def test_an_app_under_test_serves_no_other_clients():
 
 
 def test_a_cluster_is_left_out_of_tests():
+    pytest.importorskip("redis")
     _app, protoo = make_app(cluster_url="redis://not-asked.example")
     with pytest.raises(UsageError, match="PROTOO_CLUSTER_URL is set: set it to None"):
         protoo.test_client(username="alice")
