@@ -1,4 +1,4 @@
-"""docs/testing.md tells the truth: its tests run, and its page of the sample app is a copy."""
+"""docs/testing.md and the README tell the truth: their tests run, and copies are copies."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ BLOCK = re.compile(r"<!-- (\w+)(?:: ([\w.]+))? -->\n```python\n(.*?)```", re.DOT
 BLOCKS = BLOCK.findall(PAGE)
 (CONFTEST,) = [source for kind, _, source in BLOCKS if kind == "conftest"]
 TESTS = {name: source for kind, name, source in BLOCKS if kind == "test"}
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+((_, _, TESTS["readme"]),) = BLOCK.findall(README[README.index("<!-- test -->") :])
 (UNITTEST,) = [source for kind, _, source in BLOCKS if kind == "unittest"]
 SAMPLES = [(name, source) for kind, name, source in BLOCKS if kind == "sample"]
 

@@ -12,7 +12,7 @@ import pytest
 
 import protoo_flask
 from benchmarks.figures.imports import MODULES, PACKAGE, imports_of
-from protoo_flask import middleware
+from protoo_flask import middleware, testing
 
 #: Which modules may import what, from the bottom up: a module may import those of its own
 #: line and of the lines above it here, and of other packages those that its line names.
@@ -114,6 +114,7 @@ LAYERS = [
     ("transport.hang_up", "contextlib gevent select socket sys"),
     ("transport.forked_child", "gevent os"),
     ("transport.channel", "socket"),
+    ("transport.in_process", ""),
     ("transport.websocket.frames", ""),
     ("transport.websocket.fast_frames", "websockets"),
     (
@@ -174,6 +175,14 @@ LAYERS = [
     ("site.views", "flask werkzeug"),
     ("site.routes", "flask pathlib werkzeug"),
     ("site", ""),
+    ("testing.stillness", "gc gevent threading time"),
+    ("testing.failures", "werkzeug"),
+    ("testing.channel", ""),
+    ("testing.client_link", "websockets"),
+    ("testing.messages", "json"),
+    ("testing.server", "flask time"),
+    ("testing.client", "flask json"),
+    ("testing", "flask"),
     ("terminal_table", "click"),
     ("peer_commands", "click flask json time"),
     ("serving", "flask gevent signal"),
@@ -235,6 +244,11 @@ DOCUMENTED = {
 DOCUMENTED_MIDDLEWARE = {
     *("Room", "Session"),
     *("ice_servers", "p2p_messenger", "presence", "room_handler", "session_handler"),
+}
+
+DOCUMENTED_TESTING = {
+    *("ExpectationFailed", "IncomingNotification", "IncomingRequest", "Leak", "Refused"),
+    *("SentRequest", "TestClient", "TestClock", "Unsettled", "finish"),
 }
 
 
@@ -337,6 +351,12 @@ def test_the_public_middleware_are_the_documented_ones():
         assert callable(getattr(middleware, name))
 
 
+def test_the_public_names_of_the_test_kit_are_the_documented_ones():
+    assert set(testing.__all__) == DOCUMENTED_TESTING
+    for name in DOCUMENTED_TESTING:
+        assert hasattr(testing, name)
+
+
 def test_the_api_page_imports_all_public_names():
     page = (PACKAGE.parent / "docs" / "api.md").read_text(encoding="utf-8")
     block = page.split("```python\n", 1)[1].split("```", 1)[0]
@@ -346,7 +366,7 @@ def test_the_api_page_imports_all_public_names():
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert imported == DOCUMENTED | DOCUMENTED_MIDDLEWARE
+    assert imported == DOCUMENTED | DOCUMENTED_MIDDLEWARE | DOCUMENTED_TESTING
 
 
 @pytest.mark.parametrize(

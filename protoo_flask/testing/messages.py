@@ -9,7 +9,7 @@ from ..core.errors import UsageError
 from ..core.response import Response
 
 #: Characters of the data of a message in a failure.
-MAX_SHOWN = 300
+SHOWN_LENGTH = 300
 
 
 class IncomingNotification:
@@ -183,4 +183,4 @@ class StrayResponse:
 def show_data(data: Any) -> str:
     """Return data for a failure, cut if it is long."""
     text = json.dumps(data, ensure_ascii=False)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}... ({len(text)} characters)"
+    return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}... ({len(text)} characters)"

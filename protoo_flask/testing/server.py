@@ -30,7 +30,7 @@ PATIENCE = 10.0
 LOOK_INTERVAL = 0.001
 
 #: Functions that the hub may start, each by the one before, without anything coming to rest.
-MAX_ROUNDS = 1000
+ROUNDS = 1000
 
 
 class Server:
@@ -96,7 +96,7 @@ class Server:
 
     def run_ready(self) -> None:
         """Let the app go on until nothing is left but what waits for something."""
-        for _ in range(MAX_ROUNDS):
+        for _ in range(ROUNDS):
             self.stillness.nap()
             if not self.stillness.has_ready:
                 return
