@@ -10,31 +10,28 @@ from flask import current_app, has_request_context, request, session
 from protoo_flask import Peer, Protoo, signals
 from protoo_flask.core.errors import UsageError
 from protoo_flask.site.flask_framework import EVENTS, FOREIGN_EVENTS
+from protoo_flask.testing import finish
 
-from .joining import join, make_app
+from .joining import make_app
 
 
 class Site:
-    """A Flask app with a Protoo, to which clients are joined in memory."""
+    """A Flask app with a Protoo, and test clients."""
 
     def __init__(self, protoo=None, name="site"):
         self.app = make_app(name)
         self.protoo = Protoo() if protoo is None else protoo
         self.protoo.init_app(self.app)
-        self.state = self.app.extensions["protoo"]
 
     def connect(self):
-        return join(self.app)
-
-    def send(self, inbox, path="/"):
-        inbox.receive(b'{"method": "get", "path": "%s", "id": 1}' % path.encode())
+        return self.protoo.test_client(self.app.test_client(), username="alice", uuid="a1")
 
 
 @pytest.fixture
 def site():
     site = Site()
     yield site
-    site.state.close()
+    finish(site.app)
 
 
 @contextlib.contextmanager
@@ -73,10 +70,10 @@ def test_departures_are_told_to_the_peers_own_listeners_too(site):
     told = []
     site.protoo.on("offline", lambda peer: told.append("any"))
     site.protoo.on("user_offline", told.append)
-    peer = site.connect().peer
-    peer.on("offline", lambda peer: told.append("own"))
+    alice = site.connect()
+    alice.peer.on("offline", lambda peer: told.append("own"))
 
-    peer.close()
+    alice.close()
 
     assert told == ["own", "any", "alice"]
 
@@ -90,7 +87,7 @@ def test_an_error_that_nobody_handles_is_told(site):
         raise error
 
     site.protoo.on("routing_error", lambda error, req: told.append((error, req.path)))
-    site.send(site.connect(), "/fail")
+    site.connect().request("get", "/fail")
 
     assert told == [(error, "/fail")]
 
@@ -107,7 +104,7 @@ def test_an_error_that_somebody_handles_is_not_told(site):
         req.reply(400)
 
     site.protoo.on("routing_error", lambda error, req: told.append(error))
-    site.send(site.connect(), "/fail")
+    assert site.connect().request("get", "/fail").status == 400
 
     assert told == []
 
@@ -153,8 +150,8 @@ def test_receivers_of_another_app_are_not_told():
         site.connect()
         assert told == []
         other.connect()
-    site.state.close()
-    other.state.close()
+    finish(site.app)
+    finish(other.app)
 
     assert told == ["other"]
 
@@ -249,8 +246,8 @@ def test_a_listener_that_is_never_called_without_a_grace_period_is_warned_of(cap
     protoo.on("online", print)
     protoo.on("disconnect", print)
     for _ in range(2):
-        join(app)
-    protoo.close()
+        protoo.test_client(username="alice")
+    finish(app)
     text = (
         'on("disconnect") never calls builtins.print without PROTOO_DISCONNECT_GRACE_PERIOD: a '
         'connection that drops is "offline" at once'

@@ -138,10 +138,10 @@ class TestClient:
             return
         self._is_closed = True
         self._server.clients.remove(self)
-        if self.is_connected:
-            assert self._link is not None
-            self._link.send_close(code, reason)
-            self._server.wait_until(lambda: not self.is_connected)
+        link = self._link
+        if link is not None and not link.has_ended:
+            link.send_close(code, reason)
+            self._server.wait_until(lambda: link.has_ended)
         elif self.peer is not None and self._owns_peer:
             # It dropped, and may still come back: nobody waits for it any more.
             self._server.site.disconnect(self.username, self.uuid, code, reason or "closed")

@@ -6,13 +6,14 @@ from typing import Any, Callable
 
 from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from ..core.close_codes import ABNORMAL_CLOSURE
 from ..transport.greenlets.manual_loop import ManualLoop
 from .channel import MemoryChannel
 
@@ -57,16 +58,29 @@ class ClientLink:
 
     @property
     def is_open(self) -> bool:
-        return self.answer is not None and self.answer.status_code == 101 and not self._has_ended
+        """Whether it was opened, and neither side has begun to close it."""
+        return self._protocol.state is State.OPEN and not self._has_ended
+
+    @property
+    def has_ended(self) -> bool:
+        return self._has_ended
 
     @property
     def close_code(self) -> int | None:
-        """The code of the Close frame, 1006 without one; ``None`` while it is open."""
-        return self._protocol.close_code if self._has_ended else None
+        """The code of the first Close frame, 1006 without one; ``None`` while it is open."""
+        found = self._find_close()
+        if found is not None:
+            return found.code
+        return ABNORMAL_CLOSURE if self._has_ended else None
 
     @property
     def close_reason(self) -> str:
-        return self._protocol.close_reason or "" if self._has_ended else ""
+        found = self._find_close()
+        return "" if found is None else found.reason
+
+    def _find_close(self) -> Any:
+        """Return the server's Close frame; ``None`` if none has come."""
+        return self._protocol.close_rcvd
 
     def send_text(self, text: bytes) -> None:
         self._protocol.send_text(text)
@@ -78,11 +92,9 @@ class ClientLink:
 
     def send_close(self, code: int, reason: str) -> None:
         """Begin the closing handshake, if the server has not done so."""
-        try:
+        if self.is_open:
             self._protocol.send_close(code, reason)
-        except (ConnectionClosed, RuntimeError):
-            return
-        self._flush()
+            self._flush()
 
     def drop(self) -> None:
         """Lose the connection: there is no Close, and both sides see its end."""

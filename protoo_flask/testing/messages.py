@@ -183,4 +183,6 @@ class StrayResponse:
 def show_data(data: Any) -> str:
     """Return data for a failure, cut if it is long."""
     text = json.dumps(data, ensure_ascii=False)
-    return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}... ({len(text)} characters)"
+    if len(text) <= SHOWN_LENGTH:
+        return text
+    return f"{text[:SHOWN_LENGTH]}... ({len(text)} characters)"

@@ -238,6 +238,23 @@ def test_a_client_answers_pings(protoo, alice):
     assert alice.request("get", "/echo").status == 200
 
 
+def test_a_client_that_closes_while_the_app_does(protoo, alice):
+    alice.peer.close(3001, "logged out")
+    assert not alice._link.has_ended, "it has not ended yet"
+    alice.close(1000)
+    assert (alice.close_code, alice.close_reason) == (3001, "logged out")
+
+
+def test_a_client_that_sends_while_the_app_closes(alice):
+    alice.peer.close(3001, "logged out")
+    with pytest.raises(UsageError, match=r"not connected \(3001 'logged out'\)"):
+        alice.request("get", "/echo")
+    sent = alice.send_raw
+    with pytest.raises(UsageError, match="not connected"):
+        sent("{}")
+    alice.expect_close(3001)
+
+
 # Misuse
 
 

@@ -7,7 +7,7 @@ import pytest
 from protoo_flask import Protoo
 from protoo_flask.core.errors import UsageError
 from protoo_flask.middleware import ice_servers
-from tests.joining import join, make_app
+from tests.joining import make_app
 
 STUN = {"urls": "stun:s.example"}
 TURN = {"urls": ["turn:s.example", "turns:s.example"]}
@@ -16,12 +16,9 @@ MADE = {**TURN, "username": "1433895918:alice", "credential": "RqMvcGPYTJMGThVLS
 
 
 def ask(app, username="alice", path="/ice"):
-    inbox = join(app, username)
-    message = b'{"method": "get", "path": "%s", "id": 1}' % path.encode()
-    inbox.receive(message)
-    answer = inbox.peer.link.take()
-    app.extensions["protoo"].close()
-    return answer
+    protoo = app.extensions["protoo"].protoo
+    with protoo.test_client(app.test_client(), username=username) as client:
+        return client.request("get", path)
 
 
 def make_site(protoo=None, *, ttl=600, **config):
@@ -48,8 +45,8 @@ def make_site(protoo=None, *, ttl=600, **config):
 )
 def test_a_client_gets_the_servers_and_the_ttl(servers, secret, expected, ttl):
     answer = ask(make_site(PROTOO_ICE_SERVERS=servers, PROTOO_TURN_SECRET=secret))
-    assert (answer["status"], answer["reason"]) == (200, "OK")
-    assert answer["data"] == {"iceServers": expected, "ttl": ttl}
+    assert (answer.status, answer.reason) == (200, "OK")
+    assert answer.data == {"iceServers": expected, "ttl": ttl}
 
 
 def test_the_settings_are_not_changed():
@@ -63,20 +60,20 @@ def test_apps_that_share_a_protoo_have_separate_servers():
     protoo.use("/ice", ice_servers(protoo))
     here = make_site(protoo, PROTOO_ICE_SERVERS=[STUN])
     there = make_site(protoo, PROTOO_ICE_SERVERS=[OWN])
-    assert ask(here)["data"]["iceServers"] == [STUN]
-    assert ask(there)["data"]["iceServers"] == [OWN]
+    assert ask(here).data["iceServers"] == [STUN]
+    assert ask(there).data["iceServers"] == [OWN]
 
 
 def test_by_default_credentials_are_good_for_a_day():
     protoo = Protoo(ice_servers=[TURN], turn_secret="north")
     protoo.use("/ice", ice_servers(protoo, now=lambda: 1000.0))
-    data = ask(make_site(protoo), "bob")["data"]
+    data = ask(make_site(protoo), "bob").data
     assert data["ttl"] == 86400
     assert data["iceServers"][0]["username"] == "87400:bob"
 
 
 def test_nothing_else_is_below_the_mount():
-    assert ask(make_site(), path="/ice/x")["status"] == 404
+    assert ask(make_site(), path="/ice/x").status == 404
 
 
 @pytest.mark.parametrize("ttl", [0, -1, True, 1.5, "600", None])
@@ -98,9 +95,9 @@ def test_wrong_servers_are_refused_when_the_app_is_initialised():
 def test_the_servers_and_the_secret_may_change_while_the_site_runs(caplog, connected):
     app = make_site(PROTOO_ICE_SERVERS=[STUN])
     if connected:
-        assert ask(app)["data"]["iceServers"] == [STUN]
+        assert ask(app).data["iceServers"] == [STUN]
     app.config.update(PROTOO_ICE_SERVERS=[TURN], PROTOO_TURN_SECRET="north")
-    assert ask(app)["data"] == {"iceServers": [MADE], "ttl": 600}
+    assert ask(app).data == {"iceServers": [MADE], "ttl": 600}
     assert caplog.records == []
 
 
@@ -116,9 +113,9 @@ def test_a_change_that_cannot_work_is_a_500_with_the_name_of_the_setting_in_the_
     caplog, config, name
 ):
     app = make_site(PROTOO_ICE_SERVERS=[STUN])
-    assert ask(app)["status"] == 200
+    assert ask(app).status == 200
     app.config.update(config)
-    assert ask(app)["status"] == 500
+    assert ask(app).status == 500
     (record,) = caplog.records
     with pytest.raises(UsageError, match=name):
         raise record.exc_info[1]

@@ -8,9 +8,10 @@ from flask import session as flask_session
 
 from protoo_flask import Protoo, Reject
 from protoo_flask.middleware import p2p_messenger
+from protoo_flask.testing import finish
 from tests.fakes import Core
 from tests.features.sites import status_line
-from tests.joining import join, make_app
+from tests.joining import make_app
 
 from .messengers import NOTHING, Messenger, Store
 
@@ -195,11 +196,11 @@ def test_allow_runs_in_the_flask_contexts_of_the_message(online):
 
     protoo.use("/users", p2p_messenger(protoo, allow=allow))
     protoo.init_app(app)
-    alice, mallory = join(app), join(app, "mallory", "m1")
+    alice, mallory = [protoo.test_client(username=name) for name in ("alice", "mallory")]
     if online:
-        join(app, "bob", "b1")
-    for inbox in (alice, mallory):
-        inbox.receive(b'{"method": "message", "path": "/users/bob", "id": 1}')
-    assert status_line(mallory.peer.link.take()) == (403, "only Alice")
-    assert [answer["status"] for answer in alice.peer.link.take_all()] == ([] if online else [404])
-    app.extensions["protoo"].close()
+        protoo.test_client(username="bob")
+    refusal = mallory.request("message", "/users/bob")
+    assert (refusal.status, refusal.reason) == (403, "only Alice")
+    sent = alice.send("message", "/users/bob")
+    assert [response.status for response in sent.responses] == ([] if online else [404])
+    finish(app)

@@ -9,9 +9,10 @@ from protoo_flask import Protoo
 from protoo_flask.core.errors import UsageError
 from protoo_flask.core.response import Response
 from protoo_flask.middleware import p2p_messenger
+from protoo_flask.testing import finish
 from tests.fakes import FakeScheduler, postpone
 from tests.features.sites import status_line
-from tests.joining import join, make_app
+from tests.joining import make_app
 
 from .messengers import NOTHING, Messenger, Store
 
@@ -266,18 +267,13 @@ def test_on_offline_runs_in_contexts_of_the_sender_with_their_own_teardown():
 
     app.teardown_appcontext(lambda exc: journal.append("teardown"))
     protoo.use("/users", p2p_messenger(protoo, on_offline=keep))
-    scheduler = PatientScheduler()
-    application = app.extensions["protoo"].open(scheduler)
-    alice, bob = join(app, "alice", "a1"), join(app, "bob", "b1")
-    assert application.runtime.scheduler is scheduler
-    alice.receive(b'{"method": "message", "path": "/users/bob", "id": 1}')
-    link = bob.peer.link
+    alice, bob = [protoo.test_client(username=name) for name in ("alice", "bob")]
+    sent = alice.send("message", "/users/bob")
     journal.clear()
-    application.directory.link_closed(bob.peer, link, 1006)
-    scheduler.run_spawned()
+    bob.drop()
     assert journal == ["teardown", "keep for bob in the session of alice", "teardown"]
-    assert alice.peer.link.take()["status"] == 202
-    alice.closed(1006)
+    assert sent.wait().status == 202
+    finish(app)
 
 
 @pytest.mark.parametrize("report", [None, "all"])

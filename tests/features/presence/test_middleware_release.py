@@ -13,7 +13,8 @@ from protoo_flask import Protoo
 from protoo_flask.core.errors import UsageError
 from protoo_flask.features.presence.states import MAX_LAST_SEEN
 from protoo_flask.middleware import presence
-from tests.joining import join, make_app
+from protoo_flask.testing import finish
+from tests.joining import make_app
 
 from .presence_sites import (
     PresenceSite,
@@ -111,20 +112,19 @@ def test_apps_that_share_a_protoo_have_separate_presence():
     here, there = make_app("here"), make_app("there")
     for app in (here, there):
         protoo.init_app(app)
-    alice, stranger = join(here), join(there)
-    for inbox in (alice, stranger):
-        inbox.receive(b'{"method": "subscribe", "path": "/presence/bob", "id": 1, "data": {}}')
-        assert inbox.peer.link.take()["data"] == state_of("bob")
-    bob = join(here, "bob", "b1")
-    [state] = take_states(alice.peer.link)
+    alice = protoo.test_client(here.test_client(), username="alice")
+    stranger = protoo.test_client(there.test_client(), username="alice")
+    for client in (alice, stranger):
+        assert client.request("subscribe", "/presence/bob").data == state_of("bob")
+    bob = protoo.test_client(here.test_client(), username="bob")
+    state = alice.expect_notification("presence").data
     assert (state["username"], state["online"]) == ("bob", True)
     assert abs(state["since"] - time.time()) < 60
-    assert take_states(stranger.peer.link) == []
-    bob.receive(b'{"method": "publish", "path": "/presence", "data": {"status": "busy"}}')
-    assert [state["status"] for state in take_states(alice.peer.link)] == ["busy"]
-    assert take_states(stranger.peer.link) == []
+    bob.notify("publish", "/presence", {"status": "busy"})
+    assert alice.expect_notification("presence").data["status"] == "busy"
+    stranger.expect_nothing()
     for app in (here, there):
-        app.extensions["protoo"].close()
+        finish(app)
 
 
 def test_the_presence_of_a_closed_app_is_freed():

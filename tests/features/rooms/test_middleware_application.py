@@ -9,9 +9,9 @@ from flask import session as flask_session
 from protoo_flask import Protoo, Reject
 from protoo_flask.core.errors import UsageError
 from protoo_flask.middleware import room_handler
-from tests.fakes import Core, FakeScheduler, postpone
+from protoo_flask.testing import finish
+from tests.fakes import Core, postpone
 from tests.features.sites import status_line
-from tests.joining import join as join_app
 from tests.joining import make_app
 
 from .room_sites import (
@@ -176,10 +176,8 @@ def test_an_error_in_a_listener_is_logged_and_the_other_listeners_run(caplog):
     assert site.sizes() == EMPTY
 
 
-def test_listeners_run_in_fresh_contexts_of_the_peer(monkeypatch):
-    protoo, found, spawned = Protoo(), [], []
-    spawn = postpone(spawned)
-    monkeypatch.setattr(FakeScheduler, "spawn", lambda self, *call: spawn(*call))
+def test_listeners_run_in_fresh_contexts_of_the_peer():
+    protoo, found = Protoo(), []
 
     def note(room, *args):
         found.append((current_app.name, flask_session["username"], "note" in g))
@@ -193,13 +191,10 @@ def test_listeners_run_in_fresh_contexts_of_the_peer(monkeypatch):
     protoo.use("/chat", room_handler(protoo, on_room))
     app = make_app("site")
     protoo.init_app(app)
-    inbox = join_app(app, "alice", "a1")
-    inbox.receive(b'{"method": "session", "path": "/chat/rooms/42", "id": 1}')
-    assert inbox.peer.link.take()["status"] == 200
-    app.extensions["protoo"].close()
-    while spawned:
-        function, *args = spawned.pop(0)
-        function(*args)
+    alice = protoo.test_client(username="alice")
+    assert alice.request("session", "/chat/rooms/42").status == 200
+    protoo.close()
+    finish(app)
     # join_request runs in the same handler as on_room(), and so in the same contexts.
     fresh = [False, True, False, False, False]
     assert found == [("site", "alice", noted) for noted in fresh]

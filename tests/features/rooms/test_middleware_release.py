@@ -7,7 +7,7 @@ import weakref
 
 from protoo_flask import Protoo
 from protoo_flask.middleware import room_handler
-from tests.joining import join as join_app
+from protoo_flask.testing import finish
 from tests.joining import make_app
 
 from .room_sites import (
@@ -56,8 +56,8 @@ def test_apps_that_share_a_protoo_have_separate_rooms():
     here, there = make_app("here"), make_app("there")
     for app in (here, there):
         protoo.init_app(app)
-    for inbox in (join_app(here), join_app(there, "bob", "b1")):
-        inbox.receive(b'{"method": "session", "path": "/chat/rooms/42", "id": 1}')
-        assert inbox.peer.link.take()["data"]["peers"] == []
+    for app, username in ((here, "alice"), (there, "bob")):
+        client = protoo.test_client(app.test_client(), username=username)
+        assert client.request("session", "/chat/rooms/42").data["peers"] == []
     for app in (here, there):
-        app.extensions["protoo"].close()
+        finish(app)
