@@ -365,7 +365,7 @@ class Protoo(MethodDecorators):
         client = app.test_client() if flask_client is None else flask_client
         server = find_server(app)
         if username is not None:
-            log_in(client, site.settings.session_key, username)
+            log_in(client, site.settings.session_key, username, options)
         return TestClient(server, client, uuid=uuid, **options)
 
     @property

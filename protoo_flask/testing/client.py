@@ -23,6 +23,9 @@ M = TypeVar("M", bound=IncomingNotification)
 #: Headers that Flask's test client writes itself.
 _OF_FLASK = {"host"}
 
+#: Options of ``flask_client.open()`` that name the host.
+_OF_THE_HOST = ("base_url", "subdomain", "url_scheme")
+
 
 class TestClient:
     """One device of one user, connected to an app in this process; see ``protoo.test_client()``.
@@ -457,13 +460,15 @@ def _to_message(sent: SentRequest) -> dict[str, Any]:
     return {"method": sent.method, "path": sent.path, "id": sent.id, "data": sent.data}
 
 
-def log_in(flask_client: FlaskClient, key: str, username: str) -> None:
+def log_in(flask_client: FlaskClient, key: str, username: str, options: Mapping[str, Any]) -> None:
     """Put a username into the session of a Flask client, as the login of a simple site does.
 
     :param key: ``PROTOO_SESSION_KEY``.
+    :param options: of the handshake; cookies are for the host that some of them name.
     :raises UsageError: when another user has logged in there.
     """
-    with flask_client.session_transaction() as session:
+    place = {name: options[name] for name in _OF_THE_HOST if name in options}
+    with flask_client.session_transaction(**place) as session:
         found = session.get(key)
         if found is not None and found != username:
             raise UsageError(

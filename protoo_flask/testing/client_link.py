@@ -7,7 +7,7 @@ from typing import Any, Callable
 from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
-from websockets.frames import Frame, Opcode
+from websockets.frames import Close, Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.typing import Subprotocol
@@ -78,7 +78,7 @@ class ClientLink:
         found = self._find_close()
         return "" if found is None else found.reason
 
-    def _find_close(self) -> Any:
+    def _find_close(self) -> Close | None:
         """Return the server's Close frame; ``None`` if none has come."""
         return self._protocol.close_rcvd
 

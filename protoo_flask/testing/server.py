@@ -44,6 +44,9 @@ class Server:
     :ivar ids: of the requests of all clients.
     """
 
+    #: Real time, also while a test has replaced ``time.monotonic`` (freezegun does).
+    _now = staticmethod(time.monotonic)
+
     def __init__(self, app: Flask, site: Site) -> None:
         self.app = app
         self.site = site
@@ -107,13 +110,13 @@ class Server:
         :returns: ``None`` when ``is_done()``; else what may still act after :attr:`patience`, in
             words. An empty list: the app is at rest.
         """
-        end = time.monotonic() + self.patience
+        end = self._now() + self.patience
         while True:
             self.run_ready()
             if is_done():
                 return None
             activity = self.stillness.find_activity()
-            if not activity or time.monotonic() > end:
+            if not activity or self._now() > end:
                 return None if is_done() else activity
             self.stillness.nap(LOOK_INTERVAL)
 

@@ -27,6 +27,12 @@ from gevent import monkey
 #: Seconds in which each thread that can run has run for a moment, as Python switches threads.
 SWITCH_TIME = 0.02
 
+#: Iterations of the hub in which greenlets that were spawned before the test start.
+START_ROUNDS = 10
+
+#: The beginnings of the names of threads that watch over a test.
+_WATCHERS = ("pydevd", "pytest_timeout")
+
 #: The folders whose frames say nothing about the code of a site.
 _FOREIGN = ("gevent", "greenlet", "protoo_flask")
 
@@ -49,6 +55,7 @@ class Stillness:
 
     def begin(self) -> None:
         """Let everything that runs now not count."""
+        self._start_greenlets()
         self._ignored.update(_find_threads())
         self._started.clear()
         loop = self._hub.loop
@@ -60,6 +67,13 @@ class Stillness:
                     self._ignored_watchers[id(watcher)] = watcher
                 else:
                     self._ignored.add(greenlet)
+
+    def _start_greenlets(self) -> None:
+        """Let the greenlets that were spawned start, so that their timers show them."""
+        for _ in range(START_ROUNDS):
+            self.nap()
+            if not self.has_ready:
+                return
 
     def ignore(self, worker: Any) -> None:
         """Let a greenlet or a thread not count."""
@@ -150,7 +164,9 @@ def _find_greenlet(watcher: Any) -> Any:
 
 def _find_threads() -> list[threading.Thread]:
     # Those of a process that gevent has patched are greenlets, which the hub knows.
-    return [] if monkey.is_module_patched("threading") else threading.enumerate()
+    if monkey.is_module_patched("threading"):
+        return []
+    return [thread for thread in threading.enumerate() if not thread.name.startswith(_WATCHERS)]
 
 
 def _is_idle(thread: threading.Thread) -> bool:

@@ -137,6 +137,22 @@ def test_several_devices_of_a_user_ring(protoo, alice):
     assert alice.request("end", sent.responses[0].data["sessionPath"]).status == 200
 
 
+def test_clients_that_were_made_before_get_their_own_answers(alice, bob):
+    first, second = alice.send("get", "/slow"), bob.send("get", "/echo", {"n": 2})
+    third = alice.send("get", "/echo", {"n": 3})
+    assert third.wait().data == {"data": {"n": 3}, "session": "alice"}
+    assert second.wait().data == {"data": {"n": 2}, "session": "bob"}
+    assert first.wait().reason == "slow"
+
+
+def test_all_devices_of_a_user_are_told_that_they_are_closed(protoo, alice, bob):
+    tablet = protoo.test_client(alice.flask_client, uuid="tablet")
+    assert protoo.disconnect("alice") == 2
+    for device in (alice, tablet):
+        assert device.expect_close() == 3001
+    bob.expect_nothing()
+
+
 # The end of a connection
 
 

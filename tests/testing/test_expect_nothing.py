@@ -14,7 +14,7 @@ import gevent
 import gevent.event
 import pytest
 
-from protoo_flask.testing import ExpectationFailed, Unsettled
+from protoo_flask.testing import ExpectationFailed, Unsettled, finish
 
 #: Seconds after which code in real time sends; longer than any switch of threads or greenlets.
 LATE = 0.05
@@ -199,7 +199,6 @@ def test_code_that_ran_before_the_first_client_does_not_count(protoo):
     greenlet = gevent.spawn(look_around)
     thread = threading.Thread(target=end.wait)
     thread.start()
-    gevent.sleep(0)
     alice = protoo.test_client(username="alice")
     protoo.test_clock.patience = 0.05
     alice.expect_nothing()
@@ -209,6 +208,38 @@ def test_code_that_ran_before_the_first_client_does_not_count(protoo):
     gevent.killall([greenlet, late])
     end.set()
     thread.join()
+
+
+def test_patience_ends_also_while_a_test_has_stopped_the_time(protoo, alice, monkeypatch):
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    greenlet = gevent.spawn(gevent.sleep, 60)
+    protoo.test_clock.patience = 0.05
+    with pytest.raises(Unsettled):
+        alice.expect_nothing()
+    greenlet.kill()
+
+
+def test_a_thread_that_watches_over_the_test_does_not_count(alice):
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait, name="pytest_timeout tests/test_chat.py")
+    thread.start()
+    alice.expect_nothing()
+    end.set()
+    thread.join()
+
+
+def test_a_test_may_run_in_a_greenlet(protoo):
+    def run():
+        alice = protoo.test_client(username="alice")
+        gevent.spawn_later(LATE, alice.peer.notify, "late")
+        alice.expect_notification("late")
+        alice.expect_nothing()
+        protoo.test_clock.advance(60)
+        finish(protoo._site.app)
+        return True
+
+    assert gevent.spawn(run).get()
 
 
 def test_functions_that_start_each_other_for_ever_are_no_rest(protoo, alice):

@@ -240,6 +240,20 @@ def test_a_subdomain():
         assert client.is_connected
 
 
+def test_a_site_on_https():
+    app, protoo = make_app()
+    app.config["SESSION_COOKIE_SECURE"] = True
+    with protoo.test_client(
+        username="alice", base_url="https://chat.example", origin="https://chat.example"
+    ) as alice:
+        assert alice.is_connected
+    with pytest.raises(Refused, match=r"origin http://chat\.example is not allowed"):
+        protoo.test_client(
+            username="alice", base_url="https://chat.example", origin="http://chat.example"
+        )
+    finish(app)
+
+
 # The kit and production
 
 

@@ -22,6 +22,7 @@ from protoo_flask.middleware import (
     room_handler,
     session_handler,
 )
+from protoo_flask.testing import IncomingRequest, SentRequest, TestClient, TestClock, finish
 
 Next = Callable[..., None]
 
@@ -194,5 +195,28 @@ protoo.use("/users", p2p_messenger(protoo, allow=may_meet))
 protoo.use("/calls", session_handler(protoo, on_session=on_session))
 protoo.use("/rooms", room_handler(protoo, on_room))
 protoo.use("/presence", presence(protoo, allow=may_meet))
+
+# Tests of the site
+
+
+def test_a_question(app: Flask) -> None:
+    with protoo.test_client(app.test_client(), username="alice", uuid="phone") as alice:
+        assert_type(alice, TestClient)
+        sent = alice.send("get", "/question", {"n": 1})
+        assert_type(sent, SentRequest)
+        question = alice.expect_request("question")
+        assert_type(question, IncomingRequest)
+        question.reply(200, "OK", {"answer": 42})
+        assert_type(sent.wait(), Response)
+        for answer in sent:
+            assert_type(answer, Response)
+        assert_type(alice.request("get", "/time").data, "dict[str, Any]")
+        assert_type(alice.expect_notification().sender, "dict[str, str] | None")
+        assert_type(alice.expect_close(3001), int)
+        assert_type(alice.peer, "Peer | None")
+    assert_type(protoo.test_clock, TestClock)
+    protoo.test_clock.advance(0.5)
+    finish(app)
+
 
 assert_type(protoo_flask.__version__, str)
