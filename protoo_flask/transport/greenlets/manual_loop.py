@@ -60,23 +60,21 @@ class ManualEvent:
     def wait(self, timeout: float | None = None) -> bool:
         if self._is_set or timeout == 0:
             return self._is_set
-        if timeout is None:
-            self._news.wait()
-            return self._is_set
         over: list[None] = []
 
         def end() -> None:
             over.append(None)
             self._news.set()
 
-        timer = self._loop.call_later(timeout, end)
+        timer = None if timeout is None else self._loop.call_later(timeout, end)
         try:
             while not self._is_set and not over:
                 self._news.wait()
                 if not self._is_set:
                     self._news.clear()  # another waiter's time was up
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
         return self._is_set
 
 
