@@ -216,8 +216,6 @@ def find_server(app: Flask) -> Server:
     site = app.extensions.get("protoo")
     if not isinstance(site, Site):
         raise UsageError(f"{app!r} has no Protoo: Protoo(app), or protoo.init_app(app)")
-    if isinstance(server, Server) and (server.loop.is_here() or server.clients):
-        return server
     if site.loop is not None and not isinstance(site.loop, ManualLoop):
         raise UsageError(
             f"{app!r} serves real clients in this process, so its clock cannot be moved by hand: "
@@ -228,6 +226,8 @@ def find_server(app: Flask) -> Server:
             "the test kit is for tests, and this is a request of a real server: call "
             "protoo.test_client() and protoo.test_clock in a test"
         )
+    if isinstance(server, Server) and (server.loop.is_here() or server.clients):
+        return server
     if site.is_clustered:
         raise UsageError(
             "the test kit serves an app in one process, with a clock that is moved by hand, and "

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("flask_sqlalchemy")
-
 from sample_app import create_app
 from sample_app.calls import protoo
 from sample_app.models import db

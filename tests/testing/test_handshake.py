@@ -268,6 +268,16 @@ def test_an_app_with_real_clients_is_not_taken_over():
         _ = protoo.test_clock
 
 
+def test_a_clock_is_of_no_use_when_real_clients_have_come_after_it():
+    from protoo_flask.transport.threads.loop import ThreadLoop
+
+    app, protoo = make_app()
+    protoo.test_clock.advance(1)
+    app.extensions["protoo"].open(ThreadLoop())
+    with pytest.raises(UsageError, match="serves real clients in this process"):
+        protoo.test_clock.advance(1)
+
+
 def test_a_view_of_a_real_server_cannot_stop_the_clock():
     app, protoo = make_app()
     environ = {"werkzeug.socket": object(), "SERVER_SOFTWARE": "Werkzeug/3"}
