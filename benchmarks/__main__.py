@@ -6,6 +6,7 @@
     python dev.py bench trips [--show TRIP]
     python dev.py bench floods [--only FLOOD,FLOOD]
     python dev.py bench cluster [--only relay,broadcast]
+    python -m benchmarks clients [--count N] [--connections N]
     python -m benchmarks figures [--check]
     python -m benchmarks limits [ATTACK ...]
 
@@ -22,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Iterable, Sequence
 
-from . import cluster, floods, instructions, machine, trips
+from . import clients, cluster, floods, instructions, machine, trips
 from .catalogue import CATALOGUE, FLASK_SOCK, FLOOR, OURS, PROTOO_SERVER, add_checkout
 from .docs_page import write_docs
 from .figures import command as figures
@@ -65,6 +66,8 @@ def main(args: Sequence[str]) -> int:
         return trips.main(args[1:])
     if args and args[0] == "floods":
         return floods.main(args[1:])
+    if args and args[0] == "clients":
+        return clients.main(args[1:])
     if args and args[0] == "cluster":
         return cluster.main(args[1:])
     if args and args[0] == "figures":
