@@ -1,0 +1,231 @@
+"""A client: a peer of a server, as a browser is one."""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+import threading
+from typing import Any, Callable, Mapping
+
+from ..core.close_codes import NORMAL_CLOSURE
+from ..core.errors import UsageError
+from ..core.excerpts import excerpt, excerpt_of
+from ..core.response import Response
+from ..core.runtime import Limits, Runtime, TimeLimits
+from ..core.sendable import Sendable
+from ..core.transactions.client import ClientTransaction, OnResponse
+from ..core.transactions.client_outbound import ClientOutbound
+from ..core.transactions.outbound import GONE, TAKEN
+from ..core.wire.client_messages import serialize_client_request
+from ..transport.threads.loop import ThreadLoop
+from .connector import Connector
+from .events import Disconnected
+from .handshake import Handshake
+from .incoming import Incoming
+from .listeners import Listeners
+
+#: Bytes of messages that may wait for a connection.
+MAX_WAITING = 8 * 1024 * 1024
+
+
+class Client:
+    """A peer of a server, for scripts, bots and probes.
+
+    ::
+
+        web = requests.Session()
+        web.post("https://chat.example/login", data={"username": "bot", "password": "..."})
+
+        with Client("https://chat.example/protoo", cookies=web) as client:
+            response = client.request("message", "/users/bob", {"text": "hi"})
+
+    :param url: of the WebSocket route: ``ws``, ``wss``, ``http`` or ``https``.
+    :param uuid: the name of this device; one is made up. Keep it to be the same device after a
+        restart.
+    :param cookies: a ``http.cookiejar.CookieJar`` (of urllib, requests, httpx), a
+        ``requests.Session``, or a dict. The jar is asked at each attempt, and gets the cookies of
+        the answer.
+    :param headers: more headers for the handshake.
+    :param ssl_context: for a CA of your own: ``ssl.create_default_context(cafile="ca.pem")``.
+    :param request_timeout: seconds that a request waits for its final response.
+    :param repeat: send unanswered requests again after a reconnection: for a server with
+        ``PROTOO_DISCONNECT_GRACE_PERIOD``, which handles none of them twice.
+    :param reconnect: seconds between attempts, ``(min, max)``, doubled each time, and random below
+        that; ``None``: never.
+    :param ping_interval: seconds of silence after which the server is pinged; after as many
+        more, the connection counts as broken.
+    :raises UsageError: for a value that cannot work.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        uuid: str | None = None,
+        *,
+        cookies: Any = None,
+        headers: Mapping[str, str] | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        request_timeout: float = 15,
+        repeat: bool = False,
+        reconnect: tuple[float, float] | None = (0.5, 30),
+        ping_interval: float = 25,
+    ) -> None:
+        #: The name of this device.
+        self.uuid = uuid or secrets.token_hex(16)
+        handshake = Handshake(url, self.uuid, cookies, headers, ssl_context)
+        #: Where it connects to, with the uuid.
+        self.url = handshake.url
+        self._request_timeout = _check_seconds("request_timeout", request_timeout)
+        self._repeat = repeat
+        self._listeners = Listeners()
+        runtime = Runtime(
+            ThreadLoop(),
+            TimeLimits(self._request_timeout),
+            Limits(1, MAX_WAITING),
+            # For peers of a server: this one has none.
+            call_back=lambda peer, function, subject: None,
+            time_out=lambda request: None,
+            first_id=lambda: secrets.randbits(48) + 1,
+        )
+        self._outbound = ClientOutbound(self._listeners, runtime)
+        self._connector = Connector(
+            handshake,
+            self._outbound,
+            self._listeners,
+            Incoming(self._outbound, self._listeners).receive,
+            _check_seconds("ping_interval", ping_interval),
+            _check_range(reconnect),
+        )
+
+    def connect(self, timeout: float | None = None) -> Client:
+        """Connect, and return when open, after any number of attempts. "waiting": try now.
+
+        :param timeout: seconds; afterwards, the client goes on trying.
+        :raises Refused: when the server refuses.
+        :raises Disconnected: when there is no next attempt, or the time is up.
+        """
+        self._connector.connect(timeout)
+        return self
+
+    def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
+        """Close for good, and wait for the server. Requests under way end with a local 410.
+
+        :param code: 1000, or 3000 to 4999. For the server, 1000 is final.
+        """
+        if code != NORMAL_CLOSURE and not 3000 <= code <= 4999:
+            raise UsageError(f"close(code) takes 1000, or 3000 to 4999, not {excerpt_of(code)}")
+        self._connector.close(code, reason)
+
+    def __enter__(self) -> Client:
+        return self.connect()
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        data: dict[str, Any] | None = None,
+        on_response: OnResponse | None = None,
+        *,
+        timeout: float | None = None,
+        repeat: bool | None = None,
+    ) -> ClientTransaction:
+        """Send a request, now or when there is a connection.
+
+        Iterate over its responses, ``wait()`` for the final one, or ``cancel()``. This blocks
+        only while the server reads slowly.
+
+        :param on_response: called with each response, by the thread of the listeners.
+        :param timeout: seconds until a local 408; ``float("inf")``: for ever.
+        :param repeat: instead of that of the client.
+        """
+        seconds = self._request_timeout if timeout is None else _check_seconds("timeout", timeout)
+        transaction = self._outbound.request(
+            Sendable(method, data),
+            _check_path(path),
+            on_response,
+            None if seconds > threading.TIMEOUT_MAX else seconds,
+            self._repeat if repeat is None else repeat,
+        )
+        self._connector.wait_for_room()
+        return transaction
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        data: dict[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        repeat: bool | None = None,
+    ) -> Response:
+        """Send a request, and return its final response.
+
+        It is local (``is_local``) if none came: 400 for data that is not JSON, 408, 410 when the
+        connection was lost, 503 when too much waits for a connection.
+        """
+        return self.send(method, path, data, timeout=timeout, repeat=repeat).wait()
+
+    def notify(self, method: str, path: str, data: dict[str, Any] | None = None) -> None:
+        """Send a notification: a request without an answer.
+
+        Without a connection, it waits for one, for ``request_timeout`` at most.
+
+        :raises Unsendable: when the data is not JSON.
+        :raises Disconnected: when the client is closed, or too much waits.
+        """
+        found = Sendable(method, data)
+        payload = serialize_client_request(found.method, _check_path(path), None, found.data)
+        fate = self._outbound.notify(payload)
+        if fate is not TAKEN:
+            raise Disconnected("client closed" if fate is GONE else "too many messages wait")
+        self._connector.wait_for_room()
+
+    def on(self, event: str, function: Callable[..., Any] | None = None) -> Any:
+        """Call a function at "open", "close", "refused", "request" or "notification".
+
+        :returns: the function; without one, a decorator.
+        """
+        self._listeners.check(event)
+
+        def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+            self._listeners.add(event, function)
+            return function
+
+        return decorate if function is None else decorate(function)
+
+    @property
+    def state(self) -> str:
+        """Return idle, connecting, open, waiting (it will reconnect) or closed (it will not)."""
+        return self._connector.state
+
+    def __repr__(self) -> str:
+        return f"<Client {excerpt(self.url)} {self.state}>"
+
+
+def _check_path(path: Any) -> str:
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise UsageError(f'a path is a string that starts with "/", not {excerpt_of(path)}')
+    return path
+
+
+def _check_seconds(name: str, value: Any) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
+        raise UsageError(f"{name} takes seconds above 0, not {excerpt_of(value)}")
+    return float(value)
+
+
+def _check_range(reconnect: Any) -> tuple[float, float] | None:
+    if reconnect is None:
+        return None
+    try:
+        least, most = (float(seconds) for seconds in reconnect)
+    except (TypeError, ValueError):
+        least, most = 1.0, 0.0
+    if not 0 <= least <= most < threading.TIMEOUT_MAX:
+        raise UsageError(
+            f"reconnect takes (min, max) in seconds, or None, not {excerpt_of(reconnect)}"
+        )
+    return least, most

@@ -1,0 +1,1 @@
+"""A console on a connection: ``python -m protoo_flask.client URL``."""

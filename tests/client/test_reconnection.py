@@ -1,0 +1,397 @@
+"""Connections that break, servers that go, and what becomes of messages meanwhile."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from protoo_flask.client import Client, Disconnected, connector
+from tests.cluster.tls import make_certificate
+from tests.servers.processes import start
+
+from .conftest import Events, in_thread
+from .scripted_server import DEADLINE, ScriptedServer
+
+
+@pytest.fixture
+def peers(make_client, proxy, alice):
+    """Return a client behind a proxy, and one of another user that is not."""
+    client = make_client(port=proxy.port, repeat=True)
+    other = make_client(f"user=other-than-{alice}").connect(DEADLINE)
+    return client, other
+
+
+# Pending requests
+
+
+def test_a_request_is_repeated_and_handled_once(peers, proxy, alice):
+    client, other = peers
+    events = Events(client, "open", "close")
+    client.connect(DEADLINE)
+    events.next("open")
+    held = client.send("get", "/hold", {"name": alice})
+    next(iter(held))
+    proxy.reset()
+    closed = events.next("close")
+    assert (closed.code, closed.will_reconnect) == (1006, True)
+    events.next("open")
+    other.request("get", "/release")
+    assert held.wait(DEADLINE).data == {"count": 1}
+
+
+def test_without_repeat_a_request_ends_with_410(peers, proxy, alice):
+    client, other = peers
+    client.connect(DEADLINE)
+    held = client.send("get", "/hold", {"name": alice}, repeat=False)
+    repeated = client.send("get", "/hold", {"name": alice})
+    next(iter(held))
+    proxy.reset()
+    response = held.wait(DEADLINE)
+    assert (response.status, response.is_local) == (410, True)
+    assert response.reason.startswith("connection lost (1006")
+    client.connect(DEADLINE)
+    while other.request("get", f"/counts/{alice}").data["count"] < 2:
+        pass
+    other.request("get", "/release")
+    assert repeated.wait(DEADLINE).status == 200
+
+
+def test_messages_wait_for_the_next_connection_in_order(make_client, proxy):
+    client = make_client(port=proxy.port)
+    events = Events(client, "open", "close")
+    early = client.send("get", "/echo", {"n": 0})
+    client.connect(DEADLINE)
+    events.next("open")
+    assert early.wait().data == {"n": 0}
+    proxy.cut()
+    events.next("close")
+    order = []
+    waiting = [
+        client.send("get", "/echo", {"n": n}, lambda res: order.append(res.data["n"]))
+        for n in range(5)
+    ]
+    client.notify("get", "/nowhere")
+    proxy.restore()
+    assert [each.wait(DEADLINE).status for each in waiting] == [200] * 5
+    client.close()
+    assert order == [0, 1, 2, 3, 4]
+
+
+def test_a_waiting_request_ends_in_time(make_client, proxy):
+    client = make_client(port=proxy.port).connect(DEADLINE)
+    events = Events(client, "close")
+    proxy.cut()
+    events.next("close")
+    assert client.request("get", "/echo", timeout=0.05).status == 408
+
+
+def test_a_notification_that_waits_too_long_is_not_sent():
+    may_answer = threading.Event()
+
+    def script(line):
+        line.read_head()  # the answer comes late
+        may_answer.wait(DEADLINE)
+        line._buffer = line.head + b"\r\n\r\n"
+        line.accept()
+        return line.read_text()
+
+    with ScriptedServer(script) as server:
+        client = Client(server.url, request_timeout=0.05, reconnect=None)
+        join = in_thread(client.connect)
+        client.notify("typing", "/users/bob")
+        assert client.request("get", "/echo").status == 408  # so its time is up
+        client.send("get", "/last", timeout=DEADLINE)
+        may_answer.set()
+        join()
+        assert '"/last"' in server.stop()[0]
+        client.close()
+
+
+def test_too_much_that_waits_is_refused(make_client):
+    client = make_client()
+    text = "x" * 1_000_000
+    waiting = [client.send("get", "/echo", {"text": text}) for _ in range(9)]
+    assert waiting[-1].response.status == 503
+    assert waiting[0].response is None
+    with pytest.raises(Disconnected, match="too many messages wait"):
+        client.notify("get", "/echo", {"text": text})
+
+
+def test_a_reply_during_an_absence_is_given_when_the_server_asks_again(peers, proxy, alice):
+    client, other = peers
+    events = Events(client, "request", "close")
+    client.connect(DEADLINE)
+    asked = other.send("message", f"/users/{alice}", {"text": "hi"})
+    req = events.next("request")
+    proxy.cut()
+    events.next("close")
+    req.reply(200, "heard")
+    proxy.restore()
+    assert asked.wait(DEADLINE).reason == "heard"
+    assert events.is_empty
+
+
+def test_a_message_that_is_too_large_is_not_repeated(make_client, caplog):
+    client = make_client(repeat=True).connect(DEADLINE)
+    response = client.request("get", "/echo", {"text": "x" * 100_000})
+    assert (response.status, response.is_local) == (410, True)
+    assert "1009" in response.reason
+    client.connect(DEADLINE)
+    assert client.request("get", "/echo").status == 200
+
+
+# Attempts
+
+
+def test_the_delay_doubles_up_to_the_maximum_and_is_random(monkeypatch):
+    limits = []
+    enough = threading.Event()
+
+    def uniform(least, most):
+        limits.append((least, most))
+        if len(limits) == 6:
+            enough.set()
+        return 0.0
+
+    monkeypatch.setattr("random.uniform", uniform)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        client = Client(f"ws://127.0.0.1:{free.getsockname()[1]}/", reconnect=(0.5, 4))
+        with pytest.raises(Disconnected, match=r"not connected within 0\.1 s"):
+            client.connect(0.1)
+        assert enough.wait(DEADLINE)
+        client.close()
+    assert limits[:6] == [(0, 0.5), (0, 1), (0, 2), (0, 4), (0, 4), (0, 4)]
+
+
+@pytest.mark.parametrize(("stable_after", "expected"), [(1e9, [1, 2, 4]), (0, [1, 1, 1])])
+def test_a_connection_that_lasts_resets_the_delay(monkeypatch, stable_after, expected):
+    limits = []
+    monkeypatch.setattr(connector, "STABLE_AFTER", stable_after)
+    monkeypatch.setattr("random.uniform", lambda least, most: limits.append(most) or 0.0)
+    with ScriptedServer(*[lambda line: line.accept()] * 4) as server:
+        client = Client(server.url, reconnect=(1, 30))
+        client.connect(DEADLINE)
+        server.stop()
+        client.close()
+    assert limits[:3] == expected
+
+
+def test_connect_tries_at_once_while_it_waits(make_client, proxy, monkeypatch):
+    monkeypatch.setattr("random.uniform", lambda least, most: most)
+    client = make_client(port=proxy.port, reconnect=(1000, 1000))
+    events = Events(client, "close")
+    client.connect(DEADLINE)
+    proxy.reset()
+    assert events.next("close").delay == 1000
+    client.connect(DEADLINE)
+    assert client.request("get", "/echo").status == 200
+
+
+def test_without_reconnection_the_first_failure_is_raised():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        client = Client(f"ws://127.0.0.1:{free.getsockname()[1]}/", reconnect=None)
+        with pytest.raises(Disconnected, match=r"cannot connect: .*refused"):
+            client.connect()
+    with pytest.raises(Disconnected, match="cannot connect"):
+        Client("ws://nobody.invalid/", reconnect=None).connect()
+
+
+def test_a_client_is_back_after_a_restart_of_the_server(alice):
+    server = start("site of clients", ["-m", "tests.client.site", "0"])
+    client = Client(f"ws://127.0.0.1:{server.port}/protoo?user={alice}", reconnect=(0.05, 0.2))
+    events = Events(client, "open", "close")
+    try:
+        client.connect(DEADLINE)
+        events.next("open")
+        server.stop()
+        assert events.next("close").code == 1001
+        waiting = client.send("get", "/echo", {"n": 1}, timeout=DEADLINE)
+        server = start("site of clients", ["-m", "tests.client.site", str(server.port)])
+        assert waiting.wait(DEADLINE).data == {"n": 1}
+    finally:
+        client.close()
+        server.stop()
+
+
+# Servers that vanish, and that do not read
+
+
+def test_a_server_that_has_vanished_is_noticed():
+    def script(line):
+        line.accept()
+        opcode, _ = line.read_frame()
+        end = line.read_frame()[0]  # without a pong
+        return opcode, end
+
+    with ScriptedServer(script) as server:
+        client = Client(server.url, reconnect=None, ping_interval=0.1)
+        events = Events(client, "close")
+        client.connect(DEADLINE)
+        assert events.next("close").code == 1006
+        assert server.stop() == [(0x9, -1)]
+
+
+def test_a_server_that_answers_pings_is_kept():
+    def script(line):
+        line.accept()
+        for _ in range(4):
+            opcode, payload = line.read_frame()
+            assert opcode == 0x9
+            line.sock.sendall(bytes([0x8A, len(payload)]) + payload)
+        line.close(1000)
+        return line.read_frame()[0]
+
+    with ScriptedServer(script) as server:
+        client = Client(server.url, ping_interval=0.05)
+        client.connect(DEADLINE)
+        assert server.stop() == [0x8]
+        client.close()
+
+
+def test_a_sender_waits_for_a_server_that_does_not_read_and_still_gets_answers():
+    may_read = threading.Event()
+
+    def script(line):
+        line.accept()
+        line.read_text()
+        waits.wait(DEADLINE)
+        line.send('{"method": "news"}')
+        may_read.wait(DEADLINE)
+        while line.read_frame()[0] == 0x1:
+            pass
+
+    waits = threading.Event()
+    with ScriptedServer(script) as server:
+        client = Client(server.url, reconnect=None)
+        events = Events(client, "notification")
+        client.connect(DEADLINE)
+        count = []
+
+        def send():
+            for _ in range(300):
+                client.notify("data", "/x", {"text": "x" * 60_000})
+                count.append(1)
+
+        join = in_thread(send)
+        while client._connector._socket.sock._size < 1_000_000:
+            pass
+        waits.set()
+        assert events.next("notification").method == "news"
+        assert len(count) < 300
+        may_read.set()
+        join()
+        client.close()
+
+
+def test_closing_does_not_wait_for_a_server_that_has_vanished(monkeypatch):
+    monkeypatch.setattr("protoo_flask.client.websocket.CLOSE_TIMEOUT", 0.1)
+    monkeypatch.setattr("protoo_flask.client.connector.CLOSE_TIMEOUT", 0.1)
+    monkeypatch.setattr("protoo_flask.client.pipe.CLOSE_TIMEOUT", 0.1)
+    may_end = threading.Event()
+
+    def script(line):
+        line.accept()
+        may_end.wait(DEADLINE)
+
+    with ScriptedServer(script) as server:
+        client = Client(server.url)
+        client.connect(DEADLINE)
+        client.close()
+        assert client.state == "closed"
+        may_end.set()
+
+
+# IPv6
+
+
+def test_a_literal_address_of_ipv6_works():
+    try:
+        server = ScriptedServer(lambda line: line.accept().read_frame() and line.head, host="::1")
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with server:
+        Client(server.url).connect(DEADLINE).close()
+        assert f"host: [::1]:{server.port}".encode() in server.stop()[0].lower()
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="module")
+def tls_server(certificate):
+    server = start("site with TLS", ["-m", "tests.client.site", "0", str(certificate)])
+    yield server
+    server.stop()
+
+
+def test_tls_with_an_authority_of_ones_own(tls_server, certificate):
+    context = ssl.create_default_context(cafile=str(certificate / "ca.pem"))
+    url = f"wss://127.0.0.1:{tls_server.port}/protoo?user=alice"
+    text = "x" * 60_000
+    with Client(url, ssl_context=context) as client:
+        joins = [
+            in_thread(lambda: [client.request("get", "/echo", {"t": text}) for _ in range(10)])
+            for _ in range(8)
+        ]
+        for join in joins:
+            assert [response.data["t"] == text for response in join()] == [True] * 10
+
+
+def test_tls_of_an_unknown_authority_is_a_failed_attempt(tls_server):
+    client = Client(f"wss://127.0.0.1:{tls_server.port}/protoo?user=alice", reconnect=None)
+    with pytest.raises(Disconnected, match=r"(?i)certificate.verify.failed"):
+        client.connect(DEADLINE)
+
+
+# gevent
+
+GREENLETS = """
+from gevent import monkey; monkey.patch_all()
+import sys, time, threading
+import gevent
+from protoo_flask.client import Client
+
+client = Client(sys.argv[1], repeat=True, reconnect=(0.01, 0.1))
+client.on("request", lambda req: req.reply(200, "", req.data))
+client.connect(10)
+ticks = []
+def tick():
+    while True:
+        ticks.append(1)
+        gevent.sleep(0.001)
+ticker = gevent.spawn(tick)
+assert client.request("get", "/ask", {"n": 1}).data == {"n": 1}
+text = "x" * 30_000
+def ask(thread):
+    for number in range(10):
+        data = client.request("get", "/echo", {"text": text, "n": [thread, number]}).data
+        assert data == {"text": text, "n": [thread, number]}
+jobs = [gevent.spawn(ask, thread) for thread in range(8)]
+gevent.joinall(jobs, raise_error=True)
+assert client.request("get", "/hold", {"name": "x"}, timeout=0.1).status == 408
+assert len(ticks) > 5, len(ticks)
+ticker.kill()
+client.close()
+gevent.sleep(0)
+print([thread.name for thread in threading.enumerate() if thread.name.startswith("protoo-client")])
+"""
+
+
+def test_greenlets_share_a_client(server, alice):
+    url = f"ws://127.0.0.1:{server.port}/protoo?user={alice}"
+    done = subprocess.run(
+        [sys.executable, "-c", GREENLETS, url], capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
