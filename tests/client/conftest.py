@@ -19,6 +19,22 @@ from .scripted_server import DEADLINE
 _numbers = itertools.count(1)
 
 
+@pytest.fixture(autouse=True)
+def clients_are_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the clients of a test that fails: the next test must not find their threads."""
+    clients: list[Client] = []
+    init = Client.__init__
+
+    def remember(self: Client, *args: Any, **options: Any) -> None:
+        init(self, *args, **options)
+        clients.append(self)
+
+    monkeypatch.setattr(Client, "__init__", remember)
+    yield
+    for client in clients:
+        client.close()
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     server = start("site of clients", ["-m", "tests.client.site", "0"], GRACE_PERIOD="30")
