@@ -83,6 +83,7 @@ class Connector:
         self._ping_interval = ping_interval
         self._reconnect = reconnect
         self._error: ProtooError | None = None
+        self._openings = 0
         #: For the state and the fields below.
         self._changed = threading.Condition()
         #: The thread that connects; of an earlier one, nothing is told any more.
@@ -102,8 +103,12 @@ class Connector:
                 self._thread.start()
             elif self.state == "waiting":
                 self._enter("connecting")
-            self._changed.wait_for(lambda: self.state in ("open", "closed"), timeout)
-            if self.state == "open":
+            before = self._openings
+            # A listener of "open" may close the client before this thread runs.
+            self._changed.wait_for(
+                lambda: self.state in ("open", "closed") or self._openings > before, timeout
+            )
+            if self.state == "open" or self._openings > before:
                 return
             raise self._error or Disconnected(f"not connected within {timeout} s")
 
@@ -169,6 +174,7 @@ class Connector:
             self._socket = socket
             with self._outbound.lock:
                 self._outbound.attach(cast(Link, socket))
+            self._openings += 1
             self._enter("open")
         self._listeners.tell("open")
         return True

@@ -212,9 +212,9 @@ def test_a_client_is_back_after_a_restart_of_the_server(alice):
         events.next("open")
         server.stop()
         assert events.next("close").code == 1001
-        waiting = client.send("get", "/echo", {"n": 1}, timeout=DEADLINE)
+        waiting = client.send("get", "/echo", {"n": 1}, timeout=3 * DEADLINE)
         server = start("site of clients", ["-m", "tests.client.site", str(server.port)])
-        assert waiting.wait(DEADLINE).data == {"n": 1}
+        assert waiting.wait(3 * DEADLINE).data == {"n": 1}
     finally:
         client.close()
         server.stop()
