@@ -2,7 +2,8 @@
 """Developer commands. Each one first installs its requirements.
 
     python3 dev.py sample [--port N]       serve the sample app on 127.0.0.1 (default port 5000)
-    python3 dev.py test [pytest args]      run pytest, then the tests of the browser client
+    python3 dev.py test                    run all tests, in parts that run at the same time
+    python3 dev.py test ARGUMENTS          run pytest with these arguments
     python3 dev.py js                      run only the tests of the browser client
     python3 dev.py lint                    check style and types
     python3 dev.py figures [--check]       draw the figures of docs/architecture.md
@@ -59,8 +60,9 @@ def test(args: Sequence[str]) -> int:
     ensure_chromium()
     ensure_redis()
     ensure_installed("test")
-    pytest_code = run(PYTHON, "-m", "pytest", *args)
-    return run_js_tests() or pytest_code
+    if args:
+        return run(PYTHON, "-m", "pytest", *args)
+    return run(PYTHON, "-m", "tests.parts", *js_command())
 
 
 def js(args: Sequence[str]) -> int:
@@ -100,18 +102,24 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 
 
 def run_js_tests() -> int:
+    command = js_command()
+    return run(*command) if command else 0
+
+
+def js_command() -> list[str]:
+    """Return the command of the tests of the browser client; an empty one without Node."""
     node = find_node()
     if node is None:
         tell_skipped(
             "the tests of the browser client", "there is no Node {}.{}".format(*NODE_VERSION)
         )
-        return 0
+        return []
     options = ["--test", "--test-reporter=spec", "--disable-warning=ExperimentalWarning"]
     # The files are listed, because `node --test DIRECTORY` finds other files in each Node version.
     files = sorted(str(path) for path in (ROOT / "tests" / "js").glob("*test*.*js"))
     if not files:
         sys.exit("dev.py: no file matches tests/js/*test*.*js")
-    return run(node, *options, *files)
+    return [node, *options, *files]
 
 
 def ensure_port_is_free(port: int) -> None:

@@ -10,7 +10,7 @@ import sys
 import pytest
 from playwright.sync_api import expect
 
-from ..cluster.redis_servers import PROGRAM, RedisServer
+from ..cluster.redis_servers import RedisServer
 from .conftest import Server
 from .pages import (
     PATIENCE,
@@ -77,8 +77,6 @@ def server(redis_server, tmp_path):
 
 @pytest.fixture
 def redis_server(tmp_path):
-    if PROGRAM is None and os.environ.get("CI") != "true":
-        pytest.skip("redis-server is not installed")
     server = RedisServer(tmp_path)
     yield server
     server.stop()

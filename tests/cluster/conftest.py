@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -8,17 +7,12 @@ import pytest
 
 from tests.transport.worlds import Greenlets, Threads
 
-from .redis_servers import PROGRAM, RedisServer
+from .redis_servers import RedisServer
 
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A redis-server of the test's own, which has started.
-
-    Without the program, the test is skipped; in CI it is an error.
-    """
-    if PROGRAM is None and not os.environ.get("CI"):
-        pytest.skip("redis-server is not installed")
+    """A redis-server of the test's own, which has started."""
     server = RedisServer(tmp_path)
     yield server
     server.stop()

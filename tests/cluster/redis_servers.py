@@ -2,18 +2,60 @@
 
 from __future__ import annotations
 
+import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Any, NoReturn
+
+import hiredis
+import pytest
 
 #: Seconds for a server to start or to stop.
-PATIENCE = 10.0
+PATIENCE = 20.0
 
-#: Debian's package; a host that has only Valkey is fine, too.
-PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server") or "redis-server"
+#: Debian's package; a host that has only Valkey is fine, too. The variable names another one.
+PROGRAM = (
+    os.environ.get("PROTOO_TEST_REDIS_SERVER")
+    or shutil.which("redis-server")
+    or shutil.which("valkey-server")
+)
+
+#: Ports that Linux gives to no connection as its own: a server that is stopped and started again
+#: finds its port free, whatever other tests do meanwhile.
+PORTS = range(20_000, 32_000)
+
+
+def find_program() -> str:
+    """Return the server to test with. Without one, the test is skipped; in CI it fails."""
+    if PROGRAM is None:
+        skip("redis-server is not installed")
+    if shutil.which(PROGRAM) is None:
+        pytest.fail(f"PROTOO_TEST_REDIS_SERVER must be the path of a program, not {PROGRAM!r}")
+    return PROGRAM
+
+
+def skip(reason: str) -> NoReturn:
+    """Skip the test; in CI, nothing is skipped."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason}; under CI=true nothing is skipped")
+    pytest.skip(reason)
+
+
+def find_port() -> int:
+    """Return a port on which nobody listens."""
+    for port in random.SystemRandom().sample(PORTS, 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError(f"no port of {PORTS} is free")
 
 
 class RedisServer:
@@ -26,13 +68,11 @@ class RedisServer:
     """
 
     def __init__(self, folder: Path, *options: str, program: list[str] | None = None) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = find_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.unix_socket = folder / "redis.sock"
         self._options = [*options] if program else ["--save", "", "--appendonly", "no", *options]
-        self._program = program or [PROGRAM]
+        self._program = program or [find_program()]
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -45,8 +85,8 @@ class RedisServer:
         )
         deadline = time.monotonic() + PATIENCE
         while not self._answers():
-            assert time.monotonic() < deadline, "redis-server has not started"
-            assert self._process.poll() is None, "redis-server has ended"
+            assert time.monotonic() < deadline, f"it has not started: {arguments}"
+            assert self._process.poll() is None, f"it has ended: {arguments}"
             time.sleep(0.01)
 
     def _answers(self) -> bool:
@@ -76,11 +116,21 @@ class RedisServer:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
-    def ask(self, *words: str) -> str:
-        """Return what ``redis-cli`` prints for a command."""
-        command = ["redis-cli", "-p", str(self.port), *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-        return done.stdout.strip()
+    def ask(self, *words: str, database: int = 0) -> str:
+        """Return what ``redis-cli`` prints for a command, when its output is no terminal."""
+        reader = hiredis.Reader(encoding="utf-8")
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(PATIENCE)
+            sock.connect(str(self.unix_socket))
+            for command in (("SELECT", str(database)), words) if database else (words,):
+                sock.sendall(hiredis.pack_command(command))
+                reply = reader.gets()
+                while reply is False:
+                    data = sock.recv(65536)
+                    assert data, f"Redis has hung up instead of a reply to {command}"
+                    reader.feed(data)
+                    reply = reader.gets()
+        return _print(reply)
 
     def left_keys(self) -> list[str]:
         """Return the keys, without those that only remember something, and go by themselves."""
@@ -94,3 +144,9 @@ class RedisServer:
             fields = self.ask("HKEYS", key).split() if ":u:" in key else ["d:"]
             is_memory = not any(field.startswith("d:") for field in fields)
         return is_memory and int(self.ask("TTL", key)) > 0
+
+
+def _print(reply: Any) -> str:
+    if isinstance(reply, list):
+        return "\n".join(map(_print, reply))
+    return "" if reply is None else str(reply).strip()

@@ -20,7 +20,7 @@ from protoo_flask.core.errors import UsageError
 from tests.transport.wire import PATIENCE
 from tests.transport.worlds import Greenlets
 
-from .redis_servers import PROGRAM, RedisServer
+from .redis_servers import RedisServer, find_program
 from .tls import make_certificate, start_tls_server
 
 
@@ -82,7 +82,7 @@ def test_a_unix_socket(open_url, redis_server):
 
 def test_a_database_of_its_own(open_url, redis_server):
     open_url(f"redis://127.0.0.1:{redis_server.port}/3").call("SET", "key", 1)
-    assert redis_server.ask("-n", "3", "GET", "key") == "1"
+    assert redis_server.ask("GET", "key", database=3) == "1"
 
 
 def test_a_user_with_a_password(open_url, redis_server):
@@ -191,7 +191,7 @@ def sentinel(tmp_path: Path, redis_server: RedisServer) -> Iterator[RedisServer]
     folder.mkdir()
     config = folder / "sentinel.conf"
     config.write_text(f"sentinel monitor my-site 127.0.0.1 {redis_server.port} 1\n")
-    sentinel = RedisServer(folder, program=[PROGRAM, str(config), "--sentinel"])
+    sentinel = RedisServer(folder, program=[find_program(), str(config), "--sentinel"])
     yield sentinel
     sentinel.stop()
 
@@ -199,7 +199,7 @@ def sentinel(tmp_path: Path, redis_server: RedisServer) -> Iterator[RedisServer]
 def test_a_master_that_a_sentinel_knows(open_url, sentinel, redis_server):
     url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{sentinel.port}/my-site"
     open_url(f"{url}?db=2").call("SET", "key", 1)
-    assert redis_server.ask("-n", "2", "GET", "key") == "1"
+    assert redis_server.ask("GET", "key", database=2) == "1"
 
 
 def test_a_master_that_no_sentinel_knows(open_url, sentinel):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from pathlib import Path
 
-from .redis_servers import RedisServer
+from .redis_servers import RedisServer, find_port
 
 
 def make_certificate(folder: Path) -> Path:
@@ -39,9 +38,7 @@ def start_tls_server(folder: Path, certificate: Path) -> RedisServer:
 
     :param certificate: a folder of :func:`make_certificate`.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = find_port()
     server = RedisServer(
         folder,
         *("--tls-port", str(port), "--tls-auth-clients", "no"),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
-
-from tests.cluster.redis_servers import PROGRAM
 
 from .field import Field
 
@@ -16,8 +13,6 @@ from .field import Field
 @pytest.fixture
 def make_field(tmp_path: Path) -> Iterator[Callable[..., Field]]:
     """Return a function that starts two workers with settings as environment variables."""
-    if PROGRAM is None and not os.environ.get("CI"):
-        pytest.skip("redis-server is not installed")
     made: list[Field] = []
 
     def make(**options: Any) -> Field:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
 
-from tests.cluster.redis_servers import PROGRAM, RedisServer
+from tests.cluster.redis_servers import RedisServer
 
 from . import sites
 from .clients import Site
@@ -38,8 +37,6 @@ def running_server(request: Any, tmp_path_factory: Any) -> Iterator[Server | Ser
 @contextlib.contextmanager
 def run_cluster(folder: Path) -> Iterator[ServerCluster]:
     """Run two servers that are one site, with a Redis of their own."""
-    if PROGRAM is None and not os.environ.get("CI"):
-        pytest.skip("redis-server is not installed")
     redis = RedisServer(folder)
     env = {
         sites.DATABASE: str(folder / "db.sqlite"),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 
 import pytest
 
-from tests.cluster.redis_servers import PROGRAM, RedisServer
+from tests.cluster.redis_servers import RedisServer
 from tests.cluster.tls import make_certificate, start_tls_server
 from tests.faults.field import FieldClient, answers_of, states
 from tests.faults.site import PLACE
@@ -63,8 +62,6 @@ class Mixed:
 
 @pytest.fixture(scope="module", params=["tcp", "tls"])
 def mixed(request, tmp_path_factory):
-    if PROGRAM is None and os.environ.get("CI") != "true":
-        pytest.skip("redis-server is not installed")
     folder = tmp_path_factory.mktemp("mixed")
     with contextlib.ExitStack() as stack:
         if request.param == "tls":

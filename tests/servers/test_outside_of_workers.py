@@ -13,7 +13,7 @@ import threading
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from ..cluster.redis_servers import PROGRAM, RedisServer
+from ..cluster.redis_servers import RedisServer
 from .clients import Site, eventually
 from .cluster_site import PREFIX, REQUESTS, THREADS, URL
 from .processes import DEADLINE, ROOT, start
@@ -30,8 +30,6 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is fo
 
 @pytest.fixture(scope="module")
 def redis_server(tmp_path_factory):
-    if PROGRAM is None and os.environ.get("CI") != "true":
-        pytest.skip("redis-server is not installed")
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server
     server.stop()

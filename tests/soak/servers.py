@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any, Iterator
 
+from tests.cluster.redis_servers import find_port, find_program
+
 from . import site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,14 +33,13 @@ class Redis:
     """A redis-server without persistence."""
 
     def __init__(self) -> None:
-        with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
-            self.port = free.getsockname()[1]
+        self.port = find_port()
         self._directory = tempfile.TemporaryDirectory(prefix="soak-redis-")
         self.start()
 
     def start(self) -> None:
         """Start it; it is empty."""
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1"]
+        command = [find_program(), "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "no", "--dir", self._directory.name]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + PATIENCE
