@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 import hiredis
 import pytest
 
+from protoo_flask.cluster.connection import pack
+
 #: Seconds for a server to start or to stop.
 PATIENCE = 20.0
 
@@ -123,7 +125,7 @@ class RedisServer:
             sock.settimeout(PATIENCE)
             sock.connect(str(self.unix_socket))
             for command in (("SELECT", str(database)), words) if database else (words,):
-                sock.sendall(hiredis.pack_command(command))
+                sock.sendall(pack(*command))
                 reply = reader.gets()
                 while reply is False:
                     data = sock.recv(65536)
