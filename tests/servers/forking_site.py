@@ -25,6 +25,16 @@ def _has_hub() -> bool:
     return isinstance(gevent.getcurrent(), gevent.Greenlet)
 
 
+def expect_children() -> None:
+    """Have gevent notice the end of each child.
+
+    gevent takes SIGCHLD over after the first fork: until then, the end of a child that is faster
+    than its parent goes unnoticed, and waiting for it takes until the end of the next child.
+    """
+    if _has_hub():
+        gevent.get_hub().loop.install_sigchld()
+
+
 def create_app() -> Flask:
     app = Flask("forking")
     app.secret_key = "secret of the forking site"
@@ -36,6 +46,7 @@ def create_app() -> Flask:
         req.reply(200, "OK", {"pid": os.getpid()})
 
     def fork(work: Callable[[], Any]) -> int:
+        expect_children()
         child = os.fork()
         if child == 0:
             with contextlib.suppress(BaseException):
@@ -64,6 +75,7 @@ def create_app() -> Flask:
             protoo.close()
             atexit._run_exitfuncs()
 
+        expect_children()
         process = multiprocessing.get_context("fork").Process(target=work)
         process.start()
         process.join()
