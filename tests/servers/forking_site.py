@@ -12,8 +12,12 @@ from typing import Any, Callable
 
 import gevent
 from flask import Flask, session
+from gevent import monkey
 
 from protoo_flask import Protoo
+
+#: gevent's own ``os.close()`` waits for the hub: for as long as no client sends something.
+close: Callable[[int], None] = monkey.get_original("os", "close")
 
 
 def wait(seconds: float) -> None:
@@ -87,7 +91,7 @@ def create_app() -> Flask:
         reader, writer = os.pipe()
 
         def work() -> None:
-            os.close(writer)
+            close(writer)
             os.set_blocking(reader, False)
             while True:
                 with contextlib.suppress(BlockingIOError):
@@ -96,14 +100,14 @@ def create_app() -> Flask:
                 wait(0.001)
 
         child = fork(work)
-        os.close(reader)
+        close(reader)
         children[req.params["name"]] = (child, writer)
         req.reply(200, "OK", {"pid": os.getpid()})
 
     @protoo.get("/child/:name/end")
     def end_child(req: Any, next: Any) -> None:
         child, writer = children.pop(req.params["name"])
-        os.close(writer)
+        close(writer)
         os.waitpid(child, 0)
         req.reply(200)
 
