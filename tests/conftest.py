@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+import traceback
 from typing import Any, Iterator
 from weakref import WeakSet
 
@@ -14,7 +16,7 @@ from protoo_flask import signals
 from protoo_flask.site.site import Site
 
 #: Seconds that threads which are about to end may take.
-PATIENCE = 5.0
+PATIENCE = 20.0
 
 SIGNALS = [signal for signal in vars(signals).values() if hasattr(signal, "receivers")]
 
@@ -38,14 +40,21 @@ def nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     receivers = {signal: set(signal.receivers) for signal in SIGNALS}
     yield
     assert [peer for site in sites for peer in site.peers()] == []
-    left = {signal.name: set(signal.receivers) - receivers[signal] for signal in SIGNALS}
-    assert {name: found for name, found in left.items() if found} == {}
+    new = {signal.name: set(signal.receivers) - receivers[signal] for signal in SIGNALS}
+    assert {name: found for name, found in new.items() if found} == {}
     deadline = time.monotonic() + PATIENCE
     for thread in protoo_threads():
         thread.join(max(0.0, deadline - time.monotonic()))
-    assert protoo_threads() == []
+    left = protoo_threads()
+    assert left == [], "".join(map(describe_thread, left))
 
 
 def protoo_threads() -> list[threading.Thread]:
     found = threading.enumerate()
     return [thread for thread in found if thread.name.startswith("protoo") and thread.is_alive()]
+
+
+def describe_thread(thread: threading.Thread) -> str:
+    """Tell where a thread is."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return f"{thread.name}:\n{''.join(traceback.format_stack(frame)) if frame else 'ended'}\n"

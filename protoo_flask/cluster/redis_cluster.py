@@ -57,6 +57,10 @@ FIRST_DELAY, MAX_DELAY = 0.1, 2.0
 #: Seconds that :meth:`RedisCluster.start` and :meth:`RedisCluster.close` block, at most.
 JOINING_TIME = LEAVING_TIME = 2.0
 
+#: Those that the classes @admin and @dangerous have taken away; before Redis 7, these have all of
+#: CLIENT.
+RIGHTS = "+info +client|tracking +client|reply"
+
 NOT_STARTED = "this process has not joined the cluster yet"
 
 
@@ -291,7 +295,7 @@ class RedisCluster:
     def _get_rule(self) -> str:
         return (
             f"ACL SETUSER {excerpt(self._address.username)} on ~{self._prefix}:* "
-            f"&{self._prefix}:* +@all -@admin -@dangerous"
+            f"&{self._prefix}:* +@all -@admin -@dangerous {RIGHTS}"
         )
 
     def _note_away(self, error: Exception) -> None:

@@ -63,7 +63,7 @@ def test_a_call_returns_the_reply(wire):
 
 
 def test_an_error_is_raised_and_the_connection_goes_on(wire):
-    with pytest.raises(RedisError, match="unknown command 'NOSUCH'"):
+    with pytest.raises(RedisError, match=r"unknown command ['`]NOSUCH"):
         wire.connection.call("NOSUCH")
     assert wire.connection.call("PING") == b"PONG"
 

@@ -270,9 +270,12 @@ def test_a_right_to_know_the_policy_is_not_needed(start, redis_server, caplog):
     assert "maxmemory-policy" not in caplog.text
 
 
-@pytest.mark.parametrize("command", ["client|tracking", "client|reply", "client"])
-def test_a_right_to_a_command_that_is_missing_is_told(start, redis_server, caplog, command):
-    redis_server.ask("ACL", "SETUSER", "site", "on", ">pw", "~*", "&*", "+@all", f"-{command}")
+@pytest.mark.parametrize("granted", ["+client|reply", "+client|tracking", "-client"])
+def test_a_right_to_a_command_that_is_missing_is_told(start, redis_server, caplog, granted):
+    # Before Redis 7, part of a command can be given, but not be taken away.
+    rights = ["+@all", "-client", granted]
+    reply = redis_server.ask("ACL", "SETUSER", "site", "on", ">pw", "~*", "&*", *rights)
+    assert reply == "OK"
     a = start(f"redis://site:pw@127.0.0.1:{redis_server.port}")
     assert a.cluster.status == AWAY
     assert "lacks a right" in caplog.text or "has not the right" in caplog.text

@@ -254,10 +254,7 @@ def test_a_redis_that_is_a_little_too_old(open_url, redis_server, monkeypatch):
 
 
 def test_a_server_in_cluster_mode(open_url, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    server = RedisServer(tmp_path, "--cluster-enabled", "yes", "--cluster-port", port)
+    server = RedisServer(tmp_path, "--cluster-enabled", "yes")
     try:
         with pytest.raises(CannotOpen, match="runs in cluster mode"):
             open_url(server.url)

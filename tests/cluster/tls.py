@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from .redis_servers import RedisServer, find_port
+from .redis_servers import PATIENCE, RedisServer, find_port, find_program, skip
 
 
 def make_certificate(folder: Path) -> Path:
@@ -33,11 +33,20 @@ def _openssl(folder: Path, *words: str) -> None:
     subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
 
 
+def _knows_tls() -> bool:
+    # A server that knows TLS misses its certificate, and ends as well.
+    command = [find_program(), "--port", "0", "--tls-port", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return "tls-cert-file" in done.stdout + done.stderr
+
+
 def start_tls_server(folder: Path, certificate: Path) -> RedisServer:
     """Return a server, whose URL is that of its port with TLS.
 
     :param certificate: a folder of :func:`make_certificate`.
     """
+    if not _knows_tls():
+        skip(f"{find_program()} was built without TLS")
     port = find_port()
     server = RedisServer(
         folder,
