@@ -102,6 +102,8 @@ class Greenlets:
 
     name = "greenlets"
     make_codec: Callable[[int], FrameCodec] = FastFrameCodec
+    #: How many watchers stay active on the hub between tests.
+    _staying = 0
 
     def __init__(self) -> None:
         self.loop = GreenletLoop()
@@ -138,14 +140,15 @@ class Greenlets:
     @contextlib.contextmanager
     def check_leaks(self) -> Iterator[None]:
         hub = gevent.get_hub()
-        gevent.sleep(0.001)  # something of an earlier test may be about to end
-        active = hub.loop.activecnt
+        _wait_for_rest(hub.loop, Greenlets._staying, 1.0)  # for what earlier tests have left
+        active = Greenlets._staying = hub.loop.activecnt
         self._spawned: list[gevent.Greenlet] = []
         gevent.Greenlet.add_spawn_callback(self._spawned.append)
         hub.handle_error = lambda context, kind, value, tb: self.errors.put(value)
         try:
             yield
             self.settle()
+            _wait_for_rest(hub.loop, active, PATIENCE)  # a library may be about to end something
             assert hub.loop.activecnt == active, "a watcher or a timer is still active"
         finally:
             del hub.handle_error
@@ -154,6 +157,15 @@ class Greenlets:
 
     def _started(self) -> list[gevent.Greenlet]:
         return [greenlet for greenlet in self._spawned if not greenlet.ready()]
+
+
+def _wait_for_rest(loop: Any, count: int, seconds: float) -> None:
+    """Wait until no more watchers than these are active; gives up after some seconds."""
+    # Not a gevent.Timeout, which would be one of them.
+    deadline = time.monotonic() + seconds
+    gevent.sleep(0.001)
+    while loop.activecnt > count and time.monotonic() < deadline:
+        gevent.sleep(0.001)
 
 
 class Threads:
