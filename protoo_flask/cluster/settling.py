@@ -16,7 +16,7 @@ a node                                     waits for
 whose Redis has lost its data              all nodes that it knew, until they are not rebuilding
 that is back, and others do not listen     those, until they have beaten and are not rebuilding:
                                            after a failover, Redis lacks what they claimed last
-that is new                                those that others wait for, until none is waiting
+that is new                                others, until none is rebuilding or waiting
 that is new, and found nothing in Redis    as many as listen; and a moment, if Redis was not there
                                            at first. Others may be on their way back
 =========================================  ====================================================
@@ -103,7 +103,7 @@ class Settling:
                 self.awaited.pop(node, None)
         if self.awaited:
             return False
-        if own is SETTLED and _has(beats, WAITING):
+        if own is SETTLED and _has(beats, REBUILDING, WAITING):
             return False
         if self.looks and _has(beats, REBUILDING):
             return False

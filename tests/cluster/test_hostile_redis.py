@@ -116,14 +116,16 @@ def test_a_node_that_joins_an_emptied_redis_first_waits_for_those_that_were_ther
     assert [place.uuid for place in b.cluster.find("alice")] == ["a1"]
 
 
-def test_a_new_node_waits_with_others_that_wait(start, redis_server):
-    a, b = start(), start()
+def test_a_new_node_waits_with_others_that_wait(start, redis_server, monkeypatch):
+    # The others come back at once, and not just before the new node gives them up.
+    monkeypatch.setattr("protoo_flask.cluster.redis_cluster.MAX_DELAY", 0.1)
+    a, b = start(node_timeout=10.0), start(node_timeout=10.0)
     for node, name in ((a, "alice"), (b, "bob")):
         node.cluster.claim(name, "d1", b"", 4)
         node.host.peers[name, "d1"] = (b"", 0.0, True)
     redis_server.stop()
     a.until(lambda: AWAY == a.cluster.status == b.cluster.status)
-    c = start()
+    c = start(node_timeout=10.0)
     redis_server.start()
     c.until(lambda: c.cluster.status == UP)
     assert [place.node for place in c.cluster.find("alice")] == [a.id]
