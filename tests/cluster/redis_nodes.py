@@ -41,19 +41,19 @@ class RedisNode:
     def lost(self) -> list[Any]:
         return [item for _, items in self.host.noted("lost") for item in items]
 
-    def reaches(self, other: RedisNode) -> bool:
+    def reaches(self, other: RedisNode, seconds: float = PATIENCE) -> bool:
         """Whether an item arrives at another node."""
         marker = Moved(len(other.host.notes) + 1_000_000)
         self.cluster.send(other.id, marker)
-        return eventually(self.world, lambda: marker in other.received)
+        return eventually(self.world, lambda: marker in other.received, seconds)
 
     def until(self, condition: Callable[[], Any]) -> None:
         assert eventually(self.world, condition), "it never happens"
 
 
-def eventually(world: Any, condition: Callable[[], Any]) -> bool:
+def eventually(world: Any, condition: Callable[[], Any], seconds: float = PATIENCE) -> bool:
     """Wait until something is so; ``False`` if it is never."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             return False
