@@ -234,8 +234,8 @@ class RedisCluster:
         self._run(parts.ear.start)
         if session.reason:
             self._disconnect(session.reason)
-        elif not self._open:
-            parts.ear.stop()  # the connections were closed here meanwhile
+        if not self._open:
+            parts.ear.stop()  # the connections have ended, or were closed here, before it started
 
     def _check_rights(self, writer: RedisConnection) -> None:
         """Find out whether Redis refuses something that is needed later.

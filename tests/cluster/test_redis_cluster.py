@@ -348,6 +348,24 @@ def test_close_leaves_at_once(a, b):
     b.cluster.close()
 
 
+def test_nothing_goes_on_to_listen_when_the_connections_end_as_it_starts(a, redis_server):
+    ear = a.cluster._parts.ear
+    start, started = ear.start, []
+
+    def start_too_late():
+        redis_server.stop()
+        a.until(lambda: not a.cluster._open)
+        start()
+        started.append(ear._is_on)
+
+    ear.start = start_too_late
+    redis_server.ask("CLIENT", "KILL", "TYPE", "normal")
+    a.until(lambda: started)
+    ear.start = start
+    assert started == [True]
+    a.until(lambda: not ear._is_on)
+
+
 def test_close_does_not_wait_for_a_redis_that_is_away(a, redis_server):
     redis_server.stop()
     a.until(lambda: a.cluster.status == AWAY)
