@@ -108,6 +108,7 @@ def test_an_absence_beyond_the_grace_period_loses_nothing(open_browser, proxy):
 def test_a_notice_appears_only_after_a_second_without_connection(open_browser, proxy):
     bob = open_browser("bob", base_url=proxy.url)
     notice = bob.get_by_test_id("connection")
+    expect(bob.locator("#no-contacts")).to_be_visible()  # the page has been filled once
     bob.clock.install()
     bob.clock.pause_at(bob.evaluate("Date.now() + 1000"))
 

@@ -426,7 +426,7 @@ def test_a_node_that_reads_too_slowly_is_cut_off_and_comes_back(start, redis_ser
     bus = b.cluster._parts.bus
     take = bus.take
     # It reads a frame at a time, slowly, while it is sent many.
-    bus.take = lambda data: (time.sleep(0.05), take(data))
+    bus.take = lambda data: (time.sleep(0.02), take(data))
     for number in range(600):
         a.cluster.send(b.id, Answer(number, 200, "ok", b"x" * 50_000))
     a.until(lambda: (a.id,) in b.host.noted("may_have_lost"))
