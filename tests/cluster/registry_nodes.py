@@ -91,6 +91,8 @@ class RegistryNode:
             self._subscribe,
             node_timeout,
         )
+        # A busy machine may take longer than a part of this short time.
+        self.lease._deaf_after = 1.0
         self._opened = 0
         self._connections: list[tuple[RedisConnection, Any, socket.socket]] = []
 
