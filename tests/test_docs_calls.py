@@ -100,6 +100,7 @@ class Database:
         ("/users/bob", 200, []),
         ("/users/bob", 486, [("bob", "alice", 1000.0, "rejected")]),
         ("/users/bob/b9", None, [("bob", "alice", 1000.0, "unavailable")]),
+        ("/users/bob", 603, []),
         ("/users/nobody", None, []),
     ],
 )
@@ -119,6 +120,17 @@ def test_missed_calls_are_kept(path, status, kept):
         board["alice/a1"].request("end", answer["data"]["sessionPath"])
     assert db.kept == kept
     assert board.left_behind() == NOTHING
+
+
+@pytest.mark.parametrize("ids", [["s1", "s2"], ["s2", "s1"]])
+def test_a_call_that_meets_one_from_the_other_side_is_not_missed(ids):
+    db = Database()
+    on_session = recipe("keep_missed_calls", db=db, User=db, MissedCall=dict)
+    board = Switchboard("alice/a1", "bob/b1", on_session=on_session, ids=iter(ids))
+    board["alice/a1"].start_request("session", "/users/bob")
+    board["bob/b1"].start_request("session", "/users/alice")
+    assert len(board.all_calls()) == 1
+    assert db.kept == []
 
 
 def test_a_peer_in_a_call_is_busy_until_it_ends():

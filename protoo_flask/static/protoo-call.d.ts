@@ -9,12 +9,22 @@ export type CallState = "connecting" | "progress" | "ringing" | "answering" | "o
 
 export type Kind = "audio" | "video";
 
-/** The media to send at first, as for getUserMedia(). */
+/** The media to send at first, as for getUserMedia(). Other members are refused. */
 export interface Media {
   /** Default true. */
   audio?: boolean | MediaTrackConstraints;
   /** Default false. */
   video?: boolean | MediaTrackConstraints;
+  /**
+   * The kinds without which the call fails. false: it goes on with the devices that can be opened,
+   * and an "error" event tells which are missing. Default true: all.
+   */
+  required?: boolean | Kind[];
+}
+
+export interface MuteOptions {
+  /** Close the device meanwhile, so that its light goes off. Default false. */
+  release?: boolean;
 }
 
 export interface StartOptions extends Media {
@@ -30,6 +40,14 @@ export interface Status {
   muted: Record<Kind, boolean>;
   /** Whether its picture shows a screen instead of the camera. */
   screen: boolean;
+}
+
+/** The status of the other side, as it reports it. */
+export interface RemoteStatus extends Status {
+  /** Whether it sends sound. Then `remoteStream` has a track of this kind. */
+  audio: boolean;
+  /** Whether it sends a picture. Then `remoteStream` has a track of this kind. */
+  video: boolean;
 }
 
 /** How a call has ended. */
@@ -52,7 +70,7 @@ export interface CallEvents {
   /** `call.local` has changed. */
   local: Status;
   /** `call.remote` has changed. */
-  remote: Status;
+  remote: RemoteStatus;
   error: CallError;
   /** The last event. */
   close: Ending;
@@ -66,12 +84,19 @@ export interface CallsEvents {
 export interface CallsOptions {
   /** The path at which the server's session_handler is mounted. Default "/users". */
   mount?: string;
-  /** A function is called for each RTCPeerConnection and each restart of ICE. Default []. */
+  /**
+   * A function is called for each RTCPeerConnection and each restart of ICE. It has 10 s. Default
+   * [], or those of rtcConfiguration.
+   */
   iceServers?: RTCIceServer[] | (() => RTCIceServer[] | Promise<RTCIceServer[]>);
   /** Other configuration of each RTCPeerConnection. */
   rtcConfiguration?: RTCConfiguration;
+  /** ms for each step, from start() or accept() until the media are connected. Default 30000. */
+  setupTimeout?: number;
+  /** ms in which a page that was left must be back after a reload. Default 2000. */
+  leaveTimeout?: number;
   /** For tests. */
-  RTCPeerConnection?: new () => any;
+  RTCPeerConnection?: new (configuration?: RTCConfiguration) => any;
   /** For tests. */
   MediaStream?: new () => any;
   /** For tests. */
@@ -80,10 +105,12 @@ export interface CallsOptions {
 
 /** An error whose message is a sentence for users. */
 export class CallError extends Error {
-  constructor(message: string, cause?: unknown);
+  constructor(message: string, cause?: unknown, missing?: Kind[]);
   readonly name: "CallError";
   /** The original error, if any: a DOMException or a ProtooError. */
   readonly cause?: unknown;
+  /** The kinds of media that could not be opened, if that is the problem. */
+  readonly missing?: Kind[];
 }
 
 export class Call {
@@ -98,8 +125,7 @@ export class Call {
   /** The media that the caller of an incoming call wants to send. */
   readonly offered: Record<Kind, boolean>;
   readonly local: Status;
-  /** The status of the other side, as it reports it. */
-  readonly remote: Status;
+  readonly remote: RemoteStatus;
   /** The same object throughout the call. Its tracks may change. */
   readonly localStream: MediaStream;
   /** The same object throughout the call. Its tracks may change. */
@@ -114,12 +140,17 @@ export class Call {
   hangUp(reason?: string): void;
   hold(): void;
   unhold(): void;
-  setMuted(kind: Kind, isMuted: boolean): void;
-  /** Use another device, or add one to the call. Rejects with a CallError. */
+  setMuted(kind: Kind, isMuted: boolean, options?: MuteOptions): void;
+  /** Use another device, or add one to the call; constraints stay. Rejects with a CallError. */
   useDevice(kind: Kind, deviceId?: string): Promise<void>;
   /** options: the options of getDisplayMedia(). Rejects with a CallError. */
   shareScreen(options?: object): Promise<void>;
   stopSharing(): void;
+  /**
+   * Show `stream`, by default `remoteStream`, in an element. Resolves with false, after an "error"
+   * event, if the browser plays nothing before the user has clicked.
+   */
+  play(element: HTMLMediaElement, stream?: MediaStream): Promise<boolean>;
   /** Returns a function that removes the listener. */
   on<E extends keyof CallEvents>(event: E, fn: (payload: CallEvents[E]) => unknown): () => void;
   off<E extends keyof CallEvents>(event: E, fn: (payload: CallEvents[E]) => unknown): void;

@@ -18,16 +18,18 @@
  *               no microphone, an unusable offer                         ringing
  *               reject()                                                 closed
  *   open        the server or the other page does not know the call      closed
+ *               the media are not connected in time; the other page
+ *                 was left, and does not come back                       closed
  *   closed      -
  *   (each)      hangUp(); `end`; the client is closed for good           closed
- *
- * A reloaded page has a new RTCPeerConnection with other keys. The old RTCPeerConnection of the
- * other side cannot connect to it. So each pair of RTCPeerConnections has an id. All descriptions
- * and candidates carry this id as `connection`. An offer with `isNew` begins another pair.
- * Messages of an earlier pair are dropped.
  */
-import { MAX_EARLY, MediaConnection, readCandidates, refusal } from "./protoo-connection.mjs";
-import { CallError, Devices, KINDS } from "./protoo-devices.mjs";
+import { isPassing, readConfiguration, refusal, retryDelay } from "./protoo-connection.mjs";
+import { CallError, Devices, expectMedia, KINDS, pickMedia } from "./protoo-devices.mjs";
+import { Emitter } from "./protoo-emitter.mjs";
+import { Link } from "./protoo-link.mjs";
+import {
+  canonicalPath, expect, expectOptions, isObject, isPath, isSame, isTime, MAX_TIMER, readReason,
+} from "./protoo-values.mjs";
 
 export { CallError };
 
@@ -39,71 +41,24 @@ const NEXT_STATES = {
   open: ["closed"],
   closed: [],
 };
+const OPTIONS = [
+  "mount", "iceServers", "rtcConfiguration", "setupTimeout", "leaveTimeout", "RTCPeerConnection",
+  "MediaStream", "mediaDevices",
+];
+const START_OPTIONS = ["audio", "video", "required", "info", "timeout"];
 const METHODS = ["icecandidate", "update", "hold", "unhold", "end"];
 const RING_TIMEOUT = 130000; // longer than the server's PROTOO_SESSION_TIMEOUT, 120 s
-const MAX_ID = 64; // characters of the id of a pair; other clients make up ids as well
-// New pairs that the other side may begin in 10 s. It begins one for each reload. A browser allows
-// a few hundred RTCPeerConnections, and closed ones count until the garbage collection.
-const MAX_PAIRS = 20;
-const PAIRS_PERIOD = 10000;
+const SETUP_TIMEOUT = 30000; // for each step from start() or accept() until the media flow
+const LEAVE_TIMEOUT = 2000; // a reloaded page is back after that time
 const MAX_RINGING = 50; // the server lets 8 calls ring at a device
-const MAX_REASON = 200; // characters
 const MAX_WAITING = 1000; // requests that wait while the page resumes its calls
 
-const isSame = (one, other) => one.username === other.username && one.uuid === other.uuid;
-const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+// Steps of the setup, for messages
+const OPENING = "The microphone or camera has not opened";
+const OFFERING = "The offer of the call was not ready";
+const ANSWERING = "The answer to the call was not ready";
+const CONNECTING = "Sound and pictures did not get through to the other side";
 
-/** Whether an untrusted value is the id of a pair, short enough to be kept. */
-const isPairId = (value) => typeof value === "string" && value.length <= MAX_ID;
-
-/** The untrusted reason of an `end` as a text. An object has no String() that can be relied on. */
-function readReason(value) {
-  if (typeof value === "number") return String(value);
-  return typeof value === "string" ? value.slice(0, MAX_REASON) : "";
-}
-
-function randomId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(8));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/** Listeners like those of Client: called in a microtask, in order; errors do not stop others. */
-class Emitter {
-  #listeners;
-
-  constructor(events) {
-    this.#listeners = new Map(events.map((event) => [event, new Set()]));
-  }
-
-  /** Call `fn` at every `event`. Returns a function that removes the listener. */
-  on(event, fn) {
-    if (!this.#listeners.has(event)) {
-      const events = [...this.#listeners.keys()].join(", ");
-      throw new TypeError(`event must be one of ${events}, got "${event}"`);
-    }
-    if (typeof fn !== "function") throw new TypeError(`listener must be a function, got ${fn}`);
-    this.#listeners.get(event).add(fn);
-    return () => this.off(event, fn);
-  }
-
-  /** Remove the listener `fn` of `event`. */
-  off(event, fn) {
-    this.#listeners.get(event)?.delete(fn);
-  }
-
-  emit(event, payload, ifUnheard = () => {}) {
-    queueMicrotask(() => {
-      const listeners = this.#listeners.get(event);
-      if (listeners.size === 0) ifUnheard();
-      for (const fn of [...listeners]) {
-        if (!listeners.has(fn)) continue; // an earlier listener of this event has removed it
-        new Promise((resolve) => resolve(fn(payload))).catch((error) => {
-          console.error(`protoo: "${event}" listener failed:`, error);
-        });
-      }
-    });
-  }
-}
 
 /** A call. Only Calls creates it. */
 export class Call extends Emitter {
@@ -114,12 +69,14 @@ export class Call extends Emitter {
   #caller = null; // {username, uuid}; null if this page started the call
   #req = null; // the `session` request, of an incoming call
   #dialing = new AbortController();
-  #connection = null;
+  #link;
   #devices;
-  #early = []; // {connection, candidate} for a connection that does not exist yet
-  #pairs = []; // times at which the other side has begun the last new pairs
   #isHeld = false;
+  #told = null; // the last status that the other side has confirmed, as JSON
   #remote = { held: false, muted: { audio: false, video: false }, screen: false };
+  // The last value of `remote` that was emitted, as JSON
+  #heard = JSON.stringify({ ...this.#remote, audio: false, video: false });
+  #timers = { setup: null, tell: null, leave: null };
 
   constructor(world, state) {
     super(["state", "track", "connection", "local", "remote", "error", "close"]);
@@ -130,13 +87,26 @@ export class Call extends Emitter {
       onError: this.#report,
     });
     this.localStream = this.#devices.stream;
-    this.remoteStream = new world.MediaStream();
+    this.#link = new Link(world, this.localStream, {
+      request: (method, data) => this.#request(method, data),
+      isReachable: () => this.#path !== null,
+      onError: this.#report,
+      onState: (state) => {
+        if (state === "connected") this.#setTimer("setup");
+        this.emit("connection", { state });
+      },
+      onTrack: (track) => this.emit("track", { track, stream: this.remoteStream }),
+      onTracks: () => this.#emitRemote(),
+    });
+    this.remoteStream = this.#link.stream;
     world.calls.set(this, {
       receive: (req) => this.#receive(req),
       ringAgain: (req) => this.#ringAgain(req),
-      wake: () => this.#connection?.wake(),
+      wake: () => this.#wake(),
+      leavePage: () => this.#leavePage(),
       lose: (cause, status, reason) => this.#close(cause, status, reason),
     });
+    world.onCalls?.();
   }
 
   static start(world, path, options) {
@@ -150,6 +120,7 @@ export class Call extends Emitter {
     call.#req = req;
     call.#path = req.data.sessionPath;
     call.#peer = call.#caller = req.sender;
+    call.#hear(req.data.status);
     return call;
   }
 
@@ -197,25 +168,32 @@ export class Call extends Emitter {
     return { held: this.#isHeld, muted: this.#devices.muted, screen: this.#devices.isSharing };
   }
 
-  /** {held, muted: {audio, video}, screen} of the other side, as it reports it. */
+  /**
+   * {held, muted: {audio, video}, screen} of the other side, as it reports it; and {audio, video}:
+   * whether it sends sound and a picture.
+   */
   get remote() {
-    return { ...this.#remote, muted: { ...this.#remote.muted } };
+    const kinds = this.remoteStream.getTracks().map(({ kind }) => kind);
+    const sent = Object.fromEntries(KINDS.map((kind) => [kind, kinds.includes(kind)]));
+    return { ...this.#remote, muted: { ...this.#remote.muted }, ...sent };
   }
 
   /** The RTCPeerConnection, or null. A reload of either page replaces it. */
   get peerConnection() {
-    return this.#connection && this.#connection.pc;
+    return this.#link.connection && this.#link.connection.pc;
   }
 
   /** Accept an incoming call. Rejects with a CallError; the call then continues to ring. */
   async accept(media = {}) {
+    expectMedia(media);
     this.#expectAlive();
     if (this.#state !== "ringing") throw new CallError("The call is not ringing.");
     this.#enter("answering");
     try {
-      await this.#devices.open(media);
+      await this.#limit(this.#devices.open(media), OPENING);
       const { connection, description } = this.#req.data;
-      const answer = await this.#connect(connection).answer(description, true);
+      const answering = this.#link.connect(connection).answer(description, true);
+      const answer = await this.#limit(answering, ANSWERING);
       this.#expectAlive();
       this.#req.reply(200, "OK", this.#sign({ description: answer }));
     } catch (error) {
@@ -225,6 +203,7 @@ export class Call extends Emitter {
       throw error instanceof CallError ? error : new CallError("The call is unusable.", error);
     }
     this.#enter("open");
+    this.#expectMedia();
   }
 
   /** Refuse an incoming call. A status of 600 or more also stops the user's other devices. */
@@ -236,6 +215,10 @@ export class Call extends Emitter {
 
   /** End the call in any state. */
   hangUp(reason = "") {
+    this.#hangUp(readReason(reason)); // an event of the button must not keep the call alive
+  }
+
+  #hangUp(reason) {
     this.reject();
     if (this.#state === "closed") return;
     if (this.#path) this.#end(reason);
@@ -252,10 +235,15 @@ export class Call extends Emitter {
     this.#setHeld(false);
   }
 
-  /** Stop or continue sending sound ("audio") or the camera's picture ("video"). */
-  setMuted(kind, isMuted) {
-    this.#devices.setMuted(kind, isMuted);
-    this.#changed("update");
+  /**
+   * Stop or continue sending sound ("audio") or the camera's picture ("video"). With `release` the
+   * device is closed meanwhile. An "error" event tells if it cannot be opened again.
+   */
+  setMuted(kind, isMuted, { release = false } = {}) {
+    const opening = this.#devices.setMuted(kind, isMuted, release);
+    if (!opening) return this.#changed("update");
+    const report = (error) => this.#state === "closed" || this.#report(error);
+    opening.then(() => this.#changed("update"), report);
   }
 
   /** Use another microphone ("audio") or camera ("video"), or add one to the call. */
@@ -278,7 +266,56 @@ export class Call extends Emitter {
     this.#changed("update");
   }
 
+  /**
+   * Show the media of the other side, or another stream, in an <audio> or <video>. Resolves with
+   * false, after an "error" event, if the browser plays nothing before the user has clicked.
+   */
+  async play(element, stream = this.remoteStream) {
+    const isElement = typeof element?.play === "function";
+    expect(isElement, "element must be an <audio> or <video>", element);
+    if (element.srcObject !== stream) element.srcObject = stream;
+    try {
+      await element.play();
+      return true;
+    } catch (error) {
+      if (error.name !== "NotAllowedError") return true; // AbortError: other media came meanwhile
+      this.#report(new CallError("The browser plays the call only after a click.", error));
+      return false;
+    }
+  }
+
   // -- state --
+
+  #setTimer(name, delay = Infinity, fn = null) {
+    clearTimeout(this.#timers[name]);
+    this.#timers[name] = fn && delay <= MAX_TIMER ? setTimeout(fn, delay) : null;
+  }
+
+  /** Wait for a step of the setup. Throws a CallError if it takes too long. */
+  async #limit(step, text) {
+    const { setupTimeout } = this.#world;
+    const late = new Promise((_, reject) => {
+      const error = new CallError(`${text} within ${setupTimeout / 1000} s.`);
+      this.#setTimer("setup", setupTimeout, () => reject(error));
+    });
+    try {
+      return await Promise.race([step, late]);
+    } finally {
+      if (this.#state !== "closed") this.#setTimer("setup");
+    }
+  }
+
+  /** The last step of the setup: close the call if no media get through. */
+  #expectMedia() {
+    const { setupTimeout } = this.#world;
+    if (this.peerConnection?.connectionState === "connected") return;
+    this.#setTimer("setup", setupTimeout, () => {
+      const error = new CallError(`${CONNECTING} within ${setupTimeout / 1000} s.`);
+      this.#end("no media");
+      this.#report(error);
+      this.#close("failed", null, error.message);
+    });
+  }
 
   #enter(state) {
     const previous = this.#state;
@@ -295,6 +332,8 @@ export class Call extends Emitter {
     if (this.#state === "closed") return;
     this.#enter("closed");
     this.#world.calls.delete(this);
+    this.#world.onCalls?.();
+    for (const name of Object.keys(this.#timers)) this.#setTimer(name);
     // The server has withdrawn the request. The client keeps it in progress until a final reply.
     if (this.#req && !this.#req.ended) this.#req.reply(487, "canceled");
     this.#release();
@@ -302,10 +341,8 @@ export class Call extends Emitter {
   }
 
   #release() {
-    this.#connection?.close();
-    this.#connection = null;
+    this.#link.close();
     this.#devices.stop();
-    for (const track of this.remoteStream.getTracks()) this.remoteStream.removeTrack(track);
   }
 
   #report = (error) => {
@@ -317,30 +354,35 @@ export class Call extends Emitter {
   // -- beginning --
 
   async #dial(path, { info, timeout = RING_TIMEOUT, ...media }) {
+    let connection = null;
     const onProvisional = ({ status, data: { sessionPath } }) => {
       // The first provisional response is from the server and has the path. Later ones are written
       // by ringing devices, so their path does not count.
       this.#path ??= sessionPath ?? null;
       if (this.#state === "closed" && sessionPath) this.#end();
       else if (status >= 180 && this.#state === "connecting") this.#enter("progress");
-      if (sessionPath) this.#connection?.flush();
+      if (sessionPath) this.#link.connection?.flush();
     };
     try {
-      await this.#devices.open(media);
-      const connection = this.#connect(randomId());
-      const { description } = await connection.offer();
+      await this.#limit(this.#devices.open(media), OPENING);
+      connection = this.#link.connect();
+      const { description } = await this.#limit(connection.offer(), OFFERING);
       const { kinds } = this.#devices;
       const told = this.#sign({ media: kinds, info, description });
       const options = { onProvisional, timeout, signal: this.#dialing.signal };
       const response = await this.#world.client.request("session", path, told, options);
       if (this.#state === "closed") return; // onProvisional has ended it
       this.#enter("open");
+      this.#expectMedia();
+      this.#told = JSON.stringify(told.status);
+      this.#hear(response.data.status);
       await connection.takeAnswer(response.data.description);
       // The device that answered may have started to ring after the first candidates were sent.
       connection.flush(true);
-      if (JSON.stringify(told.status) !== JSON.stringify(this.local)) this.#changed("update");
+      if (this.#told !== JSON.stringify(this.local)) this.#changed("update");
     } catch (error) {
       if (this.#state === "closed") return;
+      if (this.#state === "open" && this.#link.connection !== connection) return; // a new pair
       if (this.#path && (this.#state === "open" || error.isLocal)) this.#end();
       const { status = null, isLocal = true, reason = error.message } = error;
       if (isLocal) this.#report(error);
@@ -349,74 +391,90 @@ export class Call extends Emitter {
   }
 
   async #rejoin(media) {
+    // The other side must know at once that this page is back. Its user may take long to allow
+    // the devices.
+    this.#tell();
     try {
-      await this.#devices.open(media);
+      await this.#limit(this.#devices.open(media), OPENING);
     } catch (error) {
       if (this.#state === "closed") return;
       this.#report(error); // go on: the other side can still be heard
     }
     // If the other page was reloaded too and was faster, its offer has already made a connection.
-    if (!this.#connection) this.#connect(randomId()).negotiate();
+    if (!this.#link.connection) this.#link.connect().negotiate();
   }
 
   // -- media --
 
   #send(kind, track) {
     if (track) this.emit("track", { track, stream: this.localStream });
-    this.#connection?.carry(kind, track, this.localStream).catch(this.#report);
+    this.#link?.carry(kind, track);
   }
 
   #setHeld(isHeld) {
     if (this.#isHeld === isHeld) return;
     this.#isHeld = isHeld;
     this.#devices.hold(isHeld);
-    this.#connection?.hold(isHeld);
+    this.#link.hold(isHeld);
     this.#changed(isHeld ? "hold" : "unhold");
   }
 
   #changed(method) {
     this.emit("local", this.local);
-    // If this request is not sent or is lost, the next description carries the status.
-    if (this.#state === "open") this.#request(method, {}).catch(() => {});
+    if (this.#state === "open") this.#tell(method);
+  }
+
+  /** Tell the other side our status until it has confirmed it, and read its own in the answer. */
+  async #tell(method = "update") {
+    this.#setTimer("tell");
+    try {
+      await this.#request(method, {});
+    } catch ({ status, isLocal }) {
+      if (this.#state !== "open" || !isPassing({ status, isLocal })) return;
+      if (this.#told === JSON.stringify(this.local)) return;
+      this.#setTimer("tell", retryDelay(), () => this.#tell());
+    }
+  }
+
+  /** Resume after the connection to the server is back. */
+  #wake() {
+    // Either side may have missed a change of the other.
+    if (this.#state === "open") this.#tell();
+    this.#link.connection?.wake();
+  }
+
+  /** The page is left. It may be reloaded, and then the call goes on. */
+  #leavePage() {
+    if (["connecting", "progress"].includes(this.#state)) this.hangUp();
+    else if (this.#state === "open") {
+      this.#request("update", { leaving: true }, { repeat: false }).catch(() => {});
+    }
+  }
+
+  /** Expect the other page back, or hang up. It was closed, or is being reloaded. */
+  #expectReturn() {
+    const close = () => {
+      this.#end("page closed");
+      this.#close("end", null, "page closed");
+    };
+    this.#setTimer("leave", this.#world.leaveTimeout, close);
   }
 
   // -- negotiation --
 
   #sign(data) {
-    return { connection: this.#connection?.id, status: this.local, ...data };
+    return { connection: this.#link.connection?.id, status: this.local, ...data };
   }
 
-  /** Replace the current RTCPeerConnection, if any, by a new one with our tracks. */
-  #connect(id) {
-    this.#connection?.close();
-    for (const track of this.remoteStream.getTracks()) this.remoteStream.removeTrack(track);
-    const { RTCPeerConnection, configuration } = this.#world;
-    const connection = new MediaConnection(id, {
-      RTCPeerConnection,
-      configuration,
-      isHeld: this.#isHeld,
-      isReachable: () => this.#path !== null,
-      request: (method, data) => this.#request(method, { connection: id, ...data }),
-      onError: this.#report,
-      onState: (state) => this.emit("connection", { state }),
-      onTrack: (track) => {
-        this.remoteStream.addTrack(track);
-        this.emit("track", { track, stream: this.remoteStream });
-      },
-    });
-    this.#connection = connection;
-    for (const track of this.localStream.getTracks()) {
-      connection.carry(track.kind, track, this.localStream).catch(this.#report);
-    }
-    const early = this.#early.filter((it) => it.connection === id);
-    connection.addCandidates(early.map(({ candidate }) => candidate)).catch(() => {});
-    return connection;
-  }
-
-  async #request(method, data) {
+  async #request(method, data, options) {
     const { client } = this.#world;
+    const signed = this.#sign(data);
+    const status = JSON.stringify(signed.status);
     try {
-      return await client.request(method, this.#path, this.#sign(data));
+      const response = await client.request(method, this.#path, signed, options);
+      this.#told = status;
+      this.#hear(response.data.status);
+      return response;
     } catch (error) {
       // Before the answer, a 404 may come from one of several ringing devices.
       if (this.#state === "open" && error.status === 404 && !error.isLocal) {
@@ -445,6 +503,7 @@ export class Call extends Emitter {
       const isStranger = sender && this.#peer && !isSame(sender, this.#peer);
       if (isStranger) throw refusal(403, "not in the call");
       if (this.#state === "open") this.#peer ??= sender;
+      this.#setTimer("leave"); // the other page is there
       const data = await this.#perform(req);
       if (!req.ended) req.reply(200, "OK", data);
       if (method === "end") this.#close("end", null, readReason(req.data.reason));
@@ -454,12 +513,15 @@ export class Call extends Emitter {
   }
 
   async #perform({ method, data, sender }) {
+    if (method === "update" && data.leaving === true && this.#state === "open") this.#expectReturn();
     const isAboutHold = method === "hold" || method === "unhold";
     if (isAboutHold) this.#take({ ...data.status, held: method === "hold" });
     else if (data.status !== undefined) this.#take(data.status);
-    if (method === "icecandidate") this.#takeCandidates(data);
-    if (method !== "update" || data.description === undefined) return {};
-    return this.#sign({ description: await this.#takeOffer(data, sender) });
+    if (method === "icecandidate") this.#link.takeCandidates(data);
+    if (method === "update" && data.description !== undefined) {
+      return this.#sign({ description: await this.#takeOffer(data, sender) });
+    }
+    return method === "update" || isAboutHold ? { status: this.local } : {};
   }
 
   #take(status) {
@@ -467,41 +529,26 @@ export class Call extends Emitter {
     const { held, muted, screen } = { ...this.#remote, ...status };
     const kinds = Object.fromEntries(KINDS.map((kind) => [kind, muted?.[kind] === true]));
     const remote = { held: held === true, muted: kinds, screen: screen === true };
-    if (JSON.stringify(remote) === JSON.stringify(this.#remote)) return;
     this.#remote = remote;
-    this.emit("remote", this.remote);
+    this.#emitRemote();
   }
 
-  #takeCandidates(data) {
-    const { connection, candidates } = data;
-    if (!Array.isArray(candidates)) throw refusal(400, "candidates must be a list");
-    if (!this.#connection && isPairId(connection)) {
-      const taken = readCandidates(candidates).slice(0, MAX_EARLY - this.#early.length);
-      this.#early.push(...taken.map((candidate) => ({ connection, candidate })));
-    }
-    if (this.#connection?.id !== connection) return;
-    this.#connection.addCandidates(candidates).catch(() => {});
+  /** Take the status in an answer. One that is unreadable must not fail what was answered. */
+  #hear(status) {
+    if (isObject(status)) this.#take(status);
   }
 
-  #takeOffer({ connection: id, isNew, description }, sender) {
+  #emitRemote() {
+    const { remote } = this;
+    const heard = JSON.stringify(remote);
+    if (heard === this.#heard) return;
+    this.#heard = heard;
+    if (this.#state !== "closed") this.emit("remote", remote);
+  }
+
+  #takeOffer(data, sender) {
     if (this.#state !== "open") throw refusal(491, "the call is not open");
-    const isPolite = this.#caller !== null && isSame(this.#caller, sender);
-    let connection = this.#connection;
-    if (connection?.id !== id) {
-      // If both pages were reloaded, their new pairs collide. The pair of the caller remains.
-      const isOver = !connection || connection.isPaired || isPolite;
-      if (!isNew || !isOver) throw refusal(491, "another connection has begun");
-      this.#countPair();
-      connection = this.#connect(id);
-    }
-    return connection.answer(description, isPolite);
-  }
-
-  #countPair() {
-    const now = Date.now();
-    const isFlood = this.#pairs.length >= MAX_PAIRS && now - this.#pairs[0] < PAIRS_PERIOD;
-    if (isFlood) throw refusal(491, "too many new connections");
-    this.#pairs = [...this.#pairs.slice(1 - MAX_PAIRS), now];
+    return this.#link.takeOffer(data, this.#caller !== null && isSame(this.#caller, sender));
   }
 }
 
@@ -512,22 +559,33 @@ export class Calls extends Emitter {
   #resuming = null;
   #waiting = 0; // requests that wait for the end of resume()
   #unlisten;
+  #isWatching = false; // whether this page's pagehide and pageshow are listened to
 
   constructor(client, options = {}) {
     super(["call"]);
-    const { mount = "/users", iceServers = [], rtcConfiguration = {} } = options;
-    const configuration = async () => {
-      const servers = typeof iceServers === "function" ? await iceServers() : iceServers;
-      return { ...rtcConfiguration, iceServers: servers };
-    };
+    expectOptions(options, OPTIONS, "the options of Calls");
+    const { mount = "/users", mediaDevices = globalThis.navigator?.mediaDevices } = options;
+    const { setupTimeout = SETUP_TIMEOUT, leaveTimeout = LEAVE_TIMEOUT } = options;
+    expect(isPath(mount), 'mount must start with "/"', mount);
+    expect(isTime(setupTimeout), "setupTimeout must be milliseconds > 0", setupTimeout);
+    expect(isTime(leaveTimeout), "leaveTimeout must be milliseconds > 0", leaveTimeout);
     const lent = ["RTCPeerConnection", "MediaStream"].map((name) => [
       name,
       options[name] ?? globalThis[name],
     ]);
-    const { mediaDevices = globalThis.navigator?.mediaDevices } = options;
-    const calls = new Map(); // Call -> methods that only this class may use
-    this.#world = { client, calls, configuration, mediaDevices, ...Object.fromEntries(lent) };
-    this.#mount = `${mount.replace(/\/$/, "")}/sessions`;
+    const classes = Object.fromEntries(lent);
+    this.#world = {
+      ...classes,
+      ...readConfiguration(options, classes.RTCPeerConnection),
+      client,
+      mediaDevices,
+      permissions: globalThis.navigator?.permissions,
+      setupTimeout,
+      leaveTimeout,
+      calls: new Map(), // Call -> methods that only this class may use
+      onCalls: () => this.#watchPage(),
+    };
+    this.#mount = `${mount.replace(/\/+$/, "")}/sessions`;
     this.#unlisten = [
       client.on("open", () => this.#check()),
       client.on("close", ({ code, reason, willReconnect }) => {
@@ -543,6 +601,12 @@ export class Calls extends Emitter {
 
   /** Call the user or device at `path`. */
   start(path, options = {}) {
+    expect(isPath(path), 'path must start with "/"', path);
+    expectOptions(options, START_OPTIONS, "the options of start()");
+    expectMedia(pickMedia(options));
+    const { info = {}, timeout = RING_TIMEOUT } = options;
+    expect(isObject(info), "info must be an object", info);
+    expect(isTime(timeout), "timeout must be milliseconds > 0", timeout);
     return Call.start(this.#world, path, options);
   }
 
@@ -550,8 +614,10 @@ export class Calls extends Emitter {
   handle(req) {
     const { method, data, sender } = req;
     const { sessionPath: path } = data;
-    if (typeof path !== "string" || !path.startsWith(`${this.#mount}/`)) return false;
+    if (typeof path !== "string") return false;
+    // The server writes the path of a call, with the mount as the caller has spelt it.
     const known = this.list.find((call) => call.path === path);
+    if (!known && !this.#isOfCalls(path)) return false;
     if (method === "session") {
       if (!sender || !isObject(data.description)) return false;
       if (known) this.#world.calls.get(known).ringAgain(req);
@@ -567,6 +633,7 @@ export class Calls extends Emitter {
 
   /** Continue the calls that this page had before it was reloaded. */
   async resume(media = {}) {
+    expectMedia(media);
     const listing = this.#listOnServer();
     const resuming = listing.then((listed) => this.#take(listed, media));
     const isOver = resuming.catch(() => {}).then(() => {
@@ -581,6 +648,31 @@ export class Calls extends Emitter {
     for (const call of this.list) call.hangUp();
     for (const unlisten of this.#unlisten) unlisten();
   }
+
+  #isOfCalls(path) {
+    const [mount, id] = [canonicalPath(this.#mount), canonicalPath(path)];
+    return id.startsWith(`${mount}/`) && !id.slice(mount.length + 1).includes("/");
+  }
+
+  /** Listen to the page while there are calls, so that none is left to ring or to wait. */
+  #watchPage() {
+    const isWatching = this.list.length > 0 && typeof globalThis.addEventListener === "function";
+    if (isWatching === this.#isWatching) return;
+    this.#isWatching = isWatching;
+    const change = isWatching ? "addEventListener" : "removeEventListener";
+    // Before the listeners of the client, which may close the connection.
+    globalThis[change]("pagehide", this.#onPageHide, { capture: true });
+    globalThis[change]("pageshow", this.#onPageShow);
+  }
+
+  #onPageHide = () => {
+    for (const call of this.list) this.#world.calls.get(call)?.leavePage();
+  };
+
+  #onPageShow = ({ persisted }) => {
+    if (!persisted || this.#world.client.state !== "open") return; // else "open" will come
+    for (const call of this.list) this.#world.calls.get(call)?.wake();
+  };
 
   async #wait(req) {
     this.#waiting += 1;

@@ -1,6 +1,6 @@
 /*
- * The RTCPeerConnection of a call, and its negotiation with the RTCPeerConnection of the other
- * side. Used by protoo-call.mjs.
+ * An RTCPeerConnection, and its negotiation with the RTCPeerConnection of the other side. Used by
+ * protoo-link.mjs.
  *
  * This is "perfect negotiation" (W3C WebRTC, section 10.7): either side may send an offer at any
  * time. An offer is an `update` request, and its response has the answer. When two offers collide,
@@ -14,6 +14,8 @@
  *                      impolite: refused, 491
  *   (have-remote-offer lasts only within #serial)
  */
+import { CallError } from "./protoo-devices.mjs";
+import { expect, isObject } from "./protoo-values.mjs";
 
 // Limits for what the other side sends while it waits here. Its pages are not trusted.
 export const MAX_EARLY = 1000; // candidates; a browser has a few dozen
@@ -22,8 +24,18 @@ const MAX_OFFERS = 10; // an honest page waits for the answer to its offer
 const CANDIDATE_DELAY = 100; // candidates come in bursts: one request for each burst
 // ICE is often "disconnected" for a moment and recovers by itself (W3C WebRTC, 5.6.3).
 const RESTART_AFTER = 3000;
+const SERVERS_TIMEOUT = 10000; // for the function that returns the ICE servers
 const RETRY_AFTER = 2100; // plus a random time of up to 1.9 s, as after a 491 (RFC 3261, 14.1)
 const RETRY_SPREAD = 1900;
+
+/** A random time after which a request that was refused or lost is sent again, in ms. */
+export const retryDelay = () => RETRY_AFTER + Math.random() * RETRY_SPREAD;
+
+// The other page has not seen a request that got one of these, or a local error.
+const PASSING_STATUSES = [408, 410, 480, 491, 503, 504];
+
+/** Whether a request with this error may succeed later. */
+export const isPassing = ({ status, isLocal }) => isLocal || PASSING_STATUSES.includes(status);
 
 /** The candidates of a list from the other side that are not too long. */
 export const readCandidates = (candidates) =>
@@ -32,13 +44,30 @@ export const readCandidates = (candidates) =>
 /** Make the error that refuses a request of the other side with this status. */
 export const refusal = (status, reason) => Object.assign(new Error(reason), { status, reason });
 
+/** Check the options about RTCPeerConnections; returns what MediaConnection needs of them. */
+export function readConfiguration({ iceServers, rtcConfiguration = {} }, RTCPeerConnection) {
+  const isSource = iceServers === undefined || typeof iceServers === "function";
+  const isRight = isSource || Array.isArray(iceServers);
+  expect(isRight, "iceServers must be a list, or a function that returns one", iceServers);
+  expect(isObject(rtcConfiguration), "rtcConfiguration must be an object", rtcConfiguration);
+  const { iceServers: fixed = [], ...rest } = rtcConfiguration;
+  // A wrong member is told now, and not at the first call.
+  if (Object.keys(rest).length > 0 && RTCPeerConnection) new RTCPeerConnection(rest).close();
+  const read = async () => {
+    const servers = typeof iceServers === "function" ? await iceServers() : (iceServers ?? fixed);
+    expect(Array.isArray(servers), "iceServers must be a list of RTCIceServer", servers);
+    return servers;
+  };
+  return { rtcConfiguration: rest, iceServers: read };
+}
+
 /**
  * One RTCPeerConnection and its negotiation with the RTCPeerConnection of the other side.
  *
  * Operations run one after the other (#serial). So each operation starts in a settled signaling
  * state, and no flags have to track unfinished operations. The other members of the second
- * argument connect this class to the Call: `isReachable()`, `request(method, data)`,
- * `onTrack(track)`, `onState(state)`, `onError(error)`, `configuration()`.
+ * argument connect this class to its owner: `isReachable()`, `request(method, data)`,
+ * `onTrack(track)`, `onNegotiated()`, `onState(state)`, `onError(error)`, `iceServers()`.
  */
 export class MediaConnection {
   #pc;
@@ -52,13 +81,22 @@ export class MediaConnection {
   #offers = 0; // how many of its offers are in an operation of #serial
   #candidates = []; // our own candidates
   #sent = 0; // how many of our candidates were sent
-  #timers = { flush: null, restart: null, retry: null };
+  #timers = { flush: null, restart: null, retry: null, servers: null };
+  #servers = null; // a promise, while they are fetched
+  #over = null; // a promise that is rejected when this connection is closed
+  #end;
 
   constructor(id, { RTCPeerConnection, isHeld, ...link }) {
     this.id = id;
     this.#link = link;
     this.#isHeld = isHeld;
-    const pc = new RTCPeerConnection();
+    this.#over = new Promise((_, reject) => {
+      this.#end = () => reject(refusal(491, "this connection is over"));
+    });
+    this.#over.catch(() => {});
+    // setConfiguration() refuses a bundlePolicy, certificates and others that the constructor has
+    // not got (W3C WebRTC, 4.4.1.6). And should there be no ICE servers, the rest still holds.
+    const pc = new RTCPeerConnection(link.rtcConfiguration);
     this.#pc = pc;
     pc.onicecandidate = ({ candidate }) => candidate && this.#collect(candidate.toJSON());
     pc.oniceconnectionstatechange = () => this.#watch(pc.iceConnectionState);
@@ -66,7 +104,7 @@ export class MediaConnection {
     pc.ontrack = ({ track }) => link.onTrack(track);
     // The first offer is made by the Call, not by this event.
     pc.onnegotiationneeded = () => pc.remoteDescription && this.negotiate();
-    this.#configure();
+    this.#serial(() => this.#configure()).catch(this.#report);
   }
 
   get pc() {
@@ -76,6 +114,12 @@ export class MediaConnection {
   /** Whether a description of the other side has arrived, so that the pair is complete. */
   get isPaired() {
     return this.#pc.remoteDescription !== null;
+  }
+
+  /** The tracks that the other side sends, as it was negotiated last. */
+  get receivedTracks() {
+    const isReceived = ({ currentDirection: it }) => it === "sendrecv" || it === "recvonly";
+    return this.#pc.getTransceivers().filter(isReceived).map(({ receiver }) => receiver.track);
   }
 
   /** Make an offer, {description, turn}, without sending it. */
@@ -105,8 +149,7 @@ export class MediaConnection {
       if (error.status === undefined) return this.#link.onError(error);
       // The other side has made an offer too, which arrives before the delay ends. Or it is away.
       // Setting the local description again replaces our offer.
-      const delay = RETRY_AFTER + Math.random() * RETRY_SPREAD;
-      this.#setTimer("retry", delay, () => this.negotiate());
+      this.#setTimer("retry", retryDelay(), () => this.negotiate());
     }
   }
 
@@ -115,6 +158,7 @@ export class MediaConnection {
     return this.#serial(async () => {
       if (turn !== this.#turn || this.#pc.signalingState !== "have-local-offer") return;
       await this.#pc.setRemoteDescription(description);
+      this.#link.onNegotiated();
       await this.#addEarly();
     });
   }
@@ -137,7 +181,9 @@ export class MediaConnection {
       await this.#pc.setRemoteDescription(description); // rolls back an offer of our own
       await this.#addEarly();
       this.#direct();
-      return this.#describe();
+      const answer = await this.#describe();
+      this.#link.onNegotiated();
+      return answer;
     });
   }
 
@@ -157,8 +203,12 @@ export class MediaConnection {
     const transceiver = this.#pc
       .getTransceivers()
       .find(({ receiver, direction }) => receiver.track.kind === kind && direction !== "stopped");
-    if (transceiver) await transceiver.sender.replaceTrack(track);
-    else if (track) this.#pc.addTrack(track, stream);
+    if (transceiver) {
+      // It fails if the connection is closed meanwhile, which then needs no track.
+      await transceiver.sender.replaceTrack(track).catch((error) => {
+        if (!this.#isClosed) throw error;
+      });
+    } else if (track) this.#pc.addTrack(track, stream);
     if (!this.#isClosed) this.#direct();
   }
 
@@ -190,7 +240,9 @@ export class MediaConnection {
   }
 
   close() {
+    if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#end();
     for (const name of Object.keys(this.#timers)) this.#setTimer(name);
     const pc = this.#pc;
     pc.onicecandidate = pc.oniceconnectionstatechange = pc.onconnectionstatechange = null;
@@ -201,7 +253,8 @@ export class MediaConnection {
   #serial(work) {
     const done = this.#chain.then(() => {
       if (this.#isClosed) throw refusal(491, "this connection is over");
-      return work();
+      // Operations of a closed RTCPeerConnection never settle (W3C WebRTC, "chain").
+      return Promise.race([work(), this.#over]);
     });
     this.#chain = done.catch(() => {});
     return done;
@@ -216,14 +269,27 @@ export class MediaConnection {
     this.#timers[name] = fn ? setTimeout(fire, delay) : null;
   }
 
-  /** Get fresh ICE servers. An error is only reported: the connection may work without them. */
-  #configure() {
-    const configure = async () => {
-      const configuration = await this.#link.configuration();
-      if (!this.#isClosed) this.#pc.setConfiguration(configuration);
-    };
-    return this.#serial(configure).catch((error) => this.#isClosed || this.#link.onError(error));
+  /** Use fresh ICE servers. Throws an error; the connection may work without them. */
+  async #configure(servers = this.#fetchServers()) {
+    const iceServers = await servers;
+    if (!this.#isClosed) this.#pc.setConfiguration({ ...this.#link.rtcConfiguration, iceServers });
   }
+
+  #fetchServers() {
+    if (this.#servers) return this.#servers;
+    const fetching = new Promise((resolve, reject) => {
+      const reason = `The list of ICE servers has not come within ${SERVERS_TIMEOUT / 1000} s.`;
+      this.#setTimer("servers", SERVERS_TIMEOUT, () => reject(new CallError(reason)));
+      this.#link.iceServers().then(resolve, reject);
+    });
+    this.#servers = fetching.finally(() => {
+      this.#setTimer("servers");
+      this.#servers = null;
+    });
+    return this.#servers;
+  }
+
+  #report = (error) => this.#isClosed || this.#link.onError(error);
 
   async #describe() {
     await this.#pc.setLocalDescription();
@@ -259,7 +325,10 @@ export class MediaConnection {
   }
 
   async #restart() {
-    await this.#configure(); // the credentials for a TURN server may have expired
+    // The credentials for a TURN server may have expired. Other operations need not wait for them.
+    const servers = this.#fetchServers();
+    await servers.catch(() => {});
+    await this.#serial(() => this.#configure(servers)).catch(this.#report);
     if (!this.#isClosed) this.#pc.restartIce(); // fires negotiationneeded
   }
 }

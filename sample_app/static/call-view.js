@@ -16,15 +16,14 @@ export function setPressed(button, isPressed, label) {
   button.title = label;
 }
 
-/** Give a <video> its stream. `onSilenced(isSilenced)` tells if playing needs a click first. */
-function showStream(video, stream, onSilenced) {
-  if (video.srcObject === stream) return;
-  video.srcObject = stream;
-  if (!stream || !onSilenced) return;
-  video.play().then(
-    () => onSilenced(false),
-    ({ name }) => onSilenced(name === "NotAllowedError"),
-  );
+/** Show the other side of a call. If playing needs a click first, a button asks for it. */
+async function playRemote(call) {
+  const video = byId("call-remote");
+  byId("call-sound").hidden = true;
+  if (!call) video.srcObject = null;
+  else if (video.srcObject !== call.remoteStream) {
+    byId("call-sound").hidden = await call.play(video);
+  }
 }
 
 /** Make the page behind a large stage unreachable for keyboard and screen reader too. */
@@ -93,10 +92,10 @@ export class CallView {
     byId("call").hidden = !current;
     coverPage();
     const { localStream, remoteStream } = current?.call ?? {};
-    showStream(byId("call-local"), localStream ?? null);
-    showStream(byId("call-remote"), remoteStream ?? null, (isSilenced) => {
-      byId("call-sound").hidden = !isSilenced;
-    });
+    if (byId("call-local").srcObject !== (localStream ?? null)) {
+      byId("call-local").srcObject = localStream ?? null;
+    }
+    if (isNew || !current) playRemote(current?.call);
     if (!current) {
       if (wasOpen) this.#focused?.focus();
       return;

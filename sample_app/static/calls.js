@@ -10,6 +10,7 @@ const { Calls } = await import(document.body.dataset.protooCallModule);
 
 const SAVED = "call"; // key in sessionStorage; the page continues its call after a reload
 const CROSSED_MS = 5000;
+const LEAVE_MS = 4000; // this page has many modules to load before it is back after a reload
 const VIDEO = { width: { ideal: 1280 }, height: { ideal: 720 } };
 
 export class Phone {
@@ -33,7 +34,7 @@ export class Phone {
     this.#isElsewhere = isElsewhere;
     this.#onChange = onChange;
     this.#onNotice = onNotice;
-    this.#calls = new Calls(client, { iceServers });
+    this.#calls = new Calls(client, { iceServers, leaveTimeout: LEAVE_MS });
     this.#calls.on("call", (call) => this.#take(call));
     this.#view = new CallView({
       accept: (withVideo) => this.#accept(withVideo),
@@ -65,7 +66,7 @@ export class Phone {
   }
 
   start(username, withVideo) {
-    const media = { audio: true, video: withVideo && VIDEO };
+    const media = { audio: true, video: withVideo && VIDEO, required: ["audio"] };
     const call = this.#calls.start(`/users/${encodeURIComponent(username)}`, media);
     this.#watch(call, username, withVideo);
   }
@@ -97,7 +98,8 @@ export class Phone {
     const current = this.#current;
     current.error = null;
     try {
-      await current.call.accept({ audio: true, video: withVideo && VIDEO });
+      const media = { audio: true, video: withVideo && VIDEO, required: ["audio"] };
+      await current.call.accept(media);
     } catch (error) {
       if (current !== this.#current) return;
       current.error = error.message;
@@ -108,7 +110,7 @@ export class Phone {
   /** Continue the call after a reload. */
   async #resume() {
     const saved = JSON.parse(sessionStorage.getItem(SAVED)) ?? {};
-    const media = { audio: true, video: Boolean(saved.video) && VIDEO };
+    const media = { audio: true, video: Boolean(saved.video) && VIDEO, required: ["audio"] };
     const [call, ...others] = await this.#calls.resume(media);
     for (const other of others) other.hangUp();
     if (!call) return sessionStorage.removeItem(SAVED);
@@ -167,7 +169,8 @@ export class Phone {
 
   #toggleMuted(kind) {
     const { call } = this.#current;
-    call.setMuted(kind, !call.local.muted[kind]);
+    // The light of the camera goes off with it.
+    call.setMuted(kind, !call.local.muted[kind], { release: kind === "video" });
   }
 
   #toggleHeld() {
@@ -178,7 +181,8 @@ export class Phone {
 
   #toggleCamera() {
     const { call } = this.#current;
-    if (call.localStream.getVideoTracks().length > 0) this.#toggleMuted("video");
+    const hasVideo = call.localStream.getVideoTracks().length > 0;
+    if (hasVideo || call.local.muted.video) this.#toggleMuted("video");
     else call.useDevice("video").catch((error) => this.#onNotice(error.message));
   }
 
@@ -237,6 +241,7 @@ function farewell({ username }, { cause, status, reason }) {
     ["answered elsewhere", "Answered on another device."],
     ["declined elsewhere", "Declined on another device."],
     ["offline", `The connection to ${username} was lost.`],
+    ["page closed", `${username} has closed the page.`],
   ]);
   return (cause === "end" && sentences.get(reason)) || null;
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Flask, redirect, session
+from flask import Flask, redirect, request, session
 
 from protoo_flask import Protoo
 from protoo_flask.middleware import session_handler
@@ -16,7 +16,9 @@ PAGE = """<!doctype html>
   import { Calls } from "/protoo/protoo-call.mjs";
 
   const client = new Client({ repeat: true, reconnect: { min: 50, max: 200 } });
-  const calls = new Calls(client, { iceServers: async () => [] });
+  const query = new URLSearchParams(location.search);
+  const options = JSON.parse(query.get("calls") ?? "{}");
+  const calls = new Calls(client, { iceServers: async () => [], ...options });
   const log = [];
   const show = (call) => {
     document.getElementById("local").srcObject = call.localStream;
@@ -29,6 +31,16 @@ PAGE = """<!doctype html>
   };
   client.on("request", (req) => calls.handle(req) || req.reply(404, "unknown method"));
   calls.on("call", show);
+  // Answers without a device and without a user, who would have clicked.
+  if (query.has("answer")) {
+    calls.on("call", async (call) => {
+      await call.accept({ audio: false });
+      call.on("error", ({ message }) => console.log(message));
+      const element = document.getElementById("remote");
+      element.muted = false;
+      console.log(`plays: ${await call.play(element)}`);
+    });
+  }
   client.once("open", async () => {
     if (sessionStorage.resume) (await calls.resume({ audio: true, video: true })).forEach(show);
     document.body.dataset.ready = "true";
@@ -59,7 +71,7 @@ def create_app() -> Flask:
     @app.route("/login/<username>")
     def login(username: str):
         session["username"] = username
-        return redirect("/")
+        return redirect(f"/?{request.query_string.decode()}")
 
     @app.route("/")
     def page():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -36,6 +37,8 @@ ARGUMENTS = [
 ]
 
 expect.set_options(timeout=10_000)
+
+NUMBERS = itertools.count(1)
 
 
 def find_chromium():
@@ -192,3 +195,58 @@ def serve():
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@pytest.fixture(scope="module")
+def call_site():
+    """The URL of the site of call_site.py."""
+    target = "tests.browser.call_site:create_app"
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "protoo_flask", target, "--port", "0"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        found = re.search(r"http://127.0.0.1:\d+", line)
+        if found:
+            break
+    else:
+        raise AssertionError("the site did not start")
+    yield found.group(0)
+    process.terminate()
+    log, _ = process.communicate(timeout=30)
+    assert "Traceback" not in log
+
+
+@pytest.fixture
+def open_page(browser, call_site):
+    """A function that opens a new browser, logs in at call_site.py, and returns the page.
+
+    `query` is that of the page: `?calls=` and the options of Calls as JSON.
+    """
+    contexts = []
+    problems = []
+    number = next(NUMBERS)
+
+    def open_page(name, context=None, query="", **options):
+        # New users for each test: old ones may be in their grace period and would still ring.
+        username = f"{name}{number}"
+        if context is None:
+            context = browser.new_context(
+                **{"base_url": call_site, "permissions": ["camera", "microphone"], **options}
+            )
+            contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: problems.append(f"{username}: {error}"))
+        page.goto(f"/login/{username}{query}")
+        expect(page.locator("body[data-ready=true]")).to_be_attached()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert problems == []

@@ -2,122 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
-import re
-import subprocess
-import sys
-
 import pytest
-from playwright.sync_api import expect
 
-from .conftest import ROOT
-
-NUMBERS = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def site():
-    """The URL of the site of call_site.py."""
-    target = "tests.browser.call_site:create_app"
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "protoo_flask", target, "--port", "0"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        found = re.search(r"http://127.0.0.1:\d+", line)
-        if found:
-            break
-    else:
-        raise AssertionError("the site did not start")
-    yield found.group(0)
-    process.terminate()
-    log, _ = process.communicate(timeout=30)
-    assert "Traceback" not in log
-
-
-@pytest.fixture
-def open_page(browser, site):
-    """A function that opens a new browser, logs in, and returns the page."""
-    contexts = []
-    problems = []
-    number = next(NUMBERS)
-
-    def open_page(name, context=None):
-        # New users for each test: old ones may be in their grace period and would still ring.
-        username = f"{name}{number}"
-        if context is None:
-            context = browser.new_context(base_url=site, permissions=["camera", "microphone"])
-            contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(15_000)
-        page.on("pageerror", lambda error: problems.append(f"{username}: {error}"))
-        page.goto(f"/login/{username}")
-        expect(page.locator("body[data-ready=true]")).to_be_attached()
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert problems == []
-
-
-def wait_for(page, expression):
-    """Wait until an expression in the page is true. It may return a promise."""
-    # wait_for_function() treats a promise as true.
-    met = page.evaluate(f"""async () => {{
-        const deadline = Date.now() + 15000;
-        while (!(await ({expression}))) {{
-            if (Date.now() > deadline) return false;
-            await new Promise((resolve) => setTimeout(resolve, 20));
-        }}
-        return true;
-    }}""")
-    assert met, f"never became true: {expression}; log: {page.evaluate('log')}"
-
-
-def wait_for_state(page, state):
-    wait_for(page, f"window.call && call.state === '{state}'")
-
-
-def wait_for_media(*pages):
-    """Wait until each page shows more frames of the other's camera than now."""
-    for page in pages:
-        wait_for(page, "call.peerConnection?.connectionState === 'connected'")
-        before = page.evaluate("framesDecoded()")
-        wait_for(page, f"framesDecoded().then((count) => count > {before} + 2)")
-
-
-def start_call(page, callee, media="{ audio: true, video: true }"):
-    path = f"/users/{callee.evaluate('username')}"
-    page.evaluate(f"void show(calls.start('{path}', {media}))")
-
-
-def open_call(open_page):
-    """Return the pages of a caller and a callee in an open call with pictures."""
-    alice, bob = open_page("alice"), open_page("bob")
-    start_call(alice, bob)
-    wait_for_state(bob, "ringing")
-    bob.evaluate("call.accept({ audio: true, video: true })")
-    wait_for_media(alice, bob)
-    return alice, bob
-
-
-def closed_with(page):
-    wait_for_state(page, "closed")
-    wait_for(page, "log.some(([event]) => event === 'close')")
-    return page.evaluate("log.find(([event]) => event === 'close')[1]")
-
-
-def is_clean(page):
-    """Whether nothing is sent any more, and no device or connection is open."""
-    return page.evaluate(
-        "call.peerConnection === null && calls.list.length === 0"
-        " && call.localStream.getTracks().length === 0"
-    )
+from .call_pages import (
+    closed_with,
+    is_clean,
+    open_call,
+    start_call,
+    wait_for,
+    wait_for_media,
+    wait_for_state,
+)
 
 
 def test_both_see_each_other(open_page):

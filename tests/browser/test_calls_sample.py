@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
+import contextlib
+
+from playwright.sync_api import Error, expect
 
 from .conftest import with_config
 from .pages import (
@@ -302,10 +304,49 @@ def test_the_chat_can_be_used_during_a_call(open_browser):
     expect(bob.get_by_test_id("call")).to_be_hidden()
 
 
-def test_a_call_ends_with_the_grace_period_if_the_other_page_is_closed(open_browser):
+#: As a camera that is unplugged, and the browser's own button that ends the sharing.
+LOSE_PICTURE = """() => {
+  const [track] = document.getElementById("call-local").srcObject.getVideoTracks();
+  track.stop();
+  track.dispatchEvent(new Event("ended"));
+}"""
+
+
+def test_the_avatar_replaces_the_last_picture_of_a_camera_that_has_gone(open_browser):
+    alice, bob = open_browser("alice"), open_browser("bob")
+    open_call(alice, bob)
+    bob.evaluate(LOSE_PICTURE)
+    expect(alice.locator("[data-testid=call][data-remote=avatar]")).to_be_visible()
+    expect(toast(bob)).to_contain_text("The camera has gone.")
+    bob.get_by_test_id("call-camera").click()
+    expect_video_plays(alice)
+
+
+def test_the_light_of_a_camera_that_is_turned_off_goes_off(open_browser):
+    alice, bob = open_browser("alice"), open_browser("bob")
+    open_call(alice, bob)
+    is_open = """() => document.getElementById("call-local").srcObject.getVideoTracks()
+        .some(({ readyState }) => readyState === "live")"""
+    assert bob.evaluate(is_open)
+    bob.get_by_test_id("call-camera").click()
+    assert not bob.evaluate(is_open)
+    expect(alice.locator("[data-testid=call][data-remote=avatar]")).to_be_visible()
+    bob.get_by_test_id("call-camera").click()
+    expect_video_plays(alice)
+
+
+def test_a_call_ends_in_a_few_seconds_if_the_other_page_is_closed(open_browser):
     alice, bob = open_browser("alice"), open_browser("bob")
     open_call(alice, bob)
     bob.close()
+    expect(toast(alice)).to_contain_text("bob has closed the page.")
+
+
+def test_a_call_ends_with_the_grace_period_if_the_other_page_crashes(open_browser):
+    alice, bob = open_browser("alice"), open_browser("bob")
+    open_call(alice, bob)
+    with bob.expect_event("crash"), contextlib.suppress(Error):
+        bob.goto("chrome://crash")
     expect(detail(alice)).to_have_text("Reconnecting…", timeout=PATIENCE)
     expect(toast(alice)).to_contain_text("The connection to bob was lost.", timeout=PATIENCE)
     expect(alice.get_by_test_id("message").locator(".text")).to_contain_text(["Video call, 0:"])

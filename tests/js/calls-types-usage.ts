@@ -18,7 +18,8 @@ const stop: () => void = calls.on("call", async (call) => {
   call.on("close", (ending) => {
     if (ending.cause === "rejected") ending.status.toFixed();
   });
-  call.on("remote", ({ held, muted, screen }) => held || muted.audio || screen);
+  call.on("remote", ({ held, muted, screen, video }) => held || muted.audio || screen || video);
+  call.on("error", ({ missing }) => missing?.includes("video"));
   call.on("track", ({ track, stream }) => stream === call.remoteStream && track.kind);
   try {
     await call.accept({ audio: true, video: { width: 640 } });
@@ -29,7 +30,9 @@ const stop: () => void = calls.on("call", async (call) => {
 stop();
 
 const call: Call = calls.start("/users/bob", { video: true, info: { topic: "tea" }, timeout: 60000 });
-call.setMuted("video", true);
+call.setMuted("video", true, { release: true });
+const plays: Promise<boolean> = call.play(document.querySelector("video")!);
+calls.start("/users/bob", { video: true, required: ["audio"] });
 const shared: Promise<void> = call.shareScreen({ video: true });
 const stats: Promise<RTCStatsReport> | undefined = call.peerConnection?.getStats();
 const resumed: Promise<Call[]> = calls.resume({ audio: true });
@@ -43,4 +46,4 @@ new Call();
 // @ts-expect-error: read only
 call.state = "open";
 
-export { resumed, shared, stats };
+export { plays, resumed, shared, stats };

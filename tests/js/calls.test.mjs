@@ -1,96 +1,11 @@
 /* Calls in the browser. The test plays the server and the other side. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { settle, world } from "./harness.mjs";
-import { fakePeerConnections, FakeMediaDevices, FakeMediaStream, FakeTrack } from "./media.mjs";
-
-const { Call, CallError, Calls } = await import("../../protoo_flask/static/protoo-call.mjs");
-
-const PATH = "/users/sessions/s1";
-const bob = { username: "bob", uuid: "b1" };
-const alice = { username: "alice", uuid: "a1" };
-const quiet = { held: false, muted: { audio: false, video: false }, screen: false };
-const offerOf = (connection, extra = {}) => ({
-  connection,
-  description: { type: "offer", sdp: "their offer" },
-  ...extra,
-});
-const answerOf = (connection) => ({ connection, description: { type: "answer", sdp: "theirs" } });
-
-/** A client with an open connection, and its calls. */
-async function site(t, options = {}) {
-  const here = world(t);
-  const media = new FakeMediaDevices();
-  const pcs = fakePeerConnections();
-  const { made, RTCPeerConnection } = pcs;
-  const client = await here.openClient({ uuid: "a1", requestTimeout: 1e6 });
-  const lent = { RTCPeerConnection, MediaStream: FakeMediaStream, mediaDevices: media };
-  const calls = new Calls(client, { ...lent, ...options });
-  client.on("request", (req) => calls.handle(req) || req.reply(404, "unknown method"));
-  let ids = 0;
-  const at = Object.assign(here, {
-    media,
-    pcs,
-    made,
-    calls,
-    theClient: client,
-    incoming: [],
-    /** The sent requests with this method. */
-    requests: (method) => here.sent.filter((it) => it.method === method),
-    last: (method) => at.requests(method).at(-1),
-    async answers(request, status, data = {}, reason = "") {
-      assert.ok(request, "there was no such request");
-      await here.say({ status, reason, id: request.id, data });
-    },
-    /** Send a request inside a call. Returns its final response, if there is one. */
-    async asks(method, data = {}, sender = bob) {
-      ids += 1;
-      const id = ids;
-      await here.say({ method, id, data: { sessionPath: PATH, ...data }, sender });
-      return here.sent.find((it) => it.id === id && it.status >= 200);
-    },
-    watch(call) {
-      return here.record(call, "state", "remote", "error", "close");
-    },
-    async dial(media) {
-      const call = calls.start("/users/bob", media);
-      await settle();
-      return call;
-    },
-    /** A call that bob has answered. */
-    async opened(media) {
-      const call = await at.dial(media);
-      const request = at.last("session");
-      await at.answers(request, 100, { sessionPath: PATH });
-      await at.answers(request, 200, answerOf(request.data.connection));
-      assert.equal(call.state, "open");
-      return Object.assign(call, { id: request.data.connection });
-    },
-    /** A ringing call from bob. */
-    async rung(data = offerOf("c1", { media: ["audio"] })) {
-      let call;
-      const stop = calls.on("call", (it) => {
-        call = it;
-      });
-      await at.asks("session", data);
-      stop();
-      return call;
-    },
-    async accepted() {
-      const call = await at.rung();
-      await call.accept();
-      await settle();
-      return call;
-    },
-  });
-  Object.defineProperty(at, "pc", { get: () => made.at(-1) }); // the latest RTCPeerConnection
-  t.after(() => {
-    calls.close();
-    assert.equal(media.open(), 0, "a device was left open");
-    assert.ok(made.every(({ signalingState }) => signalingState === "closed"), "left open");
-  });
-  return at;
-}
+import {
+  alice, answerOf, bob, Call, CallError, ice, offerOf, PATH, quiet, site,
+} from "./calls.mjs";
+import { settle } from "./harness.mjs";
+import { FakeTrack } from "./media.mjs";
 
 describe("An outgoing call", () => {
   test("begins with an offer of its media", async (t) => {
@@ -251,7 +166,7 @@ describe("An outgoing call", () => {
     at.pc.finds("two");
     await at.tick(100);
     const { candidates } = at.last("icecandidate").data;
-    assert.deepEqual(candidates, [{ candidate: "one" }, { candidate: "two" }]);
+    assert.deepEqual(candidates, [ice("one"), ice("two")]);
     assert.equal(call.state, "open");
   });
 
@@ -324,7 +239,7 @@ describe("An incoming call", () => {
   test("keeps the candidates that arrive before it is accepted", async (t) => {
     const at = await site(t);
     const call = await at.rung();
-    const candidates = [{ candidate: "one" }, { fails: true }, { candidate: "two" }];
+    const candidates = [ice("one"), { ...ice("bad"), fails: true }, ice("two")];
     const answer = await at.asks("icecandidate", { connection: "c1", candidates });
     assert.equal(answer.status, 200);
     await call.accept();
@@ -513,7 +428,7 @@ describe("Inside a call", () => {
   test("candidates of another connection are ignored", async (t) => {
     const at = await site(t);
     const call = await at.opened();
-    const of = (connection, candidate) => ({ connection, candidates: [{ candidate }] });
+    const of = (connection, candidate) => ({ connection, candidates: [ice(candidate)] });
     await at.asks("icecandidate", of(call.id, "right"));
     await at.asks("icecandidate", of("other", "wrong"));
     assert.deepEqual(at.pc.candidates, ["right"]);
@@ -626,10 +541,11 @@ describe("Inside a call", () => {
     await at.asks("update", { status: { held: true, muted, screen: true } });
     await at.asks("unhold");
     const heard = { audio: true, video: false };
+    const sent = { audio: false, video: false };
     assert.deepEqual(events, [
-      ["remote", { ...quiet, held: true }],
-      ["remote", { held: true, muted: heard, screen: true }],
-      ["remote", { held: false, muted: heard, screen: true }],
+      ["remote", { ...quiet, ...sent, held: true }],
+      ["remote", { held: true, muted: heard, screen: true, ...sent }],
+      ["remote", { held: false, muted: heard, screen: true, ...sent }],
     ]);
     assert.deepEqual(call.remote, events.at(-1)[1]);
   });
@@ -819,14 +735,15 @@ describe("The state", () => {
 describe("ICE", () => {
   test("is restarted with fresh servers at once when it has failed", async (t) => {
     let count = 0;
-    const iceServers = async () => [{ urls: `turn:${(count += 1)}` }];
+    const servers = (n) => [{ urls: `turn:${n}`, username: "alice", credential: "secret" }];
+    const iceServers = async () => servers((count += 1));
     const at = await site(t, { iceServers, rtcConfiguration: { iceTransportPolicy: "relay" } });
     await at.opened();
     at.pc.iceIs("failed");
     await settle();
     assert.equal(at.pc.restarts, 1);
     assert.equal(at.last("update").data.description.type, "offer");
-    const of = (n) => ({ iceTransportPolicy: "relay", iceServers: [{ urls: `turn:${n}` }] });
+    const of = (n) => ({ iceTransportPolicy: "relay", iceServers: servers(n) });
     assert.deepEqual(at.pc.configurations, [of(1), of(2)]);
   });
 
@@ -1047,7 +964,7 @@ describe("Calls", () => {
 
 describe("What the other side sends is bounded:", () => {
   const batch = (first, count) =>
-    Array.from({ length: count }, (_, i) => ({ candidate: `candidate ${first + i}` }));
+    Array.from({ length: count }, (_, i) => ice(`candidate ${first + i}`));
   /** Make all operations of the RTCPeerConnections wait. Returns a function that ends that. */
   const slowDown = (at) => {
     let end;
@@ -1094,9 +1011,9 @@ describe("What the other side sends is bounded:", () => {
   test("a candidate has a thousand characters, and others are left out", async (t) => {
     const at = await site(t);
     const call = await at.rung();
-    const length = 1000 - JSON.stringify({ candidate: "" }).length;
-    const candidates = [length, length + 1].map((it) => ({ candidate: "x".repeat(it) }));
-    const nested = { candidate: "nested", more: [["x".repeat(1000)]] };
+    const length = 1000 - JSON.stringify(ice("")).length;
+    const candidates = [length, length + 1].map((it) => ice("x".repeat(it)));
+    const nested = { ...ice("nested"), more: [["x".repeat(1000)]] };
     await at.asks("icecandidate", { connection: "c1", candidates: [...candidates, nested, null] });
     await call.accept();
     await settle();

@@ -181,7 +181,7 @@ test("candidates before a description wait, at most a hundred of them", async (t
   await page.enters();
   const [offer] = page.offers();
   for (let i = 1; i <= 101; i += 1) {
-    const candidate = { candidate: `candidate ${i}` };
+    const candidate = { candidate: `candidate ${i}`, sdpMid: "0" };
     await page.notifies("private", { id: offer.data.id, candidate }, bob);
   }
   await page.isAnswered(offer);
