@@ -43,7 +43,7 @@ const phone = new Phone(client, {
   onChange: draw,
   onNotice: (text) => view.notify(text),
 });
-const meeting = new Meeting(client, me, {
+const meeting = new Meeting(client, {
   iceServers,
   onChange: draw,
   onNotice: (text) => view.notify(text),

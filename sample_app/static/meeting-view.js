@@ -96,7 +96,7 @@ export class MeetingView {
     const { audio, video } = status;
     setPressed(byId("meeting-mute"), !audio, audio ? "Mute" : "Unmute");
     setPressed(byId("meeting-camera"), !video, video ? "Camera off" : "Camera on");
-    byId("meeting-camera").disabled = stream.getVideoTracks().length === 0;
+    byId("meeting-camera").disabled = !meeting.hasCamera;
     if (this.#name !== name) {
       byId("meeting-title").focus();
       byId("meeting-link").textContent = "Copy link";

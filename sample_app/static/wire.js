@@ -6,7 +6,6 @@
 
 const USERNAME = /^[a-z0-9._-]{1,30}$/;
 const MAX_TEXT = 4000; // characters; the server accepts 2000
-const MAX_CANDIDATE = 1000;
 const MAX_SHORT_TEXT = 300; // notes, reasons and the like
 const MAX_TIME = 8.64e12; // seconds; a Date has none beyond it
 
@@ -21,25 +20,6 @@ export const isId = (value) => isCount(value) && value > 0;
 export function shortText(value, max = MAX_SHORT_TEXT) {
   if (typeof value !== "string") return "";
   return value.length > max ? `${value.slice(0, max)}…` : value;
-}
-
-/** A member of a meeting: {username, uuid}. */
-export function readMember(value) {
-  if (!isObject(value) || !isName(value.username) || typeof value.uuid !== "string") return null;
-  const { username, uuid } = value;
-  return { username, uuid };
-}
-
-/** A candidate of another member, as `addIceCandidate()` takes it. */
-export function readCandidate(value) {
-  const { candidate, sdpMid, sdpMLineIndex, usernameFragment } = value ?? {};
-  if (typeof candidate !== "string" || candidate.length > MAX_CANDIDATE) return null;
-  return {
-    candidate,
-    sdpMid: shortText(sdpMid) || null,
-    sdpMLineIndex: isCount(sdpMLineIndex) ? sdpMLineIndex : null,
-    usernameFragment: shortText(usernameFragment) || null,
-  };
 }
 
 /** The readable ones of a list. */

@@ -1,11 +1,11 @@
-"""A site only for calls: a login by URL, and one page."""
+"""A site only for calls and rooms: a login by URL, one page for calls, and one for meetings."""
 
 from __future__ import annotations
 
 from flask import Flask, redirect, request, session
 
 from protoo_flask import Protoo
-from protoo_flask.middleware import session_handler
+from protoo_flask.middleware import room_handler, session_handler
 
 PAGE = """<!doctype html>
 <title>calls</title>
@@ -61,12 +61,50 @@ PAGE = """<!doctype html>
 </script>
 """
 
+MEETING = """<!doctype html>
+<title>meeting</title>
+<script type="module">
+  import { Client } from "/protoo/protoo.mjs";
+  import { Mesh } from "/protoo/protoo-mesh.mjs";
+
+  const client = new Client({ reconnect: { min: 50, max: 200 } });
+  const mesh = new Mesh(client);
+  const log = [];
+  for (const event of ["join", "leave", "error", "close"]) {
+    mesh.on(event, (it) => log.push([event, it.peer?.username ?? it.message ?? it]));
+  }
+  client.on("request", (req) => mesh.handle(req) || req.reply(404, "unknown method"));
+  client.on("notification", (it) => mesh.takeNotification(it));
+  let opened = 0;
+  client.on("open", () => (opened += 1));
+  // Small pictures: the machine of the tests encodes one for each other member.
+  const video = { width: 160, height: 120, frameRate: 10 };
+  const connections = () => mesh.members.map(({ peerConnection }) => peerConnection);
+  const frames = async () => {
+    const counts = {};
+    for (const { peer, peerConnection } of mesh.members) {
+      for (const it of (await peerConnection?.getStats())?.values() ?? []) {
+        const isVideo = it.type === "inbound-rtp" && it.kind === "video";
+        if (isVideo) counts[peer.username] = it.framesDecoded ?? 0;
+      }
+    }
+    return counts;
+  };
+  Object.assign(window, { client, mesh, log, frames, connections, opened: () => opened });
+  await client.connect();
+  const path = new URLSearchParams(location.search).get("room") ?? "/rooms/standup";
+  await mesh.join(path, { audio: true, video });
+  document.body.dataset.ready = "true";
+</script>
+"""
+
 
 def create_app() -> Flask:
     app = Flask(__name__)
     app.config.update(SECRET_KEY="of the tests", PROTOO_DISCONNECT_GRACE_PERIOD=20)
     protoo = Protoo(app)
     protoo.use("/users", session_handler(protoo))
+    protoo.use("/", room_handler(protoo))
 
     @app.route("/login/<username>")
     def login(username: str):
@@ -76,5 +114,10 @@ def create_app() -> Flask:
     @app.route("/")
     def page():
         return PAGE.replace("USERNAME", session["username"])
+
+    @app.route("/meeting/<username>")
+    def meeting(username: str):
+        session["username"] = username
+        return MEETING
 
     return app

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 
 #: Makes close() send RST instead of FIN, so that readers get an error as in a network failure.
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -24,7 +25,9 @@ class Proxy:
         proxy.close()
     """
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, delay: float = 0) -> None:
+        """:param delay: seconds that each part of the data takes, in each direction."""
+        self._delay = delay
         self._target_port = target_port
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
@@ -98,6 +101,8 @@ class Proxy:
                 data = source.recv(65536)
                 if not data:
                     break
+                if self._delay:
+                    time.sleep(self._delay)
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)
         except OSError:

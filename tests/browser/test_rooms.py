@@ -26,25 +26,28 @@ protoo.use("/ice", ice_servers(protoo))
 @app.get("/as/<username>")
 def page(username):
     session["username"] = username
-    return '<canvas></canvas><script src="/protoo/protoo.js"></script>'
+    return '<script src="/protoo/protoo.js"></script>'
 """
 
-#: Variables that the snippet needs; a canvas replaces the camera.
+#: Variables that the snippet needs.
 PRELUDE = """
+const { Mesh } = await import("/protoo/protoo-mesh.mjs");
 const client = new protoo.Client();
 const iceServers = [];
-const canvas = document.querySelector("canvas");
-canvas.getContext("2d");
-const localStream = canvas.captureStream();
-const shown = new Set();
-const show = (peer, stream) => shown.add(peer.username);
+const shown = new Map();
+const show = (peer, stream, { hasPicture, connectionState }) =>
+  shown.set(peer.username, hasPicture && connectionState === "connected");
+const hide = ({ username }) => shown.delete(username);
+const showText = () => {};
+let own;
+const showOwn = (stream) => (own = stream);
 let endedBecause;
-const hangUp = (reason) => (endedBecause = reason);
+const hangUp = (cause, reason) => (endedBecause = reason);
 """
 
 #: Whether the pictures of all others have arrived, over open connections.
-CONNECTED = """(count) => links.size === count && shown.size === count &&
-    [...links.values()].every((link) => link.connectionState === "connected")"""
+CONNECTED = """(count) => shown.size === count && [...shown.values()].every(Boolean) &&
+    own().getTracks().length === 2"""
 
 
 @pytest.fixture
@@ -94,16 +97,17 @@ def test_three_members_see_each_other_and_a_leaving_one_disappears(chromium, url
             problems.append(message.text)
 
     for username in ("alice", "bob", "carol"):
-        page = chromium.new_context().new_page()
+        page = chromium.new_context(permissions=["camera", "microphone"]).new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("console", note)
         page.goto(f"{url}/as/{username}")
-        page.add_script_tag(content=PRELUDE + snippet + "\nclient.connect();")
+        names = "Object.assign(window, { client, mesh, shown, own: () => own });"
+        page.add_script_tag(content=PRELUDE + snippet + names + "client.connect();", type="module")
         pages.append(page)
-        page.wait_for_function("client.state === 'open'")
+        page.wait_for_function("window.mesh?.state === 'in'")
     for page in pages:
         page.wait_for_function(CONNECTED, arg=2, timeout=20_000)
     pages.pop().close()
     for page in pages:
-        page.wait_for_function("links.size === 1")
+        page.wait_for_function("shown.size === 1")
     assert problems == []

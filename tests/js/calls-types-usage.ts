@@ -5,6 +5,7 @@
  */
 import { Client } from "../../protoo_flask/static/protoo.js";
 import { Call, CallError, Calls } from "../../protoo_flask/static/protoo-call.js";
+import { Member, Mesh } from "../../protoo_flask/static/protoo-mesh.js";
 
 const client = new Client();
 const calls = new Calls(client, {
@@ -46,4 +47,11 @@ new Call();
 // @ts-expect-error: read only
 call.state = "open";
 
-export { plays, resumed, shared, stats };
+const mesh = new Mesh(client, { iceServers: [] });
+mesh.on("change", (member: Member) => member.remote.video && member.stream.getTracks());
+const joined: Promise<void> = mesh.join("/rooms/tea", { video: true, data: { code: 7 } });
+client.on("notification", (it) => mesh.takeNotification(it) || console.log(it.method));
+// @ts-expect-error: members are made by Mesh
+new Member();
+
+export { joined, plays, resumed, shared, stats };

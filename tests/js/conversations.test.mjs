@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { load } from "./sample.mjs";
 
 const { Conversations } = await load("conversations.js");
-const { readCandidate, readMember, readMessage, readPresence, shortText } = await load("wire.js");
+const { readMessage, readPresence, shortText } = await load("wire.js");
 
 /** Names of properties that every plain object has. */
 const INHERITED = [...Object.getOwnPropertyNames(Object.prototype), "prototype", "length"];
@@ -148,23 +148,6 @@ describe("A notification of the server", () => {
     const inherits = JSON.parse('{"username": "bob", "__proto__": {"x": 1}}');
     assert.equal(readPresence(inherits).x, undefined);
     for (const value of NO_TEXTS) assert.equal(readPresence(value), null);
-  });
-
-  test("about a member of a meeting needs both names", () => {
-    const bob = { username: "bob", uuid: "b1" };
-    assert.deepEqual(readMember({ ...bob, x: 1 }), bob);
-    for (const value of [...NO_TEXTS, { username: "bob" }, { uuid: "b1" }, { ...bob, username: 7 }]) {
-      assert.equal(readMember(value), null);
-    }
-  });
-
-  test("with a candidate has at most a thousand characters of it", () => {
-    const candidate = "c".repeat(1000);
-    const wild = { candidate, sdpMid: {}, sdpMLineIndex: "0", usernameFragment: 5 };
-    const tame = { candidate, sdpMid: null, sdpMLineIndex: null, usernameFragment: null };
-    assert.deepEqual(readCandidate({ ...wild, extra: ["x".repeat(60000)] }), tame);
-    assert.equal(readCandidate({ candidate: "c".repeat(1001) }), null);
-    for (const value of NO_TEXTS) assert.equal(readCandidate(value), null);
   });
 });
 
