@@ -34,9 +34,9 @@ def start_call(page, callee, media="{ audio: true, video: true }"):
     page.evaluate(f"void show(calls.start('{path}', {media}))")
 
 
-def open_call(open_page):
+def open_call(open_page, query=""):
     """Return the pages of a caller and a callee in an open call with pictures."""
-    alice, bob = open_page("alice"), open_page("bob")
+    alice, bob = open_page("alice", query=query), open_page("bob", query=query)
     start_call(alice, bob)
     wait_for_state(bob, "ringing")
     bob.evaluate("call.accept({ audio: true, video: true })")

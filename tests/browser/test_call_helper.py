@@ -14,6 +14,9 @@ from .call_pages import (
     wait_for_state,
 )
 
+#: On a busy machine, a reload may take longer than a page has time by default.
+PATIENT = '?calls={"leaveTimeout": 15000}'
+
 
 def test_both_see_each_other(open_page):
     alice, bob = open_call(open_page)
@@ -152,7 +155,7 @@ def test_video_works_when_both_add_it_at_once_and_the_offers_collide(open_page):
 
 @pytest.mark.parametrize("who", ["caller", "callee"])
 def test_a_reloaded_page_resumes_the_call(open_page, who):
-    alice, bob = open_call(open_page)
+    alice, bob = open_call(open_page, PATIENT)
     page = alice if who == "caller" else bob
     page.evaluate("sessionStorage.resume = 'true'")
     page.reload()
@@ -163,7 +166,7 @@ def test_a_reloaded_page_resumes_the_call(open_page, who):
 
 
 def test_the_call_continues_when_both_pages_are_reloaded(open_page):
-    alice, bob = open_call(open_page)
+    alice, bob = open_call(open_page, PATIENT)
     for page in (alice, bob):
         page.evaluate("sessionStorage.resume = 'true'")
     for page in (alice, bob):
@@ -174,7 +177,7 @@ def test_the_call_continues_when_both_pages_are_reloaded(open_page):
 
 
 def test_a_reloaded_page_that_does_not_resume_ends_the_call(open_page):
-    alice, bob = open_call(open_page)
+    alice, bob = open_call(open_page, PATIENT)
     bob.reload()
     alice.evaluate("call.hold()")
     assert closed_with(alice)["status"] == 404
