@@ -23,7 +23,7 @@
  *   closed      -
  *   (each)      hangUp(); `end`; the client is closed for good           closed
  */
-import { isPassing, readConfiguration, refusal, retryDelay } from "./protoo-connection.mjs";
+import { isPassing, onLeave, readConfiguration, refusal, retryDelay } from "./protoo-connection.mjs";
 import { CallError, Devices, expectMedia, KINDS, pickMedia } from "./protoo-devices.mjs";
 import { Emitter } from "./protoo-emitter.mjs";
 import { Link } from "./protoo-link.mjs";
@@ -559,7 +559,7 @@ export class Calls extends Emitter {
   #resuming = null;
   #waiting = 0; // requests that wait for the end of resume()
   #unlisten;
-  #isWatching = false; // whether this page's pagehide and pageshow are listened to
+  #isWatching; // whether this page's pagehide and pageshow are listened to; null: need not be
 
   constructor(client, options = {}) {
     super(["call"]);
@@ -592,6 +592,9 @@ export class Calls extends Emitter {
         if (!willReconnect) this.#lose(this.list, "failed", 410, `${code} ${reason}`.trim());
       }),
     ];
+    const unlisten = onLeave(client, this.#onPageHide);
+    this.#isWatching = unlisten ? null : false;
+    if (unlisten) this.#unlisten.push(unlisten);
   }
 
   /** The calls that have not ended. */
@@ -656,12 +659,12 @@ export class Calls extends Emitter {
 
   /** Listen to the page while there are calls, so that none is left to ring or to wait. */
   #watchPage() {
+    if (this.#isWatching === null) return;
     const isWatching = this.list.length > 0 && typeof globalThis.addEventListener === "function";
     if (isWatching === this.#isWatching) return;
     this.#isWatching = isWatching;
     const change = isWatching ? "addEventListener" : "removeEventListener";
-    // Before the listeners of the client, which may close the connection.
-    globalThis[change]("pagehide", this.#onPageHide, { capture: true });
+    globalThis[change]("pagehide", this.#onPageHide);
     globalThis[change]("pageshow", this.#onPageShow);
   }
 

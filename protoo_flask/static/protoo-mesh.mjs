@@ -18,7 +18,7 @@
  * whether it has the same pair (#compare), and only if it has not, there is a new one. When both
  * then make an offer, the one of the member that sorts first remains (Link.takeOffer).
  */
-import { isPassing, readConfiguration, refusal, retryDelay } from "./protoo-connection.mjs";
+import { isPassing, onLeave, readConfiguration, refusal, retryDelay } from "./protoo-connection.mjs";
 import { CallError, Devices, expectMedia, KINDS, pickMedia } from "./protoo-devices.mjs";
 import { Emitter } from "./protoo-emitter.mjs";
 import { isPeer, keyOf, Member, NO_SUCH_PAIR } from "./protoo-member.mjs";
@@ -59,6 +59,7 @@ export class Mesh extends Emitter {
   #room;
   #timers = { setup: null, enter: null };
   #unlisten;
+  #doesClientTell; // whether the client tells that the page is left
 
   constructor(client, options = {}) {
     super(["state", "join", "leave", "change", "local", "error", "close"]);
@@ -106,6 +107,9 @@ export class Mesh extends Emitter {
         this.#close("failed", 410, `${code} ${reason}`.trim());
       }),
     ];
+    const unlisten = onLeave(client, this.#onPageHide);
+    this.#doesClientTell = unlisten !== null;
+    if (unlisten) this.#unlisten.push(unlisten);
   }
 
   /** "out", "joining" or "in". */
@@ -233,9 +237,8 @@ export class Mesh extends Emitter {
   }
 
   #watchPage(change) {
-    if (typeof globalThis[change] !== "function") return;
-    // Before the listeners of the client, which may close the connection.
-    globalThis[change]("pagehide", this.#onPageHide, { capture: true });
+    if (this.#doesClientTell || typeof globalThis[change] !== "function") return;
+    globalThis[change]("pagehide", this.#onPageHide);
   }
 
   /** The page is closed or reloaded: the members need not look at its last picture for long. */

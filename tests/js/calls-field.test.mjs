@@ -331,9 +331,12 @@ describe("When a page is left,", () => {
     const at = await site(t);
     await at.opened();
     await at.page("pagehide", { persisted: true });
-    const before = at.requests("update").length;
+    assert.equal(at.last("update").data.leaving, true);
     await at.page("pageshow", { persisted: true });
-    assert.equal(at.requests("update").length, before + 1);
+    if (at.theClient.state !== "open") {
+      await at.accept();
+      await at.answers(at.last("get"), 200, { sessions: [{ path: PATH, state: "open" }] });
+    }
     assert.equal(at.last("update").data.leaving, undefined);
   });
 
