@@ -36,6 +36,7 @@ def add_routes(app: Flask, views: Views, settings: Settings) -> None:
     blueprint.add_url_rule(path, "plain_http", views.plain_http, **place)
     # Not the static folder of the blueprint, which no option gives a host.
     blueprint.add_url_rule(f"{path}/<path:filename>", "static", _send_client, **place)
+    blueprint.after_request(views.tell_verdict)
     app.register_blueprint(blueprint)
 
 

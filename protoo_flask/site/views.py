@@ -36,6 +36,14 @@ UPGRADE_HINT = (
     "and Connection headers (nginx needs proxy_http_version 1.1 and both headers set).\n"
 )
 
+#: The response header that marks the answers of this route. A client can tell them from the answers
+#: of a proxy, which may say 404 while the site restarts. Its value is the verdict on a handshake:
+#: "refused" (for good), "later" (the client should try again) or "welcome" (a plain GET only).
+VERDICT = "Protoo-Handshake"
+
+#: Statuses below 500 that are about the moment: the same handshake may succeed later.
+_PASSING = (408, 425, 429)
+
 
 class Views:
     """The views of one site."""
@@ -148,6 +156,19 @@ class Views:
             return _refuse(*self._unfit)
         response = _refuse(426, UPGRADE_HINT)
         response.headers["Upgrade"] = "websocket"
+        response.headers[VERDICT] = "welcome"
+        return response
+
+    def tell_verdict(self, response: Response) -> Response:
+        """Mark an answer of the route, also one that a ``before_request`` function has given.
+
+        A redirect to a login page is a refusal, and so is the login page itself: neither lets
+        a client in.
+        """
+        is_handshake = request.endpoint is not None and not request.endpoint.endswith(".static")
+        if is_handshake and response.status_code != 101 and VERDICT not in response.headers:
+            is_passing = response.status_code >= 500 or response.status_code in _PASSING
+            response.headers[VERDICT] = "later" if is_passing else "refused"
         return response
 
     def _let_allowed_pages_read(self, response: Response) -> Response:
@@ -157,7 +178,7 @@ class Views:
         if origin and settings.allowed_origins:
             response.headers.add("Vary", "Origin")
             if is_allowed_origin(request, settings):
-                response.headers["Access-Control-Expose-Headers"] = "Retry-After"
+                response.headers["Access-Control-Expose-Headers"] = f"Retry-After, {VERDICT}"
                 response.headers["Access-Control-Allow-Origin"] = origin
                 response.headers["Access-Control-Allow-Credentials"] = "true"
         response.headers["Cache-Control"] = "no-store"

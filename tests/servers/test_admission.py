@@ -419,7 +419,7 @@ def test_a_page_of_an_allowed_origin_may_read_the_plain_answer(site_at, alice, l
     assert answer.status == (426 if logged_in else 401)
     assert answer.headers["Access-Control-Allow-Origin"] == "https://partner.example"
     assert answer.headers["Access-Control-Allow-Credentials"] == "true"
-    assert answer.headers["Access-Control-Expose-Headers"] == "Retry-After"
+    assert answer.headers["Access-Control-Expose-Headers"] == "Retry-After, Protoo-Handshake"
     assert "Origin" in answer.headers["Vary"]
     assert answer.headers["Cache-Control"] == "no-store"
 
