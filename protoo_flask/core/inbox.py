@@ -205,7 +205,11 @@ class Inbox:
         if method is UNSET:
             self._hand_on(message)
             return
-        assert path is not UNSET  # parse() has made sure; for the type checker
+        if path is UNSET:
+            # A ping. It does not wait for the handlers of the requests before it, which may block.
+            assert message.id is not UNSET  # parse() has made sure; for the type checker
+            self._send(self._dialect.serialize_response(200, "pong", message.id, {}))
+            return
         if not self._workload.take():
             self._keep(message, payload)
             return

@@ -41,6 +41,57 @@ def test_a_bad_notification_is_answered_too():
     assert (alice.take()["id"], alice.link.closed) == (0, None)
 
 
+# Pings are answered at once
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"method": "ping", "id": 7}',
+        b'{"id":7,"method":"ping"}',
+        b'{ "method" : "ping" , "id" : 7, "data": {"a": 1}, "unknown": []}',
+    ],
+)
+def test_a_ping_is_answered_and_not_routed(payload):
+    core = Core()
+    core.router.use(lambda req, next: req.reply(500, "routed"))
+    alice = core.connect()
+    for _ in range(100):
+        alice.send_raw(payload)
+        assert alice.take() == {"status": 200, "reason": "pong", "id": 7, "data": {}}
+    assert alice.link.closed is None
+
+
+def test_a_ping_does_not_wait_for_the_handlers_of_earlier_requests():
+    core = Core()
+    handled: list[str] = []
+
+    @core.router.get("/slow")
+    def slow(req, next):
+        alice.send_raw(b'{"method": "ping", "id": 8}')
+        assert alice.take()["id"] == 8
+        handled.append("slow")
+        req.reply(200)
+
+    alice = core.connect()
+    alice.send_raw(b'{"method": "get", "path": "/slow", "id": 7}')
+    assert alice.take() == {"status": 200, "reason": "", "id": 7, "data": {}}
+    assert handled == ["slow"]
+
+
+@pytest.mark.parametrize("id", [b"", b', "id": 0', b', "id": "7"', b', "id": null'])
+def test_a_ping_without_a_usable_id_is_a_bad_message(id):
+    alice = Core().connect()
+    alice.send_raw(b'{"method": "ping"' + id + b"}")
+    assert alice.take()["status"] == 400
+
+
+def test_a_ping_with_a_path_is_a_request_like_any_other():
+    core = Core()
+    core.router.use(lambda req, next: req.reply(202, req.method))
+    assert core.connect().request("ping", "/")["status"] == 202
+
+
 def test_a_binary_message_is_answered_with_400():
     alice = Core().connect()
     alice.inbox.receive_binary()

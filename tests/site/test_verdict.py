@@ -35,7 +35,9 @@ def test_a_user_of_the_site_is_welcome(app):
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 418, 451])
 @pytest.mark.parametrize("how", ["reject", "abort"])
 def test_a_refusal_for_good_says_so(app, how, status):
-    @Protoo(app).authorize
+    protoo = Protoo(app)
+
+    @protoo.authorize
     def authorize():
         if how == "abort":
             abort(status)
@@ -46,7 +48,9 @@ def test_a_refusal_for_good_says_so(app, how, status):
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503])
 def test_an_answer_about_the_moment_asks_the_client_to_try_again(app, status):
-    @Protoo(app).authorize
+    protoo = Protoo(app)
+
+    @protoo.authorize
     def authorize():
         raise Reject(status, "not now")
 
@@ -54,7 +58,9 @@ def test_an_answer_about_the_moment_asks_the_client_to_try_again(app, status):
 
 
 def test_an_error_of_the_authorizer_may_be_gone_later(app):
-    @Protoo(app).authorize
+    protoo = Protoo(app)
+
+    @protoo.authorize
     def authorize():
         raise RuntimeError("the database is down")
 

@@ -52,7 +52,10 @@ Data = Annotated[Optional[Dict[str, Any]], Meta(description="data must be an obj
 
 
 class Incoming(msgspec.Struct):
-    """A message from a peer, untrusted but valid: a request when it has a method."""
+    """A message from a peer, untrusted but valid: a request when it has a method.
+
+    A request without a path is a ping: it has the method "ping" and an id.
+    """
 
     method: Union[Method, UnsetType] = UNSET
     # parse() checks the characters: a regular expression would be more than half of the cost of
@@ -118,6 +121,7 @@ class _Claims(msgspec.Struct):
     """The fields of a broken message, not yet decoded: they tell its kind."""
 
     method: Raw = Raw()
+    path: Raw = Raw()
     status: Raw = Raw()
     id: Raw = Raw()
 
@@ -143,6 +147,8 @@ _UNWRITABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.Msg
 
 #: Bytes of a text that cannot be nested too deeply, as each level opens and closes.
 _SURELY_FLAT = 2 * MAX_DEPTH
+
+_PING = b'"ping"'
 
 #: Unicode's control characters (Cc), and its separators of lines and paragraphs (Zl, Zp).
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -198,6 +204,10 @@ def _parse_as_claimed(payload: bytes) -> Incoming:
         raise BadMessage("message must be a JSON object") from None
     kind: Type[Union[IncomingRequest, IncomingResponse]]
     if claims.method:
+        if bytes(claims.method) == _PING and not claims.path:
+            id = _usable_id(payload)
+            if id:
+                return Incoming(method="ping", id=id)
         kind = IncomingRequest
     elif claims.status:
         kind = IncomingResponse
