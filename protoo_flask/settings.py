@@ -23,7 +23,7 @@ FOREIGN_NAMES = {
     **dict.fromkeys(["max_http_buffer_size", "max_payload", "max_size"], "max_message_size"),
     **dict.fromkeys(["max_devices", "max_connections_per_user"], "max_peers_per_user"),
     **dict.fromkeys(["deflate", "http_compression", "per_message_deflate"], "compression"),
-    **dict.fromkeys(["reconnect_timeout", "recovery"], "disconnect_grace_period"),
+    **dict.fromkeys(["grace_period", "reconnect_timeout", "recovery"], "disconnect_grace_period"),
     "username_key": "session_key",
     **dict.fromkeys(["handshake_rate", "connection_rate", "connect_rate"], "handshakes_per_user"),
     **dict.fromkeys(["message_queue", "queue", "queue_url", "broker", "broker_url"], "cluster_url"),
@@ -66,6 +66,9 @@ class Settings:
     #: Seconds within which a peer may come back after its connection has dropped. Messages to
     #: it wait meanwhile; afterwards it counts as offline. 0: it is offline at once.
     disconnect_grace_period: float = 0
+    #: The same for a page that was closed or reloaded; at most the one above. A browser loads a
+    #: page again in a second or two, and a closed page should not look online for longer.
+    reload_grace_period: float = 5
     #: Seconds that a peer has for its final response; then the server makes a 408.
     request_timeout: float = 10
     #: Seconds that a call may ring; then its caller gets a 408. Nobody lets a telephone ring
@@ -289,6 +292,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "session_key": lambda value: isinstance(value, str) and bool(value),
     "allowed_origins": _is_list_of_origins,
     "disconnect_grace_period": lambda value: _is_number(value) and value >= 0,
+    "reload_grace_period": lambda value: _is_number(value) and value >= 0,
     "request_timeout": _is_positive,
     "session_timeout": _is_positive,
     "response_timeout": lambda value: value is None or _is_positive(value),
@@ -322,6 +326,7 @@ _EXPECTED = {
     "session_key": 'the name of a key of flask.session, like "username" or "_user_id"',
     "allowed_origins": 'None, "*", or a list of origins like "https://example.org" or "file://"',
     "disconnect_grace_period": "a number of seconds, or 0 for no grace period",
+    "reload_grace_period": "a number of seconds, or 0: a page that was closed is offline at once",
     "request_timeout": _SECONDS,
     "session_timeout": _SECONDS,
     "response_timeout": f"{_SECONDS}, or None for ever",

@@ -371,6 +371,7 @@ class Core:
                 options.pop("grace_period", 0),
                 options.pop("detection_time", 0),
                 options.pop("answers_time", None),
+                options.pop("reload", None),
             ),
             Limits(
                 options.pop("max_peers_per_user", 16),

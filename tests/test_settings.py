@@ -27,6 +27,7 @@ def test_the_defaults_are_those_that_the_documentation_names():
         "PROTOO_CASE_SENSITIVE_ROUTING": False,
         "PROTOO_STRICT_ROUTING": False,
         "PROTOO_DISCONNECT_GRACE_PERIOD": 0,
+        "PROTOO_RELOAD_GRACE_PERIOD": 5,
         "PROTOO_REQUEST_TIMEOUT": 10,
         "PROTOO_SESSION_TIMEOUT": 120,
         "PROTOO_RESPONSE_TIMEOUT": 60,
@@ -71,6 +72,7 @@ def test_the_config_shows_the_settings_in_effect():
     ("name", "good", "bad"),
     [
         ("disconnect_grace_period", [0, 2.5, 60], [-1, None, True, "10"]),
+        ("reload_grace_period", [0, 2.5, 60], [-1, None, True, "10"]),
         ("path", ["/ws", "/a/b"], ["", "/", "ws", None, 1]),
         (
             "host",

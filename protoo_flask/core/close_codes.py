@@ -13,6 +13,8 @@ INTERNAL_ERROR = 1011
 TRY_AGAIN_LATER = 1013
 ONLINE_ELSEWHERE = 3000
 AUTHORIZATION_REVOKED = 3001
+#: From protoo.js: the page is gone, closed or about to be reloaded. A browser does not tell which.
+PAGE_GONE = 3003
 
 #: Codes that stand for a missing one (section 7.1.5): an empty Close frame, and a connection
 #: that ended without a Close frame. They are never sent.

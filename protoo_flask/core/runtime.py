@@ -28,6 +28,7 @@ class TimeLimits(NamedTuple):
     :ivar detection: a dead link is noticed within this time.
     :ivar answers: nobody pings, and after this time the server looks whether an answer has
         arrived; ``None``: pongs tell.
+    :ivar reload: the grace period of a page that was closed or reloaded; ``None``: as any other.
     """
 
     request: float
@@ -36,6 +37,7 @@ class TimeLimits(NamedTuple):
     grace_period: float = 0
     detection: float = 0
     answers: float | None = None
+    reload: float | None = None
 
     @property
     def delivery(self) -> float:

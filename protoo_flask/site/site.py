@@ -414,6 +414,7 @@ class Site:
                 session=settings.session_timeout,
                 response=settings.response_timeout,
                 grace_period=grace_period,
+                reload=min(settings.reload_grace_period, grace_period),
                 detection=detection,
                 answers=None if settings.ping_interval else detection + grace_period,
             ),

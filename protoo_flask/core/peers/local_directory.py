@@ -16,8 +16,9 @@ disconnected  expire, remove         offline       as above
 
 *Drop* is the loss of the link that the peer has now; the end of a link that another one has
 replaced means nothing. A drop includes Close 1001: a browser that leaves the page sends it,
-and a reload is back within a second. *Leave* is a Close with 1000, or without a code,
-by the client; or any drop when there is no grace period. *Remove* is done by the site:
+and a reload is back within a second. Our client sends 3003 then, which starts a shorter timer: the
+page may also have been closed. *Leave* is a Close with 1000, or without a code, by the client; or
+any drop when there is no grace period. *Remove* is done by the site:
 ``disconnect()``, ``peer.close()``. *Expire* is the timer of this absence. A timer that fires
 after the peer has come back and gone again belongs to another absence.
 
@@ -36,7 +37,7 @@ from functools import partial
 from typing import Any, Callable, NamedTuple
 
 from ..arrivals import Arrival
-from ..close_codes import LEAVING, ONLINE_ELSEWHERE, POLICY_VIOLATION
+from ..close_codes import LEAVING, ONLINE_ELSEWHERE, PAGE_GONE, POLICY_VIOLATION
 from ..events import Condition, EventQueues, SiteEvent
 from ..link import Context, Link
 from ..runtime import Runtime
@@ -230,8 +231,8 @@ class LocalDirectory:
         with self._lock:
             if peer.outbound.link is not link:
                 return
-            may_come_back = self._runtime.time_limits.grace_period and code not in LEAVING
-            if not (may_come_back and self._wait_for(peer)):
+            seconds = self._find_grace_period(code)
+            if not (seconds and self._wait_for(peer, seconds)):
                 self._take_off(peer, "leave")
         self.tell(peer)
 
@@ -324,13 +325,22 @@ class LocalDirectory:
                 self.remove(peer, POLICY_VIOLATION, "gave way to another device")
                 return
 
-    def _wait_for(self, peer: Peer) -> bool:
+    def _find_grace_period(self, code: int) -> float:
+        """Return how long a device is waited for whose link was closed with this code."""
+        limits = self._runtime.time_limits
+        if code in LEAVING:
+            return 0
+        if code == PAGE_GONE and limits.reload is not None:
+            return limits.reload
+        return limits.grace_period
+
+    def _wait_for(self, peer: Peer, seconds: float) -> bool:
         """Begin a grace period; ``False`` when too much would have to be kept for it."""
         mailbox = peer.outbound.detach()
         if mailbox is None:
             return False
         self._enter(peer, "drop")
-        self._start_timer(peer, mailbox, self._runtime.time_limits.grace_period)
+        self._start_timer(peer, mailbox, seconds)
         return True
 
     def _start_timer(self, peer: Peer, mailbox: Mailbox, seconds: float) -> None:

@@ -178,7 +178,7 @@ class ClusterDirectory(LocalDirectory):
                 return
             # What it has not sent goes along.
             link.retire(code, reason)
-            if not self._wait_for(peer):
+            if not self._wait_for(peer, self._runtime.time_limits.grace_period):
                 self._take_off(peer, "leave")
         self._runtime.scheduler.spawn(self.tell, peer)
 
@@ -656,7 +656,7 @@ class ClusterDirectory(LocalDirectory):
         if grace_period and peer.state is DISCONNECTED:
             self.begin_waiting(peer, grace_period)
             return
-        if not (grace_period and self._wait_for(peer)):
+        if not (grace_period and self._wait_for(peer, grace_period)):
             self._take_off(peer, "leave")
         self._runtime.scheduler.spawn(self.tell, peer)
 
@@ -697,8 +697,8 @@ class ClusterDirectory(LocalDirectory):
 
     # Going ---------------------------------------------------------------------------
 
-    def _wait_for(self, peer: Peer) -> bool:
-        if not super()._wait_for(peer):
+    def _wait_for(self, peer: Peer, seconds: float) -> bool:
+        if not super()._wait_for(peer, seconds):
             return False
         owned = self._owned.get((peer.username, peer.uuid))
         if owned is not None and owned.token:

@@ -195,6 +195,32 @@ def test_the_grace_period_is_counted_from_each_drop():
     assert device.peer.state == OFFLINE
 
 
+def test_a_page_that_is_gone_is_waited_for_as_long_as_a_reload_takes():
+    device = Device(reload=2)
+    device.client.drop(3003)
+    assert device.peer.state == DISCONNECTED
+    device.core.scheduler.advance(2)
+    assert device.peer.state == OFFLINE
+
+
+def test_a_page_that_was_reloaded_has_the_whole_grace_period_at_its_next_drop():
+    device = Device(reload=2)
+    device.client.drop(3003)
+    device.core.scheduler.advance(1)
+    device.connect()
+    assert device.told == [*ONLINE, "peer_disconnect", "peer_reconnect"]
+    device.drop()
+    device.core.scheduler.advance(GRACE - 1)
+    assert device.peer.state == DISCONNECTED
+
+
+def test_a_page_that_is_gone_may_be_offline_at_once():
+    device = Device(reload=0)
+    device.client.drop(3003)
+    assert device.told == [*ONLINE, *OFF]
+    assert device.core.scheduler.pending_timers == 0
+
+
 def test_a_device_that_comes_back_is_the_same_peer_with_data_of_the_new_authorization():
     core = Core(grace_period=GRACE)
     first = core.connect("alice", "a1", "first")
