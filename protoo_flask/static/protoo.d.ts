@@ -11,10 +11,18 @@ export type Data = Record<string, any>;
 export type State = "idle" | "connecting" | "open" | "waiting" | "closed";
 
 export interface ClientOptions {
-  /** ws(s) URL, or a path on this site. Default "/protoo". */
+  /**
+   * ws(s) URL, or a path on this site. Default: the route that has served the script, or "/protoo"
+   * for a script of another name.
+   */
   url?: string;
   /** The id of this device. Default: one per tab, which survives a reload. */
   uuid?: string;
+  /**
+   * The user that the page is for. Nothing is sent before the server has confirmed it; for another
+   * user the client is "refused" with 409. Default null: the user of the first connection.
+   */
+  username?: string | null;
   /** ms. Default 15000. */
   requestTimeout?: number;
   /**
@@ -66,22 +74,41 @@ export interface Notification<T = Data> {
 export interface IncomingRequest<T = Data> extends Notification<T> {
   /** Whether the final reply was given. */
   readonly ended: boolean;
-  /** Send the final response (200..699), once. */
-  reply(status: number, reason?: string, data?: object | null): void;
-  /** Send a provisional response (100..199). */
-  provisional(status: number, reason?: string, data?: object | null): void;
+  /**
+   * Send the final response (200..699). Returns false if there was one before; then this one is
+   * not sent, and an "error" event reports it.
+   */
+  reply(status: number, reason?: string, data?: object | null): boolean;
+  /** Send a provisional response (100..199). Returns false after the final one. */
+  provisional(status: number, reason?: string, data?: object | null): boolean;
 }
 
 export interface Events {
   open: {};
-  /** A connection or an attempt to connect has ended. delay (ms) is null without reconnection. */
+  /**
+   * A connection or an attempt to connect has ended. delay (ms) is null without reconnection, and
+   * 0 if the client comes back together with its page.
+   */
   close:
     | { code: number; reason: string; willReconnect: true; delay: number }
     | { code: number; reason: string; willReconnect: false; delay: null };
   /** The next attempt starts in `delay` ms. `attempt` counts the attempts in a row, from 1. */
   reconnecting: { attempt: number; delay: number };
-  /** The server refused the handshake with this HTTP status. */
-  refused: { status: number; reason: string };
+  /**
+   * The server has answered the handshake with this HTTP status, and the client tries again, not
+   * before retryAfter ms.
+   */
+  deferred: { status: number; reason: string; retryAfter: number };
+  /**
+   * The server refused the handshake with this HTTP status; 302 stands for any redirect. With 409
+   * and a username, the browser is logged in as that other user.
+   */
+  refused: { status: number; reason: string; username?: string };
+  /**
+   * The page is hidden for good, or goes into the back/forward cache (persisted). Messages that
+   * are sent in the listener, before its first await, still leave.
+   */
+  leave: { persisted: boolean };
   state: { state: State; previous: State };
   request: IncomingRequest;
   notification: Notification;
@@ -111,6 +138,8 @@ export class Client {
   constructor(options?: ClientOptions);
   readonly state: State;
   readonly uuid: string;
+  /** The option, or as the server has told over the first connection; null before. */
+  readonly username: string | null;
   /** Resolves when open; rejects when refused or closed. The promise may be ignored. */
   connect(): Promise<void>;
   /** Close for good. code: 1000 or 3000..4999. */
@@ -124,8 +153,9 @@ export class Client {
   ): Promise<Response<T>>;
   /** Send a notification: a request without an answer. */
   notify(method: string, path: string, data?: object | null): void;
-  /** Returns a function that removes the listener. */
+  /** Returns a function that removes this listener. A function added twice is called twice. */
   on<E extends keyof Events>(event: E, fn: Listener<E>): () => void;
   once<E extends keyof Events>(event: E, fn: Listener<E>): () => void;
+  /** Removes the listener that was added last with this function. */
   off<E extends keyof Events>(event: E, fn: Listener<E>): void;
 }

@@ -10,19 +10,28 @@
  *   state       timer                event                                     next state
  *   ----------  -------------------  ----------------------------------------  ----------
  *   idle        -                    connect()                                 connecting
- *   connecting  handshake, probe     the socket opens                          open
+ *   connecting  handshake, probe     the socket opens, and the server has      open
+ *                                      confirmed the user (2)
  *                                    the handshake fails; the probe's HTTP     closed
  *                                      answer is a refusal
+ *                                    the server names another user             closed
  *                                    the handshake fails otherwise             waiting (1)
  *                                    the browser goes offline                  waiting (1)
+ *                                    the page is hidden for good, or cached    waiting (1)
  *   open        reset the attempts   the socket closes with 1000, 3000, 3001   closed
+ *                                    the server names another user             closed
  *                                    the socket closes with another code       waiting (1)
  *                                    the browser goes offline; send() throws   waiting (1)
- *   waiting     backoff              the timer fires; the page is back;        connecting
- *                                      connect()
+ *                                    the socket is dead: a ping gets no answer waiting (1)
+ *                                    the page is hidden for good, or cached    waiting (1)
+ *   waiting     backoff, or none     the timer fires; the page is back;        connecting
+ *               without a page         connect()
  *   closed      -                    connect()                                 connecting
  *   (each)                           close()                                   closed
  *   (1) closed if the option `reconnect` is false
+ *   (2) only when the user is known, by the option `username` or from an earlier connection
+ *
+ * While open, a Watch looks for dead sockets. It has a timer of its own.
  *
  * Every event is emitted in its own microtask. So a listener never runs in the middle of a state
  * change, and it may call any method. Events arrive in the order in which they happened.
@@ -49,20 +58,35 @@
     closed: ["connecting"],
   };
   const EVENTS = [
-    "open", "close", "reconnecting", "refused", "state", "request", "notification", "error",
+    "open", "close", "reconnecting", "deferred", "refused", "leave", "state", "request",
+    "notification", "error",
   ];
   const OPTIONS = [
-    "url", "uuid", "requestTimeout", "reconnect", "repeat", "WebSocket", "fetch",
+    "url", "uuid", "username", "requestTimeout", "reconnect", "repeat", "WebSocket", "fetch",
   ];
   const FINAL_CLOSE_CODES = [1000, 3000, 3001]; // normal, online elsewhere, no longer authorized
   // Sent when the client abandons a socket. With 1000 or without a code the server would treat the
   // close as intended and give no grace period.
   const GIVEN_UP = 3002;
+  // Sent when the page is gone. It was closed, or it will be loaded again: browsers do not tell. The
+  // server waits for it as long as a reload takes.
+  const PAGE_GONE = 3003;
   const TOO_BIG = 1009;
-  const PASSING_STATUSES = [408, 425, 426, 429]; // these 4xx may be gone at the next attempt
+  const VERDICT = "Protoo-Handshake"; // the header that marks the answers of the server's route
+  const UPGRADE_REQUIRED = 426; // a handshake is welcome; also said by old servers without the mark
+  const ANY_REDIRECT = 302; // scripts learn that there is a redirect, but not which
+  const OTHER_USER = 409;
   const HANDSHAKE_TIMEOUT = 20000; // browsers may wait minutes for a network that vanished
   const PROBE_TIMEOUT = 10000;
   const STABLE_AFTER = 5000; // a server that accepts and drops at once must not reset the backoff
+  // Of a dead socket the browser learns after minutes, if at all. So a ping asks the server after a
+  // sign of trouble, and the socket is given up if nothing comes. All in ms.
+  const SILENCE = 4000; // nothing has come since a message was sent
+  const LONG_SILENCE = 25000; // the same, when an earlier ping was answered
+  const PATIENCE_AWAKE = 5000; // for the answer, after the computer, network or page has changed
+  const PATIENCE = 6000; // for the answer after a silence: the server may be busy
+  const MAX_IMPATIENCE = 8; // after vain reconnections, for slow links: so much more patience
+  const LATE = 1000; // a timer that is so late was throttled, and the answer may be there already
   const MAX_QUEUE = 1000;
   // Limits for remembered incoming requests. The server repeats a request only within its timeout,
   // by default 10 s, so 500 answers cover 50 requests a second. 1 Mi characters are also the
@@ -167,6 +191,11 @@
     return { method, data, sender, id };
   }
 
+  /** Whether a message tells this client who it is: see "The welcome" in docs/wire-protocol.md. */
+  function isWelcome({ method, id, sender, data }) {
+    return method === "welcome" && id === undefined && sender === null && isText(data.username);
+  }
+
   // ---- Browser facilities --------------------------------------------------------------------
 
   function randomId() {
@@ -204,14 +233,31 @@
     addEventListener("pageshow", () => withStorage(takeUuid)); // from the back/forward cache
   }
 
-  function resolveUrl(url, uuid) {
+  // The server has the scripts below its route, so their URL tells the URL of the route.
+  let route = null;
+
+  /** Take note of the URL of this script, or of the module that imports it. */
+  function noteScript(script) {
+    // The route is never at the root of a host.
+    const found = /^(https?:\/\/[^/?#]+\/[^?#]+)\/protoo\.m?js(?:[?#]|$)/i.exec(script);
+    if (found) route ??= found[1];
+  }
+
+  if (globalThis.document && document.currentScript) noteScript(document.currentScript.src);
+
+  function resolveUrl(url, uuid, username) {
     expect(isText(url), "url must be a ws(s) URL or a path", url);
     const resolved = new URL(url, globalThis.location ? location.href : undefined);
     resolved.protocol = resolved.protocol.replace(/^http/, "ws");
     expect(/^wss?:$/.test(resolved.protocol), "url must be a ws(s) URL or a path", url);
     resolved.hash = "";
-    resolved.searchParams.set("uuid", uuid);
-    return resolved.href;
+    const { searchParams } = resolved;
+    searchParams.set("uuid", uuid);
+    // The page may ask for the welcome itself; then it gets it as a notification, too.
+    const asked = searchParams.get("welcome");
+    const isWelcomed = asked !== "0" || username !== null;
+    if (asked === null || (asked === "0" && isWelcomed)) searchParams.set("welcome", "1");
+    return { url: resolved.href, isWelcomed, showsWelcome: asked !== null && asked !== "0" };
   }
 
   /** Find out by plain HTTP why a handshake failed; browsers hide the status of the handshake. */
@@ -221,12 +267,25 @@
     // know it, to tell the same as in the handshake. Pages may have forbidden the Referer.
     options.referrerPolicy = "origin";
     const response = await fetch(url.replace(/^ws/, "http"), options);
+    const isRedirect = response.type === "opaqueredirect" || isIntegerIn(response.status, 300, 399);
+    if (isRedirect) {
+      const target = response.headers.get("Location"); // null in browsers
+      const reason = target ? `redirected to ${target.slice(0, 200)}` : "redirected";
+      return { status: response.status || ANY_REDIRECT, reason, isRefusal: true };
+    }
     const isPlain = /^text\/plain\b/i.test(response.headers.get("Content-Type"));
     const text = isPlain ? (await response.text()).trim().slice(0, 200) : "";
     const { status, statusText } = response;
-    const isRefusal = isIntegerIn(status, 400, 499) && !PASSING_STATUSES.includes(status);
+    // An answer without the mark comes from a proxy, while the server restarts.
+    const verdict = response.headers.get(VERDICT);
     const retryAfter = parseRetryAfter(response.headers.get("Retry-After"));
-    return { status, reason: text || statusText || `HTTP ${status}`, isRefusal, retryAfter };
+    return {
+      status,
+      reason: text || statusText || `HTTP ${status}`,
+      isRefusal: verdict === "refused",
+      isWelcome: verdict === "welcome" || status === UPGRADE_REQUIRED,
+      retryAfter,
+    };
   }
 
   /** Read a Retry-After header, seconds or a date (RFC 9110, 10.2.3). Returns ms, 0 without one. */
@@ -242,11 +301,13 @@
   class IncomingRequest {
     #id;
     #answer;
+    #complain;
     #ended = false;
 
-    constructor({ id, method, data, sender }, answer) {
+    constructor({ id, method, data, sender }, answer, complain) {
       this.#id = id;
       this.#answer = answer;
+      this.#complain = complain;
       Object.assign(this, { method, data, sender });
     }
 
@@ -255,22 +316,140 @@
       return this.#ended;
     }
 
-    /** Send a provisional response (100..199), any number of times before reply(). */
+    /**
+     * Send a provisional response (100..199), any number of times before reply(). Returns false,
+     * and sends nothing, after reply().
+     */
     provisional(status, reason = "", data = {}) {
       expect(isIntegerIn(status, 100, 199), "status must be an integer from 100 to 199", status);
-      this.#send(false, serializeResponse(status, reason, this.#id, data));
+      return this.#send(false, serializeResponse(status, reason, this.#id, data));
     }
 
-    /** Send the final response (200..699), once. */
+    /**
+     * Send the final response (200..699). Returns whether it was the first one. A second one, of
+     * another listener, is not sent; an "error" event reports it. It does not throw: the reply is
+     * often given where nobody catches errors.
+     */
     reply(status, reason = "", data = {}) {
       expect(isIntegerIn(status, 200, 699), "status must be an integer from 200 to 699", status);
-      this.#send(true, serializeResponse(status, reason, this.#id, data));
+      return this.#send(true, serializeResponse(status, reason, this.#id, data));
     }
 
     #send(isFinal, text) {
-      if (this.#ended) throw new Error(`"${this.method}" request: the final reply was given`);
+      if (this.#ended) {
+        this.#complain(`"${this.method}" request: the final reply was given before`);
+        return false;
+      }
       this.#ended = isFinal;
       this.#answer(text, isFinal);
+      return true;
+    }
+  }
+
+  // ---- Dead sockets --------------------------------------------------------------------------
+
+  /**
+   * Looks for signs of life of one open socket.
+   *
+   *   mode       until                event                                        next mode
+   *   ---------  -------------------  -------------------------------------------  ---------
+   *   off        -                    a message is sent                            listening
+   *   listening  SILENCE, or          something comes; all requests are answered   off
+   *                LONG_SILENCE       the time is over; something has come         listening
+   *                                   the time is over; nothing has come           asking
+   *   asking     its patience         something comes; all requests are answered   off
+   *                                   something comes otherwise                    listening
+   *                                   the time is over: the socket is dead         off
+   *   (off, listening)                doubt()                                      asking
+   *
+   * No timer runs in an idle page. Browsers throttle the timers of tabs in the background, so
+   * a timer may be late, and nothing relies on a period.
+   */
+  class Watch {
+    #world;
+    #mode = "off";
+    #timer;
+    #delay = 0;
+    #due = 0;
+    #hasHeard = false;
+    #buffered = 0;
+    #wasLate = false;
+    #impatience = 1;
+
+    /**
+     * @param {object} world functions: ask() sends a ping; isWaiting(): whether sent requests have
+     *   no answer; buffered(): bytes that the browser has not sent; die() is called at the end
+     */
+    constructor(world) {
+      this.#world = world;
+    }
+
+    stop() {
+      clearTimeout(this.#timer);
+      this.#mode = "off";
+    }
+
+    noteSent() {
+      const isListening = this.#mode === "listening" && this.#delay === SILENCE;
+      if (!isListening && this.#mode !== "asking") this.#listen(SILENCE);
+    }
+
+    noteReceived() {
+      this.#hasHeard = true;
+    }
+
+    /** Go on after a message that was received has been read: it may be the last answer. */
+    noteRead() {
+      if (!this.#hasHeard) return; // reading has opened the client, which has sent something
+      if (this.#mode === "asking") this.#impatience = 1;
+      if (!this.#world.isWaiting()) this.stop();
+      else if (this.#mode === "asking") this.#listen(LONG_SILENCE);
+    }
+
+    /** Ask the server now, after a sign of trouble. */
+    doubt(patience = PATIENCE_AWAKE) {
+      if (this.#mode === "asking") return;
+      this.#start("asking", patience * this.#impatience);
+      this.#wasLate = false;
+      this.#buffered = this.#world.buffered(); // before the ping, which leaves a dead socket, too
+      this.#world.ask();
+    }
+
+    #listen(delay) {
+      this.#hasHeard = false;
+      this.#start("listening", delay);
+    }
+
+    #start(mode, delay) {
+      clearTimeout(this.#timer);
+      this.#mode = mode;
+      this.#delay = delay;
+      this.#due = performance.now() + delay;
+      this.#timer = setTimeout(() => this.#end(), delay);
+    }
+
+    #end() {
+      if (this.#mode === "asking") this.#judge();
+      else if (this.#hasHeard) this.#listen(SILENCE);
+      else this.doubt(PATIENCE);
+    }
+
+    #judge() {
+      const buffered = this.#world.buffered();
+      const isSending = buffered < this.#buffered; // a slow link, with the ping behind other data
+      const isLate = performance.now() > this.#due + LATE && !this.#wasLate;
+      this.#buffered = buffered;
+      if (isLate) this.#wasLate = true;
+      if (isLate) this.#start("asking", LATE);
+      else if (isSending) this.#start("asking", this.#delay);
+      else this.#die();
+    }
+
+    #die() {
+      // A long message on a slow link is silence, too, and comes again over the next connection.
+      this.#impatience = Math.min(this.#impatience * 2, MAX_IMPATIENCE);
+      this.stop();
+      this.#world.die();
     }
   }
 
@@ -285,13 +464,24 @@
     #probe = null; // AbortController, while a probe runs
     #attempts = 0;
     #opening = null; // {promise, resolve, reject} of connect()
-    #listeners = new Map(EVENTS.map((event) => [event, new Map()])); // event -> fn -> isOnce
+    #isHeldBack = false; // while waiting: the server has said until when
+    #isMovingOn = false; // the page is about to be replaced by another one of this site
+    #username = null; // as the server has told, or the page
+    #uuid = null; // as the server has told
+    #isFirst = false; // whether the next message is the first one over this socket
+    #listeners = new Map(EVENTS.map((event) => [event, []])); // event -> [{fn, isOnce}]
     #nextId = randomId();
     #transactions = new Map(); // id -> transaction that has not ended
     #queue = new Set(); // the transactions that wait for an open connection, in order
     // Two maps, so that many answered requests cannot push out those still in progress.
     #inProgress = new Map(); // id of an incoming request -> its last provisional response, or ""
     #answered = new Map(); // id of an incoming request -> its final response
+    #watch = new Watch({
+      ask: () => this.#send(JSON.stringify({ method: "ping", id: this.#takeId() })),
+      isWaiting: () => this.#transactions.size > this.#queue.size,
+      buffered: () => (this.#socket ? this.#socket.bufferedAmount : 0),
+      die: () => this.#state === "open" && this.#giveUp("no sign of life"),
+    });
 
     /** @param {object} [options] see protoo.d.ts */
     constructor(options = {}) {
@@ -300,8 +490,9 @@
         expect(OPTIONS.includes(name), `option must be one of ${OPTIONS.join(", ")}`, name);
       }
       const {
-        url = "/protoo",
+        url = route ?? "/protoo",
         uuid = tabUuid,
+        username = null,
         requestTimeout = 15000,
         reconnect = {},
         repeat = false,
@@ -309,14 +500,17 @@
         fetch = globalThis.fetch,
       } = options;
       expect(isText(uuid), "uuid must be a non-empty string", uuid);
+      const isName = username === null || isText(username);
+      expect(isName, "username must be a non-empty string, or null", username);
       expect(requestTimeout > 0, "requestTimeout must be milliseconds > 0", requestTimeout);
       expect(typeof repeat === "boolean", "repeat must be true or false", repeat);
       expect(typeof WebSocket === "function", "WebSocket must be a class", WebSocket);
       const { min = 500, max = 30000 } = reconnect;
       const isRange = min >= 0 && min <= max && max <= MAX_TIMER;
       expect(isRange, "reconnect must be false or {min, max} in ms", `${min}..${max}`);
-      this.#options = { uuid, requestTimeout, repeat, WebSocket, fetch };
-      this.#options.url = resolveUrl(url, uuid);
+      this.#options = { uuid, username, requestTimeout, repeat, WebSocket, fetch };
+      Object.assign(this.#options, resolveUrl(url, uuid, username));
+      this.#username = username;
       this.#options.reconnect = reconnect && { min, max };
     }
 
@@ -327,7 +521,12 @@
 
     /** The id of this device, unique among the devices of the user. */
     get uuid() {
-      return this.#options.uuid;
+      return this.#uuid ?? this.#options.uuid;
+    }
+
+    /** The user of this client: the option, or the name that the server has told; null before. */
+    get username() {
+      return this.#username;
     }
 
     /**
@@ -397,7 +596,10 @@
       this.#begin({ id: this.#takeId(), text, isNotification: true, timeout, reject });
     }
 
-    /** Call `fn` at every `event`. Returns a function that removes the listener. */
+    /**
+     * Call `fn` at every `event`. Returns a function that removes this listener. A function that
+     * is added twice is called twice, and is to be removed twice.
+     */
     on(event, fn) {
       return this.#listen(event, fn, false);
     }
@@ -407,9 +609,10 @@
       return this.#listen(event, fn, true);
     }
 
-    /** Remove the listener `fn` of `event`. */
+    /** Remove the listener `fn` of `event`; if it was added several times, the latest one. */
     off(event, fn) {
-      this.#listenersOf(event).delete(fn);
+      const listeners = this.#listenersOf(event);
+      this.#drop(listeners, listeners.filter((listener) => listener.fn === fn).pop());
     }
 
     // -- events --
@@ -422,18 +625,26 @@
 
     #listen(event, fn, isOnce) {
       expect(typeof fn === "function", "listener must be a function", fn);
-      this.#listenersOf(event).set(fn, isOnce);
-      return () => this.off(event, fn);
+      const listeners = this.#listenersOf(event);
+      const listener = { fn, isOnce };
+      listeners.push(listener);
+      return () => this.#drop(listeners, listener);
+    }
+
+    #drop(listeners, listener) {
+      const index = listeners.indexOf(listener);
+      if (index !== -1) listeners.splice(index, 1);
     }
 
     #emit(event, payload, { ifUnheard = () => {}, ifFailed = () => {} } = {}) {
       queueMicrotask(() => {
         const listeners = this.#listeners.get(event);
-        if (listeners.size === 0) ifUnheard();
-        for (const [fn, isOnce] of [...listeners]) {
-          if (!listeners.has(fn)) continue; // an earlier listener of this event has removed it
-          if (isOnce) listeners.delete(fn);
-          this.#call(fn, payload, `"${event}" listener`, ifFailed);
+        if (listeners.length === 0) ifUnheard();
+        for (const listener of [...listeners]) {
+          // An earlier listener of this event may have removed it.
+          if (!listeners.includes(listener)) continue;
+          if (listener.isOnce) this.#drop(listeners, listener);
+          this.#call(listener.fn, payload, `"${event}" listener`, ifFailed);
         }
       });
     }
@@ -458,6 +669,8 @@
       const previous = this.#state;
       if (!NEXT_STATES[previous].includes(state)) throw new Error(`${previous} to ${state}`);
       this.#state = state;
+      this.#isHeldBack = false;
+      this.#watch.stop();
       this.#setTimer(delay, onTimer);
       if (this.#probe) this.#probe.abort();
       this.#probe = null;
@@ -473,20 +686,61 @@
 
     #watchPage(addOrRemove) {
       if (!hasPage) return;
-      globalThis[addOrRemove]("offline", this.#onOffline);
-      for (const type of ["online", "pageshow"]) globalThis[addOrRemove](type, this.#onPageBack);
-      if (globalThis.document) document[addOrRemove]("visibilitychange", this.#onPageBack);
+      const { document, navigation, navigator = {} } = globalThis;
+      const { connection } = navigator; // only in Chromium, as `navigation` is in older browsers
+      for (const [target, listener, ...types] of [
+        [globalThis, this.#onOffline, "offline"],
+        [globalThis, this.#onPageBack, "online", "pageshow"],
+        [document, this.#onPageBack, "visibilitychange", "resume"],
+        [connection, this.#onNetworkChange, "change"],
+        [globalThis, this.#onPageGone, "pagehide"],
+        [document, this.#onPageGone, "freeze"],
+        [navigation, this.#onNavigate, "navigate"],
+      ]) {
+        if (target) for (const type of types) target[addOrRemove](type, listener);
+      }
     }
 
+    /** The page, the network or the computer is back: a sign that the socket may be dead. */
     #onPageBack = ({ type }) => {
       if (type === "visibilitychange" && document.visibilityState !== "visible") return;
-      if (this.#state === "waiting") this.#open();
+      if (type === "pageshow") this.#isMovingOn = false;
+      if (this.#state === "open") this.#watch.doubt();
+      if (this.#state === "connecting") this.#attempts = 0; // this one may be failing just now
+      if (this.#state === "waiting" && !this.#isHeldBack) this.#open();
+    };
+
+    #onNetworkChange = () => {
+      if (this.#state === "open") this.#watch.doubt();
     };
 
     #onOffline = () => {
-      const isConnected = this.#state === "connecting" || this.#state === "open";
-      if (isConnected) this.#giveUp("the browser is offline");
+      if (this.#isConnected) this.#giveUp("the browser is offline");
     };
+
+    /**
+     * The page goes into the back/forward cache, is frozen, or is gone. In the cache no script
+     * runs, but the browser would keep the socket, and answer pings. The page would be online
+     * and answer no request.
+     */
+    #onPageGone = ({ type, persisted = type === "freeze" }) => {
+      if (!this.#isConnected) return;
+      this.#emit("leave", { persisted });
+      // In a microtask behind the listeners, which may send something. It still runs in the page.
+      queueMicrotask(() => {
+        const code = persisted || this.#isMovingOn ? GIVEN_UP : PAGE_GONE;
+        if (this.#isConnected) this.#giveUp("the page is hidden", { code, isAway: true });
+      });
+    };
+
+    #onNavigate = ({ destination, downloadRequest = null }) => {
+      if (destination.sameDocument || downloadRequest !== null) return;
+      this.#isMovingOn = new URL(destination.url).origin === location.origin;
+    };
+
+    get #isConnected() {
+      return this.#state === "connecting" || this.#state === "open";
+    }
 
     #open() {
       let socket;
@@ -499,7 +753,11 @@
       }
       // Events of a socket after its close() are ignored: another socket may have replaced it.
       const ifCurrent = (fn) => (event) => this.#socket === socket && fn(event);
-      socket.onopen = ifCurrent(() => this.#opened());
+      socket.onopen = ifCurrent(() => {
+        // If the user is known, nothing is sent before the server has confirmed it: the browser may
+        // have logged in as another user meanwhile.
+        if (this.#username === null || !this.#options.isWelcomed) this.#opened();
+      });
       socket.onmessage = ifCurrent(({ data }) => this.#receive(data));
       socket.onclose = ifCurrent(({ code, reason }) => {
         this.#socket = null;
@@ -508,6 +766,7 @@
       });
       socket.onerror = () => {}; // the event has no details, and "close" follows
       this.#socket = socket;
+      this.#isFirst = true;
       this.#enter("connecting", HANDSHAKE_TIMEOUT, () => socket.close(GIVEN_UP));
     }
 
@@ -535,7 +794,7 @@
       if (this.#probe !== controller) return; // close() was called in the meantime
       if (!answer) this.#lose(1006, "handshake failed");
       else if (answer.isRefusal) this.#refuse(answer);
-      else this.#lose(1006, `handshake failed, HTTP ${answer.status}`, answer.retryAfter);
+      else this.#defer(answer);
     }
 
     #refuse({ status, reason }) {
@@ -543,16 +802,25 @@
       this.#finish(1006, `refused: ${status} ${reason}`, new ProtooError(status, reason));
     }
 
-    /** Abandon the socket at once: its own "close" event may take minutes. */
-    #giveUp(reason) {
-      const socket = this.#socket; // null during a probe
-      this.#socket = null;
-      if (socket) socket.close(GIVEN_UP);
-      this.#lose(1006, reason);
+    #defer({ status, reason, isWelcome, retryAfter }) {
+      if (!isWelcome) this.#emit("deferred", { status, reason, retryAfter });
+      this.#lose(1006, `handshake failed, HTTP ${status}`, { retryAfter });
     }
 
-    /** @param {number} retryAfter ms: the server has said not to come back earlier */
-    #lose(code, reason, retryAfter = 0) {
+    /** Abandon the socket at once: its own "close" event may take minutes. */
+    #giveUp(reason, { code = GIVEN_UP, isAway = false } = {}) {
+      const socket = this.#socket; // null during a probe
+      this.#socket = null;
+      if (socket) socket.close(code);
+      this.#lose(1006, reason, { isAway });
+    }
+
+    /**
+     * @param {object} [options]
+     * @param {number} [options.retryAfter] ms: the server has said not to come back earlier
+     * @param {boolean} [options.isAway] there is no page: nothing happens before it is back
+     */
+    #lose(code, reason, { retryAfter = 0, isAway = false } = {}) {
       const error = localError(410, `connection lost (${reason ? `${code} ${reason}` : code})`);
       if (!this.#options.reconnect || FINAL_CLOSE_CODES.includes(code)) {
         this.#finish(code, reason, error);
@@ -565,19 +833,26 @@
         if (wasWaiting || isRepeated) this.#queue.add(transaction);
         else this.#end(transaction).reject(error);
       }
+      if (isAway) {
+        this.#enter("waiting");
+        this.#emit("close", { code, reason, willReconnect: true, delay: 0 });
+        return;
+      }
       const { min, max } = this.#options.reconnect;
       // Random also after a time that the server has set for all of its clients.
       const most = Math.min(max, min * 2 ** Math.min(this.#attempts, MAX_DOUBLINGS));
       const delay = Math.min(retryAfter + Math.round(Math.random() * most), MAX_TIMER);
       this.#attempts += 1;
       this.#enter("waiting", delay, () => this.#open());
+      this.#isHeldBack = retryAfter > 0;
       this.#emit("close", { code, reason, willReconnect: true, delay });
       this.#emit("reconnecting", { attempt: this.#attempts, delay });
     }
 
     #finish(code, reason, error) {
       this.#socket = null;
-      const lost = error.isLocal ? error : localError(410, `connection refused (${error.message})`);
+      const isRefusal = !error.isLocal || error.status === OTHER_USER;
+      const lost = isRefusal ? localError(410, `connection refused (${error.message})`) : error;
       for (const transaction of this.#transactions.values()) this.#end(transaction).reject(lost);
       this.#enter("closed");
       if (this.#opening) this.#opening.reject(error);
@@ -604,7 +879,10 @@
       if (signal) signal.addEventListener("abort", onAbort);
       transaction.unlisten = () => signal && signal.removeEventListener("abort", onAbort);
       if (timeout <= MAX_TIMER) {
-        transaction.timer = setTimeout(() => fail(408, `nothing within ${timeout} ms`), timeout);
+        transaction.timer = setTimeout(() => {
+          if (this.#state === "open") this.#watch.doubt();
+          fail(408, `nothing within ${timeout} ms`);
+        }, timeout);
       }
       this.#transactions.set(id, transaction);
       this.#queue.add(transaction);
@@ -632,6 +910,7 @@
       if (this.#state !== "open" || this.#socket.readyState !== 1) return false;
       try {
         this.#socket.send(text);
+        this.#watch.noteSent();
         return true;
       } catch (cause) {
         this.#giveUp(`cannot send: ${cause}`);
@@ -642,19 +921,60 @@
     // -- incoming --
 
     #receive(text) {
+      this.#watch.noteReceived();
+      this.#read(text);
+      this.#watch.noteRead();
+    }
+
+    #read(text) {
+      const isFirst = this.#isFirst;
+      this.#isFirst = false;
       let message;
       try {
         message = parseMessage(text);
       } catch (error) {
+        if (this.#state === "connecting") this.#opened();
         const { id } = error.data;
         if (id) this.#send(serializeResponse(400, error.reason, id));
         this.#emitError(error);
         return;
       }
       const { method, data, sender } = message;
+      if (isFirst && this.#options.isWelcomed && isWelcome(message)) {
+        if (!this.#meet(data)) return;
+        if (!this.#options.showsWelcome) return;
+      } else if (this.#state === "connecting") {
+        this.#opened(); // this server does not welcome its clients
+      }
       if (message.status !== undefined) this.#receiveResponse(message);
       else if (message.id !== undefined) this.#receiveRequest(message);
       else this.#emit("notification", { method, data, sender });
+    }
+
+    /** Take the welcome of the server. Returns false if it is for another user. */
+    #meet({ username, uuid }) {
+      if (this.#username !== null && this.#username !== username) {
+        this.#refuseUser(username);
+        return false;
+      }
+      this.#username = username;
+      if (isText(uuid)) this.#uuid = uuid;
+      if (this.#state === "connecting") this.#opened();
+      return true;
+    }
+
+    /** The browser has logged in as another user: nothing of this one is for the other. */
+    #refuseUser(username) {
+      const reason = `the browser is logged in as "${username}", not as "${this.#username}"`;
+      this.#inProgress = new Map();
+      this.#answered = new Map();
+      this.#uuid = null;
+      // The page is told once. If it connects again, it means the new user, unless it has said
+      // which one it is for.
+      this.#username = this.#options.username;
+      this.#socket.close(1000);
+      this.#emit("refused", { status: OTHER_USER, reason, username });
+      this.#finish(1006, `refused: ${OTHER_USER} ${reason}`, localError(OTHER_USER, reason));
     }
 
     #receiveResponse({ id, status, reason, data }) {
@@ -684,11 +1004,14 @@
       }
       const inProgress = this.#inProgress.set(id, "");
       if (inProgress.size > MAX_IN_PROGRESS) inProgress.delete(inProgress.keys().next().value);
-      const req = new IncomingRequest(message, (text, isFinal) => {
+      const answer = (text, isFinal) => {
+        if (this.#inProgress !== inProgress) return; // it was a request to another user
         if (isFinal) this.#remember(id, text);
         else inProgress.set(id, text);
         this.#send(text); // if it cannot be sent now, the server will repeat the request
-      });
+      };
+      const complain = (reason) => this.#emitError(localError(409, reason));
+      const req = new IncomingRequest(message, answer, complain);
       const conclude = (status, reason) => () => req.ended || req.reply(status, reason);
       this.#emit("request", req, {
         ifUnheard: conclude(404, "no listener for requests"),
@@ -710,5 +1033,7 @@
     }
   }
 
+  // For protoo.mjs, which knows its URL. A classic script cannot read import.meta.
+  Client[Symbol.for("protoo.script")] = noteScript;
   globalThis.protoo = Object.freeze({ Client, ProtooError });
 })();

@@ -2,3 +2,5 @@
 import "./protoo.js";
 
 export const { Client, ProtooError } = globalThis.protoo;
+
+Client[Symbol.for("protoo.script")](import.meta.url); // the server's route is beside this file

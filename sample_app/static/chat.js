@@ -30,6 +30,7 @@ const me = page.username;
 // The server has a grace period, so it does not handle a repeated request twice.
 const client = new Client({
   url: page.protooUrl,
+  username: me,
   repeat: true,
   requestTimeout: REQUEST_TIMEOUT_MS,
 });
@@ -101,6 +102,7 @@ function connectionNotice() {
 
 // The connection
 
+const loadAgain = { label: "Reload", run: () => location.reload() };
 const logInAgain = { label: "Log in again", run: () => location.reload() };
 const useHere = { label: "Use here", run: connect };
 const connectAgain = { label: "Connect again", run: connect };
@@ -137,11 +139,15 @@ client.on("open", () => {
   synchronize();
 });
 
-client.on("refused", ({ status, reason }) => {
-  farewell =
-    status === 401
-      ? { text: "You have been logged out.", action: logInAgain }
-      : { text: `The server refused: ${shortText(reason)}.`, action: connectAgain };
+client.on("refused", ({ status, reason, username }) => {
+  if (username) {
+    farewell = { text: `This browser is logged in as ${username} now.`, action: loadAgain };
+  } else {
+    farewell =
+      status === 401
+        ? { text: "You have been logged out.", action: logInAgain }
+        : { text: `The server refused: ${shortText(reason)}.`, action: connectAgain };
+  }
   draw();
 });
 

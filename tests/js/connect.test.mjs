@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { assertProtooError, follow, http, settle, world } from "./harness.mjs";
+import { assertProtooError, follow, http, proxyHttp, settle, world } from "./harness.mjs";
 
 describe("connect()", () => {
   test("goes over connecting to open", async (t) => {
@@ -151,7 +151,7 @@ describe("A handshake that fails", () => {
     await drop(1006, "", http(503));
     assert.equal(probes.length, 1);
     const { url, options } = probes[0];
-    assert.equal(url, "https://site.test/protoo?uuid=me");
+    assert.equal(url, "https://site.test/protoo?uuid=me&welcome=1");
     assert.equal(options.cache, "no-store");
     assert.equal(options.credentials, "include");
     assert.equal(options.redirect, "manual");
@@ -180,7 +180,7 @@ describe("A handshake that fails", () => {
     });
   }
 
-  for (const status of [200, 408, 425, 426, 429, 500, 502, 503]) {
+  for (const status of [408, 425, 426, 429, 500, 502, 503]) {
     test(`with HTTP ${status} is tried again`, async (t) => {
       const { client: newClient, drop, record } = world(t);
       const client = newClient();
@@ -194,6 +194,90 @@ describe("A handshake that fails", () => {
       ]);
     });
   }
+
+  for (const status of [200, 400, 401, 403, 404, 410, 429, 502]) {
+    test(`with HTTP ${status} of a proxy, while the site restarts, is tried again`, async (t) => {
+      const { client: newClient, drop, record, tick, accept } = world(t);
+      const client = newClient();
+      const events = record(client, "refused", "deferred", "close");
+      client.connect();
+      await drop(1006, "", proxyHttp(status, "404 page not found\n"));
+      assert.equal(client.state, "waiting");
+      assert.deepEqual(events, [
+        ["deferred", { status, reason: "404 page not found", retryAfter: 0 }],
+        [
+          "close",
+          { code: 1006, reason: `handshake failed, HTTP ${status}`, willReconnect: true, delay: 250 },
+        ],
+      ]);
+      await tick(250);
+      await accept();
+      assert.equal(client.state, "open");
+    });
+  }
+
+  test("with the login page of the site is a refusal, if the server has marked it", async (t) => {
+    const { client: newClient, drop, record } = world(t);
+    const client = newClient();
+    const events = record(client, "refused");
+    client.connect();
+    const page = proxyHttp(200, "<form>", "text/html", "OK");
+    page.headers.set("Protoo-Handshake", "refused");
+    await drop(1006, "", page);
+    assert.deepEqual(events, [["refused", { status: 200, reason: "OK" }]]);
+    assert.equal(client.state, "closed");
+  });
+
+  const redirects = {
+    "as browsers show it": [
+      () => ({ type: "opaqueredirect", status: 0, statusText: "", headers: new Headers() }),
+      { status: 302, reason: "redirected" },
+    ],
+    "as other runtimes show it": [
+      () => Response.redirect("https://site.test/login", 303),
+      { status: 303, reason: "redirected to https://site.test/login" },
+    ],
+  };
+  for (const [name, [makeAnswer, expected]] of Object.entries(redirects)) {
+    test(`with a redirect, ${name}, is a refusal`, async (t) => {
+      const { client: newClient, drop, record, tick, sockets } = world(t);
+      const client = newClient();
+      const events = record(client, "refused", "deferred");
+      const connected = follow(client.connect());
+      await drop(1006, "", makeAnswer());
+      assert.deepEqual(events, [["refused", expected]]);
+      assertProtooError(connected.error, expected.status, { isLocal: false });
+      await tick(2 ** 30);
+      assert.deepEqual([client.state, sockets.length], ["closed", 1]);
+    });
+  }
+
+  test("with 429 tells the device why, and when it tries again", async (t) => {
+    const { client: newClient, drop, record } = world(t);
+    const client = newClient();
+    const events = record(client, "deferred", "close", "reconnecting");
+    client.connect();
+    const answer = http(429, "alice has 16 devices, which is the limit");
+    answer.headers.set("Retry-After", "50");
+    await drop(1006, "", answer);
+    const close = { code: 1006, reason: "handshake failed, HTTP 429", willReconnect: true };
+    const reason = "alice has 16 devices, which is the limit";
+    assert.deepEqual(events, [
+      ["deferred", { status: 429, reason, retryAfter: 50000 }],
+      ["close", { ...close, delay: 50250 }],
+      ["reconnecting", { attempt: 1, delay: 50250 }],
+    ]);
+  });
+
+  test("while the server lets clients in is no answer worth an event", async (t) => {
+    const { client: newClient, drop, record } = world(t);
+    const client = newClient();
+    const events = record(client, "deferred");
+    client.connect();
+    await drop(1006, "", http(426, "This is a WebSocket endpoint"));
+    assert.deepEqual(events, []);
+    assert.equal(client.state, "waiting");
+  });
 
   for (const [value, delay] of [
     ["50", 50000],
@@ -226,16 +310,34 @@ describe("A handshake that fails", () => {
     });
   }
 
-  test("is tried again at once when the page comes to the front", async (t) => {
-    const { client: newClient, drop, page } = world(t);
-    const client = newClient();
-    client.connect();
-    const answer = http(429, "too many devices");
-    answer.headers.set("Retry-After", "50");
-    await drop(1006, "", answer);
-    await page("online");
-    assert.equal(client.state, "connecting");
-  });
+  const wakeUps = {
+    online: (here) => here.page("online"),
+    pageshow: (here) => here.page("pageshow", { persisted: true }),
+    visibilitychange: (here) => here.visibility("visible"),
+  };
+  for (const [name, wakeUp] of Object.entries(wakeUps)) {
+    test(`with Retry-After is not tried earlier because of "${name}", but by connect()`, async (t) => {
+      const here = world(t);
+      const client = here.client();
+      client.connect();
+      const answer = http(429, "too many devices");
+      answer.headers.set("Retry-After", "50");
+      await here.drop(1006, "", answer);
+      await wakeUp(here);
+      assert.deepEqual([client.state, here.sockets.length], ["waiting", 1]);
+      client.connect();
+      assert.deepEqual([client.state, here.sockets.length], ["connecting", 2]);
+    });
+
+    test(`without Retry-After is tried at once after "${name}"`, async (t) => {
+      const here = world(t);
+      const client = here.client();
+      client.connect();
+      await here.drop(1006, "", http(503, "shutting down"));
+      await wakeUp(here);
+      assert.equal(client.state, "connecting");
+    });
+  }
 
   test("without network is tried again", async (t) => {
     const { client: newClient, drop } = world(t);

@@ -11,12 +11,14 @@ describe("new Client()", () => {
   });
 
   const urls = [
-    [undefined, "wss://site.test/protoo?uuid=me"],
-    ["/chat/protoo", "wss://site.test/chat/protoo?uuid=me"],
-    ["/protoo?key=a%26b&uuid=other", "wss://site.test/protoo?key=a%26b&uuid=me"],
-    ["wss://elsewhere.test:8443/protoo", "wss://elsewhere.test:8443/protoo?uuid=me"],
-    ["ws://127.0.0.1:8000/protoo#part", "ws://127.0.0.1:8000/protoo?uuid=me"],
-    ["http://elsewhere.test/protoo", "ws://elsewhere.test/protoo?uuid=me"],
+    [undefined, "wss://site.test/protoo?uuid=me&welcome=1"],
+    ["/chat/protoo", "wss://site.test/chat/protoo?uuid=me&welcome=1"],
+    ["/protoo?key=a%26b&uuid=other", "wss://site.test/protoo?key=a%26b&uuid=me&welcome=1"],
+    ["wss://elsewhere.test:8443/protoo", "wss://elsewhere.test:8443/protoo?uuid=me&welcome=1"],
+    ["ws://127.0.0.1:8000/protoo#part", "ws://127.0.0.1:8000/protoo?uuid=me&welcome=1"],
+    ["/protoo?welcome=0", "wss://site.test/protoo?welcome=0&uuid=me"],
+    ["/protoo?welcome=yes", "wss://site.test/protoo?welcome=yes&uuid=me"],
+    ["http://elsewhere.test/protoo", "ws://elsewhere.test/protoo?uuid=me&welcome=1"],
   ];
   for (const [url, expected] of urls) {
     test(`connects with the url ${url} to ${expected}`, (t) => {
@@ -39,7 +41,7 @@ describe("new Client()", () => {
     location.href = "http://site.test:5000/";
     const here = world(t);
     here.client({ uuid: "me" }).connect();
-    assert.equal(here.socket.url, "ws://site.test:5000/protoo?uuid=me");
+    assert.equal(here.socket.url, "ws://site.test:5000/protoo?uuid=me&welcome=1");
   });
 
   test("asks for the sub-protocol protoo", (t) => {
@@ -69,6 +71,8 @@ describe("new Client()", () => {
     [{ url: "ftp://site.test/" }, /url must be a ws\(s\) URL or a path, got "ftp:/],
     [{ uuid: "" }, /uuid must be a non-empty string, got ""/],
     [{ uuid: null }, /uuid must be a non-empty string, got null/],
+    [{ username: "" }, /username must be a non-empty string, or null, got ""/],
+    [{ username: 7 }, /username must be a non-empty string, or null, got 7/],
     [{ requestTimeout: 0 }, /requestTimeout must be milliseconds > 0, got 0/],
     [{ requestTimeout: NaN }, /requestTimeout must be milliseconds > 0, got NaN/],
     [{ reconnect: { min: 500, max: 100 } }, /reconnect must be false or {min, max} in ms/],
@@ -94,8 +98,9 @@ describe("new Client()", () => {
     assert.throws(() => new Client(), /WebSocket must be a class, got undefined/);
   });
 
-  test("has a read-only state and uuid", (t) => {
+  test("has a read-only state, uuid and username", (t) => {
     const client = world(t).client();
+    assert.throws(() => { client.username = "other"; }, TypeError);
     assert.throws(() => { client.state = "open"; }, TypeError);
     assert.throws(() => { client.uuid = "other"; }, TypeError);
   });

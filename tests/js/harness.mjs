@@ -73,9 +73,13 @@ export function world(t) {
   });
   const random = t.mock.method(Math, "random", () => 0.5);
 
+  // Answers as the server does: the welcome, and pings. Both are none of a test's business, unless it
+  // sets here.isDead: then nothing arrives in either direction.
   class FakeWebSocket {
     readyState = 0;
+    bufferedAmount = 0;
     sent = [];
+    pings = 0;
     closedWith = null;
 
     constructor(url, protocol) {
@@ -85,12 +89,26 @@ export function world(t) {
 
     send(text) {
       assert.equal(this.readyState, 1, "send() on a socket that is not open");
-      this.sent.push(JSON.parse(text));
+      this.bufferedAmount += text.length; // until the next task, also in a dead socket
+      setImmediate(() => {
+        this.bufferedAmount -= text.length;
+      });
+      const message = JSON.parse(text);
+      if (message.method !== "ping" || "path" in message) {
+        this.sent.push(message);
+        return;
+      }
+      this.pings += 1;
+      assert.deepEqual(Object.keys(message), ["method", "id"]);
+      if (here.isDead) return;
+      queueMicrotask(() => this.says({ status: 200, reason: "pong", id: message.id, data: {} }));
     }
 
     close(code, reason = "") {
       const isPermitted = code === undefined || code === 1000 || (code >= 3000 && code <= 4999);
       if (!isPermitted) throw new DOMException(`${code}`, "InvalidAccessError");
+      if (Buffer.byteLength(reason) > 123) throw new DOMException("too long", "SyntaxError");
+      if (this.readyState > 1) return;
       this.closedWith = { code, reason };
       const wasConnecting = this.readyState === 0;
       this.readyState = 2;
@@ -103,6 +121,10 @@ export function world(t) {
       assert.equal(this.readyState, 0, "this handshake is over");
       this.readyState = 1;
       this.onopen({});
+      const { searchParams } = new URL(this.url);
+      const isAsked = (searchParams.get("welcome") ?? "0") !== "0" && !here.isUnwelcoming;
+      const data = { username: here.username, uuid: searchParams.get("uuid") };
+      if (isAsked && !here.isDead) this.says({ method: "welcome", data });
     }
 
     ends(code = 1006, reason = "") {
@@ -124,6 +146,9 @@ export function world(t) {
   }
 
   const here = {
+    username: "alice", // the user that the browser is logged in as
+    isDead: false,
+    isUnwelcoming: false, // a server that does not know "welcome=1"
     sockets,
     probes,
     logged,
@@ -178,6 +203,7 @@ export function world(t) {
     },
 
     async tick(ms) {
+      await settle();
       t.mock.timers.tick(ms);
       await settle();
     },
@@ -190,6 +216,12 @@ export function world(t) {
     async visibility(state) {
       document.visibilityState = state;
       visibility.dispatchEvent(new Event("visibilitychange"));
+      await settle();
+    },
+
+    /** An event of the document, as "freeze" and "resume" are. */
+    async onDocument(type) {
+      visibility.dispatchEvent(new Event(type));
       await settle();
     },
 
@@ -245,6 +277,15 @@ function watchTimers(t) {
   };
 }
 
-/** An HTTP response to the probe. */
-export const http = (status, body = "", type = "text/plain; charset=utf-8", statusText = "") =>
+/** An HTTP response to the probe, of a proxy. */
+export const proxyHttp = (status, body = "", type = "text/plain; charset=utf-8", statusText = "") =>
   new Response(body, { status, statusText, headers: { "Content-Type": type } });
+
+/** An HTTP response to the probe, marked by the server. */
+export function http(status, ...args) {
+  const response = proxyHttp(status, ...args);
+  const isPassing = status >= 500 || [408, 425, 429].includes(status);
+  const verdict = status === 426 ? "welcome" : isPassing ? "later" : "refused";
+  response.headers.set("Protoo-Handshake", verdict);
+  return response;
+}

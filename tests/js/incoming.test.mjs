@@ -55,15 +55,43 @@ describe("An incoming request", () => {
     assert.deepEqual(sent, [[180, 7], [183, 7], [200, 7]]);
   });
 
-  test("cannot get a second reply", async (t) => {
+  test("gets one final reply: a second one is not sent, and is reported", async (t) => {
     const here = await listening(t);
+    const errors = here.record(here.theClient, "error");
     await here.say(incoming(7));
     const [req] = here.requests;
-    req.reply(200);
-    const message = '"message" request: the final reply was given';
-    assert.throws(() => req.reply(200), { message });
-    assert.throws(() => req.provisional(180), { message });
-    assert.equal(here.sent.length, 1);
+    assert.equal(req.provisional(180), true);
+    assert.equal(req.reply(200), true);
+    assert.equal(req.reply(603), false);
+    assert.equal(req.provisional(180), false);
+    await settle();
+    assert.deepEqual(here.sent.map(({ status }) => status), [180, 200]);
+    for (const [, error] of errors) {
+      assertProtooError(error, 409, { reason: /^"message" request: the final reply was given before$/ });
+    }
+    assert.equal(errors.length, 2);
+  });
+
+  test("that two listeners answer causes no unhandled rejection", async (t) => {
+    const unhandled = [];
+    const listener = (error) => unhandled.push(error);
+    process.on("unhandledRejection", listener);
+    t.after(() => process.off("unhandledRejection", listener));
+    const here = world(t);
+    const client = await here.openClient();
+    const errors = here.record(client, "error");
+    const answer = async (req) => {
+      await settle();
+      Promise.resolve().then(() => req.reply(200)); // a promise that nobody looks at
+    };
+    client.on("request", answer);
+    client.on("request", answer);
+    await here.say(incoming(7));
+    await settle();
+    await settle();
+    assert.deepEqual(here.sent.map(({ status, id }) => [status, id]), [[200, 7]]);
+    assert.equal(errors.length, 1);
+    assert.deepEqual(unhandled, []);
   });
 
   const wrong = [

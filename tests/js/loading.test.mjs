@@ -96,6 +96,53 @@ describe("The uuid of a tab", () => {
   });
 });
 
+describe("The default URL", () => {
+  const connectFrom = (src, modules = []) => {
+    const urls = [];
+    class WebSocket {
+      constructor(url) {
+        urls.push(url);
+      }
+    }
+    const document = { currentScript: src === null ? null : { src }, addEventListener() {} };
+    const timers = { setTimeout() {}, clearTimeout() {}, queueMicrotask() {}, navigator: {} };
+    const { page } = loadPage(new Storage(), { document, WebSocket, ...timers });
+    for (const module of modules) page.protoo.Client[Symbol.for("protoo.script")](module);
+    new page.protoo.Client({ uuid: "me" }).connect();
+    return urls[0].replace("?uuid=me&welcome=1", "");
+  };
+
+  for (const [src, expected] of [
+    ["https://site.test/protoo/protoo.js", "wss://site.test/protoo"],
+    ["https://site.test/chat/ws/protoo.js?v=3#x", "wss://site.test/chat/ws"],
+    ["https://site.test/sites/first/protoo/protoo.js", "wss://site.test/sites/first/protoo"],
+    ["http://chat.site.test:8000/protoo/protoo.js", "ws://chat.site.test:8000/protoo"],
+    ["https://site.test/t%C3%A9l/protoo/protoo.js", "wss://site.test/t%C3%A9l/protoo"],
+    ["https://site.test/static/bundle-1a2b.js", "wss://site.test/protoo"],
+    ["https://site.test/static/my-protoo.js", "wss://site.test/protoo"],
+    ["https://site.test/protoo.js", "wss://site.test/protoo"],
+    ["file:///app/protoo/protoo.js", "wss://site.test/protoo"],
+    ["blob:https://site.test/1234", "wss://site.test/protoo"],
+    ["", "wss://site.test/protoo"],
+    [null, "wss://site.test/protoo"],
+  ]) {
+    test(`for a script from ${src} is ${expected}`, () => {
+      assert.equal(connectFrom(src), expected);
+    });
+  }
+
+  test("is that of the module which imports the script", () => {
+    const module = "https://site.test/chat/ws/protoo.mjs?v=3";
+    assert.equal(connectFrom(null, [module]), "wss://site.test/chat/ws");
+    assert.equal(connectFrom(null, ["https://site.test/assets/index.mjs"]), "wss://site.test/protoo");
+  });
+
+  test("is that of the first one, whose classes the page has, too", () => {
+    const urls = ["https://site.test/a/protoo.js", ["https://site.test/b/protoo.mjs"]];
+    assert.equal(connectFrom(...urls), "wss://site.test/a");
+  });
+});
+
 describe("protoo.js", () => {
   test("defines the global protoo with Client and ProtooError, and nothing else", () => {
     const { page } = loadPage(new Storage());

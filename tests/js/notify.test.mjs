@@ -10,12 +10,14 @@ describe("notify()", () => {
     assert.deepEqual(here.sent, [{ method: "typing", path: "/users/bob", data: { on: true } }]);
   });
 
-  test("leaves no timer after it is sent", async (t) => {
+  test("leaves no timer after it is sent, and something has come", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     await here.tick(5000);
     client.notify("typing", "/");
+    await here.say({ method: "typing", data: {} });
     assert.deepEqual(here.timers.delays(), []);
+    assert.equal(here.socket.pings, 0);
   });
 
   test("waits while not open", async (t) => {

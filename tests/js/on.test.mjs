@@ -24,15 +24,45 @@ describe("on()", () => {
     assert.equal(heard.length, 1);
   });
 
-  test("with the same function twice calls it once", async (t) => {
+  test("with the same function twice calls it twice, and each is removed by itself", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    const heard = [];
+    const listener = (it) => heard.push(it);
+    const stops = [client.on("notification", listener), client.on("notification", listener)];
+    await here.say(note);
+    assert.equal(heard.length, 2);
+    stops[0]();
+    stops[0]();
+    await here.say(note);
+    assert.equal(heard.length, 3);
+    stops[1]();
+    await here.say(note);
+    assert.equal(heard.length, 3);
+  });
+
+  test("of a component that is mounted, unmounted and mounted again calls it once", async (t) => {
     const here = world(t);
     const client = await here.openClient();
     const heard = [];
     const listener = (it) => heard.push(it);
     client.on("notification", listener);
+    client.off("notification", listener);
     client.on("notification", listener);
     await here.say(note);
     assert.equal(heard.length, 1);
+  });
+
+  test("and once() with the same function are two listeners", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    const heard = [];
+    const listener = (it) => heard.push(it);
+    client.once("notification", listener);
+    client.on("notification", listener);
+    await here.say(note);
+    await here.say(note);
+    assert.equal(heard.length, 3);
   });
 
   test("calls listeners in the order in which they were added", async (t) => {
@@ -111,6 +141,23 @@ describe("once()", () => {
 });
 
 describe("off()", () => {
+  test("removes one of two equal listeners, the latest one", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    const order = [];
+    const twice = () => order.push("twice");
+    client.on("notification", twice);
+    client.on("notification", () => order.push("between"));
+    client.on("notification", twice);
+    client.off("notification", twice);
+    await here.say(note);
+    assert.deepEqual(order, ["twice", "between"]);
+    client.off("notification", twice);
+    client.off("notification", twice);
+    await here.say(note);
+    assert.deepEqual(order, ["twice", "between", "between"]);
+  });
+
   test("removes listeners of on() and once()", async (t) => {
     const here = world(t);
     const client = await here.openClient();

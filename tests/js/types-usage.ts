@@ -9,6 +9,7 @@ import type { IncomingRequest, State } from "../../protoo_flask/static/protoo.js
 const client = new Client({
   url: "/protoo",
   uuid: "tab-1",
+  username: "alice",
   requestTimeout: 5000,
   reconnect: { max: 10000 },
   repeat: true,
@@ -20,6 +21,7 @@ new Client({ reconnect: false });
 
 const state: State = client.state;
 const uuid: string = client.uuid;
+const username: string | null = client.username;
 const connected: Promise<void> = client.connect();
 
 async function call(controller: AbortController): Promise<string> {
@@ -50,6 +52,9 @@ client.once("close", (event) => {
 });
 client.on("reconnecting", ({ attempt, delay }) => attempt + delay);
 client.on("refused", ({ status, reason }) => `${status.toFixed()} ${reason}`);
+client.on("refused", ({ username }) => username?.length);
+client.on("deferred", ({ status, reason, retryAfter }) => `${status} ${reason} ${retryAfter + 1}`);
+client.on("leave", ({ persisted }) => !persisted && client.notify("bye", "/"));
 client.on("state", (event) => event.previous === "open" && event.state === "waiting");
 client.on("notification", ({ method, data, sender }) => [method, data.text, sender?.username]);
 client.on("error", (error) => error.cause);
@@ -57,7 +62,8 @@ client.on("error", (error) => error.cause);
 const answer = async (req: IncomingRequest): Promise<void> => {
   if (req.ended) return;
   req.provisional(180, "ringing");
-  req.reply(200, "OK", { sdp: req.data.sdp });
+  const isFirst: boolean = req.reply(200, "OK", { sdp: req.data.sdp });
+  if (!isFirst) req.provisional(180);
 };
 client.on("request", answer);
 client.off("request", answer);
@@ -74,4 +80,4 @@ client.on("notification", (notification) => notification.reply(200));
 // @ts-expect-error: read only
 client.state = "open";
 
-export { call, connected, state, uuid };
+export { call, connected, state, username, uuid };
