@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 from werkzeug.serving import make_server
 
+from .plain_site import PlainSite
 from .proxy import Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -250,3 +251,19 @@ def open_page(browser, call_site):
     for context in contexts:
         context.close()
     assert problems == []
+
+
+@pytest.fixture
+def make_site(serve):
+    """A function that serves a `PlainSite`, with the arguments of that class."""
+    sites = []
+
+    def make_site(*args, **settings):
+        site = PlainSite(*args, **settings)
+        sites.append(site)
+        site.url = serve(site.app)
+        return site
+
+    yield make_site
+    for site in sites:
+        site.close()

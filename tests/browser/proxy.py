@@ -22,6 +22,7 @@ class Proxy:
         proxy.reset()       # every connection is reset, new ones work
         proxy.cut()         # every connection is reset, new ones are refused
         proxy.restore()     # new ones work again
+        proxy.silence()     # every connection is open and dead, new ones work
         proxy.close()
     """
 
@@ -31,6 +32,7 @@ class Proxy:
         self._target_port = target_port
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
+        self._dead: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._listener: socket.socket | None = None
         self.port = 0
@@ -57,9 +59,15 @@ class Proxy:
         self._listener = None
         self.reset()
 
+    def silence(self) -> None:
+        """Drop all that comes on the connections of now, their end included."""
+        with self._lock:
+            self._dead |= self._sockets
+
     def reset(self) -> None:
         with self._lock:
             cut, self._sockets = self._sockets, set()
+            self._dead = set()
         for sock in cut:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             # Wakes up recv() in its thread. It is no error if the other end has already closed.
@@ -99,6 +107,10 @@ class Proxy:
         try:
             while True:
                 data = source.recv(65536)
+                if source in self._dead:
+                    if not data:
+                        return
+                    continue
                 if not data:
                     break
                 if self._delay:
