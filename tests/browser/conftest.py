@@ -132,7 +132,9 @@ class Server:
 @pytest.fixture
 def server(tmp_path, request):
     """The sample app; `@with_config(NAME=value)` before a test changes its settings."""
-    server = Server(tmp_path, getattr(request, "param", {}))
+    # On a busy machine a page may take long to be loaded again.
+    config = {"PROTOO_RELOAD_GRACE_PERIOD": 15, **getattr(request, "param", {})}
+    server = Server(tmp_path, config)
     server.start()
     yield server
     assert "Traceback" not in server.stop()
