@@ -32,6 +32,7 @@ OTHER_CONSTANTS = {
     "MAX_CHOICES": "of the patterns that the site registers",
     "MAX_DELAY": "of a time",
     "MAX_DOUBLINGS": "of a time",
+    "MAX_IMPATIENCE": "of a time",
     "MAX_ID": "of a number",
     "MAX_LOOKAHEAD": "of the patterns that the site registers",
     "MAX_PEERS": "the default of an option that is on the page",
