@@ -23,7 +23,7 @@
  *   closed      -
  *   (each)      hangUp(); `end`; the client is closed for good           closed
  */
-import { isPassing, onLeave, readConfiguration, refusal, retryDelay } from "./protoo-connection.mjs";
+import { isPassing, readConfiguration, refusal, retryDelay } from "./protoo-connection.mjs";
 import { CallError, Devices, expectMedia, KINDS, pickMedia } from "./protoo-devices.mjs";
 import { Emitter } from "./protoo-emitter.mjs";
 import { Link } from "./protoo-link.mjs";
@@ -106,7 +106,6 @@ export class Call extends Emitter {
       leavePage: () => this.#leavePage(),
       lose: (cause, status, reason) => this.#close(cause, status, reason),
     });
-    world.onCalls?.();
   }
 
   static start(world, path, options) {
@@ -332,7 +331,6 @@ export class Call extends Emitter {
     if (this.#state === "closed") return;
     this.#enter("closed");
     this.#world.calls.delete(this);
-    this.#world.onCalls?.();
     for (const name of Object.keys(this.#timers)) this.#setTimer(name);
     // The server has withdrawn the request. The client keeps it in progress until a final reply.
     if (this.#req && !this.#req.ended) this.#req.reply(487, "canceled");
@@ -559,7 +557,6 @@ export class Calls extends Emitter {
   #resuming = null;
   #waiting = 0; // requests that wait for the end of resume()
   #unlisten;
-  #isWatching; // whether this page's pagehide and pageshow are listened to; null: need not be
 
   constructor(client, options = {}) {
     super(["call"]);
@@ -583,7 +580,6 @@ export class Calls extends Emitter {
       setupTimeout,
       leaveTimeout,
       calls: new Map(), // Call -> methods that only this class may use
-      onCalls: () => this.#watchPage(),
     };
     this.#mount = `${mount.replace(/\/+$/, "")}/sessions`;
     this.#unlisten = [
@@ -591,10 +587,10 @@ export class Calls extends Emitter {
       client.on("close", ({ code, reason, willReconnect }) => {
         if (!willReconnect) this.#lose(this.list, "failed", 410, `${code} ${reason}`.trim());
       }),
+      client.on("leave", () => {
+        for (const call of this.list) this.#world.calls.get(call)?.leavePage();
+      }),
     ];
-    const unlisten = onLeave(client, this.#onPageHide);
-    this.#isWatching = unlisten ? null : false;
-    if (unlisten) this.#unlisten.push(unlisten);
   }
 
   /** The calls that have not ended. */
@@ -656,26 +652,6 @@ export class Calls extends Emitter {
     const [mount, id] = [canonicalPath(this.#mount), canonicalPath(path)];
     return id.startsWith(`${mount}/`) && !id.slice(mount.length + 1).includes("/");
   }
-
-  /** Listen to the page while there are calls, so that none is left to ring or to wait. */
-  #watchPage() {
-    if (this.#isWatching === null) return;
-    const isWatching = this.list.length > 0 && typeof globalThis.addEventListener === "function";
-    if (isWatching === this.#isWatching) return;
-    this.#isWatching = isWatching;
-    const change = isWatching ? "addEventListener" : "removeEventListener";
-    globalThis[change]("pagehide", this.#onPageHide);
-    globalThis[change]("pageshow", this.#onPageShow);
-  }
-
-  #onPageHide = () => {
-    for (const call of this.list) this.#world.calls.get(call)?.leavePage();
-  };
-
-  #onPageShow = ({ persisted }) => {
-    if (!persisted || this.#world.client.state !== "open") return; // else "open" will come
-    for (const call of this.list) this.#world.calls.get(call)?.wake();
-  };
 
   async #wait(req) {
     this.#waiting += 1;

@@ -37,18 +37,6 @@ const PASSING_STATUSES = [408, 410, 480, 491, 503, 504];
 /** Whether a request with this error may succeed later. */
 export const isPassing = ({ status, isLocal }) => isLocal || PASSING_STATUSES.includes(status);
 
-/**
- * Call `fn` when the page is left, and its messages are still sent. Returns a function that ends
- * that. Returns null if the client has no such event: then it keeps its connection until the end.
- */
-export function onLeave(client, fn) {
-  try {
-    return client.on("leave", fn);
-  } catch {
-    return null;
-  }
-}
-
 /** The candidates of a list from the other side that are not too long. */
 export const readCandidates = (candidates) =>
   candidates.filter((candidate) => JSON.stringify(candidate).length <= MAX_CANDIDATE);

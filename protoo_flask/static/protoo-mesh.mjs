@@ -18,7 +18,7 @@
  * whether it has the same pair (#compare), and only if it has not, there is a new one. When both
  * then make an offer, the one of the member that sorts first remains (Link.takeOffer).
  */
-import { isPassing, onLeave, readConfiguration, refusal, retryDelay } from "./protoo-connection.mjs";
+import { isPassing, readConfiguration, refusal, retryDelay } from "./protoo-connection.mjs";
 import { CallError, Devices, expectMedia, KINDS, pickMedia } from "./protoo-devices.mjs";
 import { Emitter } from "./protoo-emitter.mjs";
 import { isPeer, keyOf, Member, NO_SUCH_PAIR } from "./protoo-member.mjs";
@@ -59,7 +59,6 @@ export class Mesh extends Emitter {
   #room;
   #timers = { setup: null, enter: null };
   #unlisten;
-  #doesClientTell; // whether the client tells that the page is left
 
   constructor(client, options = {}) {
     super(["state", "join", "leave", "change", "local", "error", "close"]);
@@ -106,10 +105,11 @@ export class Mesh extends Emitter {
         if (willReconnect || this.#state === "out") return;
         this.#close("failed", 410, `${code} ${reason}`.trim());
       }),
+      // The page is closed or reloaded: the members need not look at its last picture for long.
+      client.on("leave", () => {
+        for (const { leavePage } of this.#internals.values()) leavePage().catch(() => {});
+      }),
     ];
-    const unlisten = onLeave(client, this.#onPageHide);
-    this.#doesClientTell = unlisten !== null;
-    if (unlisten) this.#unlisten.push(unlisten);
   }
 
   /** "out", "joining" or "in". */
@@ -231,20 +231,8 @@ export class Mesh extends Emitter {
     const previous = this.#state;
     if (!NEXT_STATES[previous].includes(state)) throw new Error(`${previous} to ${state}`);
     this.#state = state;
-    if (state === "in") this.#watchPage("addEventListener");
-    if (state === "out") this.#watchPage("removeEventListener");
     this.emit("state", { state, previous });
   }
-
-  #watchPage(change) {
-    if (this.#doesClientTell || typeof globalThis[change] !== "function") return;
-    globalThis[change]("pagehide", this.#onPageHide);
-  }
-
-  /** The page is closed or reloaded: the members need not look at its last picture for long. */
-  #onPageHide = () => {
-    for (const { leavePage } of this.#internals.values()) leavePage().catch(() => {});
-  };
 
   #expectIn() {
     if (this.#state === "out") throw new CallError("This page is in no meeting.");
