@@ -117,6 +117,7 @@ LAYERS = [
     ("transport.forked_child", "gevent os"),
     ("transport.channel", "socket"),
     ("transport.in_process", ""),
+    ("transport.tls_records", "ssl"),
     ("transport.websocket.frames", ""),
     ("transport.websocket.fast_frames", "websockets"),
     (

@@ -46,6 +46,9 @@ class Channel(Protocol):
 
     :ivar buffers_input: whether decrypted bytes may remain inside the socket object (TLS).
         The operating system does not report those as readable.
+
+    A channel with TLS has one attribute more, ``encrypts``, which is true: bytes that :meth:`send`
+    did not take have been encrypted already, and must come next. See :mod:`.tls_records`.
     """
 
     buffers_input: bool

@@ -50,6 +50,7 @@ from ..core.link import Unsent
 from ..core.scheduling import one_step
 from ..core.transactions.shares import QueueShares
 from .channel import Channel
+from .tls_records import RECORD_SIZE
 from .websocket.frames import CLOSE, TEXT
 
 IDLE = "idle"
@@ -271,7 +272,8 @@ class Outbox:
 
         The rest of a partly sent frame is still sent, or nothing could follow it. Its
         payload is taken back nevertheless: if the connection ends before the rest is sent,
-        the client has not received the message.
+        the client has not received the message. Over TLS, the same holds for the frames in the
+        record that the socket did not take: see :mod:`.tls_records`.
 
         Control frames are forgotten. Only control frames may be sent from now on: a
         compressed text might refer to one that was taken back.
@@ -285,7 +287,10 @@ class Outbox:
         unsent += queue or ()
         if batch:
             boundaries = [0, *(item[0] for item in batch)]
-            end_of_frame = min(end for end in boundaries if end >= self._sent)
+            begun = self._sent
+            if getattr(self._channel, "encrypts", False) and self._state is BLOCKED:
+                begun = min(begun + RECORD_SIZE, boundaries[-1])
+            end_of_frame = min(end for end in boundaries if end >= begun)
             self._buffer = self._buffer[:end_of_frame]
         return [(payload, id) for opcode, payload, id in unsent if opcode == TEXT]
 

@@ -20,6 +20,8 @@ class FakeChannel:
     :ivar received: the bytes that the client has received.
     """
 
+    encrypts = False
+
     def __init__(self, room: int = 0) -> None:
         self.room = room
         self.received = b""

@@ -8,13 +8,13 @@ import ssl
 import struct
 import threading
 import time
-from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
 
 from protoo_flask.transport.channel import READ_SIZE
 
+from .tls_pairs import connect_tls
 from .wire import PATIENCE
 from .worlds import connect_tcp
 
@@ -283,17 +283,8 @@ def test_a_closed_channel_has_nothing_on_its_way(pair):
 
 
 def test_a_channel_with_tls_knows_it_too(world):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    # Only for tests: the key is no secret.
-    context.load_cert_chain(Path(__file__).with_name("certificate.pem"))
-    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    trusting.check_hostname = False
-    trusting.verify_mode = ssl.CERT_NONE
     with world.check_leaks():
-        raw_server, raw_client = connect_tcp(8192)
-        server = context.wrap_socket(raw_server, server_side=True, do_handshake_on_connect=False)
-        client = trusting.wrap_socket(raw_client, do_handshake_on_connect=False)
-        shake_hands(server, client)
+        server, client = connect_tls(8192)
         channel = world.make_channel(server)
         while channel.send(b"x" * 100_000):
             pass
@@ -342,15 +333,3 @@ def wait_for_hang_up(channel: Any) -> None:
     deadline = time.monotonic() + PATIENCE
     while not channel.has_hung_up():
         assert time.monotonic() < deadline
-
-
-def shake_hands(*sockets: ssl.SSLSocket) -> None:
-    """Let the ends of a TLS connection take turns in one thread."""
-    unfinished = list(sockets)
-    for sock in unfinished:
-        sock.settimeout(0)
-    while unfinished:
-        for sock in list(unfinished):
-            with contextlib.suppress(ssl.SSLWantReadError):
-                sock.do_handshake()
-                unfinished.remove(sock)

@@ -15,6 +15,7 @@ from ..channel import READ_SIZE, send_without_delay
 from ..forked_child import close_descriptor
 from ..hang_up import has_hung_up, is_unanswered
 from ..send_buffer import count_unacknowledged
+from ..tls_records import write_records
 from .greenlet_pool import GreenletPool
 
 #: The socket class of the standard library, also in a process that gevent has patched.
@@ -46,7 +47,7 @@ class GreenletChannel:
     def __init__(self, sock: Any, owned: bool, pool: GreenletPool) -> None:
         sock.settimeout(0.0)
         send_without_delay(sock)
-        self._sock = sock
+        self._sock = write_records(sock)
         self._owned = owned
         self._pool = pool
         self.batch_writes = pool.writes.add
@@ -54,6 +55,10 @@ class GreenletChannel:
         self._write_watcher: Any = None
         self.buffers_input = hasattr(sock, "pending")
         pool.channels.add(self)
+
+    @property
+    def encrypts(self) -> bool:
+        return bool(self.buffers_input)
 
     def watch(self, function: Callable[[], None]) -> None:
         # Started once, not for each read: the watcher fires in each iteration of the hub as

@@ -14,6 +14,7 @@ from ..channel import READ_SIZE, Corked, send_without_delay
 from ..forked_child import close_descriptor, inherit
 from ..hang_up import has_hung_up, is_unanswered
 from ..send_buffer import count_unacknowledged
+from ..tls_records import write_records
 
 # Not the default selector: epoll would cost a file descriptor for each wait.
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
@@ -28,7 +29,7 @@ class ThreadChannel:
     def __init__(self, sock: Any) -> None:
         sock.settimeout(0.0)
         send_without_delay(sock)
-        self._sock = sock
+        self._sock = write_records(sock)
         # A TLS connection is one state machine for both directions, which two threads must
         # not use at once. Nothing in it blocks, so no thread waits for long.
         self._busy = threading.Lock()
@@ -39,6 +40,10 @@ class ThreadChannel:
         self._has_reader = False
         self._is_closed = False
         inherit(self)
+
+    @property
+    def encrypts(self) -> bool:
+        return self._pending is not None
 
     def start(self) -> None:
         """Start the thread that reads; it waits for :meth:`watch`.
