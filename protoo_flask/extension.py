@@ -7,7 +7,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence, overload
 from weakref import WeakSet
 
-from flask import Flask, current_app, has_app_context
+from flask import Flask, Response, current_app, has_app_context, has_request_context
 
 from .commands import commands
 from .core.close_codes import AUTHORIZATION_REVOKED
@@ -30,12 +30,16 @@ from .site.entrance import Entrance
 from .site.flask_framework import EVENTS, FOREIGN_EVENTS, FORMS, Listeners
 from .site.routes import add_routes
 from .site.site import Site
+from .site.sock_routes import SockRoutes
 from .site.views import Views
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
     from .testing import TestClient, TestClock
+
+#: The key of ``app.extensions`` for the routes of flask-sock.
+SOCK_ROUTES = "protoo_flask.sock_routes"
 
 
 class Protoo(MethodDecorators):
@@ -86,7 +90,9 @@ class Protoo(MethodDecorators):
             raise UsageError(f"{app!r} has a Protoo already; an app has one, with many routers")
         configuration = Configuration(app, self._options)
         site = Site(self, app, configuration)
-        add_routes(app, Views(site), configuration.at_registration)
+        views = Views(site)
+        add_routes(app, views, configuration.at_registration)
+        app.extensions[SOCK_ROUTES] = SockRoutes(site, views)
         configuration.watch()
         app.extensions["protoo"] = site
         self._sites.add(site)
@@ -380,6 +386,57 @@ class Protoo(MethodDecorators):
         from .testing.server import find_server
 
         return TestClock(find_server(self._site.app))
+
+    # Routes of flask-sock ---------------------------------------------------------------
+
+    def admit(self) -> Response | None:
+        """Let a client in, or refuse it by an HTTP status; for ``before_request``.
+
+        For the blueprint of flask-sock's routes whose views call :meth:`serve`::
+
+            signaling = Blueprint("signaling", __name__)
+            signaling.before_request(protoo.admit)
+
+        The authorizer is asked, and every limit of a handshake holds. Without an authorizer,
+        nobody is refused for not having logged in: the view may name the user.
+
+        :returns: the response that refuses, or ``None``.
+        """
+        return self._find_sock_routes("admit").admit()
+
+    def serve(
+        self, ws: Any, username: Name | None = None, uuid: Name | None = None, data: Any = None
+    ) -> None:
+        """Serve a WebSocket of flask-sock, when its view has returned. It must come last.
+
+        ::
+
+            @sock.route("/signal", bp=signaling)
+            def signal(ws):
+                protoo.serve(ws)                  # or protoo.serve(ws, current_user.get_id())
+
+        Until the view returns, it can still refuse the client: ``abort(403)``.
+
+        :param username: of the client; by default, that of the authorizer.
+        :param uuid: of the device; by default, that of the authorizer. If the username is given
+            and this is not, one is made up.
+        :param data: becomes ``peer.data``.
+        :raises UsageError: without :meth:`admit`, or without our sub-protocol; it names the line
+            to add.
+        """
+        self._find_sock_routes("serve").serve(ws, username, uuid, data)
+
+    def _find_sock_routes(self, method: str) -> SockRoutes:
+        if not has_request_context():
+            raise UsageError(f"protoo.{method}() is for the request of a handshake")
+        site = current_app.extensions.get("protoo")
+        if not isinstance(site, Site) or site.protoo is not self:
+            raise UsageError(
+                f"protoo.{method}() was called for {current_app!r}, which this Protoo does not "
+                "serve: add protoo.init_app(app)"
+            )
+        routes: SockRoutes = current_app.extensions[SOCK_ROUTES]
+        return routes
 
     # On its own ----------------------------------------------------------------------
 

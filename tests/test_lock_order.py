@@ -17,7 +17,7 @@ from protoo_flask.core.peers.directory import Identity
 from protoo_flask.core.remote.cluster_directory import ClusterDirectory
 from protoo_flask.middleware import p2p_messenger, presence, room_handler, session_handler
 from protoo_flask.site.flask_framework import EVENTS
-from protoo_flask.transport.connection import SharedConnection
+from protoo_flask.transport.attached_connection import AttachedConnection
 from protoo_flask.transport.websocket.frames import FrameCodec
 
 from .architecture_page import code, rows, section
@@ -116,7 +116,7 @@ class WireClient:
         self.wire = Wire()
         self._scheduler = core.scheduler
         self._ids = itertools.count(1)
-        self.connection = SharedConnection(
+        self.connection = AttachedConnection(
             self.wire,
             core.scheduler,
             FrameCodec(65536),

@@ -101,7 +101,8 @@ class Application:
             arrivals.end(arrival)
         if greeting is not None and self.runtime.observer is not None:
             self.runtime.observer.sent(peer, len(greeting))
-        kind = SharedInbox if self.runtime.scheduler.preempts else Inbox
+        preempts = self.runtime.scheduler.preempts
+        kind = SharedInbox if preempts or link.spawn is not None else Inbox
         return kind(peer, link, dialect, self._handling, self._owner)
 
     def disconnect(self, username: Name, uuid: Name | None, code: int, reason: str) -> int:

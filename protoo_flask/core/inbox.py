@@ -17,7 +17,7 @@ the transport calls      then
 ``open()``               the site is told "online"; then the requests that have come
                          meanwhile are handled. Called once
 ``receive(text)``        the message is read, and a request is handled before this returns
-                         (among threads: in a thread of its own), unless others of the device
+                         (in the thread of the link, if it has one), unless others of the device
                          are being handled: then it waits, in order. May block. Meanwhile, the
                          transport calls ``receive`` with the next message in another
                          greenlet, so that responses are read while a handler waits for them
@@ -457,9 +457,14 @@ class Inbox:
 
 
 class SharedInbox(Inbox):
-    """An inbox among threads: each request has a thread, as nobody notices one that blocks."""
+    """An inbox whose requests are not handled where they are read.
+
+    Among threads, nobody notices one that blocks. So requests are handled in the thread that the
+    link has of its own, and responses are read meanwhile.
+    """
 
     __slots__ = ()
 
     def _start(self, request: Request, payload: bytes) -> None:
-        self.peer.runtime.scheduler.spawn(self._handle, request, payload)
+        spawn = self._link.spawn or self.peer.runtime.scheduler.spawn
+        spawn(self._handle, request, payload)

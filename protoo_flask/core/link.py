@@ -45,7 +45,13 @@ class Outbox(Protocol):
 
 
 class Link(Protocol):
-    """One connection to a client. No method blocks."""
+    """One connection to a client. No method blocks.
+
+    :ivar spawn: ``spawn(function, *args)`` runs a chain in the thread or greenlet that the link
+        has of its own, and never blocks; ``None``: the link has none.
+    """
+
+    spawn: Callable[..., None] | None
 
     @property
     def outbox(self) -> Outbox:

@@ -17,11 +17,12 @@ from ..core.errors import Reject, UsageError
 from ..core.excerpts import excerpt, excerpt_of
 from ..core.exits import is_contained
 from ..core.functions import name_function
-from ..core.names import MAX_NAME_LENGTH, to_name
+from ..core.names import MAX_NAME_LENGTH, to_name, to_name_or_none
 from ..core.peers.directory import Identity
 from ..origins import Origin, allowed_origin, origin_of_url, page_scheme, parse_origin
 from ..settings import Settings
 from ..transport.websocket.handshake import asks_for_upgrade
+from .contexts import REPEATED
 
 Authorizer = Callable[[], Any]
 
@@ -127,12 +128,56 @@ def ask_site(authorizer: Authorizer | None, settings: Settings) -> Identificatio
             "username; return None to refuse"
         )
     username = to_name(username, "the username of @protoo.authorize")
-    if len(username) > MAX_NAME_LENGTH:
-        raise Reject(400, f"a username has at most {MAX_NAME_LENGTH} characters")
     uuid = None if uuid is None or uuid == "" else to_name(uuid, "the uuid of @protoo.authorize")
+    _check_lengths(username, uuid)
+    return Identification(username, uuid, answer[2] if len(answer) == 3 else None)
+
+
+def ask_again(authorizer: Authorizer | None, settings: Settings) -> Identification:
+    """Ask the site for the user of a handshake that is repeated, as an interval has passed.
+
+    What a view has given to ``protoo.serve(ws, ...)`` still stands.
+
+    :raises: as :func:`ask_site`.
+    """
+    given = flask_request.environ.get(REPEATED)
+    if not isinstance(given, Given):
+        return ask_site(authorizer, settings)
+    if given.username is not None:
+        return Identification(given.username, given.uuid, given.data)
+    asked = ask_site(authorizer, settings)
+    return Identification(
+        asked.username, given.uuid or asked.uuid, asked.data if given.data is None else given.data
+    )
+
+
+class Given(NamedTuple):
+    """What a view has given to ``protoo.serve(ws, ...)``; ``None``: the authorizer decides."""
+
+    username: str | None
+    uuid: str | None
+    data: Any
+
+    @classmethod
+    def check(cls, username: Any, uuid: Any, data: Any) -> Given:
+        """Return it as strings.
+
+        :raises UsageError: for a name that is none.
+        :raises Reject: 400 for one that is too long.
+        """
+        username = to_name_or_none(username, "serve(ws, username)")
+        uuid = to_name_or_none(uuid, "serve(ws, username, uuid)")
+        if username == "":
+            raise UsageError('serve(ws, username) was given ""; to refuse, a view calls abort(403)')
+        return cls(*_check_lengths(username, uuid or None), data)
+
+
+def _check_lengths(username: str | None, uuid: str | None) -> tuple[str | None, str | None]:
+    if username is not None and len(username) > MAX_NAME_LENGTH:
+        raise Reject(400, f"a username has at most {MAX_NAME_LENGTH} characters")
     if uuid is not None and len(uuid) > MAX_UUID_LENGTH:
         raise Reject(400, f"a uuid has at most {MAX_UUID_LENGTH} characters")
-    return Identification(username, uuid, answer[2] if len(answer) == 3 else None)
+    return username, uuid
 
 
 def _call(authorizer: Authorizer) -> Any:

@@ -33,6 +33,10 @@ _SERVER_KEYS = (
     "protoo_flask.",
 )
 
+#: The key of the environ that tells a repeated request from that of the server. Its value is
+#: ``True``, or the site's own answer to the question who the client is; see :mod:`.sock_routes`.
+REPEATED = "protoo_flask.repeated"
+
 #: Keys with a value that differs from client to client, so that sharing it gains nothing.
 _OWN_KEYS = {
     "HTTP_COOKIE",
@@ -198,6 +202,7 @@ def _strip_environ(environ: Mapping[str, Any]) -> dict[str, Any]:
     # Some proxies say "wss" of a handshake, and werkzeug would build links that begin with "http:".
     kept["wsgi.url_scheme"] = _share(page_scheme(environ["wsgi.url_scheme"]))
     kept["wsgi.input"] = io.BytesIO()
+    kept[REPEATED] = environ.get(REPEATED, True)
     kept.pop("wsgi.input_terminated", None)
     return kept
 

@@ -23,6 +23,7 @@ from flask import request as flask_request
 
 from ..core.arrivals import Arrival, Arrivals
 from ..core.wire.dialect import Dialect
+from ..transport.tap import KEY as TAP
 
 WSGIApp = Callable[[Any, Any], Iterable[bytes]]
 
@@ -72,6 +73,9 @@ class Entrance:
         try:
             return self._wsgi_app(environ, start_response)
         finally:
+            tap = environ.get(TAP)
+            if tap is not None:
+                tap.end_request()
             if not arrival.outlives_request:
                 arrivals.end(arrival)
 

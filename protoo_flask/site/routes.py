@@ -16,7 +16,9 @@ from flask import Blueprint, Flask, Response, send_from_directory
 from werkzeug.exceptions import SecurityError
 
 from ..core.errors import UsageError
+from ..core.wire.dialect import PROTOO
 from ..settings import Settings
+from .sock_routes import add_sock_route, offer_subprotocols, refuse_without_threads
 from .views import Views
 
 _CLIENT = Path(__file__).resolve().parent.parent / "static"
@@ -32,12 +34,14 @@ def add_routes(app: Flask, views: Views, settings: Settings) -> None:
     place = _find_place(app, settings)
     blueprint = Blueprint("protoo", __name__)
     path = settings.path
-    blueprint.add_url_rule(path, "handshake", views.handshake, websocket=True, **place)
+    add_sock_route(blueprint, path, views, place)
     blueprint.add_url_rule(path, "plain_http", views.plain_http, **place)
     # Not the static folder of the blueprint, which no option gives a host.
     blueprint.add_url_rule(f"{path}/<path:filename>", "static", _send_client, **place)
     blueprint.after_request(views.tell_verdict)
     app.register_blueprint(blueprint)
+    refuse_without_threads(app, views)
+    offer_subprotocols(app, [PROTOO.subprotocol])
 
 
 def _send_client(filename: str, **view_args: Any) -> Response:

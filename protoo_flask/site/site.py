@@ -37,13 +37,13 @@ from ..core.wire.dialect import PROTOO, Dialect
 from ..settings import Settings, config_key
 from ..transport.channel import Channel, Loop
 from ..transport.closing_links import ClosingLinks
-from ..transport.connection import Connection, SharedConnection
+from ..transport.connection import Connection
 from ..transport.descriptors import find_limit
 from ..transport.forked_child import inherit
 from ..transport.server_worlds import guess_loop
 from ..transport.websocket.handshake import Handshake, HandshakeError
 from .advice import Advice
-from .authorization import Authorizer, ask_site
+from .authorization import Authorizer, ask_again
 from .configuration import Configuration
 from .context_choice import choose_context
 from .contexts import HandshakeContext
@@ -432,7 +432,7 @@ class Site:
             application,
             framework,
             settings.reauthorize_interval,
-            ask=lambda: ask_site(self.protoo.authorizer, settings),
+            ask=lambda: ask_again(self.protoo.authorizer, settings),
         )
         return application
 
@@ -445,20 +445,23 @@ class Site:
         agreed: Handshake,
         arrival: Arrival | None = None,
         welcome: bool = False,
+        kind: type[Connection] = Connection,
     ) -> Callable[[Channel, bytes], Connection]:
         """Return ``make(channel, handshake)``, which makes the connection of a client.
 
         :param arrival: of the handshake; by default, it comes when the connection is made.
         :param welcome: whether the client wants to be told who it is.
+        :param kind: of the connection: one that leaves its server, or one that stays.
         """
         if arrival is not None:
             arrival.outlives_request = True
         # Not closures, which weigh ten times as much: there are as many as connections.
         connect = partial(self._connect, identity, context, agreed.dialect, arrival, welcome)
-        return partial(self._make_connection, connect, agreed.codec, identity[:2])
+        return partial(self._make_connection, kind, connect, agreed.codec, identity[:2])
 
     def _make_connection(
         self,
+        kind: type[Connection],
         connect: Callable[[Connection], Inbox],
         codec: Any,
         device: tuple[str, str],
@@ -468,7 +471,6 @@ class Site:
         assert self.loop is not None
         if self.loop.is_foreign():
             raise ServerStopped("a server in another thread has taken the app over meanwhile")
-        kind = SharedConnection if self.loop.preempts else Connection
         return kind(
             channel,
             self.loop,

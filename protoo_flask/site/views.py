@@ -1,11 +1,16 @@
-"""The views of the WebSocket route: they let a client in, or answer with an HTTP status."""
+"""The views of the WebSocket route: they let a client in, or answer with an HTTP status.
+
+The route is one of flask-sock. Before its view, :meth:`Views.let_in` decides: it refuses with an
+HTTP status, or lets the socket leave its server, or leaves the rest to flask-sock. The routes of
+flask-sock that are the site's own go the same way: see :mod:`.sock_routes`.
+"""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any
 
-from flask import Response, after_this_request, request, session
+from flask import Response, after_this_request, current_app, request, session
 from werkzeug.exceptions import HTTPException
 
 from ..core.arrivals import Arrival, TurnedAway
@@ -13,6 +18,8 @@ from ..core.close_codes import GOING_AWAY, ONLINE_ELSEWHERE
 from ..core.errors import Reject
 from ..core.peers.directory import Identity, NoPlace, TooManyEvents
 from ..core.wire.surrogates import mend_string
+from ..transport.attached_connection import AttachedConnection
+from ..transport.greenlets.loop import GreenletLoop
 from ..transport.opened_websocket import refuse_opened_websocket
 from ..transport.server_worlds import check_world, make_loop
 from ..transport.websocket.handshake import (
@@ -21,11 +28,17 @@ from ..transport.websocket.handshake import (
     check_size,
     negotiate_handshake,
 )
+from .admission import Admission, read_by_wsproto
+from .attachment import AttachedResponse
 from .authorization import MissingSession, check_origin, identify, is_allowed_origin
+from .contexts import REPEATED
 from .entrance import take_arrival
 from .handshake_limits import TryLater
 from .site import Site
-from .upgrade import UpgradeResponse
+from .upgrade import HandshakeResponse, UpgradeResponse, can_leave
+
+#: The endpoint of the WebSocket.
+ENDPOINT = "protoo.handshake"
 
 #: The answer to a browser that opens the WebSocket's URL as a page, and to a client behind a
 #: proxy that has not passed the upgrade on.
@@ -45,6 +58,10 @@ VERDICT = "Protoo-Handshake"
 _PASSING = (408, 425, 429)
 
 
+#: All that a handshake may be refused with.
+REFUSALS = (NoPlace, TryLater, Reject, HandshakeError)
+
+
 class Views:
     """The views of one site."""
 
@@ -53,56 +70,127 @@ class Views:
         #: The reason why the server cannot work, as of the latest handshake that got so far.
         self._unfit: tuple[int, str] | None = None
 
-    def handshake(self, **view_args: Any) -> Response:
-        """Let a client in, or answer with a status.
+    # The own route ---------------------------------------------------------------------
+
+    def let_in(self) -> Response | None:
+        """Answer a handshake, or leave it to flask-sock; for ``before_request``."""
+        is_ours = request.endpoint == ENDPOINT and request.method != "OPTIONS"
+        if not is_ours or REPEATED in request.environ:
+            return None
+        return self.handshake()
+
+    def handshake(self) -> Response | None:
+        """Let a client in, or answer with a status; ``None``: :meth:`serve` comes next."""
+        if not asks_for_upgrade(request.environ):
+            # Werkzeug routes by the scheme, too: a proxy or a client may say "wss".
+            return self.plain_http()
+        try:
+            admission = self.begin()
+            admission.identity = self._identify()
+            self.settle(admission)
+            assert admission.loop is not None
+            if not can_leave(request.environ, admission.loop):
+                admission.open_tap()
+                return None
+        except REFUSALS as error:
+            return self.refuse(error)
+        return self.make_response(admission)
+
+    def serve(self, ws: Any, **view_args: Any) -> None:
+        """View of flask-sock: have the connection served when the request has ended.
 
         :param view_args: the variable parts of host and path; the authorizer finds them in
             ``request.view_args``.
         """
-        if not asks_for_upgrade(request.environ):
-            # Werkzeug routes by the scheme, too: a proxy or a client may say "wss".
-            return self.plain_http()
+        admission = Admission.find()
+        assert admission is not None
+        admission.bind(ws)
+        admission.response = self.make_response(admission, ws)
+
+    # A handshake, step by step -----------------------------------------------------------
+
+    def begin(self, may_pool: bool = False) -> Admission:
+        """Check everything that does not depend on the user.
+
+        :param may_pool: see :func:`.server_worlds.make_loop`.
+        :raises: one of :data:`REFUSALS`.
+        """
         site = self._site
         if site.loop is None and not site.is_clustered:
             site.advice.at_first_handshake(request.environ)
         arrival = take_arrival(request, site.arrivals)
-        try:
-            refuse_opened_websocket(request.environ)
-            if site.is_closed:
-                raise Reject(503, "shutting down")
-            site.configuration.warn_of_late_changes()
-            self._check_limits()
-            agreed = negotiate_handshake(
-                request.environ,
-                compression=site.settings.compression,
-                max_message_size=site.settings.max_message_size,
-                dialects=site.dialects,
-            )
-            identity = self._identify()
-            site.handshake_limits.check_user(identity.username)
-            self._check_arrival(arrival, identity)
-            loop = site.find_loop(partial(make_loop, request.environ))
-            check_world(request.environ, loop)
-            self._unfit = None
-            site.open(loop).directory.check_space(identity)
-            loop = site.loop or loop
-        except NoPlace as error:
-            return self._refuse_device(error)
-        except TryLater as error:
-            return _refuse_for_now(error)
-        except Reject as error:
-            return _refuse(error.code, error.reason)
-        except HandshakeError as error:
-            return self._refuse_handshake(error)
+        refuse_opened_websocket(request.environ)
+        if site.is_closed:
+            raise Reject(503, "shutting down")
+        site.configuration.warn_of_late_changes()
+        self._check_limits()
+        agreed = negotiate_handshake(
+            request.environ,
+            compression=site.settings.compression,
+            max_message_size=site.settings.max_message_size,
+            dialects=site.dialects,
+        )
+        return Admission(agreed, arrival, may_pool)
+
+    def settle(self, admission: Admission) -> None:
+        """Check everything that depends on the user, and find the world of the connection.
+
+        :raises: one of :data:`REFUSALS`.
+        """
+        site, identity = self._site, admission.identity
+        assert identity is not None
+        site.handshake_limits.check_user(identity.username)
+        self._check_arrival(admission.arrival, identity)
+        loop = site.find_loop(partial(make_loop, request.environ, admission.may_pool))
+        check_world(request.environ, loop)
+        self._unfit = None
+        site.open(loop).directory.check_space(identity)
+        admission.loop = site.loop or loop
+
+    def make_response(self, admission: Admission, ws: Any = None) -> HandshakeResponse:
+        """Return the response that upgrades.
+
+        :param ws: the WebSocket of simple-websocket, if it has made one.
+        """
+        site, loop, agreed = self._site, admission.loop, admission.agreed
+        assert loop is not None
+        assert admission.identity is not None
         # The objects themselves: the proxies mean nothing outside of this request.
         context = site.context_class(
             site.app,
             request._get_current_object(),  # type: ignore[attr-defined]
             session._get_current_object(),  # type: ignore[attr-defined]
         )
+        if admission.given is not None:
+            context.request.environ[REPEATED] = admission.given
         welcome = request.args.get("welcome", "0") != "0"
-        start = site.connector(identity, context, agreed, arrival, welcome)
-        return UpgradeResponse(agreed.headers, loop, start, self._refuse_without_descriptors)
+        connector = partial(site.connector, admission.identity, context)
+        if ws is None or can_leave(request.environ, loop):
+            start = connector(agreed, admission.arrival, welcome)
+            assert isinstance(loop, GreenletLoop)
+            return UpgradeResponse(agreed.headers, loop, start, self._refuse_without_descriptors)
+        agreed = read_by_wsproto(agreed, ws.ws, site.settings.max_message_size)
+        start = connector(agreed, admission.arrival, welcome, AttachedConnection)
+        tap = admission.tap
+        assert tap is not None
+        if loop.preempts and not tap.wait_for_reader():
+            raise RuntimeError("simple-websocket has no thread that reads")
+        return AttachedResponse(agreed.headers, loop, start, tap)
+
+    def refuse(self, error: Exception) -> Response:
+        """Return the response for one of :data:`REFUSALS`."""
+        if isinstance(error, NoPlace):
+            return self._refuse_device(error)
+        if isinstance(error, TryLater):
+            return _refuse_for_now(error)
+        if isinstance(error, HandshakeError):
+            return self._refuse_handshake(error)
+        assert isinstance(error, Reject)
+        return _refuse(error.code, error.reason)
+
+    def refuse_without_threads(self) -> Response:
+        """Return the response for a client for which no thread is left."""
+        return self._refuse_without_descriptors()
 
     def _check_limits(self) -> None:
         limits = self._site.handshake_limits
@@ -124,6 +212,8 @@ class Views:
         response.headers.update(error.headers)
         return response
 
+    # Without an upgrade ------------------------------------------------------------------
+
     def plain_http(self, **view_args: Any) -> Response:
         """Answer the same path without an upgrade, with the status that a handshake would get.
 
@@ -132,7 +222,12 @@ class Views:
         """
         if asks_for_upgrade(request.environ):
             # Werkzeug 2.0.0 routes Firefox, with its "keep-alive, Upgrade", to this view.
-            return self.handshake()
+            answer = self.handshake()
+            if answer is not None:
+                return answer
+            go_on: Any = current_app.view_functions[ENDPOINT]
+            attached: Response = go_on(**view_args)
+            return attached
         _ = self._site.settings  # before the function below needs them: they may be wrong
         after_this_request(self._let_allowed_pages_read)
         try:
@@ -144,14 +239,8 @@ class Views:
             identity = self._identify()
             self._site.handshake_limits.check_user(identity.username, is_handshake=False)
             self._site.check_space(identity)
-        except NoPlace as error:
-            return self._refuse_device(error)
-        except TryLater as error:
-            return _refuse_for_now(error)
-        except Reject as error:
-            return _refuse(error.code, error.reason)
-        except HandshakeError as error:
-            return self._refuse_handshake(error)
+        except REFUSALS as error:
+            return self.refuse(error)
         if self._unfit is not None:
             return _refuse(*self._unfit)
         response = _refuse(426, UPGRADE_HINT)
@@ -211,9 +300,23 @@ class Views:
                 status = 503 if error.code == GOING_AWAY else 403
                 raise Reject(status, error.reason) from None
 
+    def check_origin(self) -> None:
+        """Refuse a page of a foreign origin.
+
+        :raises Reject: 403.
+        """
+        check_origin(request, self._site.settings)
+
     def _identify(self) -> Identity:
+        self.check_origin()
+        return self.identify()
+
+    def identify(self) -> Identity:
+        """Ask the site for the user and the device.
+
+        :raises: as :func:`.authorization.identify`.
+        """
         site = self._site
-        check_origin(request, site.settings)
         missing = MissingSession.find()
         if missing is not None and site.protoo.authorizer is None:
             site.advice.when_nobody_can_log_in()

@@ -10,7 +10,6 @@ from typing import Any, Callable
 
 from ..core.close_codes import (
     ABNORMAL_CLOSURE,
-    GOING_AWAY,
     LEAVING,
     NORMAL_CLOSURE,
     POLICY_VIOLATION,
@@ -19,12 +18,12 @@ from ..core.deadlines import Deadlines
 from ..core.errors import NotAdmitted
 from ..core.inbox import Inbox
 from ..core.link import Unsent
-from ..core.scheduling import Timer, one_step
+from ..core.scheduling import Timer
 from .channel import Channel, Loop
 from .closing import CLOSE_TIMEOUT, CLOSED, CLOSING, LEFT, OPEN, TRANSITIONS
 from .closing_links import ClosingLinks
 from .keep_alive import ASK, DECISIONS, END, LOST, SILENT, SPOKEN, UNREAD, WATCH_ANEW
-from .outbox import Outbox, SharedOutbox
+from .outbox import Outbox
 from .turns import ERROR, MORE, Turns
 from .waiting_frame import ARRIVED, STUCK, WaitingFrame
 from .websocket.frames import (
@@ -62,11 +61,13 @@ class Connection(Turns):
         "_connect",
         "_device",
         "_disconnect",
-        "_ended",
         "_silence",
         "_unsent",
         "_waiting_frame",
     )
+
+    #: The connection has no thread or greenlet of its own.
+    spawn: Callable[..., None] | None = None
 
     def __init__(
         self,
@@ -96,7 +97,6 @@ class Connection(Turns):
         self._close_code = ABNORMAL_CLOSURE
         self._unsent: Unsent | None = None
         self._close_timer: Timer | None = None
-        self._ended: Any = None
 
     def _make_outbox(self, limit: int) -> Outbox:
         return Outbox(self._channel, self._codec.encode, limit, self)
@@ -193,20 +193,6 @@ class Connection(Turns):
         """
         data = early or self._channel.recv()
         return data is None or self._receive(data)
-
-    def serve_to_the_end(self, early: bytes = b"") -> None:
-        """Serve the client; returns when the connection has ended. See :meth:`serve`."""
-        self._ended = self._loop.event()
-        try:
-            self.serve(early)
-            self._ended.wait()
-        except BaseException:
-            # The server is about to close the socket, which another greenlet may read. gevent's
-            # servers do so when they stop, with the connections that stayed theirs: TLS.
-            self.retire(GOING_AWAY, "shutting down")
-            self.break_off()
-            self._ended.wait()
-            raise
 
     def abandon(self, code: int, reason: str) -> None:
         """Send Close because the process is exiting: no timer or greenlet will run again."""
@@ -395,8 +381,6 @@ class Connection(Turns):
         if inbox is not None:
             inbox.ended()
         self._let_go()
-        if self._ended is not None:
-            self._ended.set()
 
     def _enter(self, event: str, code: int) -> bool:
         """Follow the table, holding the lock; ``False`` when the event means nothing now.
@@ -443,14 +427,3 @@ class Connection(Turns):
         """
         if self.state is CLOSED and self._disconnect is None:
             self._inbox = None
-
-
-class SharedConnection(Connection):
-    """A connection among threads."""
-
-    __slots__ = ()
-
-    def _make_outbox(self, limit: int) -> Outbox:
-        return SharedOutbox(self._channel, self._codec.encode, limit, self, self._lock)
-
-    _send_control = one_step(Connection._send_control)

@@ -31,9 +31,11 @@ POOL = (
 )
 
 
-def make_loop(environ: Mapping[str, Any]) -> Loop:
+def make_loop(environ: Mapping[str, Any], may_pool: bool = False) -> Loop:
     """Return a loop of the world that this request's socket lives in.
 
+    :param may_pool: whether the threads may be those of a pool: the site has made it large enough
+        for flask-sock, which keeps a thread of it for each connection.
     :raises HandshakeError: 500 under a server that cannot work.
     """
     server = find_in_process_server(environ)
@@ -51,7 +53,9 @@ def make_loop(environ: Mapping[str, Any]) -> Loop:
             f"a WSGI middleware has put a {type(sock).__name__} in the place of the server's "
             "socket: let it pass WebSocket handshakes on as they are",
         )
-    _check_threads(environ)
+    _check_multithread(environ)
+    if "werkzeug.socket" not in environ and not may_pool:
+        raise HandshakeError(500, POOL)
     return ThreadLoop()
 
 
@@ -104,13 +108,6 @@ def _check_greenlets(environ: Mapping[str, Any]) -> None:
     # A request of the gevent worker has a greenlet of its own, which no Thread has started.
     is_in_greenlet = isinstance(threading.current_thread(), threading._DummyThread)
     if "gunicorn.socket" in environ and not is_in_greenlet:
-        raise HandshakeError(500, POOL)
-
-
-def _check_threads(environ: Mapping[str, Any]) -> None:
-    """Refuse all servers but the one that has a thread for each connection: flask run."""
-    _check_multithread(environ)
-    if "werkzeug.socket" not in environ:
         raise HandshakeError(500, POOL)
 
 

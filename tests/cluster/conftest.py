@@ -5,7 +5,7 @@ from typing import Any, Iterator
 
 import pytest
 
-from tests.transport.worlds import Greenlets, Threads
+from tests.transport.worlds import AttachedThreads, Greenlets
 
 from .redis_servers import RedisServer
 
@@ -18,7 +18,7 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     server.stop()
 
 
-@pytest.fixture(params=[Greenlets, Threads], ids=lambda world: world.name)
+@pytest.fixture(params=[Greenlets, AttachedThreads], ids=lambda world: world.name)
 def world(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Greenlets or threads; the test leaves none of them behind."""
     world = request.param()

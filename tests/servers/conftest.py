@@ -14,12 +14,12 @@ from tests.cluster.redis_servers import RedisServer
 
 from . import sites
 from .clients import Site
-from .processes import CLUSTER, KINDS, SITES, Server, start, start_server
+from .processes import ATTACHED, CLUSTER, COMMANDS, SITES, Server, start, start_server
 from .server_cluster import ServerCluster, SpreadSite, runs_on_cluster
 from .shared import SHARED
 
 
-@pytest.fixture(scope="session", params=[*KINDS, CLUSTER])
+@pytest.fixture(scope="session", params=[*COMMANDS, CLUSTER])
 def running_server(request: Any, tmp_path_factory: Any) -> Iterator[Server | ServerCluster]:
     with contextlib.ExitStack() as stack:
         folder = tmp_path_factory.mktemp("database")
@@ -51,17 +51,30 @@ def run_cluster(folder: Path) -> Iterator[ServerCluster]:
         redis.stop()
 
 
+#: The files of tests that also run where all connections are attached: those about what is read,
+#: written and closed, about the handshake, and about the contexts and threads of handlers. The
+#: other files are about the core and the features, which do not know how a connection is served.
+ON_ATTACHED = {
+    *("test_admission", "test_coming_and_going", "test_contexts_of_messages", "test_database"),
+    *("test_early_bytes", "test_fairness", "test_gone_clients", "test_grace_period"),
+    *("test_places", "test_raw_bytes", "test_reauthorization", "test_slow_readers"),
+    *("test_talking_messages", "test_talking_wire_format", "test_welcome", "test_workloads"),
+}
+
+
 def pytest_collection_modifyitems(items: list[Any]) -> None:
-    """Leave out the tests that do not run on a cluster."""
-    items[:] = [
-        item
-        for item in items
-        if not (
-            hasattr(item, "callspec")
-            and item.callspec.params.get("running_server") == CLUSTER
-            and not runs_on_cluster(item)
-        )
-    ]
+    """Leave out the tests that do not run on a cluster, or where all connections are attached."""
+    items[:] = [item for item in items if _runs(item, _kind_of(item))]
+
+
+def _kind_of(item: Any) -> str:
+    return item.callspec.params.get("running_server", "") if hasattr(item, "callspec") else ""
+
+
+def _runs(item: Any, kind: str) -> bool:
+    if kind == CLUSTER:
+        return bool(runs_on_cluster(item))
+    return kind != ATTACHED or item.module.__name__.rpartition(".")[2] in ON_ATTACHED
 
 
 @pytest.fixture

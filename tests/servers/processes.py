@@ -21,6 +21,9 @@ SITES = "tests.servers.sites:create_app"
 
 _UNPATCHED = "import sys; from protoo_flask.cli import main; sys.exit(main(sys.argv[1:]))"
 
+#: gunicorn, with connections that all stay with its greenlets; see :mod:`.attached_sites`.
+ATTACHED = "gunicorn, all attached"
+
 #: {kind of server: (arguments for Python, the signal with which users stop it)}
 KINDS: dict[str, tuple[list[str], int]] = {
     "gunicorn": (
@@ -30,6 +33,15 @@ KINDS: dict[str, tuple[list[str], int]] = {
     "pywsgi": (["-m", "protoo_flask", SITES, "--port", "0"], signal.SIGTERM),
     "pywsgi-unpatched": (["-c", _UNPATCHED, SITES, "--port", "0"], signal.SIGTERM),
     "flask-run": (["-m", "flask", "run", "--port", "0"], signal.SIGINT),
+}
+
+_ATTACHED_SITES = "tests.servers.attached_sites:create_app()"
+COMMANDS = {
+    **KINDS,
+    ATTACHED: (
+        ["-m", "gunicorn", "-k", "gevent", "--bind", "127.0.0.1:0", _ATTACHED_SITES],
+        signal.SIGTERM,
+    ),
 }
 
 #: Two servers that are one site; see :mod:`.server_cluster`.
@@ -154,8 +166,8 @@ class Server:
 
 
 def start_server(kind: str, **env: str) -> Server:
-    """Start one of :data:`KINDS` with the sites of the tests."""
-    command, stop_signal = KINDS[kind]
+    """Start one of :data:`COMMANDS` with the sites of the tests."""
+    command, stop_signal = COMMANDS[kind]
     return start(kind, command, stop_signal=stop_signal, **env)
 
 

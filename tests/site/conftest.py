@@ -9,7 +9,6 @@ from flask import Flask, request, session
 
 from protoo_flask import Protoo, Reject
 from protoo_flask.core.wire.dialect import PROTOO
-from protoo_flask.site import site as site_module
 from protoo_flask.site.context_choice import probe
 from protoo_flask.site.contexts import HandshakeContext, preprocess_request
 from protoo_flask.site.fast_contexts import FastHandshakeContext
@@ -72,7 +71,9 @@ class Site:
             identity = Views(door)._identify()
             kept = HandshakeContext(app, context.request, context.session)
         door.open(self.scheduler)
-        return door.connector(identity, kept, Handshake([], None, PROTOO))(None, b"")
+        return door.connector(identity, kept, Handshake([], None, PROTOO), kind=MemoryConnection)(
+            None, b""
+        )
 
     def names(self):
         return sorted(peer.username for peer in self.protoo.peers())
@@ -80,7 +81,6 @@ class Site:
 
 @pytest.fixture
 def make_site(monkeypatch):
-    monkeypatch.setattr(site_module, "SharedConnection", MemoryConnection)
     sites = []
 
     def make_site(scheduler=None, reauthorize_interval=10, **options):

@@ -11,9 +11,11 @@ import gevent.socket
 import pytest
 from flask import Response
 
+from protoo_flask.site.attachment import AttachedResponse
 from protoo_flask.site.entrance import EmptyBody
 from protoo_flask.site.upgrade import UpgradeResponse
 from protoo_flask.transport.greenlets.loop import GreenletLoop
+from protoo_flask.transport.tap import Tap
 from protoo_flask.transport.threads.loop import ThreadLoop
 
 
@@ -164,26 +166,6 @@ def test_an_input_that_is_not_the_servers_has_nothing(sockets):
     assert read_all(client).endswith(b"\r\n\r\n")
 
 
-def serve_in_thread(served, start, start_response):
-    response = UpgradeResponse([("Upgrade", "websocket")], ThreadLoop(), start, refuse)
-    environ = {"REQUEST_METHOD": "GET", "werkzeug.socket": served}
-    return list(response(environ, start_response))
-
-
-def test_without_a_thread_left_the_client_is_told_so(sockets, monkeypatch):
-    def fail(self):
-        raise RuntimeError("can't start new thread")
-
-    served, _ = sockets()
-    timeout = served.gettimeout()
-    statuses = []
-    monkeypatch.setattr(threading.Thread, "start", fail)
-    body = serve_in_thread(served, None, lambda status, *args, **more: statuses.append(status))
-    assert statuses == ["101 Switching Protocols", "503 SERVICE UNAVAILABLE"]
-    assert body == [b"too many connections"]
-    assert served.gettimeout() == timeout
-
-
 def test_a_server_that_closes_or_shuts_down_its_socket_harms_no_other_connection(sockets):
     for _ in range(3):
         served, client = sockets()
@@ -194,15 +176,38 @@ def test_a_server_that_closes_or_shuts_down_its_socket_harms_no_other_connection
         served.close()
 
 
-def test_a_body_that_a_middleware_throws_away_leaves_the_socket_to_the_server(sockets):
-    def refuse_to_start(channel, handshake):
-        raise AssertionError("nobody has asked for the body")
+@pytest.fixture
+def tap(sockets):
+    """A tap that a view has bound, and the thread of simple-websocket, which waits for it."""
+    served, _ = sockets()
+    tap = Tap({"werkzeug.socket": served})
+    tap.put("dGhlIHNhbXBsZSBub25jZQ==", "protoo")
+    tap.bind()
+    thread = threading.Thread(target=tap.recv, args=(4096,))
+    thread.start()
+    yield tap
+    thread.join(5)
+    assert not thread.is_alive()
 
+
+def refuse_to_start(channel, handshake):
+    raise AssertionError("nobody has asked for the body")
+
+
+def test_a_body_that_a_middleware_throws_away_leaves_the_socket_to_the_server(sockets, tap):
     served, client = sockets()
     timeout = served.gettimeout()
-    response = UpgradeResponse([("Upgrade", "websocket")], ThreadLoop(), refuse_to_start, refuse)
-    response({"werkzeug.socket": served}, lambda status, headers: None)
+    headers = [("Upgrade", "websocket")]
+    response = AttachedResponse(headers, ThreadLoop(), refuse_to_start, tap)
+    body = response({"werkzeug.socket": served}, lambda status, headers: None)
+    tap.end_request()  # the request has ended, and the body has not begun
     assert served.gettimeout() == timeout
+    body.close()
     served.sendall(b"HTTP/1.1 500 Internal Server Error\r\n\r\n")
     served.close()
     assert read_all(client).startswith(b"HTTP/1.1 500")
+
+
+def test_a_response_that_another_one_replaces_leaves_no_thread(tap):
+    AttachedResponse([], ThreadLoop(), refuse_to_start, tap)
+    tap.end_request()

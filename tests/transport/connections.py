@@ -8,10 +8,15 @@ from typing import Any
 import pytest
 
 from .wire import PATIENCE
-from .worlds import Greenlets
+from .worlds import AttachedGreenlets, Greenlets
 
 #: Marks a test of behaviour that threads do not have.
 only_greenlets = pytest.mark.parametrize("world", [Greenlets], ids=["greenlets"], indirect=True)
+
+#: Marks a test of connections that stay with the greenlet of their server.
+only_attached_greenlets = pytest.mark.parametrize(
+    "world", [AttachedGreenlets], ids=["attached, greenlets"], indirect=True
+)
 
 #: Seconds to wait for a frame that must not come.
 MOMENT = 0.1

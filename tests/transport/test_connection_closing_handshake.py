@@ -9,9 +9,16 @@ import gevent
 import pytest
 
 from protoo_flask.transport import connection as connection_module
-from protoo_flask.transport.connection import Connection
+from protoo_flask.transport.attached_connection import AttachedConnection
 
-from .connections import MOMENT, close_payload_of, only_greenlets, request, take_departure
+from .connections import (
+    MOMENT,
+    close_payload_of,
+    only_attached_greenlets,
+    only_greenlets,
+    request,
+    take_departure,
+)
 from .wire import BINARY, CLOSE, PATIENCE, PING, TEXT, close_frame, frame, text
 
 
@@ -187,11 +194,11 @@ def test_a_process_that_exits_closes_with_1001(site):
     assert client.take_close() == (1001, "shutting down")
 
 
-@only_greenlets  # a thread cannot be killed
+@only_attached_greenlets  # a thread cannot be killed
 def test_a_connection_closes_with_1001_when_the_server_kills_its_greenlet(site, monkeypatch):
     started: list[gevent.Greenlet] = []
 
-    def start(connection: Connection, sock: socket.socket) -> None:
+    def start(connection: AttachedConnection, sock: socket.socket) -> None:
         started.append(gevent.spawn(connection.serve_to_the_end))
 
     monkeypatch.setattr(site.world, "start", start)

@@ -19,6 +19,7 @@ import gevent
 import gevent.event
 import gevent.queue
 import gevent.socket
+import simple_websocket
 
 from protoo_flask.core.application import Application
 from protoo_flask.core.deadlines import Deadlines
@@ -26,15 +27,18 @@ from protoo_flask.core.peers.directory import Identity
 from protoo_flask.core.routing.layer import RoutingOptions
 from protoo_flask.core.routing.router import Router
 from protoo_flask.core.runtime import Limits, TimeLimits
-from protoo_flask.transport.connection import Connection, SharedConnection
+from protoo_flask.transport.attached_connection import AttachedConnection
+from protoo_flask.transport.connection import Connection
 from protoo_flask.transport.greenlets.channel import GreenletChannel
 from protoo_flask.transport.greenlets.greenlet_pool import GreenletPool
 from protoo_flask.transport.greenlets.loop import GreenletLoop
 from protoo_flask.transport.greenlets.write_batching import WriteBatching
+from protoo_flask.transport.tap import Tap
 from protoo_flask.transport.threads.channel import ThreadChannel
 from protoo_flask.transport.threads.loop import ThreadLoop
 from protoo_flask.transport.websocket.fast_frames import FastFrameCodec
 from protoo_flask.transport.websocket.frames import FrameCodec
+from protoo_flask.transport.websocket.wsproto_frames import WsprotoCodec
 from tests.fakes import FakeContext, FakeFramework
 
 from .wire import HANDSHAKE, PATIENCE, Client
@@ -69,7 +73,7 @@ class WatchedThreadChannel(ThreadChannel):
     """Says when it is closed."""
 
     def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock)
+        super().__init__(sock, has_reader=True)
         self.closed = threading.Event()
 
     def close(self) -> None:
@@ -101,9 +105,10 @@ class Greenlets:
     """
 
     name = "greenlets"
-    make_codec: Callable[[int], FrameCodec] = FastFrameCodec
     #: How many watchers stay active on the hub between tests.
     _staying = 0
+    kind: type[Connection] = Connection
+    make_codec: Callable[[int], Any] = FastFrameCodec
 
     def __init__(self) -> None:
         self.loop = GreenletLoop()
@@ -119,7 +124,7 @@ class Greenlets:
     def make_channel(self, sock: socket.socket) -> WatchedGreenletChannel:
         return WatchedGreenletChannel(sock, self.loop.pool)
 
-    def start(self, connection: Connection, sock: socket.socket) -> None:
+    def start(self, connection: Any, sock: socket.socket) -> None:
         gevent.spawn(connection.serve)
 
     def spawn(self, function: Callable[..., Any], *args: Any) -> Callable[[], None]:
@@ -168,14 +173,16 @@ def _wait_for_rest(loop: Any, count: int, seconds: float) -> None:
         gevent.sleep(0.001)
 
 
-class Threads:
+class AttachedThreads:
     """A thread for everything that waits; the socket stays the server's.
+
+    A thread of simple-websocket reads for each connection.
 
     :ivar errors: a queue of the errors that ended a thread; a test that expects some takes them.
     """
 
-    name = "threads"
-    make_codec = FastFrameCodec
+    name = "attached, threads"
+    kind = AttachedConnection
 
     def __init__(self) -> None:
         self.errors = self.make_queue()
@@ -188,9 +195,20 @@ class Threads:
         return sock
 
     def make_channel(self, sock: socket.socket) -> WatchedThreadChannel:
-        return WatchedThreadChannel(sock)
+        """Make a channel, and lend it the thread of simple-websocket."""
+        tap, _ = open_tap()
+        assert tap.wait_for_reader()
+        channel = WatchedThreadChannel(sock)
+        tap.bind()
+        tap.lend(channel.read)
+        return channel
 
-    def start(self, connection: Connection, sock: socket.socket) -> None:
+    def make_codec(self, max_message_size: int) -> WsprotoCodec:
+        tap, server = open_tap()
+        tap.release()
+        return WsprotoCodec(server.ws, max_message_size)
+
+    def start(self, connection: Any, sock: socket.socket) -> None:
         def serve() -> None:
             with sock:
                 connection.serve_to_the_end()
@@ -224,6 +242,16 @@ class Threads:
         return set(threading.enumerate()) - self._before
 
 
+def open_tap() -> tuple[Tap, Any]:
+    """Have simple-websocket answer a handshake; returns the tap and its server."""
+    environ = {"HTTP_SEC_WEBSOCKET_EXTENSIONS": "permessage-deflate", "werkzeug.socket": None}
+    tap = Tap(environ)
+    tap.put("dGhlIHNhbXBsZSBub25jZQ==", "protoo")
+    server = simple_websocket.Server(environ, subprotocols=["protoo"])
+    server.close()  # as flask-sock does when the view has returned
+    return tap, server
+
+
 def _run(outcome: Any, function: Callable[..., Any], *args: Any) -> None:
     try:
         result = function(*args)
@@ -244,7 +272,23 @@ class PlainGreenlets(Greenlets):
         self.loop = GreenletLoop(GreenletPool, WriteBatching)
 
 
-WORLDS = [Greenlets, PlainGreenlets, Threads]
+class AttachedGreenlets(Greenlets):
+    """Greenlets, and a connection that stays with its server's: with TLS."""
+
+    name = "attached, greenlets"
+    kind = AttachedConnection
+
+    def make_codec(self, max_message_size: int) -> WsprotoCodec:  # type: ignore[override]
+        tap, server = open_tap()
+        tap.release()
+        server.thread.join(PATIENCE)
+        return WsprotoCodec(server.ws, max_message_size)
+
+    def start(self, connection: Any, sock: socket.socket) -> None:
+        gevent.spawn(connection.serve_to_the_end)
+
+
+WORLDS = [Greenlets, PlainGreenlets, AttachedGreenlets, AttachedThreads]
 
 
 class Site:
@@ -318,8 +362,7 @@ class Site:
         max_message_size = options.pop("max_message_size")
         ping_interval = options.pop("ping_interval")
         channel = self.world.make_channel(server)
-        kind = SharedConnection if self.world.loop.preempts else Connection
-        connection = kind(
+        connection = self.world.kind(
             channel,
             self.world.loop,
             codec or self.world.make_codec(max_message_size),

@@ -22,11 +22,11 @@ _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class ThreadChannel:
-    """A socket that stays the server's, and a thread that waits for it."""
+    """A socket that stays the server's, and the thread that waits for it in :meth:`read`."""
 
     buffers_input = False
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: Any, has_reader: bool = False) -> None:
         sock.settimeout(0.0)
         send_without_delay(sock)
         self._sock = write_records(sock)
@@ -37,7 +37,8 @@ class ThreadChannel:
         #: Called by the thread that reads, while somebody watches.
         self._function: Callable[[], None] | None = None
         self._has_work = threading.Event()
-        self._has_reader = False
+        #: Whether a thread calls :meth:`read`. A connection to Redis has one of its own.
+        self._has_reader = has_reader
         self._is_closed = False
         inherit(self)
 
@@ -45,23 +46,18 @@ class ThreadChannel:
     def encrypts(self) -> bool:
         return self._pending is not None
 
-    def start(self) -> None:
-        """Start the thread that reads; it waits for :meth:`watch`.
-
-        Once, and before the connection begins: later there may be no thread left.
-
-        :raises RuntimeError: when there is none left now.
-        """
-        if not self._has_reader:
-            threading.Thread(target=self._read, name="protoo-reader", daemon=True).start()
-            self._has_reader = True
-
     def watch(self, function: Callable[[], None]) -> None:
         self._function = function
-        self.start()
+        if not self._has_reader:
+            self._has_reader = True
+            threading.Thread(target=self.read, name="protoo-reader", daemon=True).start()
         self._has_work.set()
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Call the functions that watch, to the end of the connection.
+
+        This is for a thread that has nothing else to do: that of simple-websocket.
+        """
         while True:
             self._has_work.wait()
             if self._is_closed:

@@ -72,15 +72,12 @@ def test_a_slow_reader_is_cut_if_no_thread_can_wait_for_it(shortage):
         channel.close()
 
 
-def test_a_channel_has_its_thread_before_it_is_watched_and_keeps_it(shortage):
+def test_a_channel_keeps_the_thread_that_reads_for_it(shortage):
     server, client = connect_tcp()
     with server, client:
-        channel = ThreadChannel(server)
-        shortage.on = True
-        with pytest.raises(RuntimeError, match="new thread"):
-            channel.start()
-        shortage.on = False
-        channel.start()
+        channel = ThreadChannel(server, has_reader=True)
+        reader = threading.Thread(target=channel.read)
+        reader.start()
         shortage.on = True
         for _ in range(3):
             turns = threading.Event()
@@ -94,3 +91,5 @@ def test_a_channel_has_its_thread_before_it_is_watched_and_keeps_it(shortage):
             assert turns.wait(PATIENCE)
             channel.unwatch()
         channel.close()
+        reader.join(PATIENCE)
+        assert not reader.is_alive()
