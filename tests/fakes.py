@@ -147,8 +147,6 @@ def postpone(calls: list[Any]) -> Callable[..., None]:
 class FakeLink:
     """Collects the messages that are sent."""
 
-    spawn = None
-
     def __init__(self) -> None:
         self.payloads: list[bytes] = []
         self.closed: tuple[int, str] | None = None

@@ -102,7 +102,7 @@ class Application:
         if greeting is not None and self.runtime.observer is not None:
             self.runtime.observer.sent(peer, len(greeting))
         preempts = self.runtime.scheduler.preempts
-        kind = SharedInbox if preempts or link.spawn is not None else Inbox
+        kind = SharedInbox if preempts or getattr(link, "spawn", None) else Inbox
         return kind(peer, link, dialect, self._handling, self._owner)
 
     def disconnect(self, username: Name, uuid: Name | None, code: int, reason: str) -> int:

@@ -466,5 +466,5 @@ class SharedInbox(Inbox):
     __slots__ = ()
 
     def _start(self, request: Request, payload: bytes) -> None:
-        spawn = self._link.spawn or self.peer.runtime.scheduler.spawn
+        spawn = getattr(self._link, "spawn", None) or self.peer.runtime.scheduler.spawn
         spawn(self._handle, request, payload)

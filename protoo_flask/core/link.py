@@ -47,11 +47,9 @@ class Outbox(Protocol):
 class Link(Protocol):
     """One connection to a client. No method blocks.
 
-    :ivar spawn: ``spawn(function, *args)`` runs a chain in the thread or greenlet that the link
-        has of its own, and never blocks; ``None``: the link has none.
+    A link that has a thread or greenlet of its own has one method more, ``spawn(function, *args)``,
+    which runs a chain there, and never blocks.
     """
-
-    spawn: Callable[..., None] | None
 
     @property
     def outbox(self) -> Outbox:

@@ -87,6 +87,8 @@ class Admission:
                 request.endpoint,
             )
             return Response("the view has not served this WebSocket", 500, mimetype="text/plain")
+        assert self.tap is not None
+        self.response.written = self.tap.take_written()
         for name, value in response.headers.items():
             if name.lower() == "set-cookie":  # of functions that came before this one
                 self.response.headers.add(name, value)

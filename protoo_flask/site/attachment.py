@@ -33,7 +33,7 @@ class AttachedResponse(HandshakeResponse):
         self._tap = tap
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        handshake = self.serialize() + self._tap.take_written()
+        handshake = self.serialize()
         accept(start_response)
         self._tap.is_kept = True
         return Attachment(environ, handshake, self._start, self._loop, self._tap)

@@ -53,6 +53,9 @@ class HandshakeResponse(Response):
 
     default_status = 101
 
+    #: Frames of the view, to be sent behind the answer.
+    written = b""
+
     def __init__(self, headers: list[tuple[str, str]], start: Start) -> None:
         super().__init__(status=101)
         self._handshake = headers
@@ -64,9 +67,9 @@ class HandshakeResponse(Response):
         return [("Set-Cookie", value) for value in self.headers.getlist("Set-Cookie")]
 
     def serialize(self) -> bytes:
-        """Return the bytes of the answer."""
+        """Return the bytes of the answer, and of the frames behind it."""
         # Cookies that the site has set reach the browser with this response, or never.
-        return serialize_handshake(self._handshake + self.cookies)
+        return serialize_handshake(self._handshake + self.cookies) + self.written
 
 
 class UpgradeResponse(HandshakeResponse):

@@ -66,9 +66,6 @@ class Connection(Turns):
         "_waiting_frame",
     )
 
-    #: The connection has no thread or greenlet of its own.
-    spawn: Callable[..., None] | None = None
-
     def __init__(
         self,
         channel: Channel,

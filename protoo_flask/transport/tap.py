@@ -198,9 +198,14 @@ class Tap:
         """Do nothing: the socket is the server's."""
 
 
-@functools.lru_cache(maxsize=None)
 def dead_end() -> int:
-    """Return the descriptor of a socket with a closed other end: one for the whole process.
+    """Return the descriptor of a socket with a closed other end: one for the whole process."""
+    return _dead_end()
+
+
+@functools.lru_cache(maxsize=None)
+def _dead_end() -> int:
+    """Make that socket.
 
     Several owners may hold it at once, as nothing is ever kept in it. A pair of sockets for
     each handshake would cost six system calls instead of one.
