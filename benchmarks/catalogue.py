@@ -18,6 +18,7 @@ CONNECTIONS = 20_000
 
 OURS = "protoo_flask"
 TEARDOWN = "protoo_flask + teardown"
+ATTACHED = "protoo_flask + attached"
 FLASK_SOCK = "flask-sock"
 FLASK_SOCKETIO = "Flask-SocketIO"
 PROTOO_SERVER = "protoo-server 4"
@@ -94,6 +95,7 @@ CATALOGUE = {
     for entry in (
         Entry(OURS, wires.Protoo(), _SITE, _ON_FLASK),
         Entry(TEARDOWN, wires.Protoo(), _SITE, _ON_FLASK, {"BENCH_TEARDOWN": "1"}),
+        Entry(ATTACHED, wires.Protoo(), _SITE, _ON_FLASK, {"BENCH_ATTACHED": "1"}),
         Entry(
             FLASK_SOCK,
             wires.Wire(),

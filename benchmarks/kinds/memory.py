@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Mapping
 
-from ..catalogue import FLASK_SOCK, FLASK_SOCKETIO, OURS, PROTOO_SERVER, SOCKET_IO, Entry
+from ..catalogue import ATTACHED, FLASK_SOCK, FLASK_SOCKETIO, OURS, PROTOO_SERVER, SOCKET_IO, Entry
 from ..process import Server
 from ..results import Key
 from ..run import Run
@@ -25,7 +25,7 @@ ROUNDS = 3
 
 def run(run: Run) -> None:
     """Start all servers in turn, in each round."""
-    entries = run.choose(OURS, PROTOO_SERVER, SOCKET_IO, FLASK_SOCK, FLASK_SOCKETIO)
+    entries = run.choose(OURS, ATTACHED, PROTOO_SERVER, SOCKET_IO, FLASK_SOCK, FLASK_SOCKETIO)
     run.alternate("memory", {entry.name: partial(measure, run, entry) for entry in entries}, ROUNDS)
 
 

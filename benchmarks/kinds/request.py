@@ -15,6 +15,7 @@ from functools import partial
 from typing import Mapping
 
 from ..catalogue import (
+    ATTACHED,
     FLASK_SOCK,
     FLASK_SOCKETIO,
     FLOOR,
@@ -30,7 +31,7 @@ from ..run import Run
 from ..targets import Target, ratio
 from .kind import CPU, LATENCIES, Kind, WarmUp, latencies_in_ms
 
-SERVERS = (OURS, TEARDOWN, PROTOO_SERVER, SOCKET_IO, FLASK_SOCK, FLASK_SOCKETIO, FLOOR)
+SERVERS = (OURS, TEARDOWN, ATTACHED, PROTOO_SERVER, SOCKET_IO, FLASK_SOCK, FLASK_SOCKETIO, FLOOR)
 
 
 def run(run: Run) -> None:

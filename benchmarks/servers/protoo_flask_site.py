@@ -1,7 +1,8 @@
-"""This project on an ordinary Flask site, through its public names only.
+"""This project on an ordinary Flask site, through its public names only, but for one.
 
 BENCH_TEARDOWN=1 registers a teardown function, as Flask-SQLAlchemy does. Then each message
-has its own app context. BENCH_FLOODS=1 adds the parts that only some floods need. BENCH_REDIS_URL
+has its own app context. BENCH_ATTACHED=1 has all connections stay with their server, as if TLS
+ended in it. BENCH_FLOODS=1 adds the parts that only some floods need. BENCH_REDIS_URL
 names the Redis of a cluster.
 """
 
@@ -43,6 +44,11 @@ def collect() -> str:
     gc.collect()
     return "done"
 
+
+if os.environ.get("BENCH_ATTACHED"):
+    from protoo_flask.site import upgrade, views
+
+    setattr(views, upgrade.can_leave.__name__, lambda environ, loop: False)
 
 if os.environ.get("BENCH_TEARDOWN"):
 
