@@ -121,8 +121,8 @@ class LocalDirectory:
         peer = peers.get(uuid)
         return [] if peer is None else [peer]
 
-    def find_local(self) -> list[Peer]:
-        return LocalDirectory.find(self)
+    def find_local(self, username: str | None = None, uuid: str | None = None) -> list[Peer]:
+        return LocalDirectory.find(self, username, uuid)
 
     def get(self, username: str, uuid: str) -> Peer | None:
         return self._users.get(username, {}).get(uuid)
@@ -208,7 +208,7 @@ class LocalDirectory:
                 peer = None
             if peer is None:
                 self._check_devices(identity)
-                workload = self._take_departed(identity)
+                workload = self.take_departed(identity)
                 peer = Peer(identity, self._runtime, self, dialect, workload)
             with peer.outbound.lock:
                 # The context comes first: another thread may be telling the events that are
@@ -232,8 +232,8 @@ class LocalDirectory:
             if peer.outbound.link is not link:
                 return
             seconds = self._find_grace_period(code)
-            if not (seconds and self._wait_for(peer, seconds)):
-                self._take_off(peer, "leave")
+            if not (seconds and self.wait_for(peer, seconds)):
+                self.take_off(peer, "leave")
         self.tell(peer)
 
     def remove(self, peer: Peer, code: int, reason: str, only: Link | None = None) -> bool:
@@ -241,7 +241,7 @@ class LocalDirectory:
             link = peer.outbound.link
             if only is not None and link is not only:
                 return False
-            if not self._take_off(peer, "remove"):
+            if not self.take_off(peer, "remove"):
                 return False
             # For the links that it had before: this one, if any, is closed below.
             peer.was_removed = True
@@ -280,7 +280,7 @@ class LocalDirectory:
 
     def remove_all(self, username: str | None, uuid: str | None, code: int, reason: str) -> int:
         """Remove the peers of this process; returns how many."""
-        peers = LocalDirectory.find(self, username, uuid)
+        peers = self.find_local(username, uuid)
         return sum(self.remove(peer, code, reason) for peer in peers)
 
     def close_links(self, code: int, reason: str) -> None:
@@ -302,8 +302,7 @@ class LocalDirectory:
     # The table ------------------------------------------------------------------------
 
     def _list(self, peer: Peer) -> None:
-        devices = self._users.setdefault(peer.username, {})
-        devices[peer.uuid] = peer
+        devices = self.enlist(peer)
         self._enter(peer, "connect")
         peer.outbound.may_wait = bool(self._runtime.time_limits.grace_period)
         if self._is_first(peer, len(devices)):
@@ -334,49 +333,65 @@ class LocalDirectory:
             return limits.reload
         return limits.grace_period
 
-    def _wait_for(self, peer: Peer, seconds: float) -> bool:
+    def wait_for(self, peer: Peer, seconds: float) -> bool:
         """Begin a grace period; ``False`` when too much would have to be kept for it."""
         mailbox = peer.outbound.detach()
         if mailbox is None:
             return False
         self._enter(peer, "drop")
-        self._start_timer(peer, mailbox, seconds)
+        self.start_timer(peer, mailbox, seconds)
         return True
 
-    def _start_timer(self, peer: Peer, mailbox: Mailbox, seconds: float) -> None:
+    def start_timer(self, peer: Peer, mailbox: Mailbox, seconds: float) -> None:
+        """Wait for a peer that is away, for so long."""
         scheduler = self._runtime.scheduler
         self._timers[peer] = call_later_if_alive(scheduler, seconds, self._expire, peer, mailbox)
 
     def _expire(self, peer: Peer, mailbox: Mailbox) -> None:
         """Wait no longer. The mailbox tells which absence of the peer the timer was for."""
         with self._lock:
-            if peer.outbound.mailbox is not mailbox or not self._take_off(peer, "expire"):
+            if peer.outbound.mailbox is not mailbox or not self.take_off(peer, "expire"):
                 return
         self.tell(peer)
 
-    def _take_off(self, peer: Peer, event: str) -> bool:
+    def is_waited_for(self, peer: Peer) -> bool:
+        """Whether a peer is away, and its grace period has begun."""
+        return peer in self._timers
+
+    def take_off(self, peer: Peer, event: str) -> bool:
+        """Take a peer off, and post that; ``False`` when that event means nothing now."""
         if (peer.state, event) not in TRANSITIONS:
             return False
-        self._stop_timer(peer)
         peer.outbound.close()
         peer.requests.forget_all()
-        if peer.workload.depart(partial(self._forget_departed, peer.username, peer.uuid)):
-            self._departed.setdefault(peer.username, {})[peer.uuid] = peer.workload
-        if peer.workload.is_held:
-            # Nobody waits for the answers that were too many. Not here: links are called.
-            self._runtime.scheduler.spawn(peer.workload.release)
         # Taken off before the event is posted: another thread may be telling events already.
-        devices = self._users[peer.username]
-        del devices[peer.uuid]
-        if not devices:
-            del self._users[peer.username]
-        departure = self._release(peer, not devices)
+        departure = self._release(peer, self.unlist(peer))
         self._enter(peer, event, departure.if_mine)
         if departure.may_be_last:
             condition, then = departure.if_last, departure.then
             user_offline = SiteEvent("user_offline", peer.username, condition, then)
             self._events.post(peer.username, user_offline)
         return True
+
+    def enlist(self, peer: Peer) -> dict[str, Peer]:
+        """List a peer, without an event; returns all devices of its user."""
+        devices = self._users.setdefault(peer.username, {})
+        devices[peer.uuid] = peer
+        return devices
+
+    def unlist(self, peer: Peer) -> bool:
+        """List a peer no more, without an event; tells whether it was the last of its user."""
+        self._stop_timer(peer)
+        if peer.workload.depart(partial(self._forget_departed, peer.username, peer.uuid)):
+            self._departed.setdefault(peer.username, {})[peer.uuid] = peer.workload
+        if peer.workload.is_held:
+            # Nobody waits for the answers that were too many. Not here: links are called.
+            self._runtime.scheduler.spawn(peer.workload.release)
+        devices = self._users[peer.username]
+        del devices[peer.uuid]
+        if not devices:
+            del self._users[peer.username]
+        return not devices
 
     # A cluster decides these ----------------------------------------------------------
 
@@ -388,7 +403,7 @@ class LocalDirectory:
         """Take note that a peer has gone, and maybe the last one of its user."""
         return Departure(may_be_last=is_last_here)
 
-    def _take_departed(self, identity: Identity) -> Workload | None:
+    def take_departed(self, identity: Identity) -> Workload | None:
         """Return the requests that a device has left to be handled: it is back."""
         workload = self._departed.get(identity.username, {}).get(identity.uuid)
         if workload is not None:

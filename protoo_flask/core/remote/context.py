@@ -102,3 +102,33 @@ class KeptContext(RemoteContext):
     def fetch_context(self, peer: Any, then: Callable[[bytes], Any]) -> None:
         """Call ``then(handshake)``; see :class:`Fetcher`."""
         then(self.text)
+
+
+class PeerContexts:
+    """The contexts of all peers that other nodes know of, or have given to this one.
+
+    :ivar framework: how the contexts travel.
+    """
+
+    def __init__(self, scheduler: Scheduler, fetcher: Fetcher, framework: Contexts) -> None:
+        self.framework = framework
+        self._scheduler = scheduler
+        self._fetcher = fetcher
+
+    def make(self, peer: Any, former: Context | None) -> Context:
+        """Return the contexts of a peer of another node.
+
+        :param former: of the time when the peer was here.
+        """
+        return RemoteContext(peer, self._scheduler, self._fetcher, self.framework, former)
+
+    def keep(self, peer: Any, text: bytes) -> Context:
+        """Return the contexts of a peer that was given to this node, with this handshake."""
+        return KeptContext(peer, self._scheduler, self.framework, text)
+
+    def describe(self, peer: Any) -> bytes:
+        """Return the handshake of a peer of this node, as bytes."""
+        context = peer.context
+        if isinstance(context, KeptContext):
+            return context.text
+        return self.framework.describe(context)

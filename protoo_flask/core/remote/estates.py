@@ -79,6 +79,7 @@ from .estate_items import (
 from .exchange import KINDS, Exchange
 from .forwarded_ask import ForwardedAsk, OwnAsk
 from .handler_answers import HandlerAnswers
+from .moves import Moves
 
 #: Seconds that a new owner waits for an estate. A client waits for the answer to its handshake.
 PATIENCE = 1.0
@@ -129,26 +130,6 @@ class Holder(Protocol):
     def get_token(self, peer: Peer) -> int:
         """Return the token of this node's latest claim of a peer."""
 
-    def move_out(self, peer: Peer, node: str, token: int, room: int, retires: bool) -> Any:
-        """Have a peer of this node belong to another one, without an event.
-
-        :param retires: whether the device has connected there: its link is retired, and its end
-            is no departure.
-        :returns: what :meth:`.Outbound.leave` does; ``None``: nothing has changed.
-        """
-
-    def end(self, peer: Peer) -> None:
-        """Retire the link of a peer, and take it off without an event: another node tells it."""
-
-    def write_heir(self, peer: Peer) -> tuple[int, Heir] | None:
-        """Return what another node has to know that waits for a peer, and the token."""
-
-    def inherit(self, username: str, uuid: str, token: int, heir: Heir) -> Peer | None:
-        """Take in a peer that is away."""
-
-    def begin_waiting(self, peer: Peer, seconds: float) -> None:
-        """Wait for a peer that was taken in."""
-
     @property
     def order(self) -> Any:
         """The order of events among nodes; see :class:`.EventOrder`."""
@@ -190,9 +171,10 @@ class Expected:
 class Estates:
     """The estates that this node gives up and takes in."""
 
-    def __init__(self, exchange: Exchange, holder: Holder, scheduler: Any) -> None:
+    def __init__(self, exchange: Exchange, holder: Holder, moves: Moves, scheduler: Any) -> None:
         self._exchange = exchange
         self._holder = holder
+        self._moves = moves
         self._scheduler = scheduler
         self._lock = scheduler.lock()
         self._expected: dict[tuple[str, str], Expected] = {}
@@ -315,12 +297,12 @@ class Estates:
     def _inherit(self, node: str, estate: Estate, heir: Heir) -> bool:
         """Take in a peer that is away; ``False`` when its device is here already."""
         device = estate.username, estate.uuid
-        peer = self._holder.inherit(*device, estate.token, heir)
+        peer = self._moves.inherit(*device, estate.token, heir)
         if peer is None:
             return False
         self._hold_events(node, estate)
         self._take_in(node, peer, estate, False)
-        self._holder.begin_waiting(peer, heir.seconds_left)
+        self._moves.begin_waiting(peer, heir.seconds_left)
         early = self._early.pop(device, None)
         if early is not None:
             self.hand_over(*early)
@@ -460,14 +442,14 @@ class Estates:
             estate = self._export(peer, node, item.token, item.new_token, True)
             if estate is not None:
                 return estate
-        self._holder.end(peer)
+        self._moves.end(peer)
         return Estate(*device, item.token, False)
 
     def _export(
         self, peer: Peer, node: str, token: int, new_token: int, retires: bool
     ) -> Estate | None:
         device = peer.username, peer.uuid
-        bequest = self._holder.move_out(peer, node, new_token, MAX_ESTATE, retires)
+        bequest = self._moves.move_out(peer, node, new_token, MAX_ESTATE, retires)
         if bequest is None:
             return None
         answers, requests = peer.requests.leave(partial(self._answers.send, peer))
@@ -506,7 +488,7 @@ class Estates:
         """
         cluster, pending, done = self._exchange.cluster, set(), self._scheduler.event()
         for index, peer in enumerate(peers):
-            found = self._holder.write_heir(peer)
+            found = self._moves.write_heir(peer)
             if found is None:
                 continue
             token, heir = found

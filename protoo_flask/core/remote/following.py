@@ -63,6 +63,11 @@ class Following:
             watcher = self._watchers.pop(username)
         self._cluster.unwatch(username, watcher)
 
+    def lose(self, peer: Peer) -> None:
+        """Take note that a peer is offline, and that its last event is told here, or was."""
+        self.remove(peer)
+        self._peers.lose(peer)
+
     def _look(self, username: str, user: User) -> None:
         """Compare the places of a user with what was told."""
         self._compare(username, {place.uuid: place for place in user.places})

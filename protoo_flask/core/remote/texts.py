@@ -60,6 +60,14 @@ def serialize_peer_data(data: Any) -> bytes:
     return text
 
 
+def describe_peer_data(data: Any) -> bytes:
+    """Write ``peer.data`` as :func:`serialize_peer_data`; empty when other nodes cannot read it."""
+    try:
+        return serialize_peer_data(data)
+    except UsageError:
+        return b""  # the site has put something else there
+
+
 def parse_peer_data(text: bytes) -> Any:
     """Read what :func:`serialize_peer_data` has written."""
     return parse_data(text) if text else None

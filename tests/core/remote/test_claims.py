@@ -184,7 +184,7 @@ def test_releases_are_counted_in_one_step_with_those_of_other_threads(nodes):
             assert directory._lock._is_owned()
             super().__delitem__(key)
 
-    directory._leaving = Guarded()
+    directory.releases.leaving = Guarded()
     nodes[0].connect("bob", "b1").leave()
     nodes.run()
-    assert directory._leaving == {}
+    assert directory.releases.leaving == {}

@@ -14,14 +14,14 @@ from .pairs import Pair
 def pair():
     with Pair(grace_period=10) as pair:
         pair.restored = []
-        directory = pair.a.application.directory
-        restore = directory._contexts.restore
+        contexts = pair.a.application.directory.contexts
+        restore = contexts.framework.restore
 
         def remember(text):
             pair.restored.append(text)
             return restore(text)
 
-        directory._contexts = directory._contexts._replace(restore=remember)
+        contexts.framework = contexts.framework._replace(restore=remember)
         yield pair
 
 

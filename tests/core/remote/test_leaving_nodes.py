@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from protoo_flask.core.remote.cluster_directory import GIFT_TIME
+from protoo_flask.core.remote.awaited_gifts import GIFT_TIME
 from protoo_flask.core.request import Request
 from protoo_flask.core.routing.router import Router
 from tests.cluster.nodes import Nodes
