@@ -44,14 +44,18 @@ from ..transactions.mailbox import Mailbox
 from ..wire.dialect import Dialect
 from .awaited_gifts import AwaitedGifts
 from .context import Contexts, PeerContexts
+from .estate_transfer import EstateTransfer
 from .estates import PATIENCE, Estates
 from .event_order import EventOrder
 from .exchange import Exchange
 from .following import Following
+from .forwarding import Forwarding
+from .handler_answers import HandlerAnswers
 from .handshake_claims import HandshakeClaims
 from .homes import ClusterHomes
 from .moves import Moves
 from .owned_devices import OwnedDevices
+from .parting_gifts import PartingGifts
 from .peer_search import PeerSearch
 from .releases import Releases
 from .remote_peers import RemotePeers
@@ -115,7 +119,22 @@ class ClusterDirectory(LocalDirectory):
             gifts,
             lock,
         )
-        self.estates = Estates(self.exchange, self, self.moves, scheduler)
+        answers = HandlerAnswers(self.exchange, self, scheduler)
+        forwarding = Forwarding(self.exchange, self, scheduler)
+        transfer = EstateTransfer(
+            self.exchange, self.moves, self.homes, self.order, answers, forwarding
+        )
+        self.estates = Estates(
+            self.exchange,
+            self,
+            self.moves,
+            self.releases,
+            transfer,
+            answers,
+            forwarding,
+            scheduler,
+        )
+        self.parting_gifts = PartingGifts(self, cluster, scheduler, self.moves, transfer)
         takeovers = Takeovers(
             self.exchange,
             scheduler,
@@ -319,14 +338,6 @@ class ClusterDirectory(LocalDirectory):
         elsewhere = sum(not peer.is_local for peer in self.find(username, uuid))
         return super().disconnect(username, uuid, code, reason) + elsewhere
 
-    def is_leaving(self, username: str, uuid: str) -> bool:
-        """Whether this node has just taken a device off."""
-        return self.releases.is_leaving(username, uuid)
-
-    def has_told(self, username: str, uuid: str, token: int) -> bool:
-        """Whether the site was told that the peer of a claim is offline, but not the directory."""
-        return self.releases.has_told(username, uuid, token)
-
     def get_token(self, peer: Peer) -> int:
         """Return the token of this node's latest claim of a peer; 0 without one."""
         return self.owned.get_token(peer)
@@ -362,7 +373,7 @@ class ClusterDirectory(LocalDirectory):
     def close(self) -> None:
         if self._can_give:
             self.close_links(GOING_AWAY, "shutting down")
-            self.estates.give_all(self.find_local(), self.cluster.others())
+            self.parting_gifts.give_all(self.find_local(), self.cluster.others())
             self._take_off_rest()
         self.cluster.close()
 

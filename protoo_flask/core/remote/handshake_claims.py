@@ -120,7 +120,7 @@ class HandshakeClaims:
             raise
         finally:
             self.queues.leave(device)
-            self._estates.deliver_early(username, uuid)
+            self._estates.early_items.deliver(username, uuid)
 
     def _reserve(self, identity: Identity, context: Context, dialect: Dialect) -> Ownership | None:
         """Claim a device. Blocks.

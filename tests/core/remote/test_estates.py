@@ -417,7 +417,7 @@ def test_a_device_that_speaks_another_dialect_is_a_new_peer(three):
 
 
 def test_a_device_that_leaves_too_much_is_a_new_peer(three, monkeypatch):
-    monkeypatch.setattr("protoo_flask.core.remote.estates.MAX_ESTATE", 500)
+    monkeypatch.setattr("protoo_flask.core.remote.estate_transfer.MAX_ESTATE", 500)
     a, b, _c = three
     first = a.connect()
     transactions = [

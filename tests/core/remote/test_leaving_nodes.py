@@ -161,7 +161,7 @@ def test_a_device_that_comes_back_while_its_node_leaves_finds_everything(three):
     three.hub.delay(a.cluster, c.cluster, 0.1)
     a.application.directory.close_links(1001, "shutting down")
     peers = [a.application.directory.get_local("alice", "a1")]
-    a.application.directory.estates.give_all(peers, a.cluster.others())
+    a.application.directory.parting_gifts.give_all(peers, a.cluster.others())
     second = c.connect()
     assert second.take() == request
     second.respond(request, 200)

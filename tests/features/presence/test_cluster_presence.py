@@ -295,7 +295,7 @@ def test_a_watcher_whose_node_was_killed_is_a_new_peer_without_subscriptions():
 
 
 def test_a_watcher_that_leaves_too_much_is_a_new_peer_without_subscriptions(monkeypatch):
-    monkeypatch.setattr("protoo_flask.core.remote.estates.MAX_ESTATE", 100)
+    monkeypatch.setattr("protoo_flask.core.remote.estate_transfer.MAX_ESTATE", 100)
     with PresenceNodes(grace_period=5) as nodes:
         alice = nodes.connect(ALICE, 0)
         subscribe(alice, "bob")
