@@ -20,7 +20,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-import re
 from typing import Any, Callable, Sequence
 
 from ..core.cluster.items import Item
@@ -34,13 +33,12 @@ from ..core.cluster.protocol import (
     Watcher,
 )
 from ..core.errors import ProtooError
-from ..core.excerpts import excerpt
 from ..core.occasions import Occasions
 from ..core.scheduling import Event
 from ..transport.channel import Loop
 from ..transport.forked_child import inherit
 from .bus import Bus, SharedBus
-from .connection import ConnectionLost, RedisConnection, RedisError, pack
+from .connection import ConnectionLost, RedisConnection, RedisError
 from .ear import Ear
 from .frames import FrameCodec
 from .host_calls import HostCalls
@@ -48,6 +46,7 @@ from .keys import Keys
 from .lease import Lease
 from .opening import RedisAddress, open_connection
 from .registry import Registry
+from .server_check import ServerCheck
 from .wires import Wires
 
 #: Seconds until the connections are opened anew: at first, and at most. Each time is a random part
@@ -56,10 +55,6 @@ FIRST_DELAY, MAX_DELAY = 0.1, 2.0
 
 #: Seconds that :meth:`RedisCluster.start` and :meth:`RedisCluster.close` block, at most.
 JOINING_TIME = LEAVING_TIME = 2.0
-
-#: Those that the classes @admin and @dangerous have taken away; before Redis 7, these have all of
-#: CLIENT.
-RIGHTS = "+info +client|tracking +client|reply"
 
 NOT_STARTED = "this process has not joined the cluster yet"
 
@@ -91,6 +86,7 @@ class RedisCluster:
         self._calls = HostCalls(loop)
         self._wires = Wires(loop, Keys(prefix), logger)
         self._registry = Registry(self._wires, self._calls.post)
+        self._server_check = ServerCheck(address, prefix, loop, self._run, logger)
         self._parts: _Parts | None = None
         self._lock = loop.lock()
         self._occasions = Occasions(loop.now)
@@ -208,7 +204,7 @@ class RedisCluster:
             raise
         session.connections = [writer, reader]
         try:
-            self._check_rights(writer)
+            self._server_check.check_rights(writer, JOINING_TIME)
             if session.reason or self._is_over():
                 raise ClusterAway(session.reason or self._reason)
             self._open = [writer, reader]
@@ -230,73 +226,12 @@ class RedisCluster:
             parts.bus.doubt(self._wires.nodes)
         else:
             self._logger.info("Joined the cluster of %s as %s", self._address.name, self.node)
-            self._run(self._check_eviction, writer)
+            self._run(self._server_check.check_eviction, writer)
         self._run(parts.ear.start)
         if session.reason:
             self._disconnect(session.reason)
         if not self._open:
             parts.ear.stop()  # the connections have ended, or were closed here, before it started
-
-    def _check_rights(self, writer: RedisConnection) -> None:
-        """Find out whether Redis refuses something that is needed later.
-
-        :raises ClusterAway: with the rights that are missing.
-        """
-        key = f"{self._prefix}:check"
-        script = "return redis.call('SET', KEYS[1], '1', 'PX', '1')"
-        commands = [
-            pack("EVAL", script, 1, key),
-            pack("HGETALL", f"{self._prefix}:check-of-hash"),
-            pack("PUBLISH", f"{self._prefix}:n:check", ""),
-            pack("CLIENT", "REPLY", "ON"),
-            # Else what is cached would stay true for ever.
-            pack("CLIENT", "TRACKING", "OFF"),
-        ]
-        replies: list[Any] = []
-        done = self._loop.event()
-
-        def take(reply: Any) -> None:
-            replies.append(reply)
-            if len(replies) == len(commands):
-                done.set()
-
-        def ask() -> None:
-            for command in commands:
-                writer.ask_packed(take, command)
-
-        self._run(ask)
-        if not done.wait(JOINING_TIME):
-            raise ClusterAway(f"Redis has not replied for {JOINING_TIME:g} seconds")
-        for reply in replies:
-            if isinstance(reply, RedisError) and "NOPERM" in str(reply):
-                raise ClusterAway(
-                    f"user {excerpt(self._address.username)} of Redis at {self._address.name} "
-                    f"lacks a right ({excerpt(str(reply))}). It needs: {self._get_rule()}"
-                )
-
-    def _check_eviction(self, writer: RedisConnection) -> None:
-        """Tell the log if Redis throws keys away when it is full."""
-
-        def take(reply: Any) -> None:
-            # An error says that this process may not know.
-            text = reply.decode("ascii", "replace") if isinstance(reply, bytes) else str(reply)
-            found = re.search(r"maxmemory_policy:([\w-]+)", text)
-            policy = found[1] if found else "noeviction"
-            if policy != "noeviction":
-                self._logger.warning(
-                    "Redis at %s throws keys away when it is full (maxmemory-policy %s): users "
-                    "would seem to be offline who are not. Set maxmemory-policy to noeviction",
-                    self._address.name,
-                    policy,
-                )
-
-        writer.ask(take, b"INFO", b"memory")
-
-    def _get_rule(self) -> str:
-        return (
-            f"ACL SETUSER {excerpt(self._address.username)} on ~{self._prefix}:* "
-            f"&{self._prefix}:* +@all -@admin -@dangerous {RIGHTS}"
-        )
 
     def _note_away(self, error: Exception) -> None:
         text = str(error) or type(error).__name__

@@ -20,38 +20,33 @@ Each node sends the numbers of its own asks. What is lost once more is compared 
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Any, Callable, Protocol, Sequence
+from typing import Any, Callable, Sequence
 
 from ..cluster.items import Answer, AwaitedRequest, Engaged, Inherited, Sync
 from ..cluster.protocol import Cluster
 from ..scheduling import Scheduler, call_later_if_alive
 from .asks import PendingAsk
-from .recent_answers import RecentAnswers
+from .foreign_requests import ForeignRequests
 
 #: Seconds in which a node that may have lost something is asked once.
 INTERVAL = 1.0
 
 
-class OpenTables(Protocol):
-    """What is open; see :class:`.exchange.Exchange`."""
-
-    asks: dict[int, PendingAsk]
-    halves: dict[tuple[str, int], Any]
-    visits: set[tuple[str, int]]
-    moved: deque[tuple[str, int]]
-    recent: RecentAnswers[tuple[str, int], Answer]
-    provisional: RecentAnswers[tuple[str, int], Answer]
-
-
 class Comparison:
     """Compares what is open at this node with what is open at others."""
 
-    def __init__(self, cluster: Cluster, scheduler: Scheduler, tables: OpenTables) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        scheduler: Scheduler,
+        asks: dict[int, PendingAsk],
+        foreign: ForeignRequests,
+    ) -> None:
         self._cluster = cluster
         self._scheduler = scheduler
         self._lock = scheduler.lock()
-        self._tables = tables
+        self._asks = asks
+        self._foreign = foreign
         #: {node: when it may be asked again}
         self._due: dict[str, float] = {}
         #: {node that is asked at the next call of `_begin_again`: whether that is but an answer}
@@ -85,7 +80,7 @@ class Comparison:
                 self._doubted[node] = is_answer and self._doubted.get(node, True)
                 return
             self._due[node] = now + INTERVAL
-        open_asks = list(self._tables.asks.items())
+        open_asks = list(self._asks.items())
         asks = [number for number, ask in open_asks if ask.node == node]
         heard = [
             number
@@ -111,14 +106,14 @@ class Comparison:
 
     def take(self, node: str, item: Sync) -> None:
         """Answer another node."""
-        tables, heard = self._tables, set(item.heard)
+        foreign, heard = self._foreign, set(item.heard)
         for number in item.asks:
             key = node, number
-            if key in tables.moved:
+            if key in foreign.moved:
                 continue
-            answer = tables.recent.get(key)
-            if key in tables.halves or key in tables.visits:
-                answer = tables.provisional.get(key)
+            answer = foreign.recent.get(key)
+            if key in foreign.halves or key in foreign.visits:
+                answer = foreign.provisional.get(key)
                 if answer is None or number in heard:
                     continue
             if answer is None:
@@ -127,7 +122,7 @@ class Comparison:
         pending = set(item.asks)
         halves = [
             number
-            for asker, number in list(tables.halves)
+            for asker, number in list(foreign.halves)
             if asker == node and number not in pending
         ]
         if halves:

@@ -75,8 +75,7 @@ class EstateTransfer:
         for half in bequest.halves:
             if isinstance(half, ForwardedAsk):
                 askers.setdefault(half.asker, []).append(half.ask)
-                self._exchange.halves.pop((half.asker, half.ask), None)
-                self._exchange.moved.append((half.asker, half.ask))
+                self._exchange.foreign.note_move(half)
                 if isinstance(half, OwnAsk):
                     self._exchange.follow(half.ask, node)
         self._forwarding.note_move(device, node)
@@ -144,7 +143,16 @@ class EstateTransfer:
         """Return the owner's half of a request; ``None`` when it has ended meanwhile."""
         exchange = self._exchange
         sender, kind = item.sender, KINDS.get(item.kind, item.kind)
-        arguments = (exchange, item.asker, item.ask, item.id, peer, item.payload, sender, kind)
+        arguments = (
+            exchange.foreign,
+            item.asker,
+            item.ask,
+            item.id,
+            peer,
+            item.payload,
+            sender,
+            kind,
+        )
         if exchange.is_own(item.asker):
             ask: Any = exchange.asks.get(item.ask)
             if ask is None:
@@ -157,7 +165,7 @@ class EstateTransfer:
             half = ForwardedAsk(*arguments)
         half.engagement = item.engagement
         half.set_account()
-        exchange.halves[half.asker, half.ask] = half
+        exchange.foreign.add(half)
         return half
 
     def _append(self, peer: Peer, halves: list[ForwardedAsk], waiting: Any) -> None:
@@ -173,7 +181,7 @@ class EstateTransfer:
     def disown(self, estate: Estate) -> None:
         """Answer the requests of an estate that nobody takes."""
         for half in estate.halves:
-            self._exchange.end_half(half.asker, half.ask, 410, "peer offline")
+            self._exchange.foreign.end_half(half.asker, half.ask, 410, "peer offline")
 
     # The askers ----------------------------------------------------------------------------
 

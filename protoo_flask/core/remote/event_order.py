@@ -99,15 +99,15 @@ class EventOrder:
             self._exchange.cluster.end_telling(number)
             waiting = self._waiting.pop(number, ())
         for node, ask in waiting:
-            self._exchange.answer_visit(node, ask, Response(200, "told"))
+            self._exchange.foreign.answer_visit(node, ask, Response(200, "told"))
 
     def _take(self, node: str, item: GetTold) -> None:
-        self._exchange.visits.add((node, item.ask))
+        self._exchange.foreign.visits.add((node, item.ask))
         with self._lock:
             if self._exchange.cluster.is_telling(item.number):
                 self._waiting.setdefault(item.number, []).append((node, item.ask))
                 return
-        self._exchange.answer_visit(node, item.ask, Response(200, "told"))
+        self._exchange.foreign.answer_visit(node, item.ask, Response(200, "told"))
 
     # Events of others --------------------------------------------------------------------------
 

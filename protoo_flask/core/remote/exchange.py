@@ -1,13 +1,7 @@
 """The exchange: what this node asks others, what others ask it, and the items in between.
 
-======================  =====================================================================
-table                   content
-======================  =====================================================================
-``asks``                ``{number: ask}``: the questions of this node that are not answered
-``halves``              ``{(node, number): half}``: requests of other nodes to peers of this one
-``visits``              ``{(node, number)}``: those to calls and rooms of this one
-``recent``              final answers, which an asker may have lost
-======================  =====================================================================
+The questions of this node that are not answered are in ``asks``, ``{number: ask}``. Those of other
+nodes are in :mod:`.foreign_requests`.
 
 All methods that a :class:`~..cluster.protocol.Cluster` calls come one after the other, and must
 not block: whatever may block has a greenlet or thread of its own.
@@ -37,19 +31,18 @@ from ..cluster.items import (
 )
 from ..cluster.places import Claim, Place, Telling
 from ..cluster.protocol import AWAY, EVERY_NODE, Cluster
-from ..errors import Unsendable
 from ..peers.peer import OFFLINE, Peer
 from ..response import Response
 from ..runtime import Runtime
 from ..transactions.client import OF_CORE, OF_SITE, RELAYED, URGENT
-from ..wire.messages import MAX_ID, serialize_data
+from ..wire.messages import MAX_ID
 from .asks import AskForText, AskOfPeer, PendingAsk
 from .comparison import Comparison
+from .foreign_requests import ForeignRequests
 from .forwarded_ask import ForwardedAsk
 from .holds import Holds
 from .missed_tells import MissedTells
 from .probes import Probes
-from .recent_answers import MAX_RECENT, RecentAnswers
 from .texts import insert_id, translate
 
 #: Nodes that are remembered as gone: the latest.
@@ -109,21 +102,14 @@ class Exchange:
         self._arrivals: Arrivals = runtime.arrivals
         self._residents = residents
         self.asks: dict[int, PendingAsk] = {}
-        self.halves: dict[tuple[str, int], ForwardedAsk] = {}
-        #: The latest that have moved with their peers; their new owners tell the askers.
-        self.moved: deque[tuple[str, int]] = deque(maxlen=MAX_RECENT)
-        #: As the halves, for requests to calls and rooms that are at home here.
-        self.visits: set[tuple[str, int]] = set()
-        self.recent: RecentAnswers[tuple[str, int], Answer] = RecentAnswers()
-        #: The latest provisional ones.
-        self.provisional: RecentAnswers[tuple[str, int], Answer] = RecentAnswers()
+        self.foreign = ForeignRequests(self.send_answer)
         self._missed = MissedTells(runtime.scheduler)
         self.holds = Holds(cluster, runtime.scheduler, self.next_number, self._send_held)
         #: The ids of this node, now and before.
         self._own: set[str] = {cluster.node}
         self._gone: deque[str] = deque(maxlen=MAX_GONE)
         self._is_away = False
-        self.comparison = Comparison(cluster, runtime.scheduler, self)
+        self.comparison = Comparison(cluster, runtime.scheduler, self.asks, self.foreign)
         self.probes = Probes(cluster, runtime.scheduler, self.asks, self._end_unheard)
         self._receivers: dict[type, Receiver] = {
             Ask: self._take_ask,
@@ -144,8 +130,8 @@ class Exchange:
         """The tables that are empty when nothing is open: for tests, and for metrics."""
         return {
             "asks": self.asks,
-            "halves": self.halves,
-            "visits": self.visits,
+            "halves": self.foreign.halves,
+            "visits": self.foreign.visits,
             "missed news": self._missed,
             "held": self.holds.held,
         }
@@ -360,19 +346,16 @@ class Exchange:
         payload = insert_id(item.payload, id, outbound.dialect)
         sender = None if item.sender is None else {"username": item.sender}
         kind = KINDS.get(item.kind, OF_CORE)
-        half = ForwardedAsk(self, node, item.ask, id, peer, payload, sender, kind, item.engagement)
+        half = ForwardedAsk(
+            self.foreign, node, item.ask, id, peer, payload, sender, kind, item.engagement
+        )
         if item.engagement is not None:
             response = self._check_arrival(peer, item.engagement)
             if response is not None:
-                self.answer(half, response)
+                self.foreign.answer(half, response)
                 return
-        self.halves[node, item.ask] = half
+        self.foreign.add(half)
         outbound.forward(half, kind)
-
-    def end_half(self, asker: str, number: int, status: int, reason: str) -> None:
-        """Answer a request that another node had, and that is lost."""
-        self.halves.pop((asker, number), None)
-        self.send_answer(asker, Answer(number, status, reason, b"", True))
 
     #: Passes an item on whose peer has just moved to another node.
     pass_on: Callable[[Any, str, str], Any] | None = None
@@ -389,27 +372,6 @@ class Exchange:
     def _check_arrival(self, peer: Peer, engagement: Engagement) -> Response | None:
         return None if self.check_arrival is None else self.check_arrival(peer, engagement)
 
-    def answer(self, half: ForwardedAsk, response: Response) -> None:
-        """Send an answer to the asker of a half, and forget the half with a final one."""
-        answer = make_answer(half.ask, response)
-        if answer.status >= 200:
-            key = half.asker, half.ask
-            self.halves.pop(key, None)
-            self.recent.add(key, answer, len(answer.data))
-        else:
-            self.provisional.add((half.asker, half.ask), answer, len(answer.data))
-        self.send_answer(half.asker, answer)
-
-    def answer_visit(self, node: str, number: int, response: Response) -> None:
-        """Send an answer to a request of another node that is handled at its home, here."""
-        answer = make_answer(number, response)
-        if answer.status >= 200:
-            self.visits.discard((node, number))
-            self.recent.add((node, number), answer, len(answer.data))
-        else:
-            self.provisional.add((node, number), answer, len(answer.data))
-        self.send_answer(node, answer)
-
     def send_answer(self, node: str, answer: Answer) -> None:
         """Send an answer to a node, which may be this one by now."""
         if node in self._own:
@@ -418,10 +380,7 @@ class Exchange:
             self.cluster.send(node, answer)
 
     def _take_cancel(self, node: str, item: Cancel) -> None:
-        self.visits.discard((node, item.ask))
-        half = self.halves.pop((node, item.ask), None)
-        if half is not None:
-            half.peer.outbound.release(half)
+        self.foreign.cancel(node, item.ask)
 
     def _take_tell(self, node: str, item: Tell) -> None:
         sender = None if item.sender is None else {"username": item.sender}
@@ -469,13 +428,6 @@ class Exchange:
         for number in ended:
             self._fail(number, 503, reason)
 
-    def _drop_halves(self, node: str | None) -> None:
-        """Forget the requests of a node, or of all nodes: nobody waits for the answers."""
-        for asker, number in list(self.halves):
-            if node in (None, asker):
-                self._take_cancel(asker, Cancel(number))
-        self.visits = {key for key in self.visits if node not in (None, key[0])}
-
     # The host of a cluster -------------------------------------------------------------------
 
     def receive(self, node: str, item: Any) -> None:
@@ -511,7 +463,7 @@ class Exchange:
         self.probes.forget(node)
         self.holds.node_gone(node)
         self._end_asks(node, f"{_UNREACHABLE}: it has gone")
-        self._drop_halves(node)
+        self.foreign.drop(node)
         self._residents.node_gone(node)
 
     def buried(
@@ -523,7 +475,7 @@ class Exchange:
         self._own.add(self.cluster.node)
         # The others have forgotten both.
         self._end_asks(None, f"{_UNREACHABLE}: this one was taken for dead")
-        self._drop_halves(None)
+        self.foreign.drop(None)
         self._residents.fenced(former)
 
     def claims(self) -> list[tuple[str, str, bytes, float, bool]]:
@@ -540,12 +492,3 @@ class Exchange:
             # What was to be sent meanwhile is lost: comparisons, too.
             for node in self.cluster.others():
                 self.comparison.begin(node)
-
-
-def make_answer(number: int, response: Response) -> Answer:
-    """Return a response as an item."""
-    try:
-        data = serialize_data(response.data) if response.data else b""
-    except Unsendable as error:
-        return Answer(number, 500, str(error), b"", True)
-    return Answer(number, response.status, response.reason, data, response.is_local)

@@ -11,7 +11,7 @@ from ..transactions.unanswered import REQUEST_SIZE, Account
 
 
 class AnswerSender(Protocol):
-    """Sends answers to askers; see :class:`.exchange.Exchange`."""
+    """Sends answers to askers; see :class:`.ForeignRequests`."""
 
     def answer(self, half: ForwardedAsk, response: Response) -> None:
         """Send an answer to the asker of a half, and forget the half with a final one."""

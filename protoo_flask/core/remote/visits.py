@@ -70,7 +70,9 @@ class HomeResponder:
         serialize_data(data)
         if status >= 200:
             self.wait_longer(request)
-        self._exchange.answer_visit(self._node, self._number, Response(status, reason, data))
+        self._exchange.foreign.answer_visit(
+            self._node, self._number, Response(status, reason, data)
+        )
 
     def wait_longer(self, request: Any) -> None:
         """Wait for the answer without a time limit; the node of the peer does so already."""
@@ -117,7 +119,7 @@ class Visits:
             return
         self._sizes.add(device, size)
         if item.ask:
-            self._exchange.visits.add((node, item.ask))
+            self._exchange.foreign.visits.add((node, item.ask))
         self._queues.post(device, SiteEvent(item.verb, Visit(node, item, size)))
         self._runtime.scheduler.spawn(self._queues.drain, device)
 
