@@ -342,6 +342,7 @@ class RedisConnection:
                 if then is not None:
                     then(error)
             except Exception:
+                # A defect: the others that wait have to hear of the end as well.
                 logger.exception("the end of a connection to Redis was not understood")
         self._on_end(self.reason)
 

@@ -103,7 +103,7 @@ class RedisAddress:
             self._connection = _read(url, url)
         try:
             self._connection.make()  # connects only when it is asked to
-        except Exception as error:
+        except Exception as error:  # redis-py lists no errors: ValueError, TypeError, its own ...
             raise _wrong(url, str(error)) from error
 
     def _split(self, url: str) -> Any:
@@ -164,7 +164,7 @@ class RedisAddress:
         sentinel: Any = Sentinel  # has no annotations
         try:
             self._sentinel = sentinel(addresses, sentinel_kwargs=options)
-        except Exception as error:
+        except Exception as error:  # as above: the options are those of the URL
             raise _wrong(url, str(error)) from error
         self._service = path[0]
         return connection
@@ -182,6 +182,8 @@ class RedisAddress:
             connection = kind(**options)
             connection.connect()
         except Exception as error:
+            # Of the system, TLS, Redis, or redis-py, which also fails in ways of its own when
+            # the server speaks another protocol. Each is one more reason to try again later.
             raise CannotOpen(self._explain(error)) from error
         # Nothing else gives the socket away. The object must not close it.
         sock, connection._sock = connection._sock, None
@@ -241,6 +243,7 @@ def open_connection(
     try:
         _check(address, connection)
     except BaseException:
+        # Also one that ends this greenlet: nobody else knows the connection.
         connection.close()
         raise
     return connection
@@ -315,7 +318,7 @@ def _read(url: str, plain: str) -> _Kind:
     """
     try:
         pool = redis.ConnectionPool.from_url(plain)
-    except Exception as error:
+    except Exception as error:  # as in RedisAddress: redis-py lists no errors
         raise _wrong(url, str(error)) from error
     options = {**pool.connection_kwargs, **_OPTIONS, "retry": Retry(NoBackoff(), 0)}
     return _Kind(pool.connection_class, options)

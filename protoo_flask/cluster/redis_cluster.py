@@ -200,6 +200,7 @@ class RedisCluster:
         try:
             reader = open_connection(self._address, self._loop, session.take_push, session.end)
         except BaseException:
+            # Also one that ends this greenlet: nobody else knows the connection.
             writer.close()
             raise
         session.connections = [writer, reader]
@@ -215,6 +216,7 @@ class RedisCluster:
                 # close() may have seen that there was nothing to close.
                 raise ClusterAway("this process has left the cluster")
         except BaseException as error:
+            # As above, of both.
             self._disconnect(str(error))
             for connection in session.connections:
                 connection.close()

@@ -7,6 +7,7 @@ import pytest
 
 from tests.transport.worlds import AttachedThreads, Greenlets
 
+from .redis_nodes import RedisNode, Start
 from .redis_servers import RedisServer
 
 
@@ -24,3 +25,17 @@ def world(request: pytest.FixtureRequest) -> Iterator[Any]:
     world = request.param()
     with world.check_leaks():
         yield world
+
+
+@pytest.fixture
+def start(world: Any, redis_server: Any) -> Iterator[Start]:
+    """Starts nodes, and closes them in the end."""
+    nodes: list[RedisNode] = []
+
+    def start(url: str = redis_server.url, **options: Any) -> RedisNode:
+        nodes.append(RedisNode(world, url, **options))
+        return nodes[-1]
+
+    yield start
+    for node in nodes:
+        node.cluster.close()

@@ -51,6 +51,10 @@ class RedisNode:
         assert eventually(self.world, condition), "it never happens"
 
 
+#: Starts a node: ``start(url=..., **options)``; see the fixture.
+Start = Callable[..., RedisNode]
+
+
 def eventually(world: Any, condition: Callable[[], Any], seconds: float = PATIENCE) -> bool:
     """Wait until something is so; ``False`` if it is never."""
     end = time.monotonic() + seconds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import gevent
 import pytest
@@ -12,25 +12,7 @@ from protoo_flask.cluster.keys import read_members
 from protoo_flask.cluster.opening import CannotOpen
 from protoo_flask.core.cluster.items import Answer
 from protoo_flask.core.cluster.protocol import AWAY, SETTLING, UP, ClusterAway
-from tests.cluster.redis_nodes import RedisNode
 from tests.cluster.registry_nodes import RegistryNode, nodes, wait_until
-
-Start = Callable[..., RedisNode]
-
-
-@pytest.fixture
-def start(world: Any, redis_server: Any) -> Iterator[Start]:
-    """Starts nodes, and closes them in the end."""
-    nodes: list[RedisNode] = []
-
-    def start(url: str = redis_server.url, **options: Any) -> RedisNode:
-        nodes.append(RedisNode(world, url, **options))
-        return nodes[-1]
-
-    yield start
-    for node in nodes:
-        node.cluster.close()
-
 
 # Garbage
 

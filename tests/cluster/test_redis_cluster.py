@@ -7,7 +7,7 @@ import contextlib
 import os
 import re
 import socket
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,23 +21,7 @@ from protoo_flask.core.errors import UsageError
 from tests.transport.test_forked_child import run_in_child
 from tests.transport.worlds import Greenlets
 
-from .redis_nodes import RedisNode
-
-Start = Callable[..., RedisNode]
-
-
-@pytest.fixture
-def start(world: Any, redis_server: Any) -> Iterator[Start]:
-    """Starts nodes, and closes them in the end."""
-    nodes: list[RedisNode] = []
-
-    def start(url: str = redis_server.url, **options: Any) -> RedisNode:
-        nodes.append(RedisNode(world, url, **options))
-        return nodes[-1]
-
-    yield start
-    for node in nodes:
-        node.cluster.close()
+from .redis_nodes import RedisNode, Start
 
 
 @pytest.fixture

@@ -120,6 +120,7 @@ class Watch:
                     self._is_untold = False
                     self._function(peers)
             except BaseException:
+                # Of the function, or one that ends this greenlet: the next change runs it again.
                 with self._lock:
                     self._is_running = False
                 raise

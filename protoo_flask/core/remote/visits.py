@@ -151,6 +151,7 @@ class Visits:
         try:
             service.handle_at_home(item.verb, request)
         except BaseException as error:
+            # As of any handler: the request is answered, whatever ends its code.
             self._runtime.fail(request, error)
             if not is_contained(error):
                 raise

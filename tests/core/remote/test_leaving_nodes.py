@@ -211,14 +211,21 @@ def test_peers_that_nobody_takes_in_time_are_told_to_be_offline(three, monkeypat
     assert three.told.count(("peer_online", "alice")) == 2
 
 
-def test_a_home_takes_a_peer_for_gone_only_when_its_estate_does_not_come(two):
+@pytest.fixture
+def watched(two):
+    """Return what a home at the other node is told of the devices of a user."""
     a, b = two
     a.connect()
     two.run()
     seen = []
     watch = partial(list.append, seen)
-    homes = b.application.directory.homes
-    homes.watch("alice", watch)
+    b.application.directory.homes.watch("alice", watch)
+    yield seen
+    b.application.directory.homes.unwatch("alice", watch)
+
+
+def test_a_home_takes_a_peer_for_gone_only_when_its_estate_does_not_come(two, watched):
+    (a, b), seen = two, watched
     two.run()
     # The directory names the new owner before that one has what the former one has left behind.
     two.hub.delay(a.cluster, b.cluster, 1000)
@@ -227,23 +234,15 @@ def test_a_home_takes_a_peer_for_gone_only_when_its_estate_does_not_come(two):
     assert [] not in seen
     two.advance(2)
     assert seen[-1] == []
-    homes.unwatch("alice", watch)
     b.connect().link.close(1000, "")
     two.advance(GRACE + 1)
 
 
-def test_a_home_hears_of_a_peer_when_its_estate_has_come(two):
-    a, b = two
-    a.connect()
-    two.run()
-    seen = []
-    watch = partial(list.append, seen)
-    homes = b.application.directory.homes
-    homes.watch("alice", watch)
+def test_a_home_hears_of_a_peer_when_its_estate_has_come(two, watched):
+    (a, _), seen = two, watched
     close(a)
     two.run()
     (peer,) = seen[-1]
     assert not peer.online
     two.advance(GRACE + 1)
     assert seen[-1] == []
-    homes.unwatch("alice", watch)

@@ -117,24 +117,13 @@ def test_a_request_that_goes_on_is_not_taken_for_lost(make_world):
     assert statuses(second) == [200]
 
 
-def test_the_owner_of_the_peer_is_taken_for_dead(make_world):
+@pytest.mark.parametrize("index", [1, 0], ids=["the owner of the peer", "its handler's node"])
+def test_a_node_is_taken_for_dead(make_world, index):
     world = make_world(2)
-    _, b = world.nodes
-    second = b.connect()
-    world.hub.cut(b)
+    dead, second = world.nodes[index], world.nodes[1].connect()
+    world.hub.cut(dead)
     world.nodes.advance(BURIAL_TIME)
-    world.hub.mend(b)
-    world.reply()
-    assert statuses(second) == [503]
-
-
-def test_the_node_that_handles_it_is_taken_for_dead(make_world):
-    world = make_world(2)
-    a, b = world.nodes
-    second = b.connect()
-    world.hub.cut(a)
-    world.nodes.advance(BURIAL_TIME)
-    world.hub.mend(a)
+    world.hub.mend(dead)
     world.reply()
     assert statuses(second) == [503]
 
