@@ -23,8 +23,8 @@ def make_cluster(
     """Return a cluster that has not been started. Connects to nothing.
 
     :param url: of Redis; ``opening`` lists the forms.
-    :param key: a secret that is the same in all processes; ``None``: anybody who may publish in
-        Redis may send frames.
+    :param key: a secret that is the same in all processes; ``None``: every program that may publish
+        in Redis may send frames.
     :param prefix: of keys and channels in Redis: sites with different ones know nothing of each
         other.
     :param node_timeout: seconds after which a process that is silent is taken for dead.

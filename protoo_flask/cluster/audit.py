@@ -33,7 +33,7 @@ MIN_TOKEN = 10**12
 
 
 class Audit:
-    """What one node compares.
+    """The comparison, at one node.
 
     :param tell: ``tell(place, is_last)``: as of ``Burial``.
     """
@@ -44,7 +44,7 @@ class Audit:
         self._tell = tell
         #: Claims that were unknown at the last time; one that is under way is known the next time.
         self._unknown: set[Member] = set()
-        #: What the set of this node names, and Redis did not have at the last time.
+        #: The devices in the set of this node that Redis did not have at the last time.
         self._ended: set[Member] = set()
 
     def find_missing(self) -> list[tuple[str, str]]:

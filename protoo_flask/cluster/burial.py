@@ -2,7 +2,7 @@
 
 Several nodes may bury the same one at the same time: for each peer, Redis lets exactly one of
 them release it, and that one tells. Each takes a random part of the dead node's set, so they
-seldom try the same ones. Who dies while burying leaves the grave open, and others go on.
+seldom try the same ones. A node that dies while burying leaves the grave open, and others go on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Buried = Callable[[Place, bool, int, Optional[Telling]], Any]
 
 
 class Burial:
-    """What one node does for the dead.
+    """The burials, by one node.
 
     :param tell: called for each peer that this node has released.
     """

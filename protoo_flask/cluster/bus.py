@@ -1,7 +1,8 @@
 """The bus: items between nodes, as frames that are published in Redis.
 
-Each node subscribes to a channel of its own, and all to one more. What a node sends another in one
-round of the hub is one frame, in one ``PUBLISH``. Redis answers how many have got it:
+Each node subscribes to a channel of its own, and all to one more. The items that a node
+sends another in one round of the hub are one frame, in one ``PUBLISH``. Redis answers how many
+subscribers have got it:
 
 ==========================  =====================================================================
 the answer is               then
@@ -15,8 +16,8 @@ an error, or none           as 0, although the frame may have arrived: the conne
 Redis is not asked about frames that have answers only: an asker that has gone misses none, and one
 that is there sees the gap.
 
-A node that may be taken for dead by now takes nothing from the bus: ``is_deaf``. What it does not
-take is a gap, once it listens again.
+A node that may be taken for dead by now takes nothing from the bus: ``is_deaf``. The items
+that it misses are a gap, once it listens again.
 
 Among greenlets, ``host.receive`` is called in the turn that reads the frame: that is the fast way,
 and it must not block. Everything else that the host is told is posted to its queue.
@@ -396,7 +397,7 @@ class SharedBus(Bus):
             return
         with self._lock:
             self._out.setdefault(node, []).append(item)
-        # Without the lock: who writes holds that of the connection, and takes this one.
+        # Without the lock: a writer holds that of the connection, and takes this one.
         self._write_soon()
 
     def _fill(self) -> None:

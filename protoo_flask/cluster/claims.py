@@ -1,6 +1,6 @@
 """Claims: the devices of this node, as it makes them known in Redis.
 
-**What a node remembers of its claims** is little: the token, to know its own entry, and the token
+**A node remembers little of its claims**: the token, to know its own entry, and the token
 of the first claim (``born``), because Redis may lose it. What could not be said while Redis was
 away is made up by comparing, not by repeating: :mod:`.rebuild` claims the peers of the host
 again. Only releases are remembered, because a peer that has gone is in no list.

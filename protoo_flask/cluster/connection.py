@@ -1,7 +1,7 @@
 """A connection to Redis: commands go out, replies come to functions.
 
 The transport has the sockets: a :class:`RedisConnection` works on any of its channels, among
-greenlets and among threads, with and without TLS. What it needs from outside is a socket that
+greenlets and among threads, with and without TLS. It needs from outside a socket that
 has been opened, authenticated and switched to RESP3 (``opening``)::
 
     connection.ask(then, b"HGETALL", key)     # never blocks; then(reply) comes in order
@@ -217,7 +217,7 @@ class RedisConnection:
     def _relieve(self) -> None:
         """Keep no more than a write, or no more than the bound when the socket is full."""
         if not self._is_blocked:
-            # Whoever was going to write may find nothing, or less.
+            # A writer that was about to begin may find nothing, or less.
             self._flush()
             self._is_held = True
         elif self._size > MAX_UNSENT:

@@ -1,6 +1,6 @@
 """Entries: what the hash of a user in Redis says, as the core's values.
 
-What Redis has is untrusted as far as its form goes: another version of this package may have
+The form of the data in Redis is untrusted: another version of this package may have
 written it. An entry that is not understood is left out.
 """
 

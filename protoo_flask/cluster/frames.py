@@ -9,8 +9,8 @@ on the same way, 0 for the first: the receiver sees gaps, and repetitions (:mod:
 The MAC is there when the cluster has a key: a keyed BLAKE2b of the rest. ``to`` is in it, so a
 frame cannot be sent on to another node.
 
-What comes in is untrusted: whoever may publish in Redis can send it, and a newer version of this
-package may. :class:`BadFrame` tells what is wrong with a frame. Versions:
+Incoming frames are untrusted: every program that may publish in Redis can send them, and a newer
+version of this package may. :class:`BadFrame` tells what is wrong with a frame. Versions:
 
 * A newer package may append fields to items, and have items of new kinds. Fields at the end are
   ignored. Items that are not known are left out, and counted; the others of the frame are good.

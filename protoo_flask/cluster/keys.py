@@ -4,7 +4,7 @@
 key                content
 =================  ====================================================================
 ``u:{user}``       hash: the devices of a user, and the presence; see ``scripts``
-``u:{user}:w``     who tells events of a user just now, or a moment ago; see ``tellings``
+``u:{user}:w``     the node that tells events of a user, or did so last; see ``tellings``
 ``np:<node>``      set of the claims of a node: more than it has, never fewer
 ``{nodes}:beat``   hash: node -> counter and state
 ``{nodes}:gen``    the generation: another one after Redis has lost its data
@@ -13,7 +13,7 @@ key                content
 ``h:{kind:key}``   the node at which a call or room is at home
 =================  ====================================================================
 
-Each begins with the prefix of the cluster. What is within braces decides on the slot of Redis
+Each begins with the prefix of the cluster. The text within braces decides on the slot of Redis
 Cluster, so each script touches keys with the same braces only.
 
 Names of users are any text. In a key, ASCII letters, digits and a few signs stand for themselves,

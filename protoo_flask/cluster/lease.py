@@ -14,8 +14,8 @@ no answer        the connection is ended, and opened anew
 
 A node that was stopped and goes on may have been buried meanwhile: until a beat has been answered,
 it is deaf, and takes nothing from the bus. New claims wait for that, too: by its former id, they
-would be buried. What it has claimed before changes nothing that it does not own any more: that is
-refused by the tokens.
+would be buried. Its earlier claims change nothing that it does not own any more: the tokens
+prevent that.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class Lease:
         if self._registry.claims.has_refused:
             self._state = REBUILDING
         is_empty = self._join()
-        self._beat(writer)  # who else is there?
+        self._beat(writer)  # which other nodes are there?
         if self._registry.claims.has_refused:
             self._rebuild.claim_all()
         if is_empty:
@@ -227,7 +227,7 @@ class Lease:
             self._wake.set()  # others wait for it
         if self._wires.open_writer is None:
             return
-        # What was found before may have lacked somebody. Nobody is to find it who knows of UP.
+        # Earlier results may have lacked peers. After UP, no lookup may return them.
         self._registry.lookups.forget_all()
         self._set_status(UP)
         self._registry.claims.end_settling()
@@ -458,7 +458,7 @@ class Lease:
     def leave(self) -> None:
         """Release the peers of this node, and leave. Blocks.
 
-        What cannot be said in time is left to the others, who bury this node.
+        Other nodes bury this one, and so release the peers for which the time was too short.
         """
         self._has_left = True
         self._wake.set()

@@ -39,7 +39,7 @@ ThenUser = Callable[[Any], Any]
 
 
 class Lookup:
-    """A command under way, and who waits for its reply."""
+    """A command under way, and the waiters for its reply."""
 
     __slots__ = ("is_outdated", "waiting")
 
@@ -70,7 +70,7 @@ class Lookups:
     # The connection ------------------------------------------------------------------------
 
     def begin(self, reader: RedisConnection) -> None:
-        """Ask by this connection from now on. What was cached is forgotten."""
+        """Ask by this connection from now on. The cache is emptied."""
         reader.ask(None, b"CLIENT", b"TRACKING", b"ON")
         with self._lock:
             self._reader = reader

@@ -34,7 +34,7 @@ TELLING_TIME = 0.5
 
 
 class Rebuild:
-    """What one node claims again.
+    """The new claims of one node.
 
     :param post: as of the registry.
     """

@@ -21,9 +21,9 @@ change the entry. Nobody's clock but Redis' counts.
 **A hash without devices** has ``t`` alone. Each hash has an EXPIRE as a last resort, in case that
 all nodes die at once; nodes renew those of their users.
 
-**Who tells events** of a user is in a key beside the hash, its name and ``:w``. RELEASE and REAP
-write there who tells those that they lead to, and return who was named before; a device that
-comes is told it, too.
+**The node that tells events** of a user is in a key beside the hash, its name and ``:w``.
+RELEASE and REAP write there the node that tells the events which they lead to, and return the one
+that was named before. The claim of a device returns it, too.
 
 **A full Redis** (``maxmemory``) refuses the first command of a script that may need memory, but
 none after a write. So scripts that need no more memory than they free begin with a write that
@@ -44,7 +44,7 @@ KEEPING_TIME = 24 * 3600
 #: Seconds after which others wait no longer for events that have not been told.
 TELLING_TIME = 60
 
-#: What several scripts need.
+#: Functions that several scripts need.
 _COMMON = b"""
 local function now_us()
   local time = redis.call('TIME')
@@ -155,7 +155,7 @@ return {'new', token, token, is_first and 1 or 0, '', gone, gone_entry, teller(k
 )
 
 #: Take a device off. ``uuid token ttl telling`` -> ``[was_mine, is_last, entry, teller before]``.
-#: ``telling``: who tells the events, or nothing.
+#: ``telling``: the node that tells the events, or nothing.
 RELEASE = Script(
     b"""
 local field = 'd:' .. ARGV[1]

@@ -40,7 +40,7 @@ RETURN_TIME = 4.0
 
 
 class Settling:
-    """What one node waits for.
+    """The nodes that one node waits for.
 
     :param now: the clock: seconds.
     :param node_timeout: seconds.

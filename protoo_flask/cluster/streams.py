@@ -15,12 +15,12 @@ from collections import OrderedDict
 
 from .frames import Frame
 
-#: What a frame is.
+#: The kinds of frames.
 NEXT = "next"
 AFTER_A_GAP = "after a gap"
 REPEATED = "repeated"
 
-#: Streams whose latest number is known. More than there are nodes; who forges frames fills it.
+#: Streams whose latest number is known. More than there are nodes; forged frames may fill it.
 MAX_STREAMS = 10_000
 
 
@@ -50,7 +50,7 @@ class Streams:
         if len(self._latest) > MAX_STREAMS:
             del self._latest[next(iter(self._latest))]
         if latest is None:
-            # What was sent to all before this node was there is no loss.
+            # Frames to all from before this node came are no loss.
             return NEXT if not frame.after or not frame.to else AFTER_A_GAP
         return NEXT if frame.after == latest else AFTER_A_GAP
 

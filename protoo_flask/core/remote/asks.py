@@ -3,7 +3,7 @@
 ==================  ===================  =======================================
 an ask is           event                next state, and action
 ==================  ===================  =======================================
-asked               provisional answer   asked; told to the one who waits
+asked               provisional answer   asked; told to its asker
 asked               final answer         over; told
 asked               "moved"              asked; once, the peer is looked for anew
 asked               it cannot arrive     over; a local 503
@@ -23,7 +23,7 @@ from ..wire.messages import parse_data
 
 
 class PendingAsk(Protocol):
-    """Someone who waits for the answers of another node.
+    """A question that awaits the answers of another node.
 
     :ivar node: which is asked.
     """

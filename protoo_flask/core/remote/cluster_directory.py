@@ -153,7 +153,7 @@ class ClusterDirectory(LocalDirectory):
 
     @property
     def host(self) -> Exchange:
-        """What the cluster calls."""
+        """The object that the cluster calls."""
         return self.exchange
 
     @property
@@ -364,7 +364,7 @@ class ClusterDirectory(LocalDirectory):
             link = peer.outbound.link
             if link is None or peer.outbound.node is not None:
                 return
-            # What it has not sent goes along.
+            # The messages that the link has not sent go along.
             link.retire(code, reason)
             if not self.wait_for(peer, self._runtime.time_limits.grace_period):
                 self.take_off(peer, "leave")
@@ -388,7 +388,7 @@ class ClusterDirectory(LocalDirectory):
             self.remove(peer, GOING_AWAY, "shutting down")
         done.wait(PATIENCE)
 
-    # What the cluster tells; see ClusterHost ---------------------------------------------
+    # Calls of the cluster; see ClusterHost --------------------------------------------
 
     def node_gone(self, node: str) -> None:
         self.homes.node_gone(node)

@@ -15,7 +15,7 @@ a Done            repeats it                 the client gets the answer of the h
 an Engage         repeats it                 a peer is in the same for its owner and the home
 ================  =========================  ===================================================
 
-Each node sends the numbers of its own asks. What is lost once more is compared once more.
+Each node sends the numbers of its own asks. A loss of the answers leads to another comparison.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Comparison:
         now = self._scheduler.now()
         with self._lock:
             if self._due.get(node, now) > now:
-                # What was lost since is not in the latest comparison.
+                # The latest comparison does not have the losses since.
                 if not self._doubted:
                     call_later_if_alive(self._scheduler, INTERVAL, self._begin_again)
                 self._doubted[node] = is_answer and self._doubted.get(node, True)

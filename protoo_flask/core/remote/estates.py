@@ -143,7 +143,7 @@ class Estates:
 
     @property
     def tables(self) -> dict[str, Any]:
-        """What is kept for a while, for tests: ``{name: table}``."""
+        """The tables that are empty after a while, for tests: ``{name: table}``."""
         return {"expected": self._expected, "early": self._early, "kept": self.early_items}
 
     @property
@@ -335,8 +335,8 @@ class Estates:
         expected = self._expected.get(device)
         next_owner: str | None = None
         if expected is not None:
-            # What was passed on to the former owner comes back with the estate. A Flush that has
-            # been passed on is behind that already.
+            # Messages that were passed on to the former owner come back with the estate. A Flush
+            # that has been passed on is behind that already.
             next_owner = None if item.sender else expected.former[0]
         elif self._holder.get_local(*device) is None:
             next_owner = self._forwarding.find_new_owner(*device)

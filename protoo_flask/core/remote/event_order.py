@@ -1,9 +1,9 @@
 """The order of a user's events among nodes: an "offline" is never told after a newer "online".
 
 Each node tells the events of a user in the order of its queue. A node whose release of a device
-leads to events is named in the directory, with a number, until they have been told. Whoever
-comes after it there, with a claim or a release of that user, reads the name, and its own events
-wait for that node. So each waits for the one before, and nobody waits in a circle.
+leads to events is named in the directory, with a number, until they have been told. A later
+claim or release of that user reads the name, and the events of its node wait for that one. So each
+node waits for the one before, and no wait is a circle.
 
 ====================  ======================  ===================================================
 events of a node      event                   next state, and action
@@ -60,14 +60,14 @@ class _AskForEnd:
 
 
 class EventOrder:
-    """What the events of this node wait for, and who waits for them."""
+    """The events of this node that wait for others, and the nodes that wait for this one."""
 
     def __init__(self, exchange: Exchange, events: EventQueues, scheduler: Scheduler) -> None:
         self._exchange = exchange
         self._events = events
         self._scheduler = scheduler
         self._lock = scheduler.lock()
-        #: {the number of events that are being told: those who wait, and the numbers of their asks}
+        #: {the number of events that are being told: [(a node that waits, the number of its ask)]}
         self._waiting: dict[int, list[tuple[str, int]]] = {}
         exchange.on_item(GetTold, self._take)
 

@@ -489,6 +489,6 @@ class Exchange:
         self._residents.status_changed()
         was_away, self._is_away = self._is_away, self.cluster.status == AWAY
         if was_away and not self._is_away:
-            # What was to be sent meanwhile is lost: comparisons, too.
+            # Items that were to be sent meanwhile are lost: comparisons, too.
             for node in self.cluster.others():
                 self.comparison.begin(node)

@@ -1,7 +1,7 @@
 """Queues of handshakes: those of one device at this node are let in one after the other.
 
 A claim blocks. Of two handshakes of a device at the same time, the second one would find the claim
-of the first, and nobody who belongs to it.
+of the first, and no peer for it.
 """
 
 from __future__ import annotations

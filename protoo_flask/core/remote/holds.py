@@ -56,7 +56,7 @@ class Holds:
 
     :param next_number: returns a number for the next Flush.
     :param send: called as ``send(peer, items)`` with what was held; must not block.
-    :ivar held: the table; read without a lock by those who only ask whether it is empty.
+    :ivar held: the table; a look whether it is empty needs no lock.
     """
 
     def __init__(

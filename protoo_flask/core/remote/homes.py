@@ -5,7 +5,7 @@ part                   content
 =====================  ======================================================================
 this module            requests of local peers to homes elsewhere
 :mod:`.visits`         requests of peers of other nodes to homes here
-:mod:`.engagements`    who is in what
+:mod:`.engagements`    the calls and rooms of each peer
 :mod:`.user_watches`   the users that homes here watch
 =====================  ======================================================================
 """

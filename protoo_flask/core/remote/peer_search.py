@@ -118,7 +118,7 @@ class PeerSearch:
             return
         places = self._cluster.look(peer.username)
         if places is None:
-            # It has changed since somebody has asked. Who looks again is told the truth.
+            # It has changed since the last question. The next look gets the truth.
             if peer.username not in self._looking:
                 self._looking.add(peer.username)
                 self._scheduler.spawn(self._look_again, peer)

@@ -34,7 +34,7 @@ class Probes:
 
     :param asks: those that are not answered.
     :param end: ``end(node)``: called when nobody listens there.
-    :ivar is_on: whether there may be asks; read by those who ask.
+    :ivar is_on: whether there may be asks; each ask reads it.
     """
 
     def __init__(

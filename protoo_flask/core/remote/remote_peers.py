@@ -1,6 +1,6 @@
 """Peers of other nodes, as this one knows them: one ``Peer`` for each device, weakly held.
 
-What the directory says of a place becomes the state of its peer when somebody looks. Another
+The state of a peer is updated from its place in the directory when code looks at it. Another
 ``born`` is another peer: the one before is offline.
 """
 
@@ -49,7 +49,7 @@ class RemotePeers:
         self._lock = lock
         self._moved = moved
         self._peers: WeakValueDictionary[tuple[str, str], Peer] = WeakValueDictionary()
-        #: Those that were made last. Most messages go to somebody who has got one a moment ago.
+        #: Those that were made last. Most messages go to a peer that has got one a moment ago.
         self._recent: dict[tuple[str, str], Peer] = {}
 
     def of(self, place: Place) -> Peer:
