@@ -103,7 +103,14 @@ class ClusterDirectory(LocalDirectory):
         )
         self.order = EventOrder(self.exchange, events, scheduler)
         self.releases = Releases(
-            cluster, scheduler, events, self.owned, self.order, self.following, lock
+            cluster,
+            scheduler,
+            events,
+            self.owned,
+            self.order,
+            self.following,
+            self.remote_peers,
+            lock,
         )
         gifts = AwaitedGifts(
             self, scheduler, self.owned, self.releases, lock, self.homes.go_on_watching
@@ -137,15 +144,11 @@ class ClusterDirectory(LocalDirectory):
         self.parting_gifts = PartingGifts(self, cluster, scheduler, self.moves, transfer)
         takeovers = Takeovers(
             self.exchange,
-            scheduler,
-            self.owned,
             self.releases,
             self.search,
             self.remote_peers,
-            self.following,
             self.moves,
             self.estates,
-            lock,
         )
         self.handshakes = HandshakeClaims(
             self, runtime, self.exchange, self.owned, self.moves, self.estates, takeovers, lock

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from functools import partial
 from typing import Any, Callable
 
-from ..cluster.places import Release
+from ..cluster.places import Place, Release
 from ..cluster.protocol import Cluster
 from ..events import Condition, EventQueues, SiteEvent
 from ..peers.local_directory import Departure
@@ -26,6 +26,7 @@ from .event_order import EventOrder
 from .following import Following
 from .owned_devices import OwnedDevices
 from .ownership import Ownership
+from .remote_peers import RemotePeers
 
 #: Devices of which is remembered that they were told to be offline, but not to the directory.
 MAX_TOLD = 10_000
@@ -45,6 +46,7 @@ class Releases:
         owned: OwnedDevices,
         order: EventOrder,
         following: Following,
+        remote_peers: RemotePeers,
         lock: Any,
     ) -> None:
         self._cluster = cluster
@@ -53,6 +55,7 @@ class Releases:
         self._owned = owned
         self._order = order
         self._following = following
+        self._remote_peers = remote_peers
         self._lock = lock
         #: {(username, uuid): how many releases have no outcome yet}
         self.leaving: dict[tuple[str, str], int] = {}
@@ -148,3 +151,28 @@ class Releases:
         events[-1] = events[-1]._replace(then=departure.then)
         self._events.post(username, *events)
         self._scheduler.spawn(self._events.drain, username)
+
+    def bury(self, former: Place, owned: Ownership, is_told: bool) -> bool:
+        """Tell that a peer is offline whose former owner knows nothing of it. Blocks.
+
+        :param owned: this node's claim of the device, which is released for that.
+        :param is_told: whether that was told already.
+        :returns: ``False`` when another node has claimed the device since: that node tells it.
+        """
+        username, uuid = former.username, former.uuid
+        with self._lock:
+            if self._owned.get(username, uuid) is owned:
+                self._owned.pop(username, uuid)
+            done = self._scheduler.event()
+            departure = self.release(username, uuid, owned, then=done.set)
+            peer = self._remote_peers.take_out(username, uuid, former.born)
+        if peer is None:
+            peer = self._remote_peers.of(former)
+        if is_told:
+            self._following.lose(peer)
+            if departure.then is not None:
+                departure.then()
+        else:
+            self.tell_offline(peer, departure)
+        done.wait()
+        return departure.if_mine is None or departure.if_mine.holds is not False

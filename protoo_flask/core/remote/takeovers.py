@@ -13,18 +13,13 @@ released the device
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..cluster.places import Place
 from ..link import Context
 from ..peers.directory import Identity
-from ..scheduling import Scheduler
 from ..wire.dialect import Dialect
 from .estates import ELSEWHERE, TOLD, UNKNOWN, Estates
 from .exchange import Exchange
-from .following import Following
 from .moves import Moves
-from .owned_devices import OwnedDevices
 from .ownership import Ownership
 from .peer_search import PeerSearch
 from .releases import Releases
@@ -32,34 +27,23 @@ from .remote_peers import RemotePeers
 
 
 class Takeovers:
-    """Has peers of other nodes become peers of this one.
-
-    :param lock: of the directory.
-    """
+    """Has peers of other nodes become peers of this one."""
 
     def __init__(
         self,
         exchange: Exchange,
-        scheduler: Scheduler,
-        owned: OwnedDevices,
         releases: Releases,
         search: PeerSearch,
         remote_peers: RemotePeers,
-        following: Following,
         moves: Moves,
         estates: Estates,
-        lock: Any,
     ) -> None:
         self._exchange = exchange
-        self._scheduler = scheduler
-        self._owned = owned
         self._releases = releases
         self._search = search
         self._remote_peers = remote_peers
-        self._following = following
         self._moves = moves
         self._estates = estates
-        self._lock = lock
 
     def take_over(
         self,
@@ -107,28 +91,4 @@ class Takeovers:
                 del self._search.awaited[device]
 
     def _bury(self, former: Place, owned: Ownership, is_told: bool) -> str:
-        """Tell that a peer is offline whose former owner knows nothing of it. Blocks.
-
-        :param is_told: whether that was told already.
-        :returns: ``UNKNOWN``. ``ELSEWHERE`` when another node has claimed the device since: that
-            node tells it.
-        """
-        username, uuid = former.username, former.uuid
-        with self._lock:
-            if self._owned.get(username, uuid) is owned:
-                self._owned.pop(username, uuid)
-            done = self._scheduler.event()
-            departure = self._releases.release(username, uuid, owned, then=done.set)
-            peer = self._remote_peers.take_out(username, uuid, former.born)
-        if peer is None:
-            peer = self._remote_peers.of(former)
-        if is_told:
-            self._following.lose(peer)
-            if departure.then is not None:
-                departure.then()
-        else:
-            self._releases.tell_offline(peer, departure)
-        done.wait()
-        if departure.if_mine is None or departure.if_mine.holds is not False:
-            return UNKNOWN
-        return ELSEWHERE
+        return UNKNOWN if self._releases.bury(former, owned, is_told) else ELSEWHERE

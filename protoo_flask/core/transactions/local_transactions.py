@@ -50,6 +50,7 @@ class CoreTransaction(LocalTransaction):
         id: int,
         on_response: OnResponse | None,
     ) -> None:
+        # Not by super(), on purpose: that is a call and three fields more for each message.
         self.request = request
         self.peer = peer
         self.id = id
