@@ -78,7 +78,7 @@ class Admission:
 
     def _conclude(self, response: Response) -> Response:
         """Put the response that upgrades into the place of flask-sock's."""
-        if type(response).__name__ != _OF_FLASK_SOCK:
+        if not _is_of_flask_sock(response):
             return response  # the view, or a function before it, has refused
         if self.response is None:
             current_app.logger.error(
@@ -93,6 +93,17 @@ class Admission:
             if name.lower() == "set-cookie":  # of functions that came before this one
                 self.response.headers.add(name, value)
         return self.response
+
+
+def _is_of_flask_sock(response: Response) -> bool:
+    """Whether this is the response that flask-sock makes when a view has returned.
+
+    In an app with a response class of its own, Flask has given it that class. Then it is known by
+    its status and its body: flask-sock ignores the return value of a view.
+    """
+    if type(response).__name__ == _OF_FLASK_SOCK:
+        return True
+    return response.status_code == 200 and response.response == []
 
 
 def read_by_wsproto(agreed: Handshake, connection: Any, max_message_size: int) -> Handshake:

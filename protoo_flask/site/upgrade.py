@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import socket
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Callable, Iterable
 
 import gevent
@@ -45,7 +45,7 @@ def can_leave(environ: Any, loop: Loop) -> bool:
 
 
 class HandshakeResponse(Response):
-    """101 Switching Protocols.
+    """101 Switching Protocols; for its class in an app see :func:`of_class`.
 
     :param headers: those of the WebSocket handshake.
     :param start: makes the connection of a channel; called when it may begin.
@@ -57,7 +57,7 @@ class HandshakeResponse(Response):
     written = b""
 
     def __init__(self, headers: list[tuple[str, str]], start: Start) -> None:
-        super().__init__(status=101)
+        super().__init__(None, status=101)  # called as Flask calls the class of the app
         self._handshake = headers
         self._start = start
 
@@ -70,6 +70,18 @@ class HandshakeResponse(Response):
         """Return the bytes of the answer, and of the frames behind it."""
         # Cookies that the site has set reach the browser with this response, or never.
         return serialize_handshake(self._handshake + self.cookies) + self.written
+
+
+@lru_cache(maxsize=16)
+def of_class(kind: Any, response_class: Any) -> Any:
+    """Return a class of a kind, such as :class:`UpgradeResponse`, and of an app's response class.
+
+    Flask gives a response of another class the class of the app, as
+    :meth:`werkzeug.wrappers.Response.force_type` documents, and the upgrade would be lost.
+    """
+    if issubclass(kind, response_class):
+        return kind
+    return type(kind.__name__, (kind, response_class), {})
 
 
 class UpgradeResponse(HandshakeResponse):

@@ -35,7 +35,7 @@ from .contexts import REPEATED
 from .entrance import take_arrival
 from .handshake_limits import TryLater
 from .site import Site
-from .upgrade import HandshakeResponse, UpgradeResponse, can_leave
+from .upgrade import HandshakeResponse, UpgradeResponse, can_leave, of_class
 
 #: The endpoint of the WebSocket.
 ENDPOINT = "protoo.handshake"
@@ -165,17 +165,20 @@ class Views:
             context.request.environ[REPEATED] = admission.given
         welcome = request.args.get("welcome", "0") != "0"
         connector = partial(site.connector, admission.identity, context)
+        class_of_app: Any = site.app.response_class
         if ws is None or can_leave(request.environ, loop):
             start = connector(agreed, admission.arrival, welcome)
             assert isinstance(loop, GreenletLoop)
-            return UpgradeResponse(agreed.headers, loop, start, self._refuse_without_descriptors)
+            native: type[UpgradeResponse] = of_class(UpgradeResponse, class_of_app)
+            return native(agreed.headers, loop, start, self._refuse_without_descriptors)
         agreed = read_by_wsproto(agreed, ws.ws, site.settings.max_message_size)
         start = connector(agreed, admission.arrival, welcome, AttachedConnection)
         tap = admission.tap
         assert tap is not None
         if loop.preempts and not tap.wait_for_reader():
             raise RuntimeError("simple-websocket has no thread that reads")
-        return AttachedResponse(agreed.headers, loop, start, tap)
+        attached: type[AttachedResponse] = of_class(AttachedResponse, class_of_app)
+        return attached(agreed.headers, loop, start, tap)
 
     def refuse(self, error: Exception) -> Response:
         """Return the response for one of :data:`REFUSALS`."""

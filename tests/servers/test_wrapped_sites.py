@@ -92,3 +92,11 @@ def test_a_handshake_with_a_body_is_refused(wrapped_at, header):
 
 def test_a_handshake_with_a_body_of_no_bytes_is_accepted(wrapped_at):
     assert wrapped_at("copy").knock("?username=alice", Content_Length="0").status == 101
+
+
+def test_a_site_may_have_a_response_class_of_its_own(wrapped_at):
+    site = wrapped_at("response-class")
+    answer = site.knock("?username=alice")
+    assert answer.status == 101
+    assert "seen=yes" in answer.headers["Set-Cookie"]
+    check_that_it_works(site)

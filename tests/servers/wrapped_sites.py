@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from flask import Flask, Request, request, request_started
+from flask import Flask, Request, Response, request, request_started
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.lint import LintMiddleware
@@ -163,6 +163,31 @@ READERS: dict[str, Callable[[Flask, Protoo], None]] = {
     "authorizer": authorizer,
 }
 
+# The class of the app's responses ----------------------------------------------------------
+
+
+class SiteResponse(Response):
+    """Answers of a site, as Flask allows in ``app.response_class``."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.headers["X-Site"] = "yes"
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        assert self.headers["X-Site"] == "yes"
+        return super().__call__(environ, start_response)
+
+
+def response_class(app: Flask, protoo: Protoo) -> None:
+    app.response_class = SiteResponse
+
+    @app.after_request
+    def set_cookie(response: Response) -> Response:
+        assert isinstance(response, SiteResponse)
+        response.set_cookie("seen", "yes")
+        return response
+
+
 # The sites ------------------------------------------------------------------------------
 
 
@@ -197,9 +222,9 @@ def create_app() -> Flask:
         protoo.init_app(app)
         app.wsgi_app = middleware(app.wsgi_app)
         mounts[f"/{name}"] = app
-    for name, add_reader in READERS.items():
+    for name, change in {**READERS, "response-class": response_class}.items():
         app, protoo = create_site(name)
-        add_reader(app, protoo)
+        change(app, protoo)
         if protoo.authorizer is None:
             add_authorizer(protoo)
         protoo.init_app(app)
