@@ -90,13 +90,17 @@ class _watch:
 
     def __exit__(self, *error: object) -> None:
         if self._is_first:
+            del self._node.stash[_CHECK]  # a plugin may run the same test again
             self._server.close_clients(self._earlier)
 
     def _check(self) -> None:
         try:
             self._server.finish(self._earlier)
         except AssertionError as error:
-            pytest.fail(str(error), pytrace=False)  # the frames here say nothing
+            failure = str(error)
+        else:
+            return
+        pytest.fail(failure, pytrace=False)  # the frames here say nothing
 
 
 def _find_app(request: pytest.FixtureRequest) -> Any:

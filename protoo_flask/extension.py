@@ -361,9 +361,10 @@ class Protoo(MethodDecorators):
         :raises Refused: when the site does not let the client in, with the HTTP status.
         :raises UsageError: when the app serves real clients.
         """
-        from .testing.client import TestClient, log_in  # a site needs none of it
+        from .testing.client import TestClient, check_arguments, log_in  # a site needs none of it
         from .testing.server import find_server
 
+        check_arguments(flask_client, username)
         app = self._site.app if flask_client is None else flask_client.application
         site = app.extensions.get("protoo")
         if not isinstance(site, Site) or site.protoo is not self:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Mapping, TypeVar
+from contextlib import contextmanager
+from typing import Any, Callable, Iterator, Mapping, TypeVar
 
+from flask import Flask, current_app, has_app_context
 from flask.testing import FlaskClient
 
 from ..core.close_codes import NORMAL_CLOSURE
 from ..core.errors import UsageError
+from ..core.names import to_name
 from ..core.peers.peer import Peer
 from ..core.response import Response
 from ..core.wire.dialect import PROTOO
@@ -65,8 +68,13 @@ class TestClient:
         self.inbox: list[IncomingNotification | StrayResponse] = []
         self._server = server
         self._path = path
-        self._query = dict(query or {})
-        self._headers = dict(headers or {})
+        if "query_string" in options:
+            raise UsageError(
+                "test_client(query={...}) takes the query of the handshake as a dict, and adds the "
+                f"uuid to it; query_string={options['query_string']!r} would replace it"
+            )
+        self._query = _to_dict("query", query)
+        self._headers = _to_dict("headers", headers)
         if origin is not None:
             self._headers["Origin"] = origin
         self._subprotocol = subprotocol
@@ -128,7 +136,7 @@ class TestClient:
             self._server.clients.append(self)
         self._is_closed = False
         for sent in list(self._sent.values()):
-            self._send_message(_to_message(sent))
+            self._send_text(_to_text(_to_message(sent)))
         self._server.run_ready()
 
     def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
@@ -178,12 +186,13 @@ class TestClient:
         base = {KEY: server, **options.pop("environ_base", {})}
         self._link = link
         try:
-            response = self.flask_client.open(
-                self._find_path(),
-                headers=[*headers, *self._headers.items()],
-                environ_base=base,
-                **options,
-            )
+            with _leave_contexts(server.app):
+                response = self.flask_client.open(
+                    self._find_path(),
+                    headers=[*headers, *self._headers.items()],
+                    environ_base=base,
+                    **options,
+                )
             if response.status_code != 101:
                 reason = response.get_data(as_text=True)
                 raise Refused(
@@ -243,8 +252,9 @@ class TestClient:
         """Send a request, and return it; its responses come while the test goes on."""
         self._expect_open("send()")
         sent = SentRequest(method, path, data or {}, next(self._server.ids), self._wait)
+        text = _to_text(_to_message(sent))  # it may fail, and then nothing is sent
         self._sent[sent.id] = sent
-        self._send_message(_to_message(sent))
+        self._send_text(text)
         self._server.run_ready()
         return sent
 
@@ -431,7 +441,7 @@ class TestClient:
         self._server.run_ready()
 
     def _send_message(self, message: dict[str, Any]) -> None:
-        self._send_text(json.dumps(message).encode())
+        self._send_text(_to_text(message))
 
     def _send_text(self, text: bytes) -> None:
         # Without a connection, it is sent over the next one: see reconnect().
@@ -446,9 +456,10 @@ class TestClient:
         self._check(call)
         link = self._link
         if link is None or not link.is_open:
+            why = ", by close() or at the end of the test" if self._is_closed else ""
             raise UsageError(
-                f"{call}: {self!r} is not connected ({self.close_code} {self.close_reason!r}); "
-                "reconnect() connects it again"
+                f"{call}: {self!r} is not connected ({self.close_code} {self.close_reason!r}{why});"
+                " reconnect() connects it again"
             )
         return link
 
@@ -456,8 +467,69 @@ class TestClient:
         return f"{self.username}/{self.uuid}"
 
 
+def _to_text(message: dict[str, Any]) -> bytes:
+    return json.dumps(message).encode()
+
+
+def _to_dict(option: str, value: Any) -> dict[str, Any]:
+    try:
+        return dict(value or {})
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"test_client({option}=...) takes a dict, such as {{'token': 'secret'}}, not {value!r}"
+        ) from None
+
+
+@contextmanager
+def _leave_contexts(app: Flask) -> Iterator[None]:
+    """Let a request of a Flask client have a ``flask.g`` of its own, as in production.
+
+    Flask gives a request the application context that is active, with all that ``g`` holds. In a
+    suite that holds one around each test, Flask-Login would find the user of the request before
+    there, and let in a stranger.
+    """
+    if not has_app_context() or current_app != app:
+        yield
+        return
+    wsgi_app = app.wsgi_app
+
+    def call(environ: Any, start_response: Any) -> Any:
+        # Not around the whole call of the Flask client, which may keep its contexts afterwards.
+        with app.app_context():
+            return wsgi_app(environ, start_response)
+
+    app.wsgi_app = call  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        app.wsgi_app = wsgi_app  # type: ignore[method-assign]
+
+
 def _to_message(sent: SentRequest) -> dict[str, Any]:
     return {"method": sent.method, "path": sent.path, "id": sent.id, "data": sent.data}
+
+
+def check_arguments(flask_client: Any, username: Any) -> None:
+    """Check that a test has given a Flask client and a username, each in its place.
+
+    :raises UsageError: if not.
+    """
+    if isinstance(flask_client, Flask):
+        raise UsageError(
+            "test_client(flask_client) takes a test client of the app, whose cookies are those of "
+            "one browser, and not the app itself: give it app.test_client()"
+        )
+    if flask_client is not None and not isinstance(flask_client, FlaskClient):
+        raise UsageError(
+            "test_client(flask_client, username=None, uuid=None) takes a test client of Flask, "
+            f"which app.test_client() returns; it was given {flask_client!r}"
+        )
+    if isinstance(username, FlaskClient):
+        raise UsageError(
+            f"username={username!r} is a test client of Flask: protoo_clients(client=...) takes it"
+        )
+    if username is not None:
+        to_name(username, "test_client(username=...)")
 
 
 def log_in(flask_client: FlaskClient, key: str, username: str, options: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from typing import Any, Callable, Sequence
 
 from flask import Flask, has_request_context
@@ -43,9 +42,6 @@ class Server:
     :ivar patience: seconds of real time, see :data:`PATIENCE`.
     :ivar ids: of the requests of all clients.
     """
-
-    #: Real time, also while a test has replaced ``time.monotonic`` (freezegun does).
-    _now = staticmethod(time.monotonic)
 
     def __init__(self, app: Flask, site: Site) -> None:
         self.app = app
@@ -110,13 +106,13 @@ class Server:
         :returns: ``None`` when ``is_done()``; else what may still act after :attr:`patience`, in
             words. An empty list: the app is at rest.
         """
-        end = self._now() + self.patience
+        end = self.stillness.now() + self.patience
         while True:
             self.run_ready()
             if is_done():
                 return None
             activity = self.stillness.find_activity()
-            if not activity or self._now() > end:
+            if not activity or self.stillness.now() > end:
                 return None if is_done() else activity
             self.stillness.nap(LOOK_INTERVAL)
 

@@ -17,12 +17,12 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-import time
 from typing import Any, Iterator
 from weakref import WeakSet, finalize
 
 import gevent
 from gevent import monkey
+from gevent import sleep as sleep_in_hub  # a test may replace gevent.sleep()
 
 #: Seconds in which each thread that can run has run for a moment, as Python switches threads.
 SWITCH_TIME = 0.02
@@ -83,9 +83,18 @@ class Stillness:
         """Let the others go on: for one iteration of the hub, or for a time."""
         self._napping.append(gevent.getcurrent())
         try:
-            gevent.sleep(seconds)
+            sleep_in_hub(seconds)
         finally:
             self._napping.pop()
+
+    def now(self) -> float:
+        """Return seconds of real time, also while a test has replaced those of Python's ``time``.
+
+        freezegun and time-machine do. They cannot replace the time of the hub, which is in C.
+        """
+        self._hub.loop.update_now()
+        now: float = self._hub.loop.now()
+        return now
 
     @property
     def has_ready(self) -> bool:
@@ -127,7 +136,8 @@ class Stillness:
         new = [thread for thread in _find_threads() if thread not in self._ignored]
         if new and all(map(_is_idle, new)):
             # A worker may have taken a task just now. It gets the time to begin it.
-            time.sleep(SWITCH_TIME)
+            # Not time.sleep(), which a test may replace.
+            threading.Event().wait(SWITCH_TIME)
         return [thread for thread in new if not _is_idle(thread)]
 
 

@@ -303,3 +303,28 @@ def test_compression_is_used_as_in_a_browser():
     data = {"text": "again " * 1000}
     assert alice.request("get", "/echo", data).data["data"] == data
     finish(protoo._site.app)
+
+
+def test_an_argument_in_the_place_of_another_is_named(protoo):
+    app = protoo._site.app
+    browser = app.test_client()
+    for arguments, options, error in [
+        ([app], {}, r"not the app itself: give it app\.test_client\(\)"),
+        (["alice"], {}, r"takes a test client of Flask, .* it was given 'alice'"),
+        ([], {"username": browser}, r"protoo_clients\(client=\.\.\.\) takes it"),
+        ([], {"username": object()}, r"test_client\(username=\.\.\.\)"),
+        ([], {"query": "token=1"}, r"query=\.\.\.\) takes a dict"),
+        ([], {"headers": 7}, r"headers=\.\.\.\) takes a dict"),
+        ([], {"query_string": {"a": 1}}, r"query=\{\.\.\.\}\) takes the query"),
+    ]:
+        with pytest.raises((UsageError, TypeError), match=error):
+            protoo.test_client(*arguments, **options)
+    assert protoo.peers() == []
+
+
+def test_data_that_is_no_json_leaves_nothing_behind(alice):
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        alice.send("get", "/echo", {"at": object()})
+    alice.drop()
+    alice.reconnect()
+    assert alice.request("get", "/echo").status == 200

@@ -110,6 +110,43 @@ def test_a_test_that_leaves_a_greenlet_fails_and_names_it(suite):
     assert "def finish" not in output, "the frames of the kit are noise"
 
 
+def test_a_test_that_runs_again_is_watched_again(suite, pytester):
+    pytester.makeconftest(SITE + RUN_TWICE)
+    output = suite(
+        """
+        runs = []
+
+        def test_it(protoo_clients):
+            runs.append(1)
+            alice = protoo_clients("alice")
+            alice.expect_notification("online")
+            if len(runs) == 1:
+                alice.send("get", "/stuck")
+                assert not "flaky"
+
+        def test_another(protoo_clients):
+            runs.append(2)
+            if runs.count(2) == 2:
+                protoo_clients("alice").send("get", "/stuck")
+        """
+    )
+    assert "2 failed, 2 passed" in output, output
+    assert "flaky" in output
+    assert output.count("left behind") == 1, "and it is told once"
+
+
+#: As pytest-rerunfailures does it: each test runs twice.
+RUN_TWICE = """
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    for _ in range(2):
+        item._initrequest()
+        runtestprotocol(item, nextitem=nextitem)
+    return True
+"""
+
+
 def test_a_test_that_fails_is_told_its_own_failure_only(suite):
     output = suite(
         """

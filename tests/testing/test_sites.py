@@ -103,6 +103,70 @@ def test_a_client_of_flask_that_keeps_its_contexts():
             assert alice.request("get", "/whoami").data["username"] == "alice"
 
 
+@pytest.mark.parametrize("keeps_contexts", [False, True])
+@pytest.mark.parametrize("way", ["app_context", "test_request_context"])
+def test_a_handshake_has_a_g_of_its_own_also_in_a_suite_that_holds_a_context(way, keeps_contexts):
+    protoo, create_app = make_factory()
+    app = create_app()
+    seen = []
+
+    @app.before_request
+    def look_up_the_user():
+        if "user" not in g:  # as Flask-Login does
+            g.user = session.get("username")
+
+    @app.teardown_appcontext
+    def note_the_end(error):
+        seen.append(g.get("user"))
+
+    @protoo.authorize
+    def authorize():
+        return None if g.user is None else (g.user, None)
+
+    with getattr(app, way)():
+        browsers = [app.test_client() for _ in range(3)]
+        for browser, name in zip(browsers, ("alice", "bob")):
+            with browser.session_transaction() as found:
+                found["username"] = name
+            browser.get("/")  # Flask puts its user into the g of the test
+        alice = protoo.test_client(browsers[0])
+        if keeps_contexts:
+            browsers[1].__enter__()
+            browsers[1].get("/")
+        bob = protoo.test_client(browsers[1])
+        assert (alice.username, bob.username) == ("alice", "bob")
+        if keeps_contexts:
+            assert session["username"] == "bob"
+        with pytest.raises(Refused):
+            protoo.test_client(browsers[2])
+        assert "alice" in seen, "the context of the handshake has ended"
+        if keeps_contexts:
+            browsers[1].__exit__(None, None, None)
+        assert g.user == "alice"
+        finish(app)
+
+
+def test_a_view_that_asks_a_client_runs_in_a_greenlet_of_the_test():
+    protoo, create_app = make_factory()
+    app = create_app()
+    app.testing = True
+
+    @app.get("/ask")
+    def ask():
+        response = protoo.peers("alice")[0].request("question")
+        return str(response.status)
+
+    alice = protoo.test_client(username="alice")
+    browser = app.test_client()
+    view = gevent.spawn(browser.get, "/ask")
+    alice.expect_request("question").reply(204)
+    assert view.get().data == b"204"
+    with pytest.raises(UsageError, match=r"Call it in a greenlet: view = gevent\.spawn\("):
+        browser.get("/ask")
+    alice.expect_request("question").reply(204)
+    finish(app)
+
+
 def test_flask_login(tmp_path):
     flask_login = pytest.importorskip("flask_login")
     app = Flask("site")

@@ -9,10 +9,16 @@ from typing import Any, Callable
 
 import gevent
 import gevent.event
+import gevent.exceptions
 
+from ...core.errors import UsageError
 from .greenlet_pool import GreenletPool
 from .loop import GreenletLoop
 from .write_batching import WriteBatching
+
+#: Seconds. A timer this much after the end of a move of the clock is due, too. So ten moves by
+#: 0.1 s are one by 1 s, although the sum of the floats may be less.
+ROUNDING = 1e-6
 
 
 class ManualTimer:
@@ -69,13 +75,24 @@ class ManualEvent:
         timer = None if timeout is None else self._loop.call_later(timeout, end)
         try:
             while not self._is_set and not over:
-                self._news.wait()
+                _wait_for_test(self._news)
                 if not self._is_set:
                     self._news.clear()  # another waiter's time was up
         finally:
             if timer is not None:
                 timer.cancel()
         return self._is_set
+
+
+def _wait_for_test(event: gevent.event.Event) -> None:
+    try:
+        event.wait()
+    except gevent.exceptions.LoopExit:
+        raise UsageError(
+            "this call waits for a client, or for the clock, and nothing else can run: it was made "
+            "by the test itself, or by a view that the test has called. Call it in a greenlet: "
+            "view = gevent.spawn(browser.get, '/ask'), then let the client reply, then view.get()"
+        ) from None
 
 
 class WatchedPool(GreenletPool):
@@ -111,7 +128,8 @@ class ManualLoop(GreenletLoop):
 
     def __init__(self) -> None:
         super().__init__(WatchedPool, WriteBatching)
-        self._time = time.monotonic()
+        # Whole seconds: sums of them are exact.
+        self._time = float(int(time.monotonic()))
         self._timers: list[tuple[float, int, ManualTimer]] = []
         self._order = itertools.count()
 
@@ -149,7 +167,7 @@ class ManualLoop(GreenletLoop):
 
         Without one, the clock is moved to ``end``.
         """
-        while self._timers and self._timers[0][0] <= end:
+        while self._timers and self._timers[0][0] <= end + ROUNDING:
             when, _, timer = heapq.heappop(self._timers)
             if timer.function is not None:
                 self._time = max(self._time, when)
