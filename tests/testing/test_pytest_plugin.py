@@ -76,9 +76,9 @@ def suite(pytester, monkeypatch):
     pytester.makeconftest(SITE)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
-    def run(source, in_a_process_of_its_own=False):
+    def run(source, *, in_a_process_of_its_own=False, plugin="protoo_flask_pytest"):
         pytester.makepyfile(source)
-        options = ["-p", "protoo_flask_pytest", "-p", "no:cacheprovider"]
+        options = ["-p", plugin, "-p", "no:cacheprovider"]
         if in_a_process_of_its_own:
             result = pytester.runpytest_subprocess(*options)
         else:
@@ -244,6 +244,28 @@ def test_a_sleeping_handler(app, protoo_clients):
 
     assert protoo_clients("alice").request("get", "/sleep").status == 200
 """
+
+
+def test_the_plugin_can_be_switched_off(suite, pytester):
+    pytester.makeconftest("")
+    output = suite(
+        """
+        import pytest
+
+        @pytest.fixture
+        def protoo_clients():
+            return "of the site"
+
+        def test_it(protoo_clients):
+            assert protoo_clients == "of the site"
+
+        def test_another(protoo_clock):
+            pass
+        """,
+        plugin="no:protoo_flask_pytest",
+    )
+    assert "1 passed, 1 error" in output, output
+    assert "fixture 'protoo_clock' not found" in output
 
 
 def test_the_plugin_imports_neither_flask_nor_gevent():
