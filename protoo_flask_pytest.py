@@ -85,7 +85,7 @@ class _watch:
     def __enter__(self) -> None:
         self._is_first = _CHECK not in self._node.stash
         if self._is_first:
-            self._server.stillness.begin()
+            self._server.begin()
             self._node.stash[_CHECK] = self._check
 
     def __exit__(self, *error: object) -> None:

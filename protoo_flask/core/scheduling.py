@@ -111,6 +111,10 @@ class _WeakMethod:
         self._method = weakref.WeakMethod(method)
 
     @property
+    def __wrapped__(self) -> Any:
+        return self._method()
+
+    @property
     def __self__(self) -> Any:
         return getattr(self._method(), "__self__", None)
 

@@ -80,6 +80,8 @@ class TestClient:
         self._subprotocol = subprotocol
         self._options = options
         self._link: ClientLink | None = None
+        #: Connections that were lost without a word: the server may not have found out yet.
+        self._lost: list[ClientLink] = []
         #: Requests without a final response, and requests of the server, by their ids.
         self._sent: dict[int, SentRequest] = {}
         self._received: dict[int, IncomingRequest] = {}
@@ -118,6 +120,7 @@ class TestClient:
         link = self._expect_open("drop()")
         if silently:
             link.fall_silent()
+            self._lost.append(link)
         else:
             link.drop()
         self._server.run_ready()
@@ -142,20 +145,29 @@ class TestClient:
     def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
         """Close the connection with a code; harmless when it is closed.
 
-        :returns: when the app has been told. A device that was dropped is offline then, too.
+        With 1000, the device is offline when this returns, also if it was dropped before. With
+        another code, as 1001 of a page that is loaded again, its grace period begins.
+
+        :param code: 1000, 1001, or 3000 to 4999: those that a browser sends.
+        :raises UsageError: for a code that no client may send.
         """
         self._check("close()")
         if self._is_closed:
             return
-        self._is_closed = True
-        self._server.clients.remove(self)
         link = self._link
-        if link is not None and not link.has_ended:
+        is_open = link is not None and not link.has_ended
+        if link is not None and is_open:
             link.send_close(code, reason)
             self._server.wait_until(lambda: link.has_ended)
-        elif self.peer is not None and self._owns_peer:
+            if self.peer is not None and not self.peer.online:
+                return  # in its grace period
+        self._is_closed = True
+        self._server.clients.remove(self)
+        if not is_open and self.peer is not None and self._owns_peer:
             # It dropped, and may still come back: nobody waits for it any more.
             self._server.site.disconnect(self.username, self.uuid, code, reason or "closed")
+        while self._lost:
+            self._lost.pop().channel.cut()  # the network tells the server at last
         self._server.run_ready()
 
     def __enter__(self) -> TestClient:
@@ -234,6 +246,11 @@ class TestClient:
                 "\n(the site has an authorizer: log in as a browser would, with the Flask client "
                 "that test_client() is given)"
             )
+        if status == 429:
+            return (
+                "\n(as in production; Retry-After is in seconds of the clock of the test: "
+                "protoo.test_clock.advance(seconds))"
+            )
         if status in (401, 403):
             return "\n(test_client(username=...) logs a user in, if the site has no authorizer)"
         return ""
@@ -273,8 +290,13 @@ class TestClient:
         link = self._expect_open("send_raw()")
         if isinstance(message, str):
             link.send_text(message.encode())
+        elif isinstance(message, (bytes, bytearray, memoryview)):
+            link.send_binary(bytes(message))
         else:
-            link.send_binary(message)
+            raise UsageError(
+                "send_raw() takes a str or bytes, and sends it as it is: json.dumps() makes a str; "
+                f"it was given {message!r}"
+            )
         self._server.run_ready()
 
     # Receiving ---------------------------------------------------------------------------

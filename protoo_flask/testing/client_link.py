@@ -6,6 +6,7 @@ from typing import Any, Callable
 
 from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
+from websockets.exceptions import ProtocolError
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Close, Frame, Opcode
 from websockets.http11 import Response
@@ -14,6 +15,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from ..core.close_codes import ABNORMAL_CLOSURE
+from ..core.errors import UsageError
 from ..transport.greenlets.manual_loop import ManualLoop
 from .channel import MemoryChannel
 
@@ -91,10 +93,20 @@ class ClientLink:
         self._flush()
 
     def send_close(self, code: int, reason: str) -> None:
-        """Begin the closing handshake, if the server has not done so."""
-        if self.is_open:
+        """Begin the closing handshake, if the server has not done so.
+
+        :raises UsageError: for a code that no client may send, and for a reason that is too long.
+        """
+        if not self.is_open:
+            return
+        try:
             self._protocol.send_close(code, reason)
-            self._flush()
+        except (ProtocolError, TypeError) as error:
+            raise UsageError(
+                "close(code, reason) takes 1000, 1001 or 3000 to 4999, and at most 123 bytes of "
+                f"text; not {code!r}, {reason!r}: {error}"
+            ) from None
+        self._flush()
 
     def drop(self) -> None:
         """Lose the connection: there is no Close, and both sides see its end."""

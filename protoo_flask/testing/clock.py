@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..core.errors import UsageError
@@ -45,10 +46,10 @@ class TestClock:
         """Move the clock by seconds. What is due happens in order, and is done when this returns.
 
         :raises Unsettled: when the app does not come to rest.
-        :raises UsageError: for a negative number.
+        :raises UsageError: for a negative or infinite number, and for what is no number.
         """
         self._server.check_thread("advance()")
-        if not seconds >= 0:
+        if not isinstance(seconds, (int, float)) or not 0 <= seconds < math.inf:
             raise UsageError(f"advance(seconds) takes a number from 0 on, not {seconds!r}")
         self._server.advance(seconds)
 

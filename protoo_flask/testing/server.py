@@ -31,6 +31,13 @@ LOOK_INTERVAL = 0.001
 #: Functions that the hub may start, each by the one before, without anything coming to rest.
 ROUNDS = 1000
 
+#: Functions that timers call, in words.
+WORDS = {
+    "Calls.expire": "nobody has answered a call",
+    "ClientTransaction.time_out": "the time for a peer's response is over",
+    "LocalDirectory._expire": "a grace period is over",
+}
+
 
 class Server:
     """Serves one app to its test clients; an
@@ -52,6 +59,12 @@ class Server:
         self.patience = PATIENCE
         self.ids = itertools.count(1)
         self._accepted: list[tuple[Callable[[Channel, bytes], Any], bytes]] = []
+        #: Whether the limits of handshakes are those of the test that runs.
+        self._has_limits = False
+
+    def begin(self) -> None:
+        """Begin a test. The handshakes of earlier ones do not count, as the clock stands still."""
+        self.stillness.begin()
         self._has_limits = False
 
     def check_thread(self, call: str) -> None:
@@ -148,6 +161,9 @@ class Server:
             words[id(runtime.transactions)] = "the time for a peer's response is over"
             words[id(runtime.unanswered)] = "a request that no handler answers gets 504"
             words[id(runtime.progress)] = "a handler that does not return loses its place"
+        reauthorization = self.site._reauthorization
+        if reauthorization is not None:
+            words[id(reauthorization._due)] = "the site is asked whether a peer may stay"
         found = []
         for timer in filter(_does_something, self.loop.timers):
             when, deadlines = timer.when, _find_items(timer)
@@ -160,8 +176,9 @@ class Server:
                 if len(deadlines) > 1:
                     text += f" ({len(deadlines)} of them)"
             else:
-                function: Any = timer.function
-                text = f"a timer calls {getattr(function, '__qualname__', repr(function))}()"
+                function: Any = getattr(timer.function, "__wrapped__", None) or timer.function
+                name = getattr(function, "__qualname__", repr(function))
+                text = WORDS.get(name, f"a timer calls {name}()")
             found.append((when, f"{text}, in {when - self.loop.now():g} s"))
         return [text for _, text in sorted(found)]
 
@@ -180,6 +197,7 @@ class Server:
         :raises Unsettled: when the app does not come to rest.
         """
         self.close_clients(earlier)
+        self._has_limits = False
         found = self.find_leaks()
         if found:
             raise Leak(found)

@@ -271,6 +271,42 @@ def test_a_client_that_sends_while_the_app_closes(alice):
     alice.expect_close(3001)
 
 
+def test_a_page_that_is_loaded_again_closes_with_a_code_and_comes_back(protoo, alice):
+    peer = alice.peer
+    alice.close(1001)
+    assert not peer.online
+    alice.reconnect()
+    assert alice.peer is peer
+    alice.close(4000)
+    assert alice.close_code == 4000
+    finish(protoo._site.app)
+    assert alice.peer is None
+
+
+@pytest.mark.parametrize("code", [0, 999, 1005, 1006, 2999, 5000, "1000"])
+def test_a_code_that_no_client_may_send_changes_nothing(alice, code):
+    with pytest.raises(UsageError, match=r"takes 1000, 1001 or 3000 to 4999"):
+        alice.close(code)
+    with pytest.raises(UsageError, match="at most 123 bytes"):
+        alice.close(1000, "x" * 124)
+    assert alice.request("get", "/echo").status == 200
+
+
+@pytest.mark.parametrize("end", ["nothing", "close", "reconnect", "another device"])
+def test_a_silent_client_leaves_nothing_behind(protoo, alice, end):
+    alice.drop(silently=True)
+    if end == "close":
+        alice.close()
+        assert alice.peer is None
+    elif end == "reconnect":
+        alice.reconnect()
+        assert alice.request("get", "/echo").status == 200
+    elif end == "another device":
+        protoo.test_client(alice.flask_client, username="alice", uuid="phone")
+    finish(protoo._site.app)
+    assert protoo.peers() == []
+
+
 # Misuse
 
 
@@ -328,3 +364,10 @@ def test_data_that_is_no_json_leaves_nothing_behind(alice):
     alice.drop()
     alice.reconnect()
     assert alice.request("get", "/echo").status == 200
+
+
+def test_send_raw_takes_text_or_bytes(alice):
+    with pytest.raises(UsageError, match=r"takes a str or bytes.* given \{'method': 'get'\}"):
+        alice.send_raw({"method": "get"})
+    alice.send_raw(bytearray(b"\x00"))
+    assert "binary" in alice.expect_bad_message().reason

@@ -7,7 +7,8 @@ import time
 import gevent
 import pytest
 
-from protoo_flask.testing import Unsettled, finish
+from protoo_flask.core.errors import UsageError
+from protoo_flask.testing import ExpectationFailed, Unsettled, finish
 
 from .conftest import make_site
 
@@ -87,3 +88,26 @@ def test_replaced_functions_of_time_are_those_of_the_site_only(protoo, alice, mo
         with pytest.raises(Unsettled):
             alice.expect_nothing()
     greenlet.kill()
+
+
+@pytest.mark.parametrize("seconds", [-1, "5", None, float("nan"), float("inf")])
+def test_the_clock_is_moved_by_a_number_from_0_on(protoo, alice, seconds):
+    with pytest.raises(UsageError, match=r"takes a number from 0 on, not"):
+        protoo.test_clock.advance(seconds)
+
+
+def test_what_the_clock_will_do_is_told_in_words():
+    protoo = make_site(reauthorize_interval=60, disconnect_grace_period=15)
+    alice = protoo.test_client(username="alice", uuid="phone")
+    bob = protoo.test_client(username="bob", uuid="laptop")
+    alice.send("session", "/users/bob")
+    bob.drop()
+    with pytest.raises(ExpectationFailed) as error:
+        alice.expect_notification()
+    lines = str(error.value).partition("When the clock is moved:\n")[2].splitlines()
+    assert lines == [
+        "  - a grace period is over, in 15 s",
+        "  - the site is asked whether a peer may stay, in 60 s",
+        "  - nobody has answered a call, in 120 s",
+    ]
+    finish(protoo._site.app)

@@ -41,7 +41,7 @@ def test_a_missing_final_response_shows_those_before(alice, bob):
     assert lines[1] == "Its responses: session /users/bob: 100 'connecting', 180 'ringing'"
     assert lines[2] == "There is no message that the test has not taken."
     assert lines[3].startswith("bob/laptop was asked: request 'session' from alice/phone")
-    assert lines[-1] == "  - a timer calls Calls.expire(), in 120 s"
+    assert lines[-1] == "  - nobody has answered a call, in 120 s"
 
 
 def test_a_request_that_no_handler_answers_fails_at_once(alice):

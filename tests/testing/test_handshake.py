@@ -146,6 +146,15 @@ def test_limits_of_handshakes_go_by_the_clock_of_the_test():
     alice.close()
 
 
+def test_handshakes_of_earlier_tests_do_not_count():
+    app, protoo = make_app(handshakes_per_user=0.1)
+    for _ in range(3):
+        protoo.test_client(username="alice")
+        with pytest.raises(Refused, match=r"clock of the test: protoo\.test_clock\.advance"):
+            protoo.test_client(username="alice")
+        finish(app)
+
+
 def test_a_closed_app_is_shutting_down():
     _app, protoo = make_app()
     alice = protoo.test_client(username="alice")

@@ -188,6 +188,26 @@ def test_clients_of_a_wider_scope_stay_and_are_no_leak(suite, pytester):
     assert "2 passed" in output, output
 
 
+def test_many_tests_with_one_app_are_not_refused_as_many_handshakes(suite, pytester):
+    pytester.makeconftest(
+        SITE.replace("@pytest.fixture", '@pytest.fixture(scope="session")').replace(
+            "Protoo(app, ", "Protoo(app, handshakes_per_user=0.1, "
+        )
+    )
+    output = suite(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("n", range(5))
+        def test_it(protoo_clients, n):
+            protoo_clients("alice")
+            if n == 1:
+                pytest.skip("it does not come to its end")
+        """
+    )
+    assert "4 passed, 1 skipped" in output, output
+
+
 def test_a_suite_without_the_fixture_of_the_app_is_told_so(suite, pytester):
     pytester.makeconftest("")
     output = suite("def test_it(protoo_clients): pass")
