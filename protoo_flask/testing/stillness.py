@@ -7,9 +7,10 @@ This is the barrier behind ``expect_nothing()``. The process is still when both 
   One in ``gevent.sleep()``, or in a wait with a real timeout, can.
 - Every thread that was started since the test began has ended, or is an idle worker of a
   ``ThreadPoolExecutor``.
+- The threads of before the test that wait for work, at a queue or an event, have been given none.
 
-So no conclusion is drawn from time that passes. Code that ran before the test began, such as a
-greenlet that sleeps and looks after something for ever, does not count.
+So no conclusion is drawn from time that passes. Other code that ran before the test began, such as
+a greenlet that sleeps and looks after something for ever, does not count.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import time
 from typing import Any, Iterator
 from weakref import WeakSet, finalize
 
@@ -29,6 +31,8 @@ SWITCH_TIME = 0.02
 
 #: Iterations of the hub in which greenlets that were spawned before the test start.
 START_ROUNDS = 10
+
+_monotonic = time.monotonic
 
 #: The beginnings of the names of threads that watch over a test.
 _WATCHERS = ("pydevd", "pytest_timeout")
@@ -45,6 +49,10 @@ class Stillness:
         #: The greenlets that look again in a moment. Their timers do not count.
         self._napping: list[Any] = []
         self._ignored: WeakSet[Any] = WeakSet()
+        #: The threads of before the test that have not been seen to wait since.
+        self._busy: WeakSet[threading.Thread] = WeakSet()
+        #: The threads of before the test.
+        self._former: WeakSet[threading.Thread] = WeakSet()
         #: Watchers that cannot be referred to weakly, by their ids.
         self._ignored_watchers: dict[int, Any] = {}
         self._started: WeakSet[Any] = WeakSet()
@@ -56,7 +64,10 @@ class Stillness:
     def begin(self) -> None:
         """Let everything that runs now not count."""
         self._start_greenlets()
-        self._ignored.update(_find_threads())
+        self._former.clear()
+        self._former.update(_find_threads())
+        self._busy.clear()
+        self._busy.update(thread for thread in self._former if not _waits_for_work(thread))
         self._started.clear()
         loop = self._hub.loop
         self._ignored_watchers.clear()
@@ -87,14 +98,15 @@ class Stillness:
         finally:
             self._napping.pop()
 
-    def now(self) -> float:
-        """Return seconds of real time, also while a test has replaced those of Python's ``time``.
+    @staticmethod
+    def now() -> float:
+        """Return seconds of real time, also while a test has replaced functions of ``time``.
 
-        freezegun and time-machine do. They cannot replace the time of the hub, which is in C.
+        freezegun and time-machine do, but they leave this one. Windows does not have it. The time
+        of gevent's hub is no substitute: it follows the clock on the wall.
         """
-        self._hub.loop.update_now()
-        now: float = self._hub.loop.now()
-        return now
+        clock_gettime = getattr(time, "clock_gettime", None)
+        return _monotonic() if clock_gettime is None else clock_gettime(time.CLOCK_MONOTONIC)
 
     @property
     def has_ready(self) -> bool:
@@ -131,14 +143,21 @@ class Stillness:
             and greenlet not in self._ignored
         ]
 
-    def _find_workers(self) -> list[Any]:
+    def _find_workers(self) -> list[threading.Thread]:
         """Return the threads that count, and may act."""
-        new = [thread for thread in _find_threads() if thread not in self._ignored]
-        if new and all(map(_is_idle, new)):
-            # A worker may have taken a task just now. It gets the time to begin it.
-            # Not time.sleep(), which a test may replace.
+        threads = [thread for thread in _find_threads() if thread not in self._ignored]
+        if any(map(_is_idle_executor, threads)):
+            # It may have taken a task just now. It gets the time to begin it. Not time.sleep(),
+            # which a test may replace.
             threading.Event().wait(SWITCH_TIME)
-        return [thread for thread in new if not _is_idle(thread)]
+        found = []
+        for thread in threads:
+            is_former = thread in self._former
+            if _waits_for_work(thread) if is_former else _is_idle_executor(thread):
+                self._busy.discard(thread)  # it counts when it is given work
+            elif thread not in self._busy and thread.is_alive():
+                found.append(thread)
+        return found
 
 
 def describe_greenlet(greenlet: Any) -> str:
@@ -179,21 +198,49 @@ def _find_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if not thread.name.startswith(_WATCHERS)]
 
 
-def _is_idle(thread: threading.Thread) -> bool:
-    """Whether a thread has ended, or is a worker of an executor that waits for a task."""
-    frame = sys._current_frames().get(thread.ident or 0)
-    if frame is None or not thread.is_alive():
-        return True
-    code = frame.f_code
-    if code.co_name != "_worker" or not code.co_filename.endswith("thread.py"):
+def _waits_for_work(thread: threading.Thread) -> bool:
+    return _is_idle_executor(thread) or _waits_to_be_told(thread)
+
+
+def _is_idle_executor(thread: threading.Thread) -> bool:
+    """Whether a thread is a worker of a ``ThreadPoolExecutor`` that waits for a task."""
+    frame = _find_frame(thread)
+    if frame is None or frame.f_code.co_name != "_worker":
+        return False
+    if not frame.f_code.co_filename.endswith("thread.py"):
         return False
     found = frame.f_locals
     queue = found.get("work_queue")
     return queue is not None and queue.empty() and found.get("work_item") is None
 
 
+def _waits_to_be_told(thread: threading.Thread) -> bool:
+    """Whether a thread waits for a queue, an event or a condition, and has not been told.
+
+    All of these wait by :class:`threading.Condition`, which forgets a waiter when it is told:
+    before the thread runs again.
+    """
+    frame = _find_frame(thread)
+    if frame is None or frame.f_code is not threading.Condition.wait.__code__:
+        return False
+    found = frame.f_locals
+    return found.get("waiter") in getattr(found["self"], "_waiters", ())
+
+
+def _find_frame(thread: threading.Thread) -> Any:
+    # Before Python 3.13, sys._current_frames() may wait for ever for a thread that begins or ends,
+    # if Python collects garbage in it (https://github.com/python/cpython/issues/106883).
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames().get(thread.ident or 0)
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def _locate(thread: threading.Thread) -> str:
-    return _locate_frame(sys._current_frames().get(thread.ident or 0))
+    return _locate_frame(_find_frame(thread))
 
 
 def _locate_frame(frame: Any) -> str:

@@ -6,6 +6,8 @@ time, or not at all, each of them would pass, and the test of a site with it.
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +17,8 @@ import gevent.event
 import pytest
 
 from protoo_flask.testing import ExpectationFailed, Unsettled, finish
+
+from .conftest import make_site
 
 #: Seconds after which code in real time sends; longer than any switch of threads or greenlets.
 LATE = 0.05
@@ -137,6 +141,79 @@ def test_a_worker_of_an_executor_is_waited_for_while_it_works(alice):
                 alice.expect_nothing()
             alice.expect_notification("late")
             alice.expect_nothing()  # the worker is idle, and has not ended
+
+
+def put_into_a_queue():
+    jobs = queue.Queue()
+    return jobs.put, jobs.get
+
+
+def put_into_a_queue_that_is_polled():
+    jobs = queue.Queue()
+
+    def get():
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return jobs.get(timeout=LATE / 5)
+
+    return jobs.put, get
+
+
+def tell_by_a_condition():
+    jobs = []
+    condition = threading.Condition()
+
+    def put(job):
+        with condition:
+            jobs.append(job)
+            condition.notify()
+
+    def get():
+        with condition:
+            condition.wait_for(lambda: jobs)
+            return jobs.pop()
+
+    return put, get
+
+
+@pytest.mark.parametrize(
+    "make_channel", [put_into_a_queue, put_into_a_queue_that_is_polled, tell_by_a_condition]
+)
+def test_a_worker_of_before_the_test_counts_when_it_is_given_work(make_channel):
+    put, get = make_channel()
+
+    def work():
+        while True:
+            job = get()
+            if job is None:
+                return
+            job()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    protoo = make_site()
+    alice = protoo.test_client(username="alice")
+    peer = alice.peer
+    for _ in range(3):
+        put(lambda: (time.sleep(LATE), peer.notify("late")))
+        with pytest.raises(ExpectationFailed):
+            alice.expect_nothing()
+        alice.expect_notification("late")
+        alice.expect_nothing()
+    finish(protoo._site.app)
+    put(None)
+    thread.join()
+
+
+def test_an_executor_of_an_earlier_test_counts_when_it_is_given_work(protoo):
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: None).result()
+        alice = protoo.test_client(username="alice")
+        peer = alice.peer
+        pool.submit(lambda: (time.sleep(LATE), peer.notify("late")))
+        with pytest.raises(ExpectationFailed):
+            alice.expect_nothing()
+        alice.expect_notification("late")
 
 
 def test_a_handler_that_waits_for_the_test_does_not_hinder(protoo):
