@@ -50,6 +50,8 @@ OTHER_CONSTANTS = {
 #: Caches that a peer cannot fill.
 OTHER_CACHES = {
     "_dead_end": "has one entry",
+    "_loop_of": "has one entry",
+    "_make_context": "has one entry",
     "_is_synchronous": "has the teardown functions of the site",
     "character_class": "has the patterns of the site",
     "probe": "has one entry",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import secrets
 import ssl
 import threading
@@ -11,21 +13,26 @@ from ..core.close_codes import NORMAL_CLOSURE
 from ..core.errors import UsageError
 from ..core.excerpts import excerpt, excerpt_of
 from ..core.response import Response
-from ..core.runtime import Limits, Runtime, TimeLimits
 from ..core.sendable import Sendable
 from ..core.transactions.client import ClientTransaction, OnResponse
 from ..core.transactions.client_outbound import ClientOutbound
 from ..core.transactions.outbound import GONE, TAKEN
-from ..core.wire.client_messages import serialize_client_request
 from ..transport.threads.loop import ThreadLoop
 from .connector import Connector
 from .events import Disconnected
 from .handshake import Handshake
 from .incoming import Incoming
 from .listeners import Listeners
+from .websocket import connect
 
 #: Bytes of messages that may wait for a connection.
 MAX_WAITING = 8 * 1024 * 1024
+
+
+@functools.lru_cache(maxsize=1)
+def _loop_of(process: int) -> ThreadLoop:
+    """Return the loop of all clients of a process: one thread waits for the time limits of all."""
+    return ThreadLoop()
 
 
 class Client:
@@ -78,22 +85,16 @@ class Client:
         self._request_timeout = _check_seconds("request_timeout", request_timeout)
         self._repeat = repeat
         self._listeners = Listeners()
-        runtime = Runtime(
-            ThreadLoop(),
-            TimeLimits(self._request_timeout),
-            Limits(1, MAX_WAITING),
-            # For peers of a server: this one has none.
-            call_back=lambda peer, function, subject: None,
-            time_out=lambda request: None,
-            first_id=lambda: secrets.randbits(48) + 1,
+        loop, first_id = _loop_of(os.getpid()), secrets.randbits(48) + 1
+        self._outbound = ClientOutbound(
+            self._listeners, loop, self._request_timeout, MAX_WAITING, first_id
         )
-        self._outbound = ClientOutbound(self._listeners, runtime)
+        receive = Incoming(self._outbound, self._listeners).receive
+        patience = _check_seconds("ping_interval", ping_interval)
         self._connector = Connector(
-            handshake,
+            functools.partial(connect, handshake, receive, patience),
             self._outbound,
             self._listeners,
-            Incoming(self._outbound, self._listeners).receive,
-            _check_seconds("ping_interval", ping_interval),
             _check_range(reconnect),
         )
 
@@ -112,7 +113,7 @@ class Client:
 
         :param code: 1000, or 3000 to 4999. For the server, 1000 is final.
         """
-        if code != NORMAL_CLOSURE and not 3000 <= code <= 4999:
+        if type(code) is not int or not (code == NORMAL_CLOSURE or 3000 <= code <= 4999):
             raise UsageError(f"close(code) takes 1000, or 3000 to 4999, not {excerpt_of(code)}")
         self._connector.close(code, reason)
 
@@ -144,7 +145,7 @@ class Client:
         seconds = self._request_timeout if timeout is None else _check_seconds("timeout", timeout)
         transaction = self._outbound.request(
             Sendable(method, data),
-            _check_path(path),
+            path,
             on_response,
             None if seconds > threading.TIMEOUT_MAX else seconds,
             self._repeat if repeat is None else repeat,
@@ -176,9 +177,7 @@ class Client:
         :raises Unsendable: when the data is not JSON.
         :raises Disconnected: when the client is closed, or too much waits.
         """
-        found = Sendable(method, data)
-        payload = serialize_client_request(found.method, _check_path(path), None, found.data)
-        fate = self._outbound.notify(payload)
+        fate = self._outbound.notify(Sendable(method, data), path)
         if fate is not TAKEN:
             raise Disconnected("client closed" if fate is GONE else "too many messages wait")
         self._connector.wait_for_room()
@@ -203,12 +202,6 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client {excerpt(self.url)} {self.state}>"
-
-
-def _check_path(path: Any) -> str:
-    if not isinstance(path, str) or not path.startswith("/"):
-        raise UsageError(f'a path is a string that starts with "/", not {excerpt_of(path)}')
-    return path
 
 
 def _check_seconds(name: str, value: Any) -> float:

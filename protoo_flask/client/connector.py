@@ -27,60 +27,50 @@ import threading
 import time
 from typing import Callable, cast
 
-from ..core.close_codes import (
-    ABNORMAL_CLOSURE,
-    AUTHORIZATION_REVOKED,
-    NORMAL_CLOSURE,
-    ONLINE_ELSEWHERE,
-    TOO_BIG,
-)
+from ..core import close_codes
 from ..core.errors import ProtooError
 from ..core.excerpts import excerpt
 from ..core.link import Link
+from ..core.tracebacks import log_error
 from ..core.transactions.client_outbound import ClientOutbound
 from ..transport.closing import CLOSE_TIMEOUT
 from .events import Closed, Disconnected, Refused
-from .handshake import Handshake
 from .listeners import Listeners
 from .pipe import Pipe
-from .websocket import FAILURES, WebSocket, connect
+from .websocket import FAILURES, WebSocket
 
 _log = logging.getLogger("protoo_flask.client")
 
 #: Close codes after which a client does not come back by itself.
-FINAL_CODES = (NORMAL_CLOSURE, ONLINE_ELSEWHERE, AUTHORIZATION_REVOKED)
+FINAL_CODES = (
+    close_codes.NORMAL_CLOSURE,
+    close_codes.ONLINE_ELSEWHERE,
+    close_codes.AUTHORIZATION_REVOKED,
+)
 
 #: Seconds: a server that accepts and drops at once must not reset the backoff.
 STABLE_AFTER = 5.0
-
-#: Doublings of the backoff: it grows beyond every maximum, and to no infinity.
-MAX_DOUBLINGS = 40
 
 
 class Connector:
     """The connections to a server, one after the other.
 
-    :param receive: called with each text message.
-    :param ping_interval: seconds of silence after which the server is pinged.
+    :param attempt: connects: :func:`.websocket.connect`, which needs no more than ``begin``.
     :param reconnect: seconds between attempts, ``(min, max)``; ``None``: never.
     :ivar state: see above.
     """
 
     def __init__(
         self,
-        handshake: Handshake,
+        attempt: Callable[[Callable[[Pipe], object]], WebSocket],
         outbound: ClientOutbound,
         listeners: Listeners,
-        receive: Callable[[str], object],
-        ping_interval: float,
         reconnect: tuple[float, float] | None,
     ) -> None:
         self.state = "idle"
-        self._handshake = handshake
+        self._attempt = attempt
         self._outbound = outbound
         self._listeners = listeners
-        self._receive = receive
-        self._ping_interval = ping_interval
         self._reconnect = reconnect
         self._error: ProtooError | None = None
         self._openings = 0
@@ -90,13 +80,13 @@ class Connector:
         self._thread: threading.Thread | None = None
         self._pipe: Pipe | None = None
         self._socket: WebSocket | None = None
-        outbound.may_wait = True
 
     def connect(self, timeout: float | None) -> None:
         """Return when open; see :meth:`.client.Client.connect`."""
         with self._changed:
             if self.state in ("idle", "closed"):
-                self.state, self._error = "connecting", None
+                self._error = None
+                self._enter("connecting")
                 self._outbound.may_wait = True
                 self._listeners.keep_thread(True)
                 self._thread = threading.Thread(target=self._run, name="protoo-client", daemon=True)
@@ -105,18 +95,20 @@ class Connector:
                 self._enter("connecting")
             before = self._openings
             # A listener of "open" may close the client before this thread runs.
-            self._changed.wait_for(
-                lambda: self.state in ("open", "closed") or self._openings > before, timeout
-            )
-            if self.state == "open" or self._openings > before:
-                return
-            raise self._error or Disconnected(f"not connected within {timeout} s")
+            if not self._changed.wait_for(
+                lambda: self.state in ("open", "closed") or self._openings > before,
+                None if timeout is None else min(timeout, threading.TIMEOUT_MAX),
+            ):
+                after = "" if self._error is None else f": {self._error}"
+                raise Disconnected(f"not connected within {timeout} s{after}")
+            if self._openings == before and self.state == "closed":
+                raise self._error or Disconnected("client closed")
 
     def close(self, code: int, reason: str) -> None:
         """Close for good, and wait for the server; harmless when closed."""
-        thread, pipe, socket = self._thread, self._pipe, self._socket
-        if not self._finish(Disconnected("client closed"), Closed(code, reason, False, None)):
-            return
+        with self._changed:
+            thread, pipe, socket = self._thread, self._pipe, self._socket
+            self._finish(Disconnected("client closed"), Closed(code, reason, False, None))
         if socket is not None:
             socket.close(code, reason)
         elif pipe is not None:
@@ -128,37 +120,39 @@ class Connector:
 
     def wait_for_room(self) -> None:
         """Wait while too much waits for a server that reads slowly."""
-        socket = self._socket
-        if socket is not None:
-            socket.wait_for_room()
+        pipe = self._pipe
+        if pipe is not None:
+            pipe.wait_for_room()
 
     # The thread that connects and reads -----------------------------------------------
 
     def _run(self) -> None:
-        attempts = 0
+        least, most = self._reconnect or (0.0, 0.0)
+        limit = least  # of the delay; it doubles with each attempt
         while True:
-            retry_after = 0.0
+            began = time.monotonic()
+            code, reason = close_codes.ABNORMAL_CLOSURE, ""
             try:
-                socket = connect(self._handshake, self._receive, self._ping_interval, self._begin)
-            except Refused as refused:
-                error: ProtooError = refused
-                closed = ABNORMAL_CLOSURE, f"refused: {refused}"
-                retry_after = refused.retry_after
-            except FAILURES as failure:
-                closed = ABNORMAL_CLOSURE, f"cannot connect: {failure or type(failure).__name__}"
-                error = Disconnected(closed[1])
-            else:
+                socket = self._attempt(self._begin)
                 began = time.monotonic()
-                if not self._open(socket):
-                    socket.close()
-                socket.run()
-                closed = socket.code, socket.close_message or ""
-                error = Disconnected(f"connection lost ({closed[0]} {closed[1]}".rstrip() + ")")
+                self._serve(socket)
+                code, reason = socket.code, socket.close_message or ""
+                error: ProtooError = Disconnected(
+                    f"connection lost ({code} {reason}".rstrip() + ")"
+                )
                 if time.monotonic() - began >= STABLE_AFTER:
-                    attempts = 0
-            if not self._lose(*closed, error, retry_after, attempts):
+                    limit = least
+            except Refused as refused:
+                error, reason = refused, f"refused: {refused}"
+            except Exception as failure:  # noqa: BLE001 (whoever waits for this thread is told)
+                if not isinstance(failure, FAILURES):
+                    log_error(_log, failure, "error in the thread that connects")
+                what = "cannot connect" if self._socket is None else "connection lost"
+                reason = f"{what}: {str(failure) or type(failure).__name__}"
+                error = Disconnected(reason)
+            if not self._lose(code, reason, error, random.uniform(0, limit)):
                 return
-            attempts += 1
+            limit = min(most, limit * 2)
 
     def _begin(self, pipe: Pipe) -> None:
         with self._changed:
@@ -167,25 +161,25 @@ class Connector:
             else:
                 pipe.abort()
 
-    def _open(self, socket: WebSocket) -> bool:
+    def _serve(self, socket: WebSocket) -> None:
+        """Read all that comes by a connection."""
         with self._changed:
-            if not self._is_current():
-                return False
-            self._socket = socket
-            with self._outbound.lock:
-                self._outbound.attach(cast(Link, socket))
-            self._openings += 1
-            self._enter("open")
-        self._listeners.tell("open")
-        return True
+            if self._is_current():
+                self._socket = socket
+                with self._outbound.lock:
+                    self._outbound.attach(cast(Link, socket))
+                self._openings += 1
+                self._enter("open")
+                self._listeners.tell("open")
+            else:
+                socket.close()
+        socket.run()
 
     def _is_current(self) -> bool:
         """Whether this thread is the client's: close() and connect() may have come meanwhile."""
         return self._thread is threading.current_thread() and self.state != "closed"
 
-    def _lose(
-        self, code: int, reason: str, error: ProtooError, retry_after: float, attempts: int
-    ) -> bool:
+    def _lose(self, code: int, reason: str, error: ProtooError, delay: float) -> bool:
         """Take note of the end of a connection or attempt; returns when the next one is due.
 
         :returns: ``False``: there is none.
@@ -194,41 +188,38 @@ class Connector:
             if not self._is_current():
                 return False
             self._socket = self._pipe = None
-            is_refused = isinstance(error, Refused) and error.is_final
-            if is_refused:
-                self._listeners.tell("refused", error)
-            if is_refused or self._reconnect is None or code in FINAL_CODES:
+            self._error = error
+            refused = error if isinstance(error, Refused) else None
+            is_final = refused is not None and refused.is_final
+            if is_final:
+                self._listeners.tell("refused", refused)
+            if is_final or self._reconnect is None or code in FINAL_CODES:
                 self._finish(error, Closed(code, reason, False, None))
                 return False
             # One of the requests was too big: it would end the next connection, too.
-            self._outbound.lose(code != TOO_BIG, str(error))
-            least, most = self._reconnect
-            most = min(most, least * 2 ** min(attempts, MAX_DOUBLINGS))
-            delay = retry_after + random.uniform(0, most)
+            self._outbound.lose(code != close_codes.TOO_BIG, str(error))
+            delay += 0 if refused is None else refused.retry_after
             self._listeners.tell("close", Closed(code, reason, True, delay))
             _log.warning("%s; the next attempt is made in %.1f s", excerpt(str(error)), delay)
             self._enter("waiting")
             self._changed.wait_for(lambda: self.state != "waiting", delay)
-            if not self._is_current():
-                return False
-            self._enter("connecting")
-            return True
+            if self._is_current():
+                self._enter("connecting")
+            return self._is_current()
 
     def _enter(self, state: str) -> None:
         self.state = state
         self._changed.notify_all()
 
-    def _finish(self, error: ProtooError, closed: Closed) -> bool:
-        """Close; ``False`` when it was closed before."""
-        with self._changed:
-            if self.state == "closed":
-                return False
-            self._error = error
-            self._enter("closed")
-            self._pipe = self._socket = self._thread = None
-            self._outbound.close()
+    def _finish(self, error: ProtooError, closed: Closed) -> None:
+        """Close. Holds the lock."""
+        if self.state == "closed":
+            return
+        self._error = error
+        self._enter("closed")
+        self._pipe = self._socket = self._thread = None
+        self._outbound.close()
         self._outbound.finish_all(410, str(error))
         self._outbound.runtime.transactions.clear()
         self._listeners.tell("close", closed)
         self._listeners.keep_thread(False)
-        return True

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import select
 import socket
 import ssl
 import time
-from typing import Any, List, Tuple
+from itertools import zip_longest
+from typing import Any, List, Sequence, Tuple
 
 #: Seconds after which the next address is tried beside the first (RFC 8305 section 5).
 HEAD_START = 0.25
 
-_UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", -1))
+#: Seconds: more than that is too much for ``poll()``.
+_LONG = 1_000_000.0
 
+_UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", -1))
 
 #: As ``socket.getaddrinfo()`` returns them.
 Addresses = List[Tuple[int, int, int, str, Any]]
@@ -30,7 +32,7 @@ def dial(host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> so
     """
     deadline = time.monotonic() + timeout
     found: Addresses = list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    sock = _connect_to_any(found, deadline)
+    sock = _connect_to_any(_alternate(found), deadline)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
@@ -43,9 +45,29 @@ def dial(host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> so
         raise
 
 
-def _connect_to_any(found: Addresses, deadline: float) -> socket.socket:
+def wait_until_ready(
+    socks: Sequence[socket.socket], seconds: float, *, for_writing: bool
+) -> list[socket.socket]:
+    """Return those of the sockets that can be used, or have failed; none after some seconds.
+
+    ``select.select()`` takes no descriptor above 1023, which a load script has.
+
+    :raises OSError: or ValueError: one of them has been closed.
+    """
+    seconds = max(0.0, min(seconds, _LONG))
+    if not hasattr(select, "poll"):  # Windows, where a connection that was refused is the third
+        readers, writers = ([], socks) if for_writing else (socks, [])
+        found = select.select(readers, writers, socks, seconds)
+        return list({*found[0], *found[1], *found[2]})
+    poll = select.poll()
+    numbers = {sock.fileno(): sock for sock in socks}
+    for number in numbers:
+        poll.register(number, select.POLLOUT if for_writing else select.POLLIN)
+    return [numbers[number] for number, _ in poll.poll(int(seconds * 1000) + 1)]
+
+
+def _connect_to_any(addresses: Addresses, deadline: float) -> socket.socket:
     """Return the first socket that connects; an address that is silent delays the next little."""
-    addresses = _alternate(found)
     pending: list[socket.socket] = []
     error: OSError = socket.timeout("timed out: no address has answered")
     try:
@@ -59,10 +81,8 @@ def _connect_to_any(found: Addresses, deadline: float) -> socket.socket:
                 except OSError as failure:
                     error = failure
                     continue
-            # On Windows, a connection that was refused is an exceptional one.
             wait = min(left, HEAD_START) if addresses else left
-            _, ready, failed = select.select([], pending, pending, wait)
-            for sock in {*ready, *failed}:
+            for sock in wait_until_ready(pending, wait, for_writing=True):
                 number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 pending.remove(sock)
                 if not number:
@@ -77,10 +97,10 @@ def _connect_to_any(found: Addresses, deadline: float) -> socket.socket:
 
 def _alternate(found: Addresses) -> Addresses:
     """Return the addresses with IPv6 and IPv4 in turns, the preferred one first."""
-    first = [item for item in found if item[0] == found[0][0]]
-    second = [item for item in found if item[0] != found[0][0]]
-    pairs = zip([*first, *[None] * len(second)], [*second, *[None] * len(first)])
-    return [item for pair in pairs for item in pair if item is not None]
+    families: dict[int, Addresses] = {}
+    for item in found:
+        families.setdefault(item[0], []).append(item)
+    return [item for turn in zip_longest(*families.values()) for item in turn if item is not None]
 
 
 def _begin(family: int, kind: int, protocol: int, _: str, address: Any) -> socket.socket:
@@ -91,7 +111,6 @@ def _begin(family: int, kind: int, protocol: int, _: str, address: Any) -> socke
         if number not in (0, *_UNDER_WAY):
             raise OSError(number, os.strerror(number))
     except BaseException:
-        with contextlib.suppress(OSError):
-            sock.close()
+        sock.close()
         raise
     return sock

@@ -9,7 +9,6 @@ server that does not read either. ``recv()`` notices a server that has vanished.
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import ssl
 import threading
@@ -19,6 +18,7 @@ from typing import Any, Callable
 
 from ..core.link import Unsent
 from ..transport.closing import CLOSE_TIMEOUT
+from .dialing import wait_until_ready
 
 #: Bytes that may wait until a sender has to wait, too.
 HIGH_WATER = 1024 * 1024
@@ -34,14 +34,14 @@ class Pipe:
     :param patience: seconds of silence after which :attr:`on_silence` is called; after as many
         more, the server has vanished.
     :ivar on_silence: sends something that the server answers: a ping.
-    :ivar deadline: when reading ends, whatever comes; ``None``: never.
+    :ivar deadline: when reading ends, whatever comes.
     """
 
     def __init__(self, sock: socket.socket, patience: float) -> None:
         self._sock: Any = sock
         self._patience = patience
         self.on_silence: Callable[[], object] | None = None
-        self.deadline: float | None = None
+        self.deadline = float("inf")
         # A TLS connection is one state machine for both directions.
         self._busy = threading.Lock()
         self._changed = threading.Condition()
@@ -99,7 +99,8 @@ class Pipe:
         return True
 
     def _write_rest(self) -> None:
-        while self._wait(for_writing=True, seconds=None):
+        while True:
+            self._is_ready(float("inf"), for_writing=True)
             with self._changed:
                 if self._write():
                     return
@@ -151,30 +152,20 @@ class Pipe:
                 pass
             except (OSError, ValueError):
                 return b""
-            now = time.monotonic()
-            patience = self._patience if self.on_silence is not None else None
-            left = None if self.deadline is None else self.deadline - now
-            limits = [seconds for seconds in (patience, left) if seconds is not None]
-            seconds = min(limits) if limits else None
-            if self._wait(for_writing=False, seconds=seconds):
+            ping, left = self.on_silence, self.deadline - time.monotonic()
+            if self._is_ready(left if ping is None else min(left, self._patience)):
                 continue
-            if was_pinged or self.on_silence is None or seconds == left:
+            if was_pinged or ping is None or left <= self._patience:
                 self.abort()  # the server has vanished, or the time is up
                 return b""
             was_pinged = True
             with contextlib.suppress(OSError):
-                self.on_silence()
+                ping()
 
-    def _wait(self, *, for_writing: bool, seconds: float | None) -> bool:
+    def _is_ready(self, seconds: float, *, for_writing: bool = False) -> bool:
         """Wait until the socket can be used, or is over; ``False`` after some seconds."""
         try:
-            if not hasattr(select, "poll"):  # Windows
-                readers, writers = ([], [self._sock]) if for_writing else ([self._sock], [])
-                limit = None if seconds is None else max(0.0, seconds)
-                return any(select.select(readers, writers, [], limit))
-            poll = select.poll()
-            poll.register(self._sock, select.POLLOUT if for_writing else select.POLLIN)
-            return bool(poll.poll(None if seconds is None else max(0, int(seconds * 1000) + 1)))
+            return bool(wait_until_ready([self._sock], seconds, for_writing=for_writing))
         except (OSError, ValueError):
             return True  # closed meanwhile: the next recv or send tells
 
@@ -193,7 +184,7 @@ class Pipe:
         Close frame before the server has read it.
         """
         self.on_silence = None
-        self.deadline = min(self.deadline or float("inf"), time.monotonic() + CLOSE_TIMEOUT)
+        self.deadline = min(self.deadline, time.monotonic() + CLOSE_TIMEOUT)
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting or self._is_over, CLOSE_TIMEOUT)
             is_over = self._is_over

@@ -24,7 +24,6 @@ simple-websocket mends one, its test fails, and the override can go.
 from __future__ import annotations
 
 import contextlib
-import http
 import threading
 import time
 from typing import Callable
@@ -106,50 +105,32 @@ class WebSocket(simple_websocket.Client):  # type: ignore[misc,unused-ignore]
             host=self.host,
             target=self.path,
             subprotocols=self.subprotocols,
-            extra_headers=[
-                (name.encode("ascii"), value.encode("latin-1"))
-                for name, value in self._handshake.make_headers()
-            ],
+            extra_headers=self._handshake.make_headers(),
         )
         self.sock.send(self.ws.send(request))
-        head = self.sock.recv_head()
-        self.ws.receive_data(head)
-        status, headers, body, is_whole = 0, [], b"", False
-        while not self.connected:
+        head = data = self.sock.recv_head()
+        refusal: RejectConnection | None = None
+        body, is_whole = b"", False
+        while data:
+            with contextlib.suppress(*[RemoteProtocolError] if refusal else []):  # it ends early
+                self.ws.receive_data(data)
             for event in self.ws.events():
                 if isinstance(event, AcceptConnection):
                     self._handshake.keep_cookies(list(event.extra_headers))
                     self.subprotocol = event.subprotocol
                     self.connected = True
-                elif isinstance(event, RejectConnection):
-                    status, headers = event.status_code, list(event.headers)
-                    is_whole = not event.has_body
+                    if self.subprotocol != "protoo":
+                        raise OSError("the server speaks WebSocket, but not the protoo protocol")
+                    return
+                if isinstance(event, RejectConnection):
+                    refusal, is_whole = event, not event.has_body
                 elif isinstance(event, RejectData):
                     body += event.data
                     is_whole = event.body_finished
-            if self.connected:
-                break
             data = b"" if is_whole or len(body) > _BODY_SIZE else self.sock.recv()
-            if not data:
-                raise self._explain(status, headers, body, head)
-            with contextlib.suppress(RemoteProtocolError):  # the text ends early, or not at all
-                self.ws.receive_data(data)
-        if self.subprotocol != "protoo":
-            raise OSError('the server speaks WebSocket, but not its sub-protocol "protoo"')
-
-    def _explain(
-        self, status: int, headers: list[tuple[bytes, bytes]], body: bytes, head: bytes
-    ) -> Exception:
-        if not status:
-            return OSError("the server has not answered the handshake")
-        self._handshake.keep_cookies(headers)
-        refused = self._handshake.explain(status, headers, body)
-        if not refused.reason:
-            line = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
-            with contextlib.suppress(ValueError):
-                refused.reason = http.HTTPStatus(status).phrase
-            refused.reason = (line[2:] or [refused.reason])[0]
-        return refused
+        if refusal is None:
+            raise OSError("the server has not answered the handshake")
+        raise self._handshake.explain(head, refusal.status_code, list(refusal.headers), body)
 
     # Writing ------------------------------------------------------------------------
 
@@ -188,10 +169,6 @@ class WebSocket(simple_websocket.Client):  # type: ignore[misc,unused-ignore]
             except (OSError, LocalProtocolError):
                 self.sock.abort()
 
-    def wait_for_room(self) -> None:
-        """Wait while too much waits for a server that reads slowly."""
-        self.sock.wait_for_room()
-
     def take_unsent(self) -> Unsent:
         """Take the messages of which nothing was sent."""
         unsent: Unsent = self.sock.take_unsent()
@@ -206,7 +183,7 @@ class WebSocket(simple_websocket.Client):  # type: ignore[misc,unused-ignore]
     def run(self) -> None:
         """Read until the end of the connection, in this thread."""
         self.sock.on_silence = self.ping
-        self.sock.deadline = None
+        self.sock.deadline = float("inf")
         try:
             self._thread()
         except RemoteProtocolError:

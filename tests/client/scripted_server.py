@@ -81,11 +81,12 @@ class Line:
         return data
 
 
-def frame(opcode: int, payload: bytes) -> bytes:
+def frame(opcode: int, payload: bytes, *, is_last: bool = True) -> bytes:
     size = len(payload)
+    first = opcode | 0x80 * is_last
     if size < 126:
-        return bytes([0x80 | opcode, size]) + payload
-    return bytes([0x80 | opcode, 126]) + struct.pack(">H", size) + payload
+        return bytes([first, size]) + payload
+    return bytes([first, 126]) + struct.pack(">H", size) + payload
 
 
 class ScriptedServer:

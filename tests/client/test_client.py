@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.cookiejar
 import json
 import re
+import subprocess
+import sys
 import threading
 import urllib.request
 
@@ -258,21 +260,28 @@ def test_a_request_that_comes_twice_is_answered_twice_and_handled_once():
     assert len(calls) == 1
 
 
-def test_a_long_message_may_come_in_fragments():
+def test_a_long_message_may_come_in_fragments_with_a_ping_between_them():
+    message = {"method": "m", "data": {"text": "ä" * 40_000}}
+
     def script(line):
         line.accept()
-        text = json.dumps({"method": "m", "data": {"text": "ä" * 40_000}}, ensure_ascii=False)
-        data = text.encode()
-        # A fragment may end within a character.
-        cut = data.index("ä".encode()) + 1
-        line.sock.sendall(bytes([0x01]) + frame(0x1, data[:cut])[1:])
+        data = json.dumps(message, ensure_ascii=False).encode()
+        # A fragment may end within a character, and be empty.
+        first, second = data.index("ä".encode()) + 1, 60_000
+        line.sock.sendall(frame(0x1, data[:first], is_last=False))
         line.sock.sendall(frame(0x9, b"ping"))
-        line.sock.sendall(bytes([0x80]) + frame(0x1, data[cut:60_000])[1:][:0] + b"")
+        line.sock.sendall(frame(0x0, b"", is_last=False))
+        line.sock.sendall(frame(0x0, data[first:second], is_last=False))
+        line.sock.sendall(frame(0x0, data[second:]))
+        line.send('{"method": "next"}')
         return line.read_frame()
 
     with ScriptedServer(script) as server:
         client = Client(server.url, reconnect=None)
+        events = Events(client, "notification")
         client.connect(DEADLINE)
+        assert events.next("notification").data == message["data"]
+        assert events.next("notification").method == "next"
         assert server.stop() == [(0xA, b"ping")]
         client.close()
 
@@ -403,6 +412,14 @@ def test_cookies_are_read_anew_at_each_attempt(server, jar):
         (("ws://",), {}, "ws(s) or http(s) URL"),
         (("ws://x:port/",), {}, "ws(s) or http(s) URL"),
         ((None,), {}, "ws(s) or http(s) URL"),
+        (("ws://a..b/",), {}, "ws(s) or http(s) URL"),
+        (("ws://" + "a" * 70 + ".example/",), {}, "ws(s) or http(s) URL"),
+        (("ws://ä..example/",), {}, "ws(s) or http(s) URL"),
+        (("ws://x/",), {"headers": {"X": "a\r\nb"}}, "texts of one line"),
+        (("ws://x/",), {"headers": {"X": 5}}, "texts of one line in Latin-1, not 'X': 5"),
+        (("ws://x/",), {"headers": {"X:": "a"}}, "letters, digits"),
+        (("ws://x/",), {"headers": {"": "a"}}, "letters, digits"),
+        (("ws://x/",), {"cookies": {"a": "€"}}, "in Latin-1, not 'Cookie': 'a=€'"),
         (("ws://x/",), {"cookies": "a=b"}, "CookieJar, a requests.Session or a dict"),
         (("ws://x/",), {"request_timeout": 0}, "request_timeout takes seconds above 0"),
         (("ws://x/",), {"ping_interval": "1"}, "ping_interval takes seconds above 0"),
@@ -427,13 +444,56 @@ def test_wrong_calls_are_errors(client):
         client.on("disconnect")
     with pytest.raises(UsageError, match=r"fn\(request\)"):
         client.on("request", lambda: None)
-    with pytest.raises(UsageError, match="3000 to 4999"):
-        client.close(1001)
+    for code in (1001, "1000", None, 3000.5, True):
+        with pytest.raises(UsageError, match="3000 to 4999"):
+            client.close(code)
 
 
 def test_the_url_keeps_its_query_and_gets_the_uuid():
     client = Client("https://user@chat.example:8443/a/protoo?x=1&uuid=old&y=#top", uuid="a b")
     assert client.url == "https://chat.example:8443/a/protoo?x=1&y=&uuid=a+b"
+
+
+def test_the_path_is_quoted_as_a_browser_does():
+    def script(line):
+        line.accept()
+        line.read_frame()
+        return line.head.split(b"\r\n")[0]
+
+    with ScriptedServer(script) as server:
+        Client(f"ws://127.0.0.1:{server.port}/a b/ü%20@", uuid="u").connect(DEADLINE).close()
+        assert server.stop() == [b"GET /a%20b/%C3%BC%20@?uuid=u HTTP/1.1"]
+
+
+def test_clients_share_the_thread_of_the_time_limits(make_client, alice):
+    ours = threading.enumerate()
+    for number in range(3):
+        client = make_client(f"user={alice}-{number}").connect(DEADLINE)
+        assert client.request("get", "/echo").status == 200
+    new = [thread.name for thread in threading.enumerate() if thread not in ours]
+    assert new.count("protoo-client") == 3
+    assert len(new) <= 4, new
+
+
+def test_a_child_process_has_time_limits_of_its_own():
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, timeout=60)
+    assert (done.stdout, done.returncode) == (b"408 408\n", 0), done.stderr
+
+
+FORK = """
+import os
+from protoo_flask.client import Client
+def request():
+    return Client("ws://127.0.0.1:1/").request("get", "/", timeout=0.05).status
+first = Client("ws://127.0.0.1:1/").send("get", "/", timeout=1000)  # its timer waits in a thread
+assert request() == 408
+reader, writer = os.pipe()
+if not os.fork():
+    os.write(writer, str(request()).encode())
+    os._exit(0)
+os.close(writer)
+print(os.read(reader, 10).decode(), request())
+"""
 
 
 # The end

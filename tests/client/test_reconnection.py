@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.cookiejar
+import os
 import socket
 import ssl
 import subprocess
@@ -10,7 +13,7 @@ import threading
 
 import pytest
 
-from protoo_flask.client import Client, Disconnected, connector
+from protoo_flask.client import Client, Disconnected, connector, incoming
 from tests.cluster.tls import make_certificate
 from tests.servers.processes import start
 
@@ -191,6 +194,75 @@ def test_connect_tries_at_once_while_it_waits(make_client, proxy, monkeypatch):
     assert events.next("close").delay == 1000
     client.connect(DEADLINE)
     assert client.request("get", "/echo").status == 200
+
+
+def test_connecting_for_too_long_tells_why_the_last_attempt_failed(make_client, proxy):
+    proxy.cut()
+    client = make_client(port=proxy.port)
+    events = Events(client, "close")
+    join = in_thread(lambda: client.connect(float("inf")))
+    events.next("close")
+    with pytest.raises(Disconnected, match=r"not connected within 0.* s: cannot connect: .*efused"):
+        client.connect(0)
+    proxy.restore()
+    assert join() is client
+
+
+class LockedJar(http.cookiejar.CookieJar):
+    """A jar in a database, say, that cannot be read just now."""
+
+    is_locked = True
+
+    def add_cookie_header(self, request):
+        if self.is_locked:
+            raise RuntimeError("database is locked")
+
+
+def test_an_error_of_the_cookie_jar_is_a_failed_attempt(make_client, caplog):
+    jar = LockedJar()
+    with pytest.raises(Disconnected, match="cannot connect: database is locked"):
+        make_client(cookies=jar, reconnect=None).connect(DEADLINE)
+    assert "RuntimeError: database is locked" in caplog.text
+    client = make_client(cookies=jar)
+    events = Events(client, "close")
+    join = in_thread(lambda: client.connect(DEADLINE))
+    assert events.next("close").will_reconnect
+    jar.is_locked = False
+    join()
+    assert client.request("get", "/echo").status == 200
+
+
+def test_an_error_of_our_own_does_not_end_the_client(make_client, monkeypatch, caplog):
+    client = make_client().connect(DEADLINE)
+    events = Events(client, "close")
+    with monkeypatch.context() as patch:
+        patch.setattr(incoming, "parse_from_server", None)  # cannot be called
+        response = client.request("get", "/echo")
+        assert (response.status, response.is_local) == (410, True)
+        assert "not callable" in response.reason
+        assert events.next("close").will_reconnect
+    client.connect(DEADLINE)
+    assert client.request("get", "/echo").status == 200
+    assert "error in the thread that connects" in caplog.text
+
+
+def test_descriptors_above_1023_work(make_client, server):
+    """A load script has as many, and ``select.select()`` takes none of them."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2000:
+        pytest.skip("too few descriptors are allowed here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
+    with contextlib.ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        number = os.open(os.devnull, os.O_RDONLY)
+        while number <= 1023:
+            stack.callback(os.close, number)
+            number = os.dup(number)
+        stack.callback(os.close, number)
+        client = make_client().connect(DEADLINE)
+        assert client.request("get", "/echo").status == 200
+        client.close()
 
 
 def test_without_reconnection_the_first_failure_is_raised():

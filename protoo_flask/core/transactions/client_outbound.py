@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import Callable
 
 from ..errors import Unsendable
-from ..runtime import Runtime
+from ..runtime import Limits, Runtime, TimeLimits
+from ..scheduling import Scheduler
 from ..sendable import Sendable
 from ..wire.client_messages import serialize_client_request
 from ..wire.dialect import PROTOO
@@ -67,12 +68,27 @@ class ClientOutbound(SharedOutbound):
     """The messages to a server.
 
     :param endpoint: runs functions of the application for responses.
+    :param seconds: that a request waits for its final response, if it does not say otherwise.
+    :param room: bytes of messages that may wait for a connection.
+    :param first_id: a random one, as :class:`.outbound.Outbound` tells.
     """
 
     __slots__ = ()
 
-    def __init__(self, endpoint: Endpoint, runtime: Runtime) -> None:
+    def __init__(
+        self, endpoint: Endpoint, scheduler: Scheduler, seconds: float, room: int, first_id: int
+    ) -> None:
+        runtime = Runtime(
+            scheduler,
+            TimeLimits(seconds),
+            Limits(1, room),
+            # For peers of a server: this one has none.
+            call_back=lambda peer, function, subject: None,
+            time_out=lambda request: None,
+            first_id=lambda: first_id,
+        )
         super().__init__(endpoint, runtime, PROTOO)
+        self.may_wait = True
 
     def request(
         self,
@@ -102,8 +118,12 @@ class ClientOutbound(SharedOutbound):
             self.runtime.transactions.rest()
         return transaction
 
-    def notify(self, payload: bytes) -> str:
-        """Send a notification, or keep it; returns its fate."""
+    def notify(self, request: Sendable, path: str) -> str:
+        """Send a notification, or keep it; returns its fate.
+
+        :raises Unsendable: when its data is not JSON.
+        """
+        payload = serialize_client_request(request.method, path, None, request.data)
         with self.lock:
             return self._place(payload, None, None)[0]
 

@@ -10,7 +10,8 @@ from typing import Any, Dict, Optional, Union
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from ..errors import BadMessage, Unsendable
+from ..errors import BadMessage, Unsendable, UsageError
+from ..excerpts import excerpt_of
 from .messages import MAX_ID, Data, Method, Reason, Status, parse_data, serialize_data
 from .nesting import MAX_DEPTH, is_too_deep
 
@@ -45,8 +46,11 @@ def serialize_client_request(
     >>> serialize_client_request("get", "/time", 7, {})
     b'{"method":"get","path":"/time","id":7,"data":{}}'
 
+    :raises UsageError: when ``path`` is none.
     :raises Unsendable: when ``data`` is not a JSON object.
     """
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise UsageError(f'a path is a string that starts with "/", not {excerpt_of(path)}')
     if not isinstance(data, dict):
         raise Unsendable(f"data must be a dict, not {type(data).__name__}")
     message: Dict[str, Any] = {"method": method, "path": path}
