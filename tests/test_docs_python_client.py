@@ -60,16 +60,20 @@ def test_the_load_script_counts(server):  # noqa: F811
 
 
 @pytest.mark.parametrize(
-    ("query", "text", "status"),
-    [("user=probe", "OK: answered after ", 0), ("", "CRITICAL: refused with 403 ", 2)],
+    ("query", "limit", "text", "status"),
+    [
+        ("user=probe", "1000", "OK: answered after ", 0),
+        ("user=probe", "0", "WARNING: answered after ", 1),
+        ("", "1000", "CRITICAL: refused with 403 ", 2),
+    ],
 )
-def test_the_probe_tells_the_state(server, query, text, status):  # noqa: F811
-    done = run("probe", f"http://127.0.0.1:{server.port}/protoo?{query}")
+def test_the_probe_tells_the_state(server, query, limit, text, status):  # noqa: F811
+    done = run("probe", f"http://127.0.0.1:{server.port}/protoo?{query}", limit)
     assert done.stdout.startswith(text), done.stderr
     assert done.returncode == status
 
 
 def test_the_probe_tells_that_nobody_is_there():
-    done = run("probe", "http://127.0.0.1:1/protoo")
+    done = run("probe", "http://127.0.0.1:1/protoo", "1000")
     assert done.stdout.startswith("CRITICAL: cannot connect")
     assert done.returncode == 2

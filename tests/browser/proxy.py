@@ -23,6 +23,7 @@ class Proxy:
         proxy.cut()         # every connection is reset, new ones are refused
         proxy.restore()     # new ones work again
         proxy.silence()     # every connection is open and dead, new ones work
+        proxy.move(port)    # the server is at this port from now on
         proxy.close()
     """
 
@@ -41,6 +42,10 @@ class Proxy:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def move(self, target_port: int) -> None:
+        """Forward new connections to another port."""
+        self._target_port = target_port
 
     def restore(self) -> None:
         listener = socket.socket()
@@ -93,7 +98,11 @@ class Proxy:
                 browser, _ = listener.accept()
             except OSError:
                 return  # the proxy was cut
-            server = socket.create_connection(("127.0.0.1", self._target_port))
+            try:
+                server = socket.create_connection(("127.0.0.1", self._target_port))
+            except OSError:  # the server has gone
+                browser.close()
+                continue
             with self._lock:
                 if self._listener is not listener:
                     browser.close()
