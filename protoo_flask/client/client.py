@@ -7,11 +7,12 @@ import os
 import secrets
 import ssl
 import threading
-from typing import Any, Callable, Mapping
+from typing import Any, Mapping, overload
 
 from ..core.close_codes import NORMAL_CLOSURE
 from ..core.errors import UsageError
 from ..core.excerpts import excerpt, excerpt_of
+from ..core.functions import Decorator, F
 from ..core.response import Response
 from ..core.sendable import Sendable
 from ..core.transactions.client import ClientTransaction, OnResponse
@@ -182,18 +183,22 @@ class Client:
             raise Disconnected("client closed" if fate is GONE else "too many messages wait")
         self._connector.wait_for_room()
 
-    def on(self, event: str, function: Callable[..., Any] | None = None) -> Any:
+    @overload
+    def on(self, event: str) -> Decorator: ...
+
+    @overload
+    def on(self, event: str, function: F) -> F: ...
+
+    def on(self, event: str, function: Any = None) -> Any:
         """Call a function at "open", "close", "refused", "request" or "notification".
 
         :returns: the function; without one, a decorator.
         """
         self._listeners.check(event)
-
-        def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-            self._listeners.add(event, function)
-            return function
-
-        return decorate if function is None else decorate(function)
+        if function is None:
+            return functools.partial(self.on, event)
+        self._listeners.add(event, function)
+        return function
 
     @property
     def state(self) -> str:
@@ -219,6 +224,6 @@ def _check_range(reconnect: Any) -> tuple[float, float] | None:
         least, most = 1.0, 0.0
     if not 0 <= least <= most < threading.TIMEOUT_MAX:
         raise UsageError(
-            f"reconnect takes (min, max) in seconds, or None, not {excerpt_of(reconnect)}"
+            f"reconnect takes seconds (min, max), or None, not {excerpt_of(reconnect)}"
         )
     return least, most

@@ -27,7 +27,7 @@ import threading
 import time
 from typing import Callable, cast
 
-from ..core import close_codes
+from ..core.close_codes import ABNORMAL_CLOSURE, FINAL_CODES, TOO_BIG
 from ..core.errors import ProtooError
 from ..core.excerpts import excerpt
 from ..core.link import Link
@@ -40,13 +40,6 @@ from .pipe import Pipe
 from .websocket import FAILURES, WebSocket
 
 _log = logging.getLogger("protoo_flask.client")
-
-#: Close codes after which a client does not come back by itself.
-FINAL_CODES = (
-    close_codes.NORMAL_CLOSURE,
-    close_codes.ONLINE_ELSEWHERE,
-    close_codes.AUTHORIZATION_REVOKED,
-)
 
 #: Seconds: a server that accepts and drops at once must not reset the backoff.
 STABLE_AFTER = 5.0
@@ -120,8 +113,7 @@ class Connector:
 
     def wait_for_room(self) -> None:
         """Wait while too much waits for a server that reads slowly."""
-        pipe = self._pipe
-        if pipe is not None:
+        if (pipe := self._pipe) is not None:
             pipe.wait_for_room()
 
     # The thread that connects and reads -----------------------------------------------
@@ -131,7 +123,7 @@ class Connector:
         limit = least  # of the delay; it doubles with each attempt
         while True:
             began = time.monotonic()
-            code, reason = close_codes.ABNORMAL_CLOSURE, ""
+            code, reason = ABNORMAL_CLOSURE, ""
             try:
                 socket = self._attempt(self._begin)
                 began = time.monotonic()
@@ -197,7 +189,7 @@ class Connector:
                 self._finish(error, Closed(code, reason, False, None))
                 return False
             # One of the requests was too big: it would end the next connection, too.
-            self._outbound.lose(code != close_codes.TOO_BIG, str(error))
+            self._outbound.lose(code != TOO_BIG, str(error))
             delay += 0 if refused is None else refused.retry_after
             self._listeners.tell("close", Closed(code, reason, True, delay))
             _log.warning("%s; the next attempt is made in %.1f s", excerpt(str(error)), delay)

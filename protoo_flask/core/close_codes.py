@@ -24,3 +24,6 @@ ABNORMAL_CLOSURE = 1006
 #: The codes of a client that does not mean to come back. ``new WebSocket(...).close()`` sends a
 #: Close frame without a code.
 LEAVING = (NORMAL_CLOSURE, NO_STATUS)
+
+#: Codes after which a client does not come back by itself.
+FINAL_CODES = (NORMAL_CLOSURE, ONLINE_ELSEWHERE, AUTHORIZATION_REVOKED)

@@ -423,9 +423,9 @@ def test_cookies_are_read_anew_at_each_attempt(server, jar):
         (("ws://x/",), {"cookies": "a=b"}, "CookieJar, a requests.Session or a dict"),
         (("ws://x/",), {"request_timeout": 0}, "request_timeout takes seconds above 0"),
         (("ws://x/",), {"ping_interval": "1"}, "ping_interval takes seconds above 0"),
-        (("ws://x/",), {"reconnect": True}, "reconnect takes (min, max)"),
-        (("ws://x/",), {"reconnect": (2, 1)}, "reconnect takes (min, max)"),
-        (("ws://x/",), {"reconnect": (0, float("inf"))}, "reconnect takes (min, max)"),
+        (("ws://x/",), {"reconnect": True}, "reconnect takes seconds (min, max)"),
+        (("ws://x/",), {"reconnect": (2, 1)}, "reconnect takes seconds (min, max)"),
+        (("ws://x/",), {"reconnect": (0, float("inf"))}, "reconnect takes seconds (min, max)"),
     ],
 )
 def test_a_value_that_cannot_work_is_an_error(arguments, options, expected):

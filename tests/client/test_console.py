@@ -6,6 +6,8 @@ import json
 import os
 import re
 import select
+import shlex
+import signal
 import struct
 import subprocess
 import sys
@@ -177,6 +179,74 @@ def test_json_lines_answer_requests(url):
         assert process.wait(DEADLINE) == 0
 
 
+# Streams that are closed, and interrupts
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+@pytest.mark.parametrize(("redirect", "status"), [("<&-", 0), ("</dev/null >&-", 0)])
+def test_a_closed_stream_is_an_empty_one(url, options, redirect, status):
+    command = [sys.executable, "-m", "protoo_flask.client", url, *options]
+    script = f"{shlex.join(command)} {redirect}"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.stderr, done.returncode) == ("", status)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [([], "get /echo\n"), (["--json"], '{"method": "get", "path": "/echo", "id": 1}\n')],
+)
+def test_the_program_ends_when_nobody_reads_its_output(url, options, line):
+    command = [sys.executable, "-m", "protoo_flask.client", url, *options]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        assert process.stdout.readline()  # it is connected
+        process.stdout.close()
+        process.stdin.write(line)
+        process.stdin.flush()  # and stays open
+        assert process.wait(DEADLINE) == 5
+        assert process.stderr.read() == ""
+
+
+def test_a_full_disk_is_told(url):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("this system has no disk that is full")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "protoo_flask.client", url],
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 5
+    assert "No space left on device" in done.stderr
+
+
+def test_characters_that_the_output_cannot_write_are_escaped(url):
+    done = subprocess.run(
+        [sys.executable, "-m", "protoo_flask.client", url],
+        input='get /echo {"text": "\\u00fc"}\n',
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert '<- 200 OK {"text": "\\xfc"}' in done.stdout
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_an_interrupt_ends_a_script_with_130(url, options):
+    command = [sys.executable, "-m", "protoo_flask.client", url, *options]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE) == 130
+        assert process.stderr.read() == ""
+
+
 # At a terminal
 
 
@@ -243,6 +313,7 @@ def test_a_person_talks_at_a_terminal(url, tmp_path, without):
     person.read_until(r'<- 200 fine \{"a": 2\}')
     person.type("get /echo\r")
     person.read_until("<- 200 OK")
+    person.type("abandoned\x03")  # Ctrl-C leaves the line
     person.type("get /ec\t")  # learned from the line before
     person.read_until("ho")
     person.type("\r")

@@ -10,10 +10,11 @@ import ssl
 import subprocess
 import sys
 import threading
+import urllib.request
 
 import pytest
 
-from protoo_flask.client import Client, Disconnected, connector, incoming, pipe
+from protoo_flask.client import Client, Disconnected, Refused, connector, incoming, pipe
 from tests.browser.proxy import Proxy
 from tests.cluster.tls import make_certificate
 from tests.servers.processes import start
@@ -182,6 +183,28 @@ def test_a_connection_that_lasts_resets_the_delay(monkeypatch, stable_after, exp
         server.stop()
         client.close()
     assert limits[:3] == expected
+
+
+def test_a_listener_may_log_in_again_when_the_login_has_expired(server, proxy, alice):
+    jar = http.cookiejar.CookieJar()
+    client = Client(f"{proxy.url}/protoo", cookies=jar, reconnect=(0.01, 0.1))
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+    is_back = threading.Event()
+
+    @client.on("refused")
+    def log_in_again(refused):
+        opener.open(f"http://127.0.0.1:{server.port}/login/{alice}").close()
+        client.connect(DEADLINE)
+        is_back.set()
+
+    with pytest.raises(Refused):
+        client.connect(DEADLINE)
+    assert is_back.wait(DEADLINE)
+    is_back.clear()
+    jar.clear()
+    proxy.reset()
+    assert is_back.wait(DEADLINE)
+    assert client.request("get", "/echo").status == 200
 
 
 def test_connect_tries_at_once_while_it_waits(make_client, proxy, monkeypatch):

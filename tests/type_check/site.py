@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import logging
 import re
+import ssl
+from http.cookiejar import CookieJar
 from typing import Any, Callable
 
 from flask import Flask, session
 from typing_extensions import assert_type
 
 import protoo_flask
+import protoo_flask.client as client_module
 from protoo_flask import ClientTransaction, Peer, Protoo, Reject, Request, Response, Router, signals
+from protoo_flask.client import Client, Closed, Disconnected, Refused
 from protoo_flask.middleware import (
     Room,
     Session,
@@ -220,3 +224,56 @@ def test_a_question(app: Flask) -> None:
 
 
 assert_type(protoo_flask.__version__, str)
+
+
+# The client in Python
+
+
+def talk(web: CookieJar) -> int:
+    client = Client(
+        "https://chat.example/protoo",
+        uuid="bot",
+        cookies=web,
+        headers={"X-Bot": "robbie"},
+        ssl_context=ssl.create_default_context(cafile="ca.pem"),
+        request_timeout=10,
+        repeat=True,
+        reconnect=(1, 60),
+        ping_interval=20,
+    )
+
+    @client.on("request")
+    def answer(req: client_module.Request) -> None:
+        assert_type(req.sender, "dict[str, str] | None")
+        req.reply(200, "OK", {"text": req.data["text"]})
+
+    @client.on("close")
+    def tell(closed: Closed) -> None:
+        assert_type(closed.code, int)
+        assert_type(closed.delay, "float | None")
+        log.info("closed: %s", closed.reason if closed.will_reconnect else "for good")
+
+    def refuse(refused: Refused) -> None:
+        assert_type(refused.retry_after, float)
+        log.error("%d %s", refused.status, refused.reason)
+
+    listener: Callable[[Refused], None] = client.on("refused", refuse)
+    client.on("refused", listener)
+    client.on("open", lambda: log.info("open"))
+    try:
+        assert_type(client.connect(timeout=20), Client)
+    except Disconnected as error:
+        log.error("%s", error)
+    with Client("ws://localhost/protoo", cookies={"session": "x"}, reconnect=None) as other:
+        assert_type(other, Client)
+        assert_type(other.state, str)
+    transaction = client.send("session", "/users/bob", on_response=lambda res: log.info(res.reason))
+    assert_type(transaction, ClientTransaction)
+    for response in transaction:
+        assert_type(response, Response)
+    transaction.cancel()
+    client.notify("typing", "/users/bob")
+    response = client.request("get", "/echo", {"text": "hi"}, timeout=float("inf"), repeat=False)
+    assert_type(response, Response)
+    client.close(3500, "enough")
+    return response.status

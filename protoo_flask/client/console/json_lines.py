@@ -7,7 +7,6 @@ stdout is one, or an event.
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from typing import Any, Iterable
 
@@ -15,6 +14,8 @@ from ...core.errors import ProtooError
 from ...core.request import Request
 from ...core.response import Response
 from ..client import Client
+from .conversation import MAX_UNANSWERED
+from .output import Output
 
 
 class JsonLines:
@@ -23,10 +24,10 @@ class JsonLines:
     :ivar has_failed: whether a request was rejected or not answered, or a line was no message.
     """
 
-    def __init__(self, client: Client, timeout: float) -> None:
+    def __init__(self, client: Client, output: Output, timeout: float) -> None:
         self._client = client
+        self._output = output
         self._timeout = timeout
-        self._lock = threading.Lock()
         self._changed = threading.Condition()
         #: Requests whose final response was not printed; for a moment, it may be negative.
         self._under_way = 0
@@ -56,9 +57,7 @@ class JsonLines:
 
     def print(self, message: dict[str, Any]) -> None:
         """Print a line."""
-        with self._lock:
-            sys.stdout.write(json.dumps(message) + "\n")
-            sys.stdout.flush()
+        self._output.write(json.dumps(message) + "\n")
 
     def run(self, lines: Iterable[str]) -> None:
         """Send each line; return when all requests are answered."""
@@ -115,6 +114,8 @@ class JsonLines:
         message: dict[str, Any] = {"method": req.method, "data": req.data}
         if req.id is not None:
             self._received[req.id] = req
+            if len(self._received) > MAX_UNANSWERED:
+                del self._received[next(iter(self._received))]
             message["id"] = req.id
         if req.sender is not None:
             message["sender"] = req.sender

@@ -6,9 +6,10 @@ import argparse
 import contextlib
 import http.cookiejar
 import logging
+import os
 import ssl
 import sys
-from typing import Any, Sequence
+from typing import Any, NoReturn, Sequence
 
 from ...core.errors import ProtooError, UsageError
 from ..client import Client
@@ -16,20 +17,23 @@ from ..events import Disconnected, Refused
 from .completion import Completion
 from .conversation import Conversation
 from .json_lines import JsonLines
+from .output import Output, open_standard_streams
 from .terminal import Terminal
 
 #: Exit statuses.
-OK, REJECTED, WRONG_USE, REFUSED, NOT_CONNECTED, INTERRUPTED = 0, 1, 2, 3, 4, 130
+OK, REJECTED, WRONG_USE, REFUSED, NOT_CONNECTED, UNREAD, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 _EPILOG = """\
 exit status: 0 all is well; 1 a request was rejected or not answered, or a line was wrong; 2 wrong
 arguments; 3 the server has refused the connection with an HTTP status; 4 not connected, or the
-connection was lost for good; 130 interrupted. Once connected, type "help".
+connection was lost for good; 5 the output cannot be written, or nobody reads it; 130 interrupted.
+Once connected, type "help".
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
+    open_standard_streams()
     options = _make_parser().parse_args(argv)
     logging.basicConfig(level=logging.ERROR, format="! %(message)s")
     logging.getLogger("protoo_flask.client").setLevel(logging.ERROR)
@@ -47,11 +51,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _talk(client: Client, options: argparse.Namespace) -> int:
+    def give_up(error: OSError) -> NoReturn:
+        client.close()
+        if not isinstance(error, BrokenPipeError):
+            print(f"python -m protoo_flask.client: {error}", file=sys.stderr, flush=True)
+        # The main thread may wait for a line of stdin, which nothing interrupts.
+        os._exit(UNREAD)
+
+    output = Output(give_up)
     talk: Conversation | JsonLines
     if options.json:
-        talk = JsonLines(client, options.timeout)
+        talk = JsonLines(client, output, options.timeout)
     else:
-        terminal = Terminal(Completion(), options.history)
+        terminal = Terminal(output, Completion(), options.history)
         talk = Conversation(client, terminal, options.timeout)
     try:
         client.connect(options.connect_timeout)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import threading
 from typing import Any, Callable, Iterator
 
 from .completion import Completion
+from .output import Output
 
 PROMPT = "> "
 _HISTORY_LENGTH = 1000
@@ -20,22 +20,20 @@ class Terminal:
     Where stdin is no terminal, it reads lines and shows no prompt.
     """
 
-    def __init__(self, completion: Completion, history: str) -> None:
+    def __init__(self, output: Output, completion: Completion, history: str) -> None:
+        self._output = output
         self._completion = completion
         self._history = os.path.expanduser(history)
-        self._lock = threading.Lock()
         self.is_interactive = sys.stdin.isatty() and sys.stdout.isatty()
         self._is_asking = False
         self._buffer: Callable[[], str] = str
 
     def print(self, text: str) -> None:
         """Show a line above the one that is being typed."""
-        with self._lock:
-            if self._is_asking:
-                sys.stdout.write(f"\r\x1b[K{text}\n{PROMPT}{self._buffer()}")
-            else:
-                sys.stdout.write(text + "\n")
-            sys.stdout.flush()
+        if self._is_asking:
+            self._output.write(f"\r\x1b[K{text}\n{PROMPT}{self._buffer()}")
+        else:
+            self._output.write(text + "\n")
 
     def lines(self) -> Iterator[str]:
         """Return the lines, as they are typed."""
