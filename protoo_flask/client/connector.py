@@ -183,17 +183,15 @@ class Connector:
             self._error = error
             refused = error if isinstance(error, Refused) else None
             is_final = refused is not None and refused.is_final
-            if is_final:
-                self._listeners.tell("refused", refused)
             if is_final or self._reconnect is None or code in FINAL_CODES:
                 self._finish(error, Closed(code, reason, False, None))
                 return False
             # One of the requests was too big: it would end the next connection, too.
             self._outbound.lose(code != TOO_BIG, str(error))
             delay += 0 if refused is None else refused.retry_after
+            self._enter("waiting")
             self._listeners.tell("close", Closed(code, reason, True, delay))
             _log.warning("%s; the next attempt is made in %.1f s", excerpt(str(error)), delay)
-            self._enter("waiting")
             self._changed.wait_for(lambda: self.state != "waiting", delay)
             if self._is_current():
                 self._enter("connecting")
@@ -213,5 +211,7 @@ class Connector:
         self._outbound.close()
         self._outbound.finish_all(410, str(error))
         self._outbound.runtime.transactions.clear()
+        if isinstance(error, Refused) and error.is_final:
+            self._listeners.tell("refused", error)
         self._listeners.tell("close", closed)
         self._listeners.keep_thread(False)

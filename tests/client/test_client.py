@@ -310,6 +310,27 @@ def test_a_reason_of_the_authorizer_is_told(server):
     assert "log" in caught.value.reason
 
 
+@pytest.mark.parametrize(
+    ("status", "reconnect", "expected"),
+    [
+        (403, (1000, 1000), {("refused", "closed"), ("close", "closed")}),
+        (503, (1000, 1000), {("close", "waiting")}),
+        (503, None, {("close", "closed")}),
+    ],
+)
+def test_listeners_find_the_state_that_they_are_told_of(make_client, status, reconnect, expected):
+    client = make_client(f"status={status}&user=x", reconnect=reconnect)
+    found, is_told = set(), threading.Event()
+    client.on("refused", lambda refused: found.add(("refused", client.state)))
+    client.on("close", lambda closed: found.add(("close", client.state)) or is_told.set())
+    join = in_thread(lambda: client.connect(DEADLINE))
+    assert is_told.wait(DEADLINE)
+    assert found == expected
+    client.close()
+    with pytest.raises((Refused, Disconnected)):
+        join()
+
+
 def test_a_redirect_is_a_refusal(make_client):
     with pytest.raises(Refused) as caught:
         make_client("redirect=/login&user=x").connect(DEADLINE)
