@@ -46,7 +46,10 @@ def add_routes(app: Flask, views: Views, settings: Settings) -> None:
 
 def _send_client(filename: str, **view_args: Any) -> Response:
     """Send a file of the browser client."""
-    return send_from_directory(_CLIENT, filename)
+    response = send_from_directory(_CLIENT, filename)
+    # Browsers load modules of another origin, as on a host of their own, only with this header.
+    response.headers["Access-Control-Allow-Origin"] = "*"
+    return response
 
 
 def _find_place(app: Flask, settings: Settings) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from flask import Response, after_this_request, current_app, request, session
+from flask import Response, current_app, request, session
 from werkzeug.exceptions import HTTPException
 
 from ..core.arrivals import Arrival, TurnedAway
 from ..core.close_codes import GOING_AWAY, ONLINE_ELSEWHERE
-from ..core.errors import Reject
+from ..core.errors import Reject, UsageError
 from ..core.peers.directory import Identity, NoPlace, TooManyEvents
 from ..core.wire.surrogates import mend_string
 from ..transport.attached_connection import AttachedConnection
@@ -232,7 +232,6 @@ class Views:
             attached: Response = go_on(**view_args)
             return attached
         _ = self._site.settings  # before the function below needs them: they may be wrong
-        after_this_request(self._let_allowed_pages_read)
         try:
             if self._site.is_closed:
                 raise Reject(503, "shutting down")
@@ -258,14 +257,20 @@ class Views:
         a client in.
         """
         is_handshake = request.endpoint is not None and not request.endpoint.endswith(".static")
+        if is_handshake and not asks_for_upgrade(request.environ):
+            # Scripts see nothing at all of an answer that they may not read, a redirect included.
+            self._let_allowed_pages_read(response)
         if is_handshake and response.status_code != 101 and VERDICT not in response.headers:
             is_passing = response.status_code >= 500 or response.status_code in _PASSING
             response.headers[VERDICT] = "later" if is_passing else "refused"
         return response
 
     def _let_allowed_pages_read(self, response: Response) -> Response:
-        """Show a plain answer to pages of the allowed origins, also one made by abort()."""
-        settings = self._site.settings
+        """Show a plain answer to pages of the allowed origins, whoever has made it."""
+        try:
+            settings = self._site.settings
+        except UsageError:  # the answer tells it
+            return response
         origin = request.headers.get("Origin")
         if origin and settings.allowed_origins:
             response.headers.add("Vary", "Origin")

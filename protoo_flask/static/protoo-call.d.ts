@@ -93,7 +93,10 @@ export interface CallsOptions {
   rtcConfiguration?: RTCConfiguration;
   /** ms for each step, from start() or accept() until the media are connected. Default 30000. */
   setupTimeout?: number;
-  /** ms in which a page that was left must be back after a reload. Default 2000. */
+  /**
+   * ms in which a page that was left must be back; five times as much if its browser has told that
+   * it is loaded again. Default 2000.
+   */
   leaveTimeout?: number;
   /** For tests. */
   RTCPeerConnection?: new (configuration?: RTCConfiguration) => any;

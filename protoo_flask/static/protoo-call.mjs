@@ -29,6 +29,7 @@ import { Emitter } from "./protoo-emitter.mjs";
 import { Link } from "./protoo-link.mjs";
 import {
   canonicalPath, expect, expectOptions, isObject, isPath, isSame, isTime, MAX_TIMER, readReason,
+  returnTime,
 } from "./protoo-values.mjs";
 
 export { CallError };
@@ -103,7 +104,7 @@ export class Call extends Emitter {
       receive: (req) => this.#receive(req),
       ringAgain: (req) => this.#ringAgain(req),
       wake: () => this.#wake(),
-      leavePage: () => this.#leavePage(),
+      leavePage: (isReload) => this.#leavePage(isReload),
       lose: (cause, status, reason) => this.#close(cause, status, reason),
     });
   }
@@ -442,20 +443,20 @@ export class Call extends Emitter {
   }
 
   /** The page is left. It may be reloaded, and then the call goes on. */
-  #leavePage() {
+  #leavePage(isReload) {
     if (["connecting", "progress"].includes(this.#state)) this.hangUp();
     else if (this.#state === "open") {
-      this.#request("update", { leaving: true }, { repeat: false }).catch(() => {});
+      this.#request("update", { leaving: true, isReload }, { repeat: false }).catch(() => {});
     }
   }
 
   /** Expect the other page back, or hang up. It was closed, or is being reloaded. */
-  #expectReturn() {
+  #expectReturn(data) {
     const close = () => {
       this.#end("page closed");
       this.#close("end", null, "page closed");
     };
-    this.#setTimer("leave", this.#world.leaveTimeout, close);
+    this.#setTimer("leave", returnTime(this.#world.leaveTimeout, data), close);
   }
 
   // -- negotiation --
@@ -511,7 +512,8 @@ export class Call extends Emitter {
   }
 
   async #perform({ method, data, sender }) {
-    if (method === "update" && data.leaving === true && this.#state === "open") this.#expectReturn();
+    const isLeaving = method === "update" && data.leaving === true;
+    if (isLeaving && this.#state === "open") this.#expectReturn(data);
     const isAboutHold = method === "hold" || method === "unhold";
     if (isAboutHold) this.#take({ ...data.status, held: method === "hold" });
     else if (data.status !== undefined) this.#take(data.status);
@@ -587,8 +589,8 @@ export class Calls extends Emitter {
       client.on("close", ({ code, reason, willReconnect }) => {
         if (!willReconnect) this.#lose(this.list, "failed", 410, `${code} ${reason}`.trim());
       }),
-      client.on("leave", () => {
-        for (const call of this.list) this.#world.calls.get(call)?.leavePage();
+      client.on("leave", ({ isReload }) => {
+        for (const call of this.list) this.#world.calls.get(call)?.leavePage(isReload);
       }),
     ];
   }

@@ -45,7 +45,10 @@ export class Member {
       carry: (kind, track) => this.#link.carry(kind, track),
       expectBack: (onGone, delay = ABSENT_TIMEOUT) => this.#setTimer("absent", delay, onGone),
       isBack: () => this.#setTimer("absent"),
-      leavePage: () => this.#request({ connection: this.#link.connection?.id ?? "", leaving: true }),
+      leavePage: (isReload) => {
+        const connection = this.#link.connection?.id ?? "";
+        return this.#request({ connection, leaving: true, isReload });
+      },
       close: () => this.#close(),
     });
   }

@@ -23,7 +23,7 @@ import { CallError, Devices, expectMedia, KINDS, pickMedia } from "./protoo-devi
 import { Emitter } from "./protoo-emitter.mjs";
 import { isPeer, keyOf, Member, NO_SUCH_PAIR } from "./protoo-member.mjs";
 import {
-  canonicalPath, expect, expectOptions, isObject, isPath, isTime, readReason,
+  canonicalPath, expect, expectOptions, isObject, isPath, isTime, readReason, returnTime,
 } from "./protoo-values.mjs";
 
 export { CallError, Member };
@@ -106,8 +106,8 @@ export class Mesh extends Emitter {
         this.#close("failed", 410, `${code} ${reason}`.trim());
       }),
       // The page is closed or reloaded: the members need not look at its last picture for long.
-      client.on("leave", () => {
-        for (const { leavePage } of this.#internals.values()) leavePage().catch(() => {});
+      client.on("leave", ({ isReload }) => {
+        for (const it of this.#internals.values()) it.leavePage(isReload).catch(() => {});
       }),
     ];
   }
@@ -365,7 +365,9 @@ export class Mesh extends Emitter {
       if (!this.#members.has(keyOf(sender)) && !isNew) throw refusal(NO_SUCH_PAIR, "not connected");
       const member = this.#add(sender);
       const { receive, expectBack } = this.#internals.get(member);
-      if (data.leaving === true) expectBack(() => this.#remove(member), this.#leaveTimeout);
+      if (data.leaving === true) {
+        expectBack(() => this.#remove(member), returnTime(this.#leaveTimeout, data));
+      }
       // The server has found this page by `data.peer`, so both sides compare the same names.
       const isPolite = isPeer(data.peer) && keyOf(data.peer) > keyOf(sender);
       const answer = await receive(data, isPolite);

@@ -1,6 +1,8 @@
 /* Checks of values from the application and from the network. Used by the modules of calls. */
 
 const MAX_REASON = 200; // characters
+// A page that is known to be loaded again may take so many times longer than one that was left.
+const RELOAD_FACTOR = 5;
 export const MAX_TIMER = 2 ** 31 - 1; // ms; with a longer delay, setTimeout fires at once
 
 export const isObject = (value) =>
@@ -28,6 +30,10 @@ export function expectOptions(options, names, what) {
     expect(names.includes(name), `${what} may have ${names.join(", ")}`, name);
   }
 }
+
+/** How long, in ms, to wait for a page whose last message has this `data`. */
+export const returnTime = (leaveTimeout, { isReload }) =>
+  isReload === true ? leaveTimeout * RELOAD_FACTOR : leaveTimeout;
 
 export const isTime = (value) => typeof value === "number" && value > 0;
 export const isPath = (value) => typeof value === "string" && value[0] === "/";

@@ -106,9 +106,10 @@ export interface Events {
   refused: { status: number; reason: string; username?: string };
   /**
    * The page is hidden for good, or goes into the back/forward cache (persisted). Messages that
-   * are sent in the listener, before its first await, still leave.
+   * are sent in the listener, before its first await, still leave. isReload: the browser has told
+   * that the page is loaded again; Firefox tells it of reloads by a script only.
    */
-  leave: { persisted: boolean };
+  leave: { persisted: boolean; isReload: boolean };
   state: { state: State; previous: State };
   request: IncomingRequest;
   notification: Notification;

@@ -68,9 +68,10 @@
   // Sent when the client abandons a socket. With 1000 or without a code the server would treat the
   // close as intended and give no grace period.
   const GIVEN_UP = 3002;
-  // Sent when the page is gone. It was closed, or it will be loaded again: browsers do not tell. The
-  // server waits for it as long as a reload takes.
+  // Sent when the page is gone. It was closed, or, in browsers that do not tell these apart, it will
+  // be loaded again. The server waits for it as long as a reload takes.
   const PAGE_GONE = 3003;
+  const MAX_NAVIGATION = 10000; // ms; a longer one was probably a download, or was given up
   const TOO_BIG = 1009;
   const VERDICT = "Protoo-Handshake"; // the header that marks the answers of the server's route
   const UPGRADE_REQUIRED = 426; // a handshake is welcome; also said by old servers without the mark
@@ -465,7 +466,7 @@
     #attempts = 0;
     #opening = null; // {promise, resolve, reject} of connect()
     #isHeldBack = false; // while waiting: the server has said until when
-    #isMovingOn = false; // the page is about to be replaced by another one of this site
+    #next = null; // {type, time} of the navigation that replaces this page by one of this site
     #username = null; // as the server has told, or the page
     #uuid = null; // as the server has told
     #isFirst = false; // whether the next message is the first one over this socket
@@ -687,7 +688,10 @@
     #watchPage(addOrRemove) {
       if (!hasPage) return;
       const { document, navigation, navigator = {} } = globalThis;
-      const { connection } = navigator; // only in Chromium, as `navigation` is in older browsers
+      const { connection } = navigator; // only in Chromium
+      // "pageswap" tells what the user does, too, and only what happens. Browsers without it, as
+      // Firefox, may have `navigation`, which tells what the page itself does.
+      const hasSwaps = "onpageswap" in globalThis;
       for (const [target, listener, ...types] of [
         [globalThis, this.#onOffline, "offline"],
         [globalThis, this.#onPageBack, "online", "pageshow"],
@@ -695,7 +699,8 @@
         [connection, this.#onNetworkChange, "change"],
         [globalThis, this.#onPageGone, "pagehide"],
         [document, this.#onPageGone, "freeze"],
-        [navigation, this.#onNavigate, "navigate"],
+        [globalThis, this.#onPageSwap, "pageswap"],
+        [hasSwaps ? null : navigation, this.#onNavigate, "navigate"],
       ]) {
         if (target) for (const type of types) target[addOrRemove](type, listener);
       }
@@ -704,7 +709,7 @@
     /** The page, the network or the computer is back: a sign that the socket may be dead. */
     #onPageBack = ({ type }) => {
       if (type === "visibilitychange" && document.visibilityState !== "visible") return;
-      if (type === "pageshow") this.#isMovingOn = false;
+      if (type === "pageshow") this.#next = null;
       if (this.#state === "open") this.#watch.doubt();
       if (this.#state === "connecting") this.#attempts = 0; // this one may be failing just now
       if (this.#state === "waiting" && !this.#isHeldBack) this.#open();
@@ -725,18 +730,27 @@
      */
     #onPageGone = ({ type, persisted = type === "freeze" }) => {
       if (!this.#isConnected) return;
-      this.#emit("leave", { persisted });
+      const isMovingOn = this.#next !== null && performance.now() - this.#next.time < MAX_NAVIGATION;
+      this.#emit("leave", { persisted, isReload: isMovingOn && this.#next.type === "reload" });
       // In a microtask behind the listeners, which may send something. It still runs in the page.
       queueMicrotask(() => {
-        const code = persisted || this.#isMovingOn ? GIVEN_UP : PAGE_GONE;
+        const code = persisted || isMovingOn ? GIVEN_UP : PAGE_GONE;
         if (this.#isConnected) this.#giveUp("the page is hidden", { code, isAway: true });
       });
     };
 
-    #onNavigate = ({ destination, downloadRequest = null }) => {
+    /** Another page replaces this one; `activation` is null if it is one of another site. */
+    #onPageSwap = ({ activation }) => this.#moveOn(activation && activation.navigationType);
+
+    #onNavigate = ({ destination, navigationType = "push", downloadRequest = null }) => {
       if (destination.sameDocument || downloadRequest !== null) return;
-      this.#isMovingOn = new URL(destination.url).origin === location.origin;
+      const isOfSite = new URL(destination.url).origin === location.origin;
+      this.#moveOn(isOfSite ? navigationType : null);
     };
+
+    #moveOn(type) {
+      this.#next = type && { type, time: performance.now() };
+    }
 
     get #isConnected() {
       return this.#state === "connecting" || this.#state === "open";

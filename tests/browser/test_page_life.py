@@ -122,6 +122,26 @@ def test_a_closed_page_is_offline_soon_and_not_after_the_whole_grace_period(
     site.expect_event("offline")
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [("a file", 200, {"Content-Disposition": "attachment"}), ("", 204)],
+    ids=["download", "nothing"],
+)
+def test_a_page_that_is_closed_after_a_link_that_led_nowhere_is_offline_soon(
+    browser, make_site, answer
+):
+    site = make_site(**GRACE)
+    site.app.add_url_rule("/report", "report", lambda: answer)
+    page = site.open(browser)
+    site.expect_event("online")
+    with page.expect_response("**/report"):
+        page.evaluate("void setTimeout(() => location.assign('/report'))")
+
+    page.close(run_before_unload=True)
+    site.expect_event("disconnect")
+    site.expect_event("offline")
+
+
 def test_a_page_that_is_reloaded_by_the_browser_is_back_before_it_is_offline(browser, make_site):
     site = make_site(disconnect_grace_period=60, reload_grace_period=20)
     page = site.open(browser)
@@ -137,15 +157,20 @@ def test_a_page_that_is_reloaded_by_the_browser_is_back_before_it_is_offline(bro
     assert len(site.protoo.peers("alice")) == 1
 
 
-@pytest.mark.parametrize("script", ["location.reload()", "location.assign('/other')"])
+@pytest.mark.parametrize(
+    "script", ["location.reload()", "location.assign('/other')", None], ids=str
+)
 def test_a_page_that_another_one_of_the_site_replaces_has_the_whole_grace_period(
     browser, make_site, script
 ):
     site = make_site(disconnect_grace_period=60, reload_grace_period=0)
     page = site.open(browser)
     site.expect_event("online")
-    with page.expect_navigation():
-        page.evaluate(f"void setTimeout(() => {script})")
+    if script is None:
+        page.reload()  # as with the button of the browser
+    else:
+        with page.expect_navigation():
+            page.evaluate(f"void setTimeout(() => {script})")
     # With a grace period of 0 for pages that are gone, this would be "offline".
     site.expect_event("disconnect")
 

@@ -307,6 +307,26 @@ describe("When a page is left,", () => {
     assert.equal(at.last("end").path, PATH);
   });
 
+  test("the call waits longer for a page that is loaded again, as its browser has told", async (t) => {
+    const at = await site(t);
+    const call = await at.opened();
+    at.pc.is("connected");
+    await at.asks("update", { leaving: true, isReload: true });
+    await at.tick(9999);
+    assert.equal(call.state, "open");
+    await at.tick(1);
+    assert.equal(call.state, "closed");
+  });
+
+  test("and the browser tells that it is loaded again, the other side is told too", async (t) => {
+    const at = await site(t);
+    await at.opened();
+    await at.page("pageswap", { activation: { navigationType: "reload" } });
+    await at.page("pagehide");
+    const { leaving, isReload } = at.last("update").data;
+    assert.deepEqual({ leaving, isReload }, { leaving: true, isReload: true });
+  });
+
   test("the call goes on if it comes back", async (t) => {
     const at = await site(t);
     const call = await at.opened();

@@ -15,7 +15,7 @@ describe("A page that goes into the back/forward cache", () => {
     assert.deepEqual(here.socket.closedWith, CACHED);
     const close = { code: 1006, reason: "the page is hidden", willReconnect: true, delay: 0 };
     assert.deepEqual(events, [
-      ["leave", { persisted: true }],
+      ["leave", { persisted: true, isReload: false }],
       ["state", { state: "waiting", previous: "open" }],
       ["close", close],
     ]);
@@ -110,7 +110,7 @@ describe("A page that is unloaded", () => {
     const events = here.record(client, "leave");
     await here.page("pagehide", { persisted: false });
     assert.deepEqual(here.socket.closedWith, GONE);
-    assert.deepEqual(events, [["leave", { persisted: false }]]);
+    assert.deepEqual(events, [["leave", { persisted: false, isReload: false }]]);
   });
 
   test("lets listeners of \"leave\" send their last messages", async (t) => {
@@ -122,9 +122,10 @@ describe("A page that is unloaded", () => {
     assert.deepEqual(here.socket.closedWith, GONE);
   });
 
+  // "pageswap" comes in browsers that tell what the user does, "navigate" in others.
   const url = (path) => ({ sameDocument: false, url: new URL(path, "https://site.test/").href });
   for (const [name, event, expected] of [
-    ["by a reload of a script", { destination: url("/chat") }, CACHED],
+    ["by a reload of a script", { destination: url("/chat"), navigationType: "reload" }, CACHED],
     ["by a link to another page of the site", { destination: url("/profile") }, CACHED],
     ["by a link to another site", { destination: url("https://elsewhere.test/") }, GONE],
     ["after a link to a part of this page", { destination: { ...url("/"), sameDocument: true } }, GONE],
@@ -141,9 +142,59 @@ describe("A page that is unloaded", () => {
         delete location.origin;
       });
       const client = await here.openClient();
+      const events = here.record(client, "leave");
       navigation.dispatchEvent(Object.assign(new Event("navigate"), event));
       await here.page("pagehide", { persisted: false });
       assert.deepEqual(here.socket.closedWith, expected);
+      const isReload = event.navigationType === "reload";
+      assert.deepEqual(events, [["leave", { persisted: false, isReload }]]);
+      client.close();
+      await settle();
+    });
+  }
+
+  test("long after a link that has not led to another page closes with 3003", async (t) => {
+    globalThis.navigation = new EventTarget();
+    location.origin = "https://site.test";
+    let now = 0;
+    t.mock.method(performance, "now", () => now);
+    const here = world(t);
+    t.after(() => {
+      delete globalThis.navigation;
+      delete location.origin;
+    });
+    const client = await here.openClient();
+    // The answer has no content, or is a file to be saved: no event tells that the page stays.
+    navigation.dispatchEvent(Object.assign(new Event("navigate"), { destination: url("/report") }));
+    now += 10001;
+    await here.page("pagehide", { persisted: false });
+    assert.deepEqual(here.socket.closedWith, GONE);
+    client.close();
+    await settle();
+  });
+
+  for (const [name, activation, expected] of [
+    ["is reloaded by the user", { navigationType: "reload" }, CACHED],
+    ["gives way to another page of the site", { navigationType: "traverse" }, CACHED],
+    ["gives way to a page of another site", null, GONE],
+    ["is closed after a download", undefined, GONE],
+  ]) {
+    test(`and ${name}, as "pageswap" tells, closes with ${expected.code}`, async (t) => {
+      globalThis.onpageswap = null;
+      globalThis.navigation = new EventTarget();
+      const here = world(t);
+      t.after(() => {
+        delete globalThis.onpageswap;
+        delete globalThis.navigation;
+      });
+      const client = await here.openClient();
+      const events = here.record(client, "leave");
+      navigation.dispatchEvent(Object.assign(new Event("navigate"), { destination: url("/a") }));
+      if (activation !== undefined) await here.page("pageswap", { activation });
+      await here.page("pagehide", { persisted: false });
+      assert.deepEqual(here.socket.closedWith, expected);
+      const isReload = activation?.navigationType === "reload";
+      assert.deepEqual(events, [["leave", { persisted: false, isReload }]]);
       client.close();
       await settle();
     });

@@ -360,8 +360,9 @@ describe("A page that is left", () => {
   test("tells each member", async (t) => {
     const at = await site(t);
     await at.met(bob, carol);
+    await at.page("pageswap", { activation: { navigationType: "reload" } });
     await at.page("pagehide");
-    const told = at.requests("private").filter(({ data }) => data.leaving);
+    const told = at.requests("private").filter(({ data }) => data.leaving && data.isReload);
     assert.deepEqual(told.map(({ data }) => data.peer), [bob, carol]);
   });
 
@@ -378,6 +379,17 @@ describe("A page that is left", () => {
       assert.deepEqual([names(at), closed(pc)], isBack ? [["bob"], false] : [[], true]);
     });
   }
+
+  test("and is loaded again has 10 s", async (t) => {
+    const at = await site(t);
+    await at.met(bob);
+    const { connection } = at.offers()[0].data;
+    await at.asks(bob, { connection, leaving: true, isReload: true });
+    await at.tick(9999);
+    assert.deepEqual(names(at), ["bob"]);
+    await at.tick(1);
+    assert.deepEqual(names(at), []);
+  });
 
   test("and comes back later is in again", async (t) => {
     const at = await site(t);

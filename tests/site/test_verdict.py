@@ -121,9 +121,33 @@ def test_other_routes_of_the_site_are_not_marked(app):
     assert ask(app, "/protoo/nothing.js") == (404, None)
 
 
-def test_a_page_of_an_allowed_origin_may_read_the_verdict(app):
+@pytest.mark.parametrize(
+    "answer",
+    [lambda: None, lambda: redirect("/login"), lambda: "log in", lambda: abort(401)],
+    ids=["nothing", "redirect", "login page", "abort"],
+)
+def test_a_page_of_an_allowed_origin_may_read_the_verdict_whoever_gives_it(app, answer):
     Protoo(app, allowed_origins=["https://partner.example"])
+    app.before_request(answer)
 
     answer = app.test_client().get("/protoo", headers={"Origin": "https://partner.example"})
 
+    # Without the first, a script sees no answer at all, and none of a redirect.
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://partner.example"
     assert VERDICT in answer.headers["Access-Control-Expose-Headers"]
+
+
+def test_a_page_of_another_origin_may_not_read_it(app):
+    Protoo(app, allowed_origins=["https://partner.example"])
+    app.before_request(lambda: "log in")
+
+    answer = app.test_client().get("/protoo", headers={"Origin": "https://evil.example"})
+
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_a_page_of_any_origin_may_load_the_modules_of_the_client(app):
+    Protoo(app)
+
+    with app.test_client().get("/protoo/protoo-call.mjs") as answer:
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
