@@ -86,6 +86,10 @@
   const LONG_SILENCE = 25000; // the same, when an earlier ping was answered
   const PATIENCE_AWAKE = 5000; // for the answer, after the computer, network or page has changed
   const PATIENCE = 6000; // for the answer after a silence: the server may be busy
+  // A long request holds up the ping behind it, and the browser does not tell how much of it has
+  // left the computer. A mobile link sends so many characters a second at least.
+  const SLOW_LINK = 20000;
+  const MAX_UPLOAD = 60000;
   const MAX_IMPATIENCE = 8; // after vain reconnections, for slow links: so much more patience
   const LATE = 1000; // a timer that is so late was throttled, and the answer may be there already
   const MAX_QUEUE = 1000;
@@ -279,7 +283,8 @@
     const { status, statusText } = response;
     // An answer without the mark comes from a proxy, while the server restarts.
     const verdict = response.headers.get(VERDICT);
-    const retryAfter = parseRetryAfter(response.headers.get("Retry-After"));
+    const { headers } = response;
+    const retryAfter = parseRetryAfter(headers.get("Retry-After"), headers.get("Date"));
     return {
       status,
       reason: text || statusText || `HTTP ${status}`,
@@ -289,10 +294,14 @@
     };
   }
 
-  /** Read a Retry-After header, seconds or a date (RFC 9110, 10.2.3). Returns ms, 0 without one. */
-  function parseRetryAfter(value) {
+  /**
+   * Read a Retry-After header, seconds or a date (RFC 9110, 10.2.3). A date is one of the clock that
+   * has written the header Date; that of the computer may be wrong. Returns ms, 0 without one.
+   */
+  function parseRetryAfter(value, date) {
     const text = (value ?? "").trim();
-    const delay = /^\d+$/.test(text) ? text * 1000 : Date.parse(text) - Date.now();
+    const now = Date.parse(date ?? "") || Date.now(); // NaN without a readable date
+    const delay = /^\d+$/.test(text) ? text * 1000 : Date.parse(text) - now;
     return delay > 0 ? Math.min(delay, MAX_RETRY_AFTER) : 0; // a text that is neither gives NaN
   }
 
@@ -379,7 +388,8 @@
 
     /**
      * @param {object} world functions: ask() sends a ping; isWaiting(): whether sent requests have
-     *   no answer; buffered(): bytes that the browser has not sent; die() is called at the end
+     *   no answer; length(): the characters of these; buffered(): bytes that the browser has not
+     *   sent; die() is called at the end
      */
     constructor(world) {
       this.#world = world;
@@ -410,7 +420,8 @@
     /** Ask the server now, after a sign of trouble. */
     doubt(patience = PATIENCE_AWAKE) {
       if (this.#mode === "asking") return;
-      this.#start("asking", patience * this.#impatience);
+      const upload = Math.floor(this.#world.length() / SLOW_LINK) * 1000;
+      this.#start("asking", patience * this.#impatience + Math.min(upload, MAX_UPLOAD));
       this.#wasLate = false;
       this.#buffered = this.#world.buffered(); // before the ping, which leaves a dead socket, too
       this.#world.ask();
@@ -480,6 +491,13 @@
     #watch = new Watch({
       ask: () => this.#send(JSON.stringify({ method: "ping", id: this.#takeId() })),
       isWaiting: () => this.#transactions.size > this.#queue.size,
+      length: () => {
+        let length = 0;
+        for (const it of this.#transactions.values()) {
+          if (!this.#queue.has(it)) length += it.text.length;
+        }
+        return length;
+      },
       buffered: () => (this.#socket ? this.#socket.bufferedAmount : 0),
       die: () => this.#state === "open" && this.#giveUp("no sign of life"),
     });

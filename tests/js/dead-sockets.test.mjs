@@ -208,6 +208,19 @@ describe("A request without an answer", () => {
     assert.equal(client.state, "waiting");
   });
 
+  test("that is long is waited for as long as a slow link takes to send it", async (t) => {
+    const here = world(t);
+    const client = await here.openClient();
+    follow(client.request("message", "/users/bob", { image: "x".repeat(600000) }, { timeout: 60000 }));
+    here.isDead = true;
+    await here.tick(4000);
+    assert.equal(here.socket.pings, 1);
+    await here.tick(6000 + 30000 - 1);
+    assert.equal(client.state, "open", "600 kB need 30 s at 20 kB a second");
+    await here.tick(1);
+    assert.equal(client.state, "waiting");
+  });
+
   test("gets more patience each time, as a long answer on a slow link is silence", async (t) => {
     const here = world(t);
     const client = await here.openClient({ repeat: true });
