@@ -90,6 +90,14 @@ class PlainSite:
         page.wait_for_function("client.state === 'open'")
         return page
 
+    def open_foreign(self, browser, url: str):
+        """Return a page from another site."""
+        context = browser.new_context()
+        self._contexts.append(context)
+        page = context.new_page()
+        page.goto(url)
+        return page
+
     def close_pages(self) -> None:
         for context in self._contexts:
             context.close()

@@ -102,6 +102,28 @@ def test_a_tab_whose_login_has_ended_is_refused_by_a_before_request_function(
     assert page.evaluate("log.find(([name]) => name === 'refused')[1]") == expected
 
 
+FOREIGN_PAGE = """<!doctype html>
+<script type="module">
+  import {{ Client }} from "{url}protoo/protoo.mjs";
+  window.client = new Client({{ reconnect: {{ min: 50, max: 100 }} }});
+  client.on("refused", (payload) => {{ window.refused = payload; }});
+  client.connect();
+</script>
+"""
+
+
+def test_a_page_of_an_allowed_origin_is_refused_by_a_redirect_too(browser, serve, make_site):
+    foreign = Flask("foreign")
+    origin = serve(foreign)[:-1]
+    site = make_site(allowed_origins=[origin])
+    foreign.add_url_rule("/", "index", lambda: FOREIGN_PAGE.format(url=site.url))
+    site.app.before_request(lambda: redirect("/other") if request.path == "/protoo" else None)
+
+    page = site.open_foreign(browser, origin)
+    page.wait_for_function("window.refused")
+    assert page.evaluate("refused") == {"status": 302, "reason": "redirected"}
+
+
 def test_a_device_too_many_learns_why_and_when_it_may_come(browser, make_site):
     site = make_site(max_peers_per_user=1)
     site.open(browser)

@@ -310,6 +310,18 @@ describe("A handshake that fails", () => {
     });
   }
 
+  test("with a date in Retry-After goes by the clock of the server, if it tells", async (t) => {
+    const { client: newClient, drop, record } = world(t);
+    const client = newClient();
+    const events = record(client, "deferred");
+    client.connect();
+    const answer = http(503, "maintenance");
+    answer.headers.set("Date", "Thu, 01 Jan 1970 00:10:00 GMT");
+    answer.headers.set("Retry-After", "Thu, 01 Jan 1970 00:10:30 GMT");
+    await drop(1006, "", answer);
+    assert.equal(events[0][1].retryAfter, 30000);
+  });
+
   const wakeUps = {
     online: (here) => here.page("online"),
     pageshow: (here) => here.page("pageshow", { persisted: true }),
