@@ -108,6 +108,8 @@ class PlainSite:
         self.protoo.close()
         # Remembered answers have a timer of minutes, whose thread would outlive the test.
         loop = self.app.extensions["protoo"].loop
+        if loop is None:
+            return  # nobody was let in
         with loop._changed:
             loop._timers.clear()
             loop._changed.notify()
