@@ -68,10 +68,10 @@
   // Sent when the client abandons a socket. With 1000 or without a code the server would treat the
   // close as intended and give no grace period.
   const GIVEN_UP = 3002;
-  // Sent when the page is gone. It was closed, or, in browsers that do not tell these apart, it will
-  // be loaded again. The server waits for it as long as a reload takes.
+  // Sent when the page is gone. It was closed, or it will be loaded again: not all browsers tell.
+  // The server waits for it as long as a reload takes.
   const PAGE_GONE = 3003;
-  const MAX_NAVIGATION = 10000; // ms; a longer one was probably a download, or was given up
+  const NAVIGATION_TIME = 10000; // ms; a longer one was probably a download, or was given up
   const TOO_BIG = 1009;
   const VERDICT = "Protoo-Handshake"; // the header that marks the answers of the server's route
   const UPGRADE_REQUIRED = 426; // a handshake is welcome; also said by old servers without the mark
@@ -89,7 +89,7 @@
   // A long request holds up the ping behind it, and the browser does not tell how much of it has
   // left the computer. A mobile link sends so many characters a second at least.
   const SLOW_LINK = 20000;
-  const MAX_UPLOAD = 60000;
+  const UPLOAD_PATIENCE = 60000;
   const MAX_IMPATIENCE = 8; // after vain reconnections, for slow links: so much more patience
   const LATE = 1000; // a timer that is so late was throttled, and the answer may be there already
   const MAX_QUEUE = 1000;
@@ -295,8 +295,8 @@
   }
 
   /**
-   * Read a Retry-After header, seconds or a date (RFC 9110, 10.2.3). A date is one of the clock that
-   * has written the header Date; that of the computer may be wrong. Returns ms, 0 without one.
+   * Read a Retry-After header, seconds or a date (RFC 9110, 10.2.3). A date is one of the clock
+   * that has written the header Date; this computer's may be wrong. Returns ms, 0 without one.
    */
   function parseRetryAfter(value, date) {
     const text = (value ?? "").trim();
@@ -421,7 +421,7 @@
     doubt(patience = PATIENCE_AWAKE) {
       if (this.#mode === "asking") return;
       const upload = Math.floor(this.#world.length() / SLOW_LINK) * 1000;
-      this.#start("asking", patience * this.#impatience + Math.min(upload, MAX_UPLOAD));
+      this.#start("asking", patience * this.#impatience + Math.min(upload, UPLOAD_PATIENCE));
       this.#wasLate = false;
       this.#buffered = this.#world.buffered(); // before the ping, which leaves a dead socket, too
       this.#world.ask();
@@ -748,8 +748,9 @@
      */
     #onPageGone = ({ type, persisted = type === "freeze" }) => {
       if (!this.#isConnected) return;
-      const isMovingOn = this.#next !== null && performance.now() - this.#next.time < MAX_NAVIGATION;
-      this.#emit("leave", { persisted, isReload: isMovingOn && this.#next.type === "reload" });
+      const { type: how = null, time = 0 } = this.#next ?? {};
+      const isMovingOn = how !== null && performance.now() - time < NAVIGATION_TIME;
+      this.#emit("leave", { persisted, isReload: isMovingOn && how === "reload" });
       // In a microtask behind the listeners, which may send something. It still runs in the page.
       queueMicrotask(() => {
         const code = persisted || isMovingOn ? GIVEN_UP : PAGE_GONE;
