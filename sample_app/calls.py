@@ -4,6 +4,7 @@ A page sends                result
 `session /users/bob`        bob's devices ring: see docs/calls.md
 `get /users/sessions`       the calls of this page, for a page that was reloaded
 `session /rooms/standup`    the page joins a meeting: see docs/rooms.md
+`put /pictures`             tells that there is a picture in the call `data.path`
 `get /ice`                  STUN and TURN servers: see docs/ice.md
 
 Sound and pictures go directly from page to page. In the browser, `protoo-call.mjs` and
@@ -20,7 +21,7 @@ from protoo_flask import Reject
 from protoo_flask.middleware import ice_servers, room_handler, session_handler
 
 from .chat import notify, protoo
-from .models import Call, Message, User, db
+from .models import Call, Message, Profile, User, db
 
 #: In a mesh every member sends to every other. More members are too much for a phone's network.
 MAX_MEMBERS = 6
@@ -39,39 +40,72 @@ OUTCOMES = {
     "failed": "failed",
 }
 
-#: {path: (caller, callee)} of the answered calls that have not ended
+#: {path: session} of the answered calls that have not ended
 open_calls = {}
+
+#: The paths of those that have, or have had, a picture
+calls_with_video = set()
 
 
 def begin(session, req):
-    """Refuse calls to unknown and busy users. Every call to a known user gets a chat line."""
+    """Refuse calls to unknown and busy users. Every call to a known user gets a chat line.
+
+    A refused call rings nowhere, and emits no "close", so its line is stored here.
+    """
     caller, callee = session.caller["username"], session.callee["username"]
     if callee == caller or User.named(callee) is None:
-        raise Reject(404, "no such user")
+        raise Reject(404, f"there is no user {callee} to call")
     media = req.data.get("media")
     has_video = isinstance(media, list) and "video" in media
 
     @session.on("open")
     def enter(session):
-        open_calls[session.path] = (caller, callee)
+        open_calls[session.path] = session
+        if has_video:
+            calls_with_video.add(session.path)
 
     @session.on("close")
     def leave(session):
         open_calls.pop(session.path, None)
         outcome = outcome_of(session)
         if outcome is not None:
-            write_down(session, outcome, has_video)
+            write_down(session, outcome, has_video or session.path in calls_with_video)
+        calls_with_video.discard(session.path)
 
-    if is_talking(callee):
-        # Without this, the devices of the callee that are not in the call would ring. A refused
-        # call emits no "close", so its line is stored here.
+    # "unavailable" is more to the point if the callee is not there at all.
+    if Profile.of(callee).is_busy and protoo.peers(callee):
+        write_down(session, "busy", has_video)
+        req.reply(486, "do not disturb")
+    elif is_talking(callee):
+        # Without this, the devices of the callee that are not in the call would ring.
         write_down(session, "busy", has_video)
         req.reply(486, "busy here")
 
 
 def is_talking(username):
+    """Whether a connected page of the user is in a call.
+
+    A page that was closed has a grace period, and its call goes on for as long. The user may have
+    opened another page by now, which can be called.
+    """
     # A copy: with threads, other calls begin and end during the iteration.
-    return any(username in usernames for usernames in list(open_calls.values()))
+    parties = [party for call in list(open_calls.values()) for party in (call.caller, call.callee)]
+    devices = [protoo.peer(**party) for party in parties if party["username"] == username]
+    return any(device is not None and device.online for device in devices)
+
+
+@protoo.put("/pictures")
+def note_picture(req, next):
+    """Note that a call which began with sound only has become a video call.
+
+    Pages send their pictures to each other, so the server has to be told.
+    """
+    path = req.data.get("path")
+    call = open_calls.get(path) if isinstance(path, str) else None
+    if call is None or req.sender not in (call.caller, call.callee):
+        raise Reject(404, "this page is in no such call")
+    calls_with_video.add(path)
+    req.reply(200, "OK")
 
 
 def outcome_of(session):

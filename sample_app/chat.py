@@ -1,7 +1,7 @@
 """The chat: messages, contacts, presence and history. Calls are in `calls.py`.
 
 A page sends            result
-`get /contacts`         all other users, with unread count and last message
+`get /contacts`         all other users, with unread count and last message; and the own name
 `get /history/bob`      the last messages, or the last ones before `data.before`
 `put /history/bob`      marks bob's messages as read, up to the id `data.read`
 `message /users/bob`    100 with the stored message, then the delivery report of bob's devices
@@ -11,8 +11,9 @@ A page sends            result
 `subscribe`, `publish`  to /presence/bob and /presence: see docs/presence.md
 
 The server sends `message`, `delivered`, `read`, `typing` and `presence`, and `contact` when a user
-logs in for the first time. A `message` from another user is a request. A `message` from another
-page of the same user, or about a call, is a notification.
+logs in for the first time or changes the name to display (`profiles.py`). A `message` from another
+user is a request. A `message` from another page of the same user, or about a call, is
+a notification.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from protoo_flask import Protoo, Reject
 from protoo_flask.middleware import p2p_messenger, presence
 
 from . import logins
-from .models import MAX_SENT, USERNAME, Message, User, db
+from .models import MAX_SENT, USERNAME, Message, Profile, User, db
+from .profiles import keep_profiles
 
 MAX_TEXT_LENGTH = 2000
 PREVIEW_LENGTH = 100
@@ -83,6 +85,7 @@ def may_watch(peer, username):
     return USERNAME.fullmatch(username) is not None
 
 
+keep_profiles(protoo)
 protoo.use("/presence", presence(protoo, may_watch))
 
 
@@ -105,10 +108,12 @@ def store(req, next):
     uuid, text = req.data.get("uuid"), req.data.get("text")
     if not isinstance(uuid, str) or not 1 <= len(uuid) <= 64:
         raise Reject(400, "data.uuid must be a string of 1 to 64 characters")
-    if not isinstance(text, str) or not text.strip() or len(text) > MAX_TEXT_LENGTH:
-        raise Reject(400, f"data.text must be a string of 1 to {MAX_TEXT_LENGTH} characters")
+    if not isinstance(text, str) or not text.strip():
+        raise Reject(400, "the message is empty")
+    if len(text) > MAX_TEXT_LENGTH:
+        raise Reject(413, f"the message has more than {MAX_TEXT_LENGTH} characters")
     if recipient == sender or User.named(recipient) is None:
-        raise Reject(404, "no such user")
+        raise Reject(404, f"there is no user {recipient} to write to")
 
     if not Message.make_room(sender) and Message.sent_by(sender, uuid) is None:
         raise Reject(480, f"{MAX_SENT} of your messages have not been read yet")
@@ -194,20 +199,24 @@ def typing(req, next):
 @protoo.get("/contacts")
 def contacts(req, next):
     me = req.peer.username
-    unread, latest = Message.unread_of(me), Message.latest_of(me)
+    unread, latest, profiles = Message.unread_of(me), Message.latest_of(me), Profile.by_username()
+    profile_of = {username: profiles.get(username, Profile()) for username in User.usernames()}
     req.reply(
         200,
         "OK",
         {
+            "name": profile_of[me].name,
             "contacts": [
                 {
                     "username": username,
+                    "name": profile.name,
+                    "last_seen": profile.last_seen,
                     "unread": unread.get(username, 0),
                     "last": preview(latest.get(username)),
                 }
-                for username in User.usernames()
+                for username, profile in profile_of.items()
                 if username != me
-            ]
+            ],
         },
     )
 

@@ -1,4 +1,4 @@
-"""The database: users and their logins, messages, and the outcomes of calls."""
+"""The database: users, their profiles and logins, messages, and the outcomes of calls."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import and_, case, func, or_
+from sqlalchemy.exc import IntegrityError
 
 db = SQLAlchemy()
 
@@ -43,6 +44,48 @@ class User(db.Model):
     @staticmethod
     def usernames():
         return db.session.execute(db.select(User.username).order_by(User.username)).scalars().all()
+
+
+class Profile(db.Model):
+    """What is known of a user beside the name. A user that has told nothing may have no profile.
+
+    A table of its own, for the databases of older versions: see `Call`.
+    """
+
+    __tablename__ = "profiles"
+
+    username = db.Column(db.String(30), db.ForeignKey("users.username"), primary_key=True)
+    name = db.Column(db.String(40))  # the name to display, if it is another one
+    last_seen = db.Column(db.Float)  # seconds since the epoch
+    is_busy = db.Column(db.Boolean, nullable=False, default=False)  # "do not disturb"
+
+    @staticmethod
+    def of(username):
+        """Return the profile, or an empty one that is not stored."""
+        return db.session.get(Profile, username) or Profile(username=username, is_busy=False)
+
+    @staticmethod
+    def by_username():
+        profiles = db.session.execute(db.select(Profile)).scalars()
+        return {profile.username: profile for profile in profiles}
+
+    @staticmethod
+    def change(username, **values):
+        """Set some columns; two pages of a user may do that at the same moment."""
+        for _ in range(2):
+            changed = db.session.execute(
+                db.update(Profile)
+                .where(Profile.username == username)
+                .values(**values)
+                .execution_options(synchronize_session=False)
+            )
+            if changed.rowcount == 0:
+                db.session.add(Profile(username=username, **values))
+            try:
+                db.session.commit()
+                return
+            except IntegrityError:
+                db.session.rollback()  # the other page has made the profile: update that
 
 
 class Login(db.Model):

@@ -56,7 +56,7 @@ export class CallView {
     byId("call-share").hidden = !navigator.mediaDevices?.getDisplayMedia;
   }
 
-  /** `current` is {call, username, withVideo, since, error, detail}, or null without a call. */
+  /** `current` is {call, username, name, withVideo, since, error, detail}; null without a call. */
   draw(current) {
     const state = current?.call.state;
     const rings = state === "ringing" || state === "answering";
@@ -68,11 +68,11 @@ export class CallView {
     const isNew = current && byId("ringing").hidden;
     byId("ringing").hidden = !current;
     if (!current) return;
-    const { call, username, withVideo, error } = current;
+    const { call, username, name, withVideo, error } = current;
     // The panel does not take the focus, so a screen reader needs the announcer to read it.
-    if (isNew) byId("announcer").textContent = `${username} is calling`;
-    showAvatar(byId("ringing-avatar"), username);
-    byId("ringing-name").textContent = username;
+    if (isNew) byId("announcer").textContent = `${name} is calling`;
+    showAvatar(byId("ringing-avatar"), username, name);
+    byId("ringing-name").textContent = name;
     byId("ringing-detail").textContent = withVideo ? "Incoming video call" : "Incoming call";
     byId("ringing-error").hidden = !error;
     byId("ringing-error").textContent = error ?? "";
@@ -101,9 +101,9 @@ export class CallView {
       return;
     }
 
-    const { call, username, detail } = current;
-    showAvatar(byId("call-avatar"), username);
-    byId("call-name").textContent = username;
+    const { call, username, name, detail } = current;
+    showAvatar(byId("call-avatar"), username, name);
+    byId("call-name").textContent = name;
     byId("call-detail").textContent = detail;
     this.tick(current);
     const seesOther = isSeen(remoteStream, call.remote) && !call.local.held;

@@ -4,6 +4,7 @@
  */
 
 import { CallView } from "./call-view.js";
+import { explain } from "./reasons.js";
 import { Ringer } from "./ringer.js";
 
 const { Calls } = await import(document.body.dataset.protooCallModule);
@@ -22,15 +23,18 @@ export class Phone {
   #rival = null; // an incoming call from the user that this page is calling at the same time
   #crossed = null; // a username; the next call from this user is accepted at once
   #isElsewhere;
+  #nameOf;
   #onChange;
   #onNotice;
 
   /**
-   * `isElsewhere()` tells whether the user is in a meeting. `onChange()` is called when `caller` or
+   * `isElsewhere()` tells whether the user is in a meeting. `nameOf(username)` is the name that is
+   * shown. `onChange()` is called when `caller` or
    * `isBusy` may have changed. `onNotice(text)` shows a text to the user; "" removes it.
    */
-  constructor(client, { iceServers, isElsewhere, onChange, onNotice }) {
+  constructor(client, { iceServers, isElsewhere, nameOf, onChange, onNotice }) {
     this.#client = client;
+    this.#nameOf = nameOf;
     this.#isElsewhere = isElsewhere;
     this.#onChange = onChange;
     this.#onNotice = onNotice;
@@ -75,6 +79,7 @@ export class Phone {
 
   #take(call) {
     const { username } = call.peer;
+    if (this.#isOutdatedBy(username)) this.#replace();
     const isCalling = ["connecting", "progress"].includes(this.#current?.call.state);
     if (isCalling && this.#current.username === username) this.#await(call);
     else if (this.isBusy || this.#isElsewhere()) call.reject(486, "busy here");
@@ -84,6 +89,23 @@ export class Phone {
       if (this.#crossed === username) this.#accept(call.offered.video);
       this.#crossed = null;
     }
+  }
+
+  /**
+   * Whether the call on the screen is over for `username`, who calls again: from another page, as
+   * the one of this call has been closed or has crashed. The server still waits for that page.
+   */
+  #isOutdatedBy(username) {
+    if (this.#current?.username !== username) return false;
+    const { state, peerConnection } = this.#current.call;
+    if (state === "open") return peerConnection?.connectionState !== "connected";
+    return state === "ringing";
+  }
+
+  #replace() {
+    const { call } = this.#current;
+    if (call.state === "ringing") call.reject(486, "called again");
+    else call.hangUp();
   }
 
   /** Both users call each other. The server ends one call, and this page takes the other. */
@@ -126,6 +148,7 @@ export class Phone {
 
   #watch(call, username, withVideo, since = null) {
     const current = { call, username, withVideo: Boolean(withVideo), since, error: null };
+    current.name = this.#nameOf(username);
     this.#current = current;
     this.#onNotice(""); // the notice about the previous call is outdated now
     call.on("state", ({ state }) => {
@@ -167,6 +190,16 @@ export class Phone {
     sessionStorage.setItem(SAVED, JSON.stringify(saved));
   }
 
+  /** Tell the server, for the line in the chat, that this call is a video call by now. */
+  #tellPicture(current) {
+    const { call, withVideo, hasToldPicture } = current;
+    const hasPicture = call.remote.video || call.localStream.getVideoTracks().length > 0;
+    if (withVideo || hasToldPicture || !hasPicture || call.state !== "open") return;
+    current.hasToldPicture = true;
+    const telling = this.#client.request("put", "/pictures", { path: call.path });
+    telling.catch(() => (current.hasToldPicture = false)); // the next drawing tries again
+  }
+
   #toggleMuted(kind) {
     const { call } = this.#current;
     // The light of the camera goes off with it.
@@ -197,8 +230,10 @@ export class Phone {
 
   #draw() {
     if (this.#current) {
+      this.#current.name = this.#nameOf(this.#current.username);
       this.#current.detail = describe(this.#current);
       this.#save();
+      this.#tellPicture(this.#current);
     }
     this.#view.draw(this.#current);
     const state = this.#current?.call.state;
@@ -209,39 +244,40 @@ export class Phone {
 }
 
 /** The status line of a call, without its duration. */
-function describe({ call, username }) {
+function describe({ call, name }) {
   if (call.state === "connecting") return "Calling…";
   if (call.state === "progress") return "Ringing…";
   if (call.local.held) return "On hold";
-  if (call.remote.held) return `${username} has put you on hold`;
+  if (call.remote.held) return `${name} has put you on hold`;
   const connection = call.peerConnection?.connectionState;
   if (connection === "disconnected" || connection === "failed") return "Reconnecting…";
   if (connection !== "connected") return "Connecting…";
-  if (call.remote.screen) return `${username} shares the screen`;
-  if (call.remote.muted.audio) return `${username} is muted`;
+  if (call.remote.screen) return `${name} shares the screen`;
+  if (call.remote.muted.audio) return `${name} is muted`;
   return "";
 }
 
 /** The reason why a call has ended; null if the user knows it already. */
-function farewell({ username }, { cause, status, reason }) {
+function farewell({ name }, { cause, status, reason }) {
   if (cause === "failed") return status ? "The connection to the server was lost." : reason;
   if (cause === "rejected") {
     const sentences = new Map([
-      [404, `${username} is not online.`],
-      [408, `${username} does not answer.`],
-      [410, `${username} has gone offline.`],
-      [480, `${username} does not answer.`],
-      [486, `${username} is busy.`],
+      [404, `${name} is not online.`],
+      [408, `${name} does not answer.`],
+      [410, `${name} has gone offline.`],
+      [480, `${name} does not answer.`],
+      [486, `${name} is busy.`],
       [491, null],
     ]);
+    if (reason === "do not disturb") return `${name} does not want to be disturbed.`;
     if (sentences.has(status)) return sentences.get(status);
-    return status >= 600 ? `${username} has declined.` : `The call has failed: ${reason}.`;
+    return status >= 600 ? `${name} has declined.` : `The call has failed. ${explain({ status })}`;
   }
   const sentences = new Map([
     ["answered elsewhere", "Answered on another device."],
     ["declined elsewhere", "Declined on another device."],
-    ["offline", `The connection to ${username} was lost.`],
-    ["page closed", `${username} has closed the page.`],
+    ["offline", `The connection to ${name} was lost.`],
+    ["page closed", `${name} has closed the page.`],
   ]);
   return (cause === "end" && sentences.get(reason)) || null;
 }

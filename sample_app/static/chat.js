@@ -3,26 +3,35 @@
  * Calls are in calls.js, meetings in meeting.js.
  */
 
+import { Alerts } from "./alerts.js";
 import { drawCallButtons } from "./call-view.js";
 import { Phone } from "./calls.js";
 import { Conversations } from "./conversations.js";
-import { Meeting } from "./meeting.js";
+import { Meeting, readMeetingName } from "./meeting.js";
+import { MeetingChat } from "./meeting-chat.js";
 import { MeetingView } from "./meeting-view.js";
 import { presenceOf } from "./presence.js";
+import { explain } from "./reasons.js";
 import { OwnStatus } from "./status.js";
-import { View } from "./view.js";
+import { textOf, View } from "./view.js";
 import { isId, isName, readList, readMessage, shortText } from "./wire.js";
 
 const page = document.body.dataset;
 const { Client, ProtooError } = await import(page.protooModule);
 
-const MEETINGS = /^\/meetings(?:\/([a-z0-9._-]{1,30}))?$/;
+const MEETINGS = /^\/meetings(?:\/(.*))?$/;
 const REQUEST_TIMEOUT_MS = 30000; // longer than the server's grace period of 15 s
 const NOTICE_AFTER_MS = 1000;
 const RETRY_MS = 5000;
 // 429 means too many requests. After 408 and 410 the message may be stored although this page has
 // not got the provisional response: the delivery to a device has failed. All three are retried.
 const PASSING_STATUSES = [408, 410, 429];
+/** What a refused message means: {status: sentence}. */
+const REFUSALS = {
+  404: "There is no user of this name.",
+  413: "The message is too long.",
+  480: "Too many of your messages have not been read yet.",
+};
 const TYPING_EVERY_MS = 3000;
 const TYPING_SHOWN_MS = 5000;
 
@@ -36,23 +45,34 @@ const client = new Client({
 });
 const conversations = new Conversations(me, sessionStorage);
 const view = new View(me, { onRetry: retry, onCall: call });
-const ownStatus = new OwnStatus(me, localStorage, publish);
+const ownStatus = new OwnStatus(me, localStorage, { onChoose: publish, onRename: rename });
+const nameOf = (username) => conversations.nameOf(username);
+const notify = (text) => view.notify(text);
+const alerts = new Alerts(me, localStorage, {
+  isSilent: () => presenceOf(conversations.own) === "busy",
+  onOpen: (username) => (location.hash = username),
+});
 
 const phone = new Phone(client, {
   iceServers,
   isElsewhere: () => meeting.name !== null,
+  nameOf,
   onChange: draw,
-  onNotice: (text) => view.notify(text),
+  onNotice: notify,
 });
+const meetingChat = new MeetingChat({ nameOf, notify, send: (text) => meeting.write(text) });
 const meeting = new Meeting(client, {
   iceServers,
   onChange: draw,
-  onNotice: (text) => view.notify(text),
+  onMessage: (message) => meetingChat.take(message),
+  onNotice: notify,
 });
 const meetingView = new MeetingView(me, {
+  nameOf,
   join: joinMeeting,
   leave: () => meeting.leave(),
   toggle: (kind) => meeting.toggle(kind),
+  share: () => meeting.toggleSharing(),
 });
 
 let open = null; // the username whose conversation is open
@@ -81,12 +101,15 @@ function draw() {
 
 function drawNow() {
   const { caller } = phone;
-  view.draw({ conversations, open, meetingsOpen, typing, synchronized, caller });
+  const isConnected = client.state === "open" || (client.state !== "closed" && !isCutOff);
+  view.draw({ conversations, open, meetingsOpen, typing, synchronized, caller, isConnected });
   if (open) drawCallButtons(open, whyNoCall(open));
   const isJoining = meeting.name !== null && !meeting.isIn;
   meetingView.drawForm({ isOpen: meetingsOpen, isJoining, error: meetingError });
-  meetingView.draw(meeting);
+  meetingView.draw(meeting, isConnected);
+  if (!meeting.isIn) meetingChat.clear();
   drawConnection();
+  markRead(); // messages that a call or a meeting has covered
 }
 
 function drawConnection() {
@@ -139,14 +162,14 @@ client.on("open", () => {
   synchronize();
 });
 
-client.on("refused", ({ status, reason, username }) => {
+client.on("refused", ({ status, username }) => {
   if (username) {
     farewell = { text: `This browser is logged in as ${username} now.`, action: loadAgain };
   } else {
     farewell =
       status === 401
         ? { text: "You have been logged out.", action: logInAgain }
-        : { text: `The server refused: ${shortText(reason)}.`, action: connectAgain };
+        : { text: explain({ status }), action: connectAgain };
   }
   draw();
 });
@@ -171,6 +194,7 @@ async function synchronize() {
   try {
     const { data } = await ask("get", "/contacts");
     conversations.setContacts(data.contacts);
+    conversations.setName({ username: me, name: data.name });
     synchronized = true;
     draw();
     watchEverybody();
@@ -181,7 +205,7 @@ async function synchronize() {
     // If the connection was lost, the next "open" starts anew.
     if (client.state !== "open") return;
     const tryAgain = { label: "Try again", run: synchronize };
-    const text = `Could not load everything: ${shortText(error.reason)}.`;
+    const text = `Not everything could be loaded. ${explain(error)}`;
     trouble = { text, action: tryAgain };
     draw();
   }
@@ -234,6 +258,16 @@ function setPresence(state) {
   if (state.username === me) ownStatus.set(conversations.own);
 }
 
+async function rename(name) {
+  try {
+    await client.request("put", "/profile", { name });
+  } catch (error) {
+    unlessProtoo(error);
+    const special = { 400: "This name cannot be shown.", 409: "Another user has this name." };
+    notify(explain(error, special));
+  }
+}
+
 function publish({ status, note }) {
   setPresence({ username: me, status, note });
   draw();
@@ -271,10 +305,13 @@ client.on("notification", (notification) => {
   draw();
 });
 
-function introduce({ username }) {
+/** Take a new user, or a new name of one. */
+function introduce({ username, name }) {
   if (!isName(username)) return;
-  conversations.contact(username);
-  watch(username).then(draw);
+  const isNew = username !== me && !conversations.contacts.has(username);
+  conversations.setName({ username, name });
+  if (username === me) ownStatus.set(conversations.own);
+  if (isNew) watch(username).then(draw);
 }
 
 function read(data) {
@@ -288,7 +325,11 @@ function receive(data) {
     console.warn("unreadable message");
     return false;
   }
-  if (conversations.receive(message)) view.announce(message);
+  if (conversations.receive(message)) {
+    const name = nameOf(message.sender);
+    view.announce(message, name);
+    alerts.tell(message, name, textOf(message, me));
+  }
   if (message.sender !== me) {
     stopTyping(message.sender);
     client.request("put", "/received", { ids: [message.id] }).catch(unlessProtoo);
@@ -319,7 +360,7 @@ async function iceServers() {
 
 function call(username, withVideo) {
   const reason = whyNoCall(username);
-  if (reason) view.notify(reason);
+  if (reason) notify(reason);
   else phone.start(username, withVideo);
 }
 
@@ -335,13 +376,14 @@ function whyNoCall(username) {
   const reason = whyNoMedia();
   if (reason) return reason;
   const contact = conversations.contacts.get(username);
-  if (!contact || presenceOf(contact) === "offline") return `${username} is offline.`;
+  if (!contact || presenceOf(contact) === "offline") return `${nameOf(username)} is offline.`;
   return null;
 }
 
 async function joinMeeting(name) {
-  meetingError = whyNoMedia();
-  view.notify("");
+  const noName = "The name has 1 to 30 letters from a to z, digits, dots, hyphens or underscores.";
+  meetingError = whyNoMedia() ?? (name ? null : noName);
+  notify("");
   draw();
   if (meetingError) return;
   try {
@@ -407,7 +449,7 @@ function noteStored({ uuid, recipient, text }, data) {
 function notStored(message, error) {
   const isPassing = error.isLocal || PASSING_STATUSES.includes(error.status);
   if (isPassing) setTimeout(sendUnsent, RETRY_MS);
-  else conversations.setError(message, error.reason);
+  else conversations.setError(message, explain(error, REFUSALS));
 }
 
 function retry(message) {
@@ -451,7 +493,8 @@ async function loadEarlier() {
 
 /** Tell the server which messages were read, if the window has the focus. */
 function markRead() {
-  if (!open || !conversations.thread(open).loaded || !document.hasFocus()) return;
+  if (!open || !conversations.thread(open).loaded) return;
+  if (!document.hasFocus() || view.isCovered) return;
   const contact = conversations.contact(open);
   if (contact.unread === 0 || client.state !== "open") return;
   contact.unread = 0;
@@ -506,6 +549,14 @@ view.scroller.addEventListener("scroll", () => {
   if (view.scroller.scrollTop < 80) loadEarlier();
 });
 
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return "";
+  }
+}
+
 /** Open the conversation named after "#", so that "back" and "reload" of the browser work. */
 function followHash() {
   const previous = open;
@@ -519,7 +570,7 @@ function followHash() {
   drawNow();
   fitText();
   if (open) view.focusThread();
-  else if (meetingsOpen) meetingView.suggest(meetings[1] ?? "");
+  else if (meetingsOpen) meetingView.suggest(readMeetingName(decode(meetings[1] ?? "")) ?? "");
   else view.focusContact(previous);
   if (open && client.state === "open" && !conversations.thread(open).loaded) {
     loadHistory(open).catch(unlessProtoo);

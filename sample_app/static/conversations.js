@@ -9,7 +9,9 @@
  * Everything that grows has a bound. The data of the server are read by wire.js.
  */
 
-import { isId, isName, readContact, readPage, readPresence, shortText } from "./wire.js";
+import {
+  isId, isName, readContact, readDisplayName, readPage, readPresence, shortText,
+} from "./wire.js";
 
 const MAX_MESSAGES = 1000; // of one conversation; older ones can be loaded again
 const MAX_REPORTS = 1000; // delivery reports of this page
@@ -38,8 +40,8 @@ export class Conversations {
   /** `storage` is a Storage. It keeps unsent messages and drafts over a reload. */
   constructor(me, storage) {
     this.me = me;
-    this.contacts = new Map(); // username -> {username, unread, last, and the presence state}
-    this.own = { username: me }; // and the presence state
+    this.contacts = new Map(); // username -> {username, name, unread, last, presence state}
+    this.own = { username: me }; // and `name` and the presence state
     this.#storage = storage;
     this.#drafts = new Map(Object.entries(this.#read("drafts") ?? {}));
     for (const message of this.#read("outbox") ?? []) this.#outbox.set(keyOf(message), message);
@@ -84,6 +86,17 @@ export class Conversations {
     return this.contacts.get(username);
   }
 
+  /** Take the name that a user wants to be called by; without one, it is the username. */
+  setName({ username, name }) {
+    const user = username === this.me ? this.own : this.contact(username);
+    user.name = readDisplayName(name);
+  }
+
+  nameOf(username) {
+    const user = username === this.me ? this.own : this.contacts.get(username);
+    return user?.name ?? username;
+  }
+
   setPresence(value) {
     const state = readPresence(value);
     if (!state) return;
@@ -102,7 +115,7 @@ export class Conversations {
   sortedContacts() {
     const when = (contact) => contact.last?.sent_at ?? 0;
     return [...this.contacts.values()].sort(
-      (a, b) => when(b) - when(a) || a.username.localeCompare(b.username),
+      (a, b) => when(b) - when(a) || this.nameOf(a.username).localeCompare(this.nameOf(b.username)),
     );
   }
 

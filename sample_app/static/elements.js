@@ -30,8 +30,9 @@ export function showList(parent, items, keyOf, create, update) {
   for (const node of old.values()) node.remove();
 }
 
-export function showAvatar(node, username) {
-  node.textContent = initials(username);
+/** Show the initials of the displayed name, in a colour of the user. */
+export function showAvatar(node, username, name = username) {
+  node.textContent = initials(name);
   node.style.setProperty("--hue", hue(username));
 }
 

@@ -6,11 +6,13 @@ const longDate = new Intl.DateTimeFormat(undefined, {
   weekday: "long", day: "numeric", month: "long", year: "numeric",
 });
 
-/** "anna.karenina" -> "AK", "bob" -> "BO" */
-export function initials(username) {
-  const words = username.split(/[._-]+/).filter(Boolean);
-  const letters = words.length > 1 ? words[0][0] + words[1][0] : (words[0] ?? username).slice(0, 2);
-  return letters.toUpperCase();
+/** "anna.karenina" -> "AK", "Anna de la Cruz" -> "AC", "bob" -> "BO" */
+export function initials(name) {
+  // Spread into characters: a half of a surrogate pair would be shown as a box.
+  const words = name.split(/[\s._-]+/).filter(Boolean).map((word) => [...word]);
+  const first = words[0] ?? [...name];
+  const letters = words.length > 1 ? [first[0], words.at(-1)[0]] : first.slice(0, 2);
+  return letters.join("").toUpperCase();
 }
 
 /** A hue in degrees, always the same for one name. */

@@ -2,6 +2,7 @@
 
 import { coverPage, setPressed } from "./call-view.js";
 import { element, showAvatar, showList } from "./elements.js";
+import { readMeetingName } from "./meeting.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -11,41 +12,56 @@ function createTile({ username, isOwn }) {
   const video = element("video", "", { playsinline: "" });
   video.autoplay = true;
   video.muted = isOwn;
-  const avatar = element("span", "avatar", { "aria-hidden": "true" });
-  showAvatar(avatar, username);
   const name = element("span", "tile-name");
-  const text = element("span", "");
-  text.textContent = isOwn ? "You" : username;
-  name.append(text, element("span", "tile-detail"));
-  tile.append(video, avatar, name);
+  name.append(element("span", "tile-text"), element("span", "tile-detail"));
+  tile.append(video, element("span", "avatar", { "aria-hidden": "true" }), name);
   return tile;
 }
 
-function updateTile(tile, { stream, status, isConnected }) {
+function updateTile(tile, { username, name, isOwn, stream, status, isConnected }) {
   const video = tile.querySelector("video");
+  showAvatar(tile.querySelector(".avatar"), username, name);
+  tile.querySelector(".tile-text").textContent = isOwn ? "You" : name;
+  tile.dataset.screen = status.screen; // a shared screen is not mirrored, and shown to its edges
   if (video.srcObject !== stream) video.srcObject = stream;
   const hasPicture = stream?.getVideoTracks().length > 0;
   tile.dataset.seen = Boolean(hasPicture && status.video && isConnected);
   tile.dataset.muted = !status.audio;
-  const detail = isConnected ? (status.audio ? "" : "muted") : "connecting…";
-  tile.querySelector(".tile-detail").textContent = detail;
+  tile.querySelector(".tile-detail").textContent = detailOf(status, isConnected);
+}
+
+function headcount(count, isConnected) {
+  if (count > 1) return `${count} people`;
+  return isConnected ? "Nobody else is here yet" : "Reconnecting…";
+}
+
+function detailOf(status, isConnected) {
+  if (!isConnected) return "connecting…";
+  return [status.screen && "shares the screen", !status.audio && "muted"].filter(Boolean).join(", ");
 }
 
 export class MeetingView {
   #me;
+  #nameOf;
   #name = null; // the name of the meeting on the screen
 
-  /** `actions` are functions: join(name), leave, toggle(kind). */
+  /** `actions` are functions: nameOf(username), join(name), leave, toggle(kind), share. */
   constructor(me, actions) {
     this.#me = me;
+    this.#nameOf = actions.nameOf;
     byId("meetings-form").addEventListener("submit", (event) => {
       event.preventDefault();
-      actions.join(byId("meeting-name").value.trim().toLowerCase());
+      const name = readMeetingName(byId("meeting-name").value);
+      if (name) byId("meeting-name").value = name;
+      actions.join(name);
     });
     byId("meeting-link").addEventListener("click", () => this.#copyLink());
     byId("meeting-leave").addEventListener("click", actions.leave);
     byId("meeting-mute").addEventListener("click", () => actions.toggle("audio"));
     byId("meeting-camera").addEventListener("click", () => actions.toggle("video"));
+    byId("meeting-share").addEventListener("click", actions.share);
+    // Browsers of phones cannot share the screen.
+    byId("meeting-share").hidden = !navigator.mediaDevices?.getDisplayMedia;
   }
 
   /** Show or hide the form. `error` says why the user could not join. */
@@ -70,7 +86,8 @@ export class MeetingView {
     byId("meeting-link").textContent = await copied.catch(() => link); // shown if copying fails
   }
 
-  draw(meeting) {
+  /** `isConnected`: without the server, nobody knows who is there. */
+  draw(meeting, isConnected) {
     byId("meeting").hidden = !meeting.isIn;
     coverPage();
     if (!meeting.isIn) {
@@ -80,9 +97,11 @@ export class MeetingView {
     }
     const { members, status, stream, name } = meeting;
     const own = { key: "own", username: this.#me, stream, status, isOwn: true, isConnected: true };
+    own.name = this.#nameOf(this.#me);
     const others = members.map((member) => ({
       key: JSON.stringify(member.peer),
       username: member.peer.username,
+      name: this.#nameOf(member.peer.username),
       stream: member.stream,
       status: member.status,
       isConnected: member.isConnected,
@@ -91,12 +110,12 @@ export class MeetingView {
     showList(byId("tiles"), tiles, ({ key }) => key, createTile, updateTile);
     byId("tiles").dataset.count = tiles.length;
     byId("meeting-title").textContent = name;
-    byId("meeting-detail").textContent =
-      tiles.length > 1 ? `${tiles.length} people` : "Nobody else is here yet";
-    const { audio, video } = status;
+    byId("meeting-detail").textContent = headcount(tiles.length, isConnected);
+    const { audio, video, screen } = status;
+    const showsCamera = video && !screen;
     setPressed(byId("meeting-mute"), !audio, audio ? "Mute" : "Unmute");
-    setPressed(byId("meeting-camera"), !video, video ? "Camera off" : "Camera on");
-    byId("meeting-camera").disabled = !meeting.hasCamera;
+    setPressed(byId("meeting-camera"), !showsCamera, showsCamera ? "Camera off" : "Camera on");
+    setPressed(byId("meeting-share"), screen, screen ? "Stop sharing" : "Share the screen");
     if (this.#name !== name) {
       byId("meeting-title").focus();
       byId("meeting-link").textContent = "Copy link";

@@ -1,6 +1,7 @@
 /**
  * Texts about presence. A state comes from the server: {username, online, devices, status, note,
- * since}. Before the server has sent it, a state has only the username.
+ * since}, and `last_seen` of the list of contacts. Before the server has sent it, a state has only
+ * the username.
  */
 
 import { pastTime } from "./format.js";
@@ -19,7 +20,10 @@ export function presenceOf({ online, status }) {
 export function describe(state) {
   const presence = presenceOf(state);
   if (presence === "unknown") return "";
-  if (presence === "offline") return state.since ? `last seen ${pastTime(state.since)}` : "offline";
+  if (presence === "offline") {
+    const seen = state.since ?? state.last_seen; // after a restart, only the database knows
+    return seen ? `last seen ${pastTime(seen)}` : "offline";
+  }
   const many = presence === "online" && state.devices > 1;
   const where = many ? ` on ${state.devices} devices` : "";
   return presence + where + (state.note ? ` · ${state.note}` : "");

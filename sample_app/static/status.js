@@ -1,5 +1,5 @@
 /**
- * The user's own status: the dialog to choose it, and the last choice, stored in this browser. The
+ * The user's own status and name: the dialog to choose them, and the last choice, stored in this browser. The
  * server keeps a status only while the user is online.
  */
 
@@ -12,8 +12,11 @@ export class OwnStatus {
   #storage;
   #state = {};
 
-  /** `storage` is a Storage; `onChoose({status, note})` is called when the user has chosen. */
-  constructor(me, storage, onChoose) {
+  /**
+   * `storage` is a Storage. `onChoose({status, note})` and `onRename(name)` are called when the user
+   * has chosen.
+   */
+  constructor(me, storage, { onChoose, onRename }) {
     this.#key = `status of ${me}`;
     this.#storage = storage;
     const [dialog, form] = [byId("status"), byId("status-form")];
@@ -21,6 +24,7 @@ export class OwnStatus {
     byId("own").addEventListener("click", () => {
       form.elements.status.value = presenceOf({ ...this.#state, online: true });
       form.elements.note.value = this.#state.note ?? "";
+      form.elements.name.value = this.#state.name ?? "";
       dialog.showModal(); // Escape closes it, and the focus returns to the button
       form.querySelector(":checked").focus();
     });
@@ -28,6 +32,8 @@ export class OwnStatus {
       event.preventDefault();
       const note = form.elements.note.value.trim() || null;
       dialog.close();
+      const name = form.elements.name.value.trim();
+      if (name !== (this.#state.name ?? "")) onRename(name);
       onChoose({ status: form.elements.status.value, note });
     });
     byId("status-cancel").addEventListener("click", () => dialog.close());

@@ -4,6 +4,7 @@ import { callTitle, createCallLine } from "./call-line.js";
 import { element, showAvatar, showList, svgIcon } from "./elements.js";
 import { clockTime, dayLabel, dayOf, pastTime, shortWhen } from "./format.js";
 import { markOf } from "./conversations.js";
+import { showText } from "./links.js";
 import { describe, presenceOf } from "./presence.js";
 import { shortText } from "./wire.js";
 
@@ -15,6 +16,7 @@ const MARKS = {
   delivered: "Delivered",
   failed: "Refused",
 };
+const NOBODY = "There is nobody to talk to yet.";
 let details = 0; // a counter for the ids that aria-controls refers to
 
 const byId = (id) => document.getElementById(id);
@@ -26,14 +28,10 @@ function createContact({ username }) {
   const link = element("a", "contact", { "data-testid": "contact" });
   link.href = "#" + username;
   link.dataset.username = username;
-  const avatar = element("span", "avatar", { "aria-hidden": "true" });
-  showAvatar(avatar, username);
-  const name = element("span", "contact-name");
-  name.textContent = username;
   link.append(
-    avatar,
+    element("span", "avatar", { "aria-hidden": "true" }),
     element("span", "contact-presence visually-hidden"),
-    name,
+    element("span", "contact-name", { dir: "auto" }),
     element("span", "contact-devices", { "aria-hidden": "true" }),
     element("time", "contact-when"),
     element("span", "contact-preview", { dir: "auto" }),
@@ -46,6 +44,12 @@ function createContact({ username }) {
 function updateContact(row, contact, { open, me, typing }) {
   const link = row.firstElementChild;
   const part = (name) => link.querySelector(`.contact-${name}`);
+  const { username, name } = contact;
+  if (part("name").textContent !== (name ?? username)) {
+    showAvatar(link.querySelector(".avatar"), username, name ?? username);
+    part("name").textContent = name ?? username;
+    link.title = name ? `@${username}` : "";
+  }
   link.dataset.presence = presenceOf(contact);
   link.dataset.devices = contact.devices ?? 0;
   link.dataset.unread = contact.unread;
@@ -62,11 +66,16 @@ function updateContact(row, contact, { open, me, typing }) {
   part("unread").setAttribute("aria-label", contact.unread ? `${contact.unread} unread` : "");
 }
 
+/** What a message says, in one line. */
+export function textOf(message, me) {
+  return message.call ? callTitle(message, me) : message.text;
+}
+
 function previewOf(contact, me, typing) {
   if (typing.has(contact.username)) return "typing…";
   if (!contact.last) return describe(contact);
-  if (contact.last.call) return callTitle(contact.last, me);
-  return (contact.last.sender === me ? "You: " : "") + contact.last.text;
+  const isOwn = contact.last.sender === me && !contact.last.call;
+  return (isOwn ? "You: " : "") + textOf(contact.last, me);
 }
 
 // Messages
@@ -107,7 +116,7 @@ function createItem({ message }, me, { onRetry, onCall }) {
   const row = element("li", own ? "message own" : "message", { "data-testid": "message" });
   const bubble = element("div", "bubble");
   const text = element("p", "text", { dir: "auto" });
-  text.textContent = message.text;
+  showText(text, message.text);
   const foot = element(own ? "button" : "span", "foot");
   foot.append(element("time", "when"));
   bubble.append(text, foot);
@@ -176,7 +185,7 @@ function updateItem(row, { day, message, follows }, me, report) {
   row.querySelector(".foot").title = detailOf(message, report);
   row.querySelector(".detail").textContent = detailOf(message, report);
   row.querySelector(".failure").hidden = !message.error;
-  row.querySelector(".reason").textContent = message.error ? `Not sent: ${message.error}.` : "";
+  row.querySelector(".reason").textContent = message.error ? `Not sent. ${message.error}` : "";
 }
 
 // The page
@@ -191,33 +200,57 @@ export class View {
     this.actions = actions;
     this.shown = null; // the username whose conversation is on the screen
     this.scroller = byId("scroller");
-    showAvatar(byId("own-avatar"), me);
     byId("toast-close").addEventListener("click", () => (byId("toast").hidden = true));
 
     // A notice above the messages, or the keyboard of a phone, must not hide the last message.
     let wasAtBottom = true;
     this.scroller.addEventListener("scroll", () => (wasAtBottom = this.#isAtBottom()));
     new ResizeObserver(() => wasAtBottom && this.scrollToBottom()).observe(this.scroller);
+    byId("messages").addEventListener("keydown", (event) => this.#moveToMark(event));
   }
 
-  /** `state`: {conversations, open, meetingsOpen, typing: Map by username, synchronized, caller} */
+  /** The marks are one tab stop. The arrow keys move from one to the other. */
+  #moveToMark(event) {
+    const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    const marks = [...byId("messages").querySelectorAll("button.foot")];
+    const place = marks.indexOf(event.target);
+    if (!step || place < 0) return;
+    event.preventDefault();
+    marks[place + step]?.focus();
+    this.#chooseTabStop();
+  }
+
+  #chooseTabStop() {
+    const marks = [...byId("messages").querySelectorAll("button.foot")];
+    const chosen = marks.find((mark) => mark === document.activeElement) ?? marks.at(-1);
+    for (const mark of marks) mark.tabIndex = mark === chosen ? 0 : -1;
+  }
+
+  /**
+   * `state`: {conversations, open, meetingsOpen, typing: Map by username, synchronized, caller,
+   * isConnected}. Without a connection, nobody is shown as online: that may be over.
+   */
   draw(state) {
-    this.#drawOwn(state.conversations.own);
+    this.#drawOwn(state);
     this.#drawContacts(state);
     this.#drawThread(state);
-    const { unread } = state.conversations;
-    if (state.caller) document.title = `${state.caller} is calling`;
-    else document.title = (unread ? `(${unread}) ` : "") + (state.open ?? "Chat");
+    const { conversations, caller, open } = state;
+    const { unread } = conversations;
+    if (caller) document.title = `${conversations.nameOf(caller)} is calling`;
+    else document.title = (unread ? `(${unread}) ` : "") + (open ? conversations.nameOf(open) : "Chat");
   }
 
-  #drawOwn(own) {
-    byId("own-avatar").dataset.presence = presenceOf(own);
+  #drawOwn({ conversations: { own }, isConnected }) {
+    const name = own.name ?? this.me;
+    showAvatar(byId("own-avatar"), this.me, name);
+    byId("own-name").textContent = name;
+    byId("own-avatar").dataset.presence = isConnected ? presenceOf(own) : "offline";
     // The number of the user's own devices is not shown.
-    byId("own-presence").textContent = describe({ ...own, devices: 1 });
+    byId("own-presence").textContent = isConnected ? describe({ ...own, devices: 1 }) : "not connected";
   }
 
   #drawContacts(state) {
-    const contacts = state.conversations.sortedContacts();
+    const contacts = state.conversations.sortedContacts().map((it) => this.#known(it, state));
     const context = { open: state.open, me: this.me, typing: state.typing };
     showList(
       byId("contacts"),
@@ -226,10 +259,19 @@ export class View {
       createContact,
       (row, contact) => updateContact(row, contact, context),
     );
-    byId("no-contacts").hidden = contacts.length > 0 || !state.synchronized;
+    const isAlone = contacts.length === 0;
+    byId("no-contacts").hidden = !isAlone || !state.synchronized;
+    byId("nothing-open").textContent = isAlone ? NOBODY : "Choose somebody to talk to.";
+    if (isAlone && !state.synchronized) byId("nothing-open").textContent = "";
   }
 
-  #drawThread({ conversations, open, meetingsOpen, typing, synchronized }) {
+  /** A contact with the presence that is still true. */
+  #known(contact, { isConnected }) {
+    return isConnected ? contact : { ...contact, online: undefined, devices: 0 };
+  }
+
+  #drawThread(state) {
+    const { conversations, open, meetingsOpen } = state;
     document.body.dataset.screen = open || meetingsOpen ? "chat" : "list";
     byId("thread").hidden = !open;
     byId("nothing-open").hidden = Boolean(open) || meetingsOpen;
@@ -237,7 +279,7 @@ export class View {
       this.shown = null;
       return;
     }
-    this.#drawHead(open, conversations.contacts.get(open), typing, synchronized);
+    this.#drawHead(state);
 
     const { loaded, more } = conversations.thread(open);
     const messages = conversations.messages(open);
@@ -252,6 +294,7 @@ export class View {
       (row, item) =>
         updateItem(row, item, this.me, item.message && conversations.report(item.message)),
     );
+    this.#chooseTabStop();
     byId("earlier").hidden = !more;
     byId("no-messages").hidden = messages.length > 0 || !loaded;
     if (follow) this.scrollToBottom();
@@ -260,16 +303,22 @@ export class View {
     this.shown = open;
   }
 
-  #drawHead(username, contact, typing, synchronized) {
-    showAvatar(byId("thread-avatar"), username);
-    byId("thread-name").textContent = username;
+  #drawHead(state) {
+    const { open: username, conversations, typing, synchronized, isConnected } = state;
+    const name = conversations.nameOf(username);
+    const known = conversations.contacts.get(username);
+    const contact = known && this.#known(known, state);
+    showAvatar(byId("thread-avatar"), username, name);
+    byId("thread-name").textContent = name;
+    // Everybody may take any name, so the username tells who it is.
+    byId("thread-username").textContent = name === username ? "" : `@${username}`;
     const presence = byId("thread-presence");
     presence.classList.toggle("typing", typing.has(username));
     presence.dataset.presence = contact ? presenceOf(contact) : "unknown";
     byId("thread-avatar").dataset.presence = presence.dataset.presence;
     if (typing.has(username)) presence.textContent = "typing…";
     else if (contact) presence.textContent = describe(contact);
-    else presence.textContent = synchronized ? "has never logged in" : "";
+    else presence.textContent = synchronized && isConnected ? "has never logged in" : "";
   }
 
   #isAtBottom() {
@@ -293,10 +342,16 @@ export class View {
     this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 
-  /** Let a screen reader read a new message. */
-  announce(message) {
-    const text = message.call ? callTitle(message, this.me) : message.text;
-    byId("announcer").textContent = `${message.sender}: ${text}`;
+  /** Whether a call or a meeting covers the messages. */
+  get isCovered() {
+    return byId("columns").inert;
+  }
+
+  /** Let a screen reader read a new message, and show it above a call or a meeting. */
+  announce(message, name) {
+    const sentence = `${name}: ${textOf(message, this.me)}`;
+    byId("announcer").textContent = sentence;
+    if (this.isCovered) this.notify(sentence);
   }
 
   /** Show a sentence for a while; "" shows none. */

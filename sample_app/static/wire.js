@@ -6,6 +6,7 @@
 
 const USERNAME = /^[a-z0-9._-]{1,30}$/;
 const MAX_TEXT = 4000; // characters; the server accepts 2000
+const MAX_DISPLAY_NAME = 40;
 const MAX_SHORT_TEXT = 300; // notes, reasons and the like
 const MAX_TIME = 8.64e12; // seconds; a Date has none beyond it
 
@@ -65,11 +66,19 @@ export function readPage(value, me) {
   return { messages, more: value?.more === true };
 }
 
-/** An entry of the list of contacts: {username, unread, last}. */
+/** A name to display, or null: the server has checked its characters. */
+export function readDisplayName(value) {
+  return shortText(value, MAX_DISPLAY_NAME).trim() || null;
+}
+
+/** An entry of the list of contacts; `name` and `last_seen` may be missing. */
 export function readContact(value, me) {
   if (!isName(value?.username)) return null;
-  const { username, unread, last } = value;
-  return { username, unread: isCount(unread) ? unread : 0, last: readMessage(last, me) };
+  const { username, name, last_seen, unread, last } = value;
+  const contact = { username, unread: isCount(unread) ? unread : 0, last: readMessage(last, me) };
+  if (name !== undefined) contact.name = readDisplayName(name);
+  if (last_seen !== undefined) contact.last_seen = isTime(last_seen) ? last_seen : null;
+  return contact;
 }
 
 /** A state of presence; fields that are missing stay missing. */

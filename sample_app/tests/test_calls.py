@@ -65,3 +65,34 @@ def test_a_meeting_tells_its_members_of_each_other(open_page):
     assert alice.expect_notification("join").data["peer"]["username"] == "bob"
     bob.close()
     assert alice.expect_notification("leave").data["peer"]["username"] == "bob"
+
+
+def test_a_user_whose_page_was_closed_during_a_call_can_be_called_at_a_new_one(open_page):
+    alice, bob = open_page("alice"), open_page("bob")
+    call = alice.send("session", "/users/bob")
+    bob.expect_request("session").reply(200)
+    call.wait()
+    alice.drop()
+    bob.drop()  # both are within their grace period, so the server keeps their call
+
+    alice, bob = open_page("alice", "alice2"), open_page("bob", "bob2")
+    again = alice.send("session", "/users/bob")
+    bob.expect_request("session").reply(200)
+    assert again.wait().status == 200
+    assert open_page("carol").request("session", "/users/bob").status == 486
+
+
+def test_a_call_that_has_got_a_picture_is_a_video_call(open_page):
+    alice, bob, carol = open_page("alice"), open_page("bob"), open_page("carol")
+    call = alice.send("session", "/users/bob", {"media": ["audio"]})
+    request = bob.expect_request("session")
+    path = request.data["sessionPath"]
+    assert bob.request("put", "/pictures", {"path": path}).status == 404  # not answered yet
+    request.reply(200)
+    call.wait()
+    for data in ({"path": path}, {"path": [path]}, {}):
+        assert carol.request("put", "/pictures", data).status == 404
+    assert bob.request("put", "/pictures", {"path": path}).status == 200
+    alice.request("end", path)
+    line = last_line(alice, "bob")
+    assert (line["text"], line["call"]["video"]) == ("Video call", True)

@@ -144,6 +144,22 @@ def with_config(**config):
     return pytest.mark.parametrize("server", [config], indirect=True, ids=[""])
 
 
+def share_server(**config):
+    """Make a fixture `server` for a test module: all of its tests have one server.
+
+    Tests of such a module have users of their own: see `open_users`.
+    """
+
+    @pytest.fixture(scope="module")
+    def server(tmp_path_factory):
+        server = Server(tmp_path_factory.mktemp("site"), config)
+        server.start()
+        yield server
+        assert "Traceback" not in server.stop()
+
+    return server
+
+
 @pytest.fixture
 def proxy(server):
     proxy = Proxy(server.port)
@@ -172,6 +188,20 @@ def open_browser(browser, server):
     for context in contexts:
         context.close()
     assert problems == []
+
+
+@pytest.fixture
+def open_users(open_browser):
+    """A function that opens a browser for each new user, and returns pages with a `username`."""
+    number = next(NUMBERS)
+
+    def open_users(*names, **options):
+        pages = [open_browser(f"{name}{number}", **options) for name in names]
+        for page, name in zip(pages, names):
+            page.username = f"{name}{number}"
+        return pages
+
+    return open_users
 
 
 def log_in(page, username):
