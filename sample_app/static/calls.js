@@ -103,9 +103,10 @@ export class Phone {
   }
 
   #replace() {
-    const { call } = this.#current;
-    if (call.state === "ringing") call.reject(486, "called again");
-    else call.hangUp();
+    const current = this.#current;
+    if (current.call.state === "ringing") current.call.reject(486, "called again");
+    else current.call.hangUp();
+    this.#leave(current, { cause: "hangup", status: null, reason: "" }); // "close" comes later
   }
 
   /** Both users call each other. The server ends one call, and this page takes the other. */

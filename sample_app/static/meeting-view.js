@@ -92,6 +92,7 @@ export class MeetingView {
     coverPage();
     if (!meeting.isIn) {
       byId("tiles").replaceChildren();
+      if (this.#name) byId(byId("meetings").hidden ? "meetings-link" : "meetings-title").focus();
       this.#name = null;
       return;
     }

@@ -87,9 +87,8 @@ def test_a_second_call_of_a_user_replaces_the_first_that_nobody_hears(open_users
     alice, bob = open_users("alice", "bob")
     call(alice, bob.username)
     expect(ringing(bob)).to_contain_text("Incoming video call")
-    # Like a crash: the page says nothing, and the server waits for it for the grace period.
+    # As a crash: the page says nothing, and the server waits for it for the grace period.
     alice.context.set_offline(True)
-    alice.evaluate("addEventListener('pagehide', (e) => e.stopImmediatePropagation(), true)")
     tablet = alice.context.browser.new_context(base_url=bob.url.split("/#")[0])
     try:
         page = tablet.new_page()
