@@ -80,8 +80,10 @@ def test_a_status_is_published_again_at_the_next_login(open_browser):
 def test_a_new_user_appears_in_the_contacts_of_all_others(open_browser):
     alice = open_browser("alice")
     expect(contact(alice, "carol")).to_have_count(0)
+    expect(alice.get_by_test_id("placeholder")).to_have_text("There is nobody to talk to yet.")
     carol = open_browser("carol")
     expect_presence(alice, "carol", "online")
+    expect(alice.get_by_test_id("placeholder")).to_have_text("Choose somebody to talk to.")
     choose_status(carol, "Away")
     expect_presence(alice, "carol", "away")
 

@@ -4,6 +4,8 @@ import { describe, test } from "node:test";
 import { load } from "./sample.mjs";
 
 const { Conversations } = await load("conversations.js");
+const { initials } = await load("format.js");
+const { explain } = await load("reasons.js");
 const { readMessage, readPresence, shortText } = await load("wire.js");
 
 /** Names of properties that every plain object has. */
@@ -198,4 +200,22 @@ describe("A conversation", () => {
     assert.equal(conversations.draft("bob"), "half a thought");
     assert.equal(conversations.messages("bob").length, 1);
   });
+});
+
+test("The initials of a name are whole characters", () => {
+  const expected = {
+    bob: "BO", "anna.karenina": "AK", "Anna de la Cruz": "AC", x: "X", "🎈 Zoë": "🎈Z", "...": "..",
+  };
+  for (const [name, letters] of Object.entries(expected)) assert.equal(initials(name), letters);
+});
+
+test("An error is a sentence for users, whatever the server has written", () => {
+  const special = { 480: "Too many." };
+  for (const status of [400, 401, 403, 404, 408, 410, 413, 429, 480, 500, 503, 599, undefined]) {
+    const sentence = explain({ status, reason: "data.text must be a string" }, special);
+    assert.match(sentence, /^[A-Z][^{}]*\.$/);
+    assert.doesNotMatch(sentence, /data|undefined/);
+  }
+  assert.equal(explain({ status: 480 }, special), "Too many.");
+  assert.match(explain({ status: 410, isLocal: true }), /no connection/);
 });
