@@ -5,8 +5,9 @@ It is in the environ of the request, and with it the tap: see :mod:`..transport.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from typing import Any
+from typing import Any, Iterator
 
 from flask import Response, after_this_request, current_app, request
 
@@ -55,14 +56,22 @@ class Admission:
         found = request.environ.get(KEY)
         return found if isinstance(found, Admission) else None
 
-    def open_tap(self) -> None:
-        """Let flask-sock go on, with the tap in the place of the socket."""
-        options = current_app.config.get("SOCK_SERVER_OPTIONS") or {}
-        self.tap = Tap(request.environ, options.get("event_class") or threading.Event)
+    def hold(self) -> None:
+        """Let flask-sock go on, and put the response that upgrades into the place of its own."""
         request.environ[KEY] = self
-        agreed = self.agreed
-        self.tap.put(request.environ["HTTP_SEC_WEBSOCKET_KEY"].strip(), agreed.dialect.subprotocol)
         after_this_request(self._conclude)
+
+    @contextlib.contextmanager
+    def open_tap(self) -> Iterator[None]:
+        """Return a context in which simple-websocket finds the tap in the place of the socket."""
+        options = current_app.config.get("SOCK_SERVER_OPTIONS") or {}
+        tap = self.tap = Tap(request.environ, options.get("event_class") or threading.Event)
+        key = request.environ["HTTP_SEC_WEBSOCKET_KEY"].strip()
+        tap.put(key, self.agreed.dialect.subprotocol)
+        try:
+            yield
+        finally:
+            tap.take_out()
 
     def bind(self, ws: Any) -> None:
         """Take note that the view has its WebSocket served.

@@ -18,8 +18,8 @@ from werkzeug.exceptions import SecurityError
 from ..core.errors import UsageError
 from ..core.wire.dialect import PROTOO
 from ..settings import Settings
-from .sock_routes import add_sock_route, offer_subprotocols, refuse_without_threads
-from .views import Views
+from .sock_routes import add_sock_route, offer_subprotocols, watch_view
+from .views import ENDPOINT, Views
 
 _CLIENT = Path(__file__).resolve().parent.parent / "static"
 
@@ -40,7 +40,7 @@ def add_routes(app: Flask, views: Views, settings: Settings) -> None:
     blueprint.add_url_rule(f"{path}/<path:filename>", "static", _send_client, **place)
     blueprint.after_request(views.tell_verdict)
     app.register_blueprint(blueprint)
-    refuse_without_threads(app, views)
+    watch_view(app, ENDPOINT, views)
     offer_subprotocols(app, [PROTOO.subprotocol])
 
 

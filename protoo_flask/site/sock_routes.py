@@ -10,9 +10,9 @@
         protoo.serve(ws)
 
 flask-sock answers the handshake before the view runs. So :meth:`SockRoutes.admit` refuses first,
-and keeps the answer back (:mod:`..transport.tap`) until the view has returned. Then the connection
-begins: the request has ended, its teardown functions have run, and what was taken from a database
-pool is there again.
+and has the answer kept back (:mod:`..transport.tap`) until the view has returned. Then the
+connection begins: the request has ended, its teardown functions have run, and what was taken from a
+database pool is there again.
 """
 
 from __future__ import annotations
@@ -56,6 +56,9 @@ class SockRoutes:
         environ = request.environ
         if REPEATED in environ or KEY in environ or not asks_for_upgrade(environ):
             return None
+        endpoint = request.endpoint
+        if endpoint is None or endpoint == ENDPOINT:
+            return None  # the site has all of its requests admitted; here is no view to serve
         views = self._views
         try:
             views.check_origin()
@@ -71,7 +74,8 @@ class SockRoutes:
                 views.settle(admission)
         except REFUSALS as error:
             return views.refuse(error)
-        admission.open_tap()
+        watch_view(self._site.app, endpoint, views)
+        admission.hold()
         return None
 
     def serve(self, ws: Any, username: Any, uuid: Any, data: Any) -> None:
@@ -143,18 +147,44 @@ def add_sock_route(blueprint: Any, path: str, views: Views, place: dict[str, Any
     Sock().route(path, bp=blueprint, endpoint="handshake", **place)(views.serve)
 
 
-def refuse_without_threads(app: Flask, views: Views) -> None:
-    """Have a handshake to the own route refused for now when simple-websocket gets no thread."""
-    view: Callable[..., Any] = app.view_functions[ENDPOINT]
+def watch_view(app: Flask, endpoint: str, views: Views) -> None:
+    """Have flask-sock find the tap of a handshake that was admitted, once for each view.
+
+    Not earlier: code of the site that runs before the view sees the request as it came.
+
+    :param endpoint: of a route of flask-sock.
+    """
+    view: Callable[..., Any] = app.view_functions[endpoint]
+    if hasattr(view, _WATCHED):
+        return
 
     @wraps(view)
-    def handshake(**view_args: Any) -> Any:
-        try:
+    def watched(**view_args: Any) -> Any:
+        admission = Admission.find()
+        if admission is None or admission.tap is not None:
             return view(**view_args)
-        except RuntimeError:
-            admission = Admission.find()
-            if admission is None or admission.tap is None or admission.tap.is_bound:
-                raise
-            return views.refuse_without_threads()
+        with admission.open_tap():
+            try:
+                return view(**view_args)
+            except RuntimeError as error:
+                # Not one of the view, which the site hears of as ever.
+                if not _comes_from(error, Server.__init__):
+                    raise
+                return views.refuse_without_threads()
 
-    app.view_functions[ENDPOINT] = handshake
+    setattr(watched, _WATCHED, True)
+    app.view_functions[endpoint] = watched
+
+
+#: The mark of a view that is watched.
+_WATCHED = "_protoo_flask_watched"
+
+
+def _comes_from(error: BaseException, function: Any) -> bool:
+    """Whether an error was raised in a call of a function."""
+    step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code is function.__code__:
+            return True
+        step = step.tb_next
+    return False

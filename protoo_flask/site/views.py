@@ -90,7 +90,7 @@ class Views:
             self.settle(admission)
             assert admission.loop is not None
             if not can_leave(request.environ, admission.loop):
-                admission.open_tap()
+                admission.hold()
                 return None
         except REFUSALS as error:
             return self.refuse(error)

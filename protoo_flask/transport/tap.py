@@ -29,6 +29,7 @@ from types import SimpleNamespace
 from typing import Any, Callable, MutableMapping
 
 from ..core.errors import UsageError
+from .websocket.frames import CLOSE, PING, PONG
 
 #: The key of the environ with the tap of a request.
 KEY = "protoo_flask.tap"
@@ -186,9 +187,11 @@ class Tap:
         if not self._head.endswith(_END_OF_HEAD):
             self._head += data
             self._show_headers()  # simple-websocket has read what it needs
+        elif data[0] & 0x0F in (PING, PONG):
+            pass  # the connection has pings of its own, and a site a short ping_interval, maybe
         elif self.is_bound:
             raise UsageError("protoo.serve(ws) must come last: the view must not send any more")
-        elif data[0] & 0x0F == 0x8:
+        elif data[0] & 0x0F == CLOSE:
             self.was_closed = True
         else:
             self._written += data
