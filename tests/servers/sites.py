@@ -16,7 +16,18 @@ from typing import Any
 
 import gevent
 import gevent.event
-from flask import Flask, Response, abort, current_app, g, jsonify, request, session, url_for
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    abort,
+    current_app,
+    g,
+    jsonify,
+    request,
+    session,
+    url_for,
+)
 from flask.sessions import SecureCookieSessionInterface
 from flask_login import (
     LoginManager,
@@ -100,7 +111,7 @@ def create_app() -> Flask:
         "/members": create_members_site(),
         "/hasty": create_site("hasty", PROTOO_DISCONNECT_GRACE_PERIOD=0.2),
         "/impatient": create_phone_site("impatient", PROTOO_SESSION_TIMEOUT=0.3),
-        "/narrow": create_site("narrow", PROTOO_MAX_OUTBOX=50_000),
+        "/narrow": create_narrow_site(),
         "/parallel": create_site("parallel", PROTOO_PARALLEL_REQUESTS=3),
         "/partners": create_partners_site(),
         "/patient": create_site(
@@ -128,6 +139,17 @@ def create_app() -> Flask:
     mounts["/keyless"].secret_key = None
     main.wsgi_app = DispatcherMiddleware(main.wsgi_app, mounts)
     return main
+
+
+def create_narrow_site() -> Flask:
+    """Return a site with small outboxes, and with a route of flask-sock besides the own one."""
+    app = create_site("narrow", PROTOO_MAX_OUTBOX=50_000)
+    protoo = app.extensions["protoo"].protoo
+    signaling = Blueprint("signaling", __name__)
+    signaling.before_request(protoo.admit)
+    Sock(app).route("/signal", bp=signaling)(protoo.serve)
+    app.register_blueprint(signaling)
+    return app
 
 
 def create_site(name: str, protoo: Protoo | None = None, **config: Any) -> Flask:

@@ -19,6 +19,8 @@ from protoo_flask.site import views
 from protoo_flask.site.contexts import REPEATED
 from tests.joining import make_app
 
+from .sites import link_of
+
 
 def create_app(all_attached: bool = False) -> Flask:
     if all_attached:
@@ -97,19 +99,28 @@ def create_app(all_attached: bool = False) -> Flask:
 
     @app.post("/push/<name>")
     def push(name):
-        """Have two writers send until the client's outbox is full."""
+        """Have two writers send until the client's outbox is full, and a ping between."""
         (peer,) = protoo.peers(name)
+        meeting = threading.Barrier(3)
 
         def write(writer):
             for number in range(1000):
+                if number in (0, 5):
+                    meeting.wait()
                 if not peer.notify("push", {"writer": writer, "n": number, "text": "x" * 5000}):
                     return
 
-        writers = [threading.Thread(target=write, args=(writer,)) for writer in range(2)]
-        for writer in writers:
-            writer.start()
-        for writer in writers:
-            writer.join()
+        def ping():
+            meeting.wait()
+            link_of(peer).keep_alive()
+            meeting.wait()
+
+        threads = [threading.Thread(target=write, args=(writer,)) for writer in range(2)]
+        threads.append(threading.Thread(target=ping))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
         return ""
 
     @protoo.get("/echo")

@@ -14,6 +14,7 @@ from .clients import (
     CLOSE,
     NO_PROXY,
     PING,
+    PONG,
     TEXT,
     Answer,
     Client,
@@ -197,14 +198,18 @@ def test_a_client_that_does_not_read_gets_whole_messages_of_two_writers(site, al
         site.post(f"/push/{alice}")
         eventually(lambda: site.json("/peers"), [])
         seen: dict[int, list[int]] = {0: [], 1: []}
+        control = []
         opcode, payload = slow.read_frame()
         while opcode != CLOSE:
             if opcode == TEXT:
                 data = json.loads(payload)["data"]
                 assert data["text"] == "x" * 5000
                 seen[data["writer"]].append(data["n"])
+            else:
+                control.append((opcode, payload))
             opcode, payload = slow.read_frame()
         assert payload == (1008).to_bytes(2, "big") + b"slow consumer"
+        assert sorted(control) == [(PING, b""), (PONG, b"are you there")]
     for numbers in seen.values():
         assert numbers == list(range(len(numbers)))
 

@@ -57,7 +57,9 @@ class SecureSite(Site):
             "127.0.0.1", self.port, timeout=DEADLINE, context=self._context
         )
 
-    def connect_raw(self, username: str, uuid: str = "a1", receive_buffer: int = 0) -> RawClient:
+    def connect_raw(
+        self, username: str, uuid: str = "a1", receive_buffer: int = 0, path: str = "/protoo"
+    ) -> RawClient:
         cookie = self.login(username)
         plain = socket.socket()
         if receive_buffer:
@@ -65,7 +67,7 @@ class SecureSite(Site):
         plain.settimeout(DEADLINE)
         plain.connect(("127.0.0.1", self.port))
         sock = self._context.wrap_socket(plain)
-        client = RawClient(sock, f"{self.prefix}/protoo?uuid={uuid}", Host=self.host, Cookie=cookie)
+        client = RawClient(sock, f"{self.prefix}{path}?uuid={uuid}", Host=self.host, Cookie=cookie)
         assert client.status == 101
         return client
 
@@ -84,9 +86,13 @@ def narrow(server: Any) -> SecureSite:
     return SecureSite(server.port, "/narrow")
 
 
+DOORS = pytest.mark.parametrize("path", ["/protoo", "/signal"])
+
+
+@DOORS
 @pytest.mark.parametrize("size", [100, 20_000, 60_000])
-def test_a_slow_reader_gets_whole_messages_and_then_the_reason(narrow, alice, size):
-    with narrow.connect_raw(alice, receive_buffer=4096) as slow:
+def test_a_slow_reader_gets_whole_messages_and_then_the_reason(narrow, alice, size, path):
+    with narrow.connect_raw(alice, receive_buffer=4096, path=path) as slow:
         sent = int(narrow.post(f"/push/{alice}?size={size}&more=1000"))
         eventually(lambda: narrow.get(f"/peers?username={alice}"), [])
         seen = 0
@@ -100,8 +106,9 @@ def test_a_slow_reader_gets_whole_messages_and_then_the_reason(narrow, alice, si
         assert (opcode, payload) == (CLOSE, (1008).to_bytes(2, "big") + b"slow consumer")
 
 
-def test_a_client_talks(narrow, alice):
-    with narrow.connect_raw(alice) as client:
+@DOORS
+def test_a_client_talks(narrow, alice, path):
+    with narrow.connect_raw(alice, path=path) as client:
         for number in range(3):
             client.send_request("get", "/echo", number + 1, text="é" * 3000)
             assert client.read_message()["data"] == {"text": "é" * 3000}

@@ -1,4 +1,4 @@
-"""Routes of flask-sock under werkzeug's server: what the site's code sees, and a lack of threads."""
+"""Routes of flask-sock under werkzeug's server: what a site sees, and a lack of threads."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_functions_before_the_view_see_the_request_as_it_came(app, protoo, sock,
     app.register_blueprint(blueprint)
     knock("/signal")
     assert len(seen) == 3
-    for headers, cookies, keys in seen:
+    for headers, cookies, _ in seen:
         assert {name: headers.get(name) for name in HANDSHAKE} == HANDSHAKE
         assert headers["Host"].startswith("127.0.0.1:")
         assert dict(cookies) == {"seen": "yes"}
