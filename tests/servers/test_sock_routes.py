@@ -37,7 +37,7 @@ COMMANDS = {
         *("-c", "import sys; from protoo_flask.cli import main; sys.exit(main(sys.argv[1:]))"),
         *("tests.servers.sock_site:create_app", "--port", "0"),
     ],
-    "flask-run": ["-m", "flask", "--app", APP, "run", "--port", "0"],
+    "flask-run": ["-m", "flask", "run", "--port", "0"],
 }
 
 
@@ -68,7 +68,7 @@ RARE = ["gunicorn, pool of threads", "pywsgi-unpatched"]
 
 @pytest.fixture(scope="module", params=[kind for kind in COMMANDS if kind not in RARE])
 def running_server(request: Any) -> Iterator[Any]:
-    server = start(request.param, COMMANDS[request.param])
+    server = start(request.param, COMMANDS[request.param], FLASK_APP=APP)
     try:
         yield server
     finally:

@@ -17,7 +17,7 @@ from protoo_flask.transport import tap as taps
 
 KEYS = (taps.KEY, "werkzeug.socket", "gunicorn.socket")
 HANDSHAKE = {
-    "Connection": "keep-alive, Upgrade",
+    "Connection": "Upgrade",
     "Upgrade": "websocket",
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
