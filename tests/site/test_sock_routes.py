@@ -196,6 +196,49 @@ def test_a_site_may_have_all_of_its_requests_admitted(app, protoo, sock, knock):
     assert knock("/nowhere")[0] == 404
 
 
+@pytest.fixture
+def short_patience(monkeypatch):
+    """Let a view have no time, and check that no thread of simple-websocket is left."""
+    monkeypatch.setattr(taps, "PATIENCE", 0.05)
+    readers = []
+    recv = taps.Tap.recv
+
+    def note(tap, size):
+        readers.append(threading.current_thread())
+        return recv(tap, size)
+
+    monkeypatch.setattr(taps.Tap, "recv", note)
+    yield readers
+    assert readers
+    for reader in readers:
+        reader.join(20)
+        assert not reader.is_alive()
+
+
+def test_a_view_that_waits_for_messages_ends_with_a_status(
+    app, protoo, sock, blueprint, knock, short_patience
+):
+    @sock.route("/waiting", bp=blueprint)
+    def waiting(ws):
+        ws.receive()
+
+    app.register_blueprint(blueprint)
+    assert knock("/waiting")[0] == 500
+
+
+def test_a_view_that_serves_too_late_is_told_so(
+    app, protoo, sock, blueprint, knock, short_patience, caplog
+):
+    @sock.route("/late", bp=blueprint)
+    def late(ws):
+        ws.thread.join()
+        protoo.serve(ws)
+
+    app.register_blueprint(blueprint)
+    assert knock("/late")[0] == 500
+    assert "the view must not wait for messages of the client before" in caplog.text
+
+
 def test_short_pings_of_simple_websocket_reach_nobody():
     tap = taps.Tap({})
     tap.put("dGhlIHNhbXBsZSBub25jZQ==", "protoo")
