@@ -54,6 +54,7 @@ OTHER_CACHES = {
     "_make_context": "has one entry",
     "_is_synchronous": "has the teardown functions of the site",
     "character_class": "has the patterns of the site",
+    "of_class": "has the response classes of the apps",
     "probe": "has one entry",
 }
 

@@ -142,7 +142,7 @@ describe("close()", () => {
   test("removes its listeners from the page", async (t) => {
     const { openClient, pageListeners } = world(t);
     const client = await openClient();
-    assert.equal(pageListeners(), 7);
+    assert.equal(pageListeners(), 8);
     client.close();
     assert.equal(pageListeners(), 0);
   });
