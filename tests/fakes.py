@@ -16,6 +16,7 @@ from protoo_flask.core.events import SiteEvent
 from protoo_flask.core.inbox import Inbox
 from protoo_flask.core.link import Unsent
 from protoo_flask.core.peers.directory import Identity
+from protoo_flask.core.remote.probes import Probes
 from protoo_flask.core.routing.layer import RoutingOptions
 from protoo_flask.core.routing.router import Router
 from protoo_flask.core.runtime import Limits, TimeLimits
@@ -109,10 +110,14 @@ class FakeScheduler:
 
     @property
     def pending_timers(self) -> int:
-        """How many timers will do something; those of deadlines that are all over do nothing."""
+        """How many timers will do something.
+
+        Those of deadlines that are all over do nothing, and so does the look for requests to other
+        nodes when all of them have ended.
+        """
         functions = [timer.function for _, _, timer in self._timers if timer.function is not None]
         owners = [getattr(function, "__self__", None) for function in functions]
-        return sum(not isinstance(owner, Deadlines) or len(owner) > 0 for owner in owners)
+        return sum(not isinstance(owner, (Deadlines, Probes)) or len(owner) > 0 for owner in owners)
 
     def advance(self, seconds: float) -> None:
         """Let time pass; timers that are due fire in order."""

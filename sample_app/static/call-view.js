@@ -26,10 +26,16 @@ async function playRemote(call) {
   }
 }
 
-/** Make the page behind a large stage unreachable for keyboard and screen reader too. */
+/**
+ * Make the page behind a large stage unreachable for keyboard and screen reader too. The stage is
+ * the main part of the page then.
+ */
 export function coverPage() {
   const isLarge = !byId("call").hidden && byId("call").dataset.size === "large";
-  byId("columns").inert = isLarge || !byId("meeting").hidden;
+  const isMeeting = !isLarge && !byId("meeting").hidden;
+  byId("columns").inert = isLarge || isMeeting;
+  byId("call").setAttribute("role", isLarge ? "main" : "region");
+  byId("meeting").setAttribute("role", isMeeting ? "main" : "region");
 }
 
 export class CallView {

@@ -82,7 +82,9 @@ def test_a_server_that_is_full_says_so_and_recovers(server, site, alice, bob):
             assert site.get("/hello") == "hello from main"
         clients[0].send_request("get", "/echo", 1)
         assert clients[0].read_message()["id"] == 1
-        assert server.output().count("handshakes are refused: this process has too few") == 1
+        warning = "handshakes are refused: this process has too few"
+        server.wait_for_output(warning)
+        assert server.output().count(warning) == 1
     eventually(lambda: site.knock("?uuid=b1", Cookie=cookie).status, 101)
 
 

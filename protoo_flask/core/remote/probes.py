@@ -55,6 +55,10 @@ class Probes:
         #: {node: when it was found that nobody listens}
         self._doubted: dict[str, float] = {}
 
+    def __len__(self) -> int:
+        """How many asks are not answered."""
+        return len(self._asks)
+
     def begin(self) -> None:
         """Look after the asks from now on, until there are none. Never blocks."""
         with self._lock:
