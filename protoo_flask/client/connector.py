@@ -183,6 +183,9 @@ class Connector:
             self._error = error
             refused = error if isinstance(error, Refused) else None
             is_final = refused is not None and refused.is_final
+            # A proxy may answer 404 or 403 while the server behind it restarts.
+            if self._openings and refused is not None and not refused.verdict:
+                is_final = refused.status < 400
             if is_final or self._reconnect is None or code in FINAL_CODES:
                 self._finish(error, Closed(code, reason, False, None))
                 return False

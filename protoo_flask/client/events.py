@@ -17,17 +17,25 @@ class Refused(ProtooError):
     :ivar status: such as 403.
     :ivar reason: the text of the answer, or of its status line. Of a redirect, where it leads.
     :ivar retry_after: seconds that the server wants the client to stay away; 0: not said.
+    :ivar verdict: the header ``Protoo-Handshake``: ``"refused"``, ``"later"``, or ``""`` without
+        it. The route of a Protoo sets it, and a proxy does not.
     """
 
-    def __init__(self, status: int, reason: str, retry_after: float = 0) -> None:
+    def __init__(self, status: int, reason: str, retry_after: float = 0, verdict: str = "") -> None:
         super().__init__(status, reason)
+        self.verdict = verdict
         self.status = status
         self.reason = reason
         self.retry_after = retry_after
 
     @property
     def is_final(self) -> bool:
-        """Whether another attempt would end in the same way: 3xx, and most of 4xx."""
+        """Whether another attempt would end in the same way.
+
+        The verdict tells. Without one, 3xx and most of 4xx are final.
+        """
+        if self.verdict:
+            return self.verdict == "refused"
         return 300 <= self.status < 500 and self.status not in PASSING_STATUSES
 
     def __str__(self) -> str:

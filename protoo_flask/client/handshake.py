@@ -107,7 +107,8 @@ class Handshake:
             text = f"redirects to {message['Location']}"
         phrase = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)[2:]
         text = text or "".join(phrase) or http.client.responses.get(status, "")
-        return Refused(status, text, parse_retry_after(message.get("Retry-After", "")))
+        retry_after = parse_retry_after(message.get("Retry-After", ""))
+        return Refused(status, text, retry_after, message.get("Protoo-Handshake", ""))
 
 
 class _Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.cookiejar
 import os
+import queue
 import socket
 import ssl
 import subprocess
@@ -20,7 +21,7 @@ from tests.cluster.tls import make_certificate
 from tests.servers.processes import start
 
 from .conftest import Events, in_thread
-from .scripted_server import DEADLINE, ScriptedServer, frame
+from .scripted_server import DEADLINE, Line, ScriptedServer, frame
 
 
 @pytest.fixture
@@ -328,6 +329,53 @@ def test_a_network_that_drops_everything_is_noticed(make_client, proxy):
     proxy.silence()
     assert events.next("close").code == 1006
     events.next("open")
+
+
+# Answers of others
+
+
+def answer(status, *headers):
+    """Return a script that answers a handshake with a status."""
+
+    def script(line):
+        line.read_head()
+        lines = [f"HTTP/1.1 {status} Answer", "Content-Length: 0", *headers, "", ""]
+        line.sock.sendall("\r\n".join(lines).encode())
+
+    return script
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_proxy_may_refuse_while_the_server_restarts(monkeypatch, status):
+    monkeypatch.setattr("random.uniform", lambda least, most: 0.0)
+    opened = queue.Queue()
+    scripts = [
+        Line.accept,
+        answer(status),
+        Line.accept,
+        answer(status, "Protoo-Handshake: refused"),
+    ]
+    with ScriptedServer(*scripts) as server:
+        client = Client(server.url)
+        client.on("open", lambda: opened.put("open"))
+        client.on("refused", lambda refused: opened.put((refused.status, refused.verdict)))
+        client.connect(DEADLINE)
+        found = [opened.get(timeout=DEADLINE) for _ in range(3)]
+        assert found == ["open", "open", (status, "refused")]
+        assert client.state == "closed"
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "is_final"),
+    [
+        *((status, "", True) for status in (302, 403, 404)),
+        *((status, "", False) for status in (408, 426, 429, 500, 503)),
+        *((status, "refused", True) for status in (200, 302, 403)),
+        *((status, "later", False) for status in (403, 404, 503)),
+    ],
+)
+def test_the_verdict_of_an_answer_counts_more_than_its_status(status, verdict, is_final):
+    assert Refused(status, "reason", 0, verdict).is_final is is_final
 
 
 # Servers that vanish, and that do not read
