@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from typing import Any, Iterator
-from weakref import WeakSet, finalize
+from weakref import WeakSet, ref
 
 import gevent
 from gevent import monkey
@@ -41,6 +41,30 @@ _WATCHERS = ("pydevd", "pytest_timeout")
 _FOREIGN = ("gevent", "greenlet", "protoo_flask")
 
 
+#: Those that take note of greenlets that are spawned. It is replaced, and never changed, as other
+#: threads may read it.
+_observers: tuple[ref[Stillness], ...] = ()
+
+
+def _take_note_of_spawning(stillness: Stillness) -> None:
+    """Have each new greenlet added to ``_started`` for as long as this object exists.
+
+    There is one function for all, and it stays. gevent iterates over its set of such functions at
+    each spawn, and a garbage collection that took one out just then would make the spawn fail.
+    """
+    global _observers
+    alive = [observer for observer in _observers if observer() is not None]
+    _observers = (*alive, ref(stillness))
+    gevent.Greenlet.add_spawn_callback(_note_spawned)
+
+
+def _note_spawned(greenlet: Any) -> None:
+    for observer in _observers:
+        stillness = observer()
+        if stillness is not None:
+            stillness._started.add(greenlet)
+
+
 class Stillness:
     """Tells whether the hub of this thread, and the other threads, are still."""
 
@@ -56,9 +80,7 @@ class Stillness:
         #: Watchers that cannot be referred to weakly, by their ids.
         self._ignored_watchers: dict[int, Any] = {}
         self._started: WeakSet[Any] = WeakSet()
-        note = self._started.add  # it keeps nothing alive
-        gevent.Greenlet.add_spawn_callback(note)
-        finalize(self, gevent.Greenlet.remove_spawn_callback, note)
+        _take_note_of_spawning(self)
         self.begin()
 
     def begin(self) -> None:

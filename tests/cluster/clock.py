@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from typing import Any, Callable, Iterator, NamedTuple
 
+from protoo_flask.core.remote.probes import Probes
 from tests.fakes import FakeEvent, FakeScheduler, FakeTimer
 
 
@@ -162,6 +163,9 @@ class NodeScheduler(FakeScheduler):
 
     :ivar state: ``running``, ``stopped`` as by SIGSTOP, or ``dead``.
     """
+
+    #: The look for requests to other nodes goes on for a second after the last of them.
+    may_be_idle = (*FakeScheduler.may_be_idle, Probes)
 
     def __init__(self, clock: HubClock) -> None:
         self._clock = clock

@@ -7,6 +7,7 @@ time, or not at all, each of them would pass, and the test of a site with it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import queue
 import threading
 import time
@@ -17,6 +18,7 @@ import gevent.event
 import pytest
 
 from protoo_flask.testing import ExpectationFailed, Unsettled, finish
+from protoo_flask.testing.stillness import Stillness
 
 from .conftest import make_site
 
@@ -338,3 +340,20 @@ def test_a_closed_connection_is_not_nothing(alice):
     alice.peer.close(3001, "logged out")
     with pytest.raises(ExpectationFailed, match="The connection was closed: 3001 'logged out'"):
         alice.expect_nothing()
+
+
+def test_a_greenlet_can_be_spawned_while_the_clock_of_another_app_is_collected(protoo):
+    gone = Stillness()
+    gone.itself = gone  # only the garbage collector finds it
+
+    def collect(greenlet):
+        nonlocal gone
+        gone = None
+        gc.collect()
+
+    gevent.Greenlet.add_spawn_callback(collect)
+    try:
+        gevent.spawn(lambda: None).join()
+    finally:
+        gevent.Greenlet.remove_spawn_callback(collect)
+    assert gone is None
