@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import socket
+import threading
 from typing import Any
 
 import msgspec
@@ -335,8 +336,10 @@ def test_close_leaves_at_once(a, b):
 def test_nothing_goes_on_to_listen_when_the_connections_end_as_it_starts(a, redis_server):
     ear = a.cluster._parts.ear
     start, started = ear.start, []
+    is_killed = threading.Event()
 
     def start_too_late():
+        assert is_killed.wait(20)  # Redis has answered
         redis_server.stop()
         a.until(lambda: not a.cluster._open)
         start()
@@ -344,6 +347,7 @@ def test_nothing_goes_on_to_listen_when_the_connections_end_as_it_starts(a, redi
 
     ear.start = start_too_late
     redis_server.ask("CLIENT", "KILL", "TYPE", "normal")
+    is_killed.set()
     a.until(lambda: started)
     ear.start = start
     assert started == [True]
