@@ -213,7 +213,7 @@ def test_a_full_disk_is_told(url):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "protoo_flask.client", url],
-            stdin=subprocess.DEVNULL,
+            input="get /echo\n",  # so there is something to write
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
