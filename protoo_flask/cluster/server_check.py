@@ -55,7 +55,7 @@ class ServerCheck:
             pack("HGETALL", f"{self._prefix}:check-of-hash"),
             pack("PUBLISH", f"{self._prefix}:n:check", ""),
             pack("CLIENT", "REPLY", "ON"),
-            # Else what is cached would stay true for ever.
+            # Otherwise cached lookups would never be dropped.
             pack("CLIENT", "TRACKING", "OFF"),
         ]
         replies: list[Any] = []

@@ -93,7 +93,7 @@ export class Mesh extends Emitter {
       internals: this.#internals,
       status: () => this.local,
       // An offer must not arrive after another one has replaced it, so nothing is repeated by the
-      // client. The members repeat what is still of use.
+      // client. The members repeat the messages that are still of use.
       request: (peer, data) =>
         client.request("private", this.#path, { peer, ...data }, { repeat: false }),
       onError: this.#report,

@@ -38,7 +38,7 @@ class TestClient:
         with protoo.test_client(app.test_client(), username="alice", uuid="phone") as alice:
             assert alice.request("get", "/echo", {"n": 1}).data == {"n": 1}
 
-    Its methods return when the app has done what it can do. They wait for nothing but code that
+    Its methods return when the app has nothing more to do. They wait for nothing but code that
     waits in real time, such as ``gevent.sleep()`` in a handler.
 
     :ivar username: the user that the site has let in.
@@ -425,7 +425,7 @@ class TestClient:
             lines += [f"  - {item}" for item in timers]
         return lines
 
-    # What comes --------------------------------------------------------------------------
+    # Messages that come ------------------------------------------------------------------
 
     def _take_text(self, text: str) -> None:
         message = json.loads(text)

@@ -1,7 +1,7 @@
 """Writes over TLS, one record at a time.
 
-OpenSSL encrypts what it is given before it knows whether the socket takes it. When the socket is
-full, the record has been made, and the next write must begin with the same bytes: anything
+OpenSSL encrypts all bytes of a write before it knows whether the socket takes them. When the socket
+is full, the record has been made, and the next write must begin with the same bytes: anything
 shorter is an error (BAD_LENGTH), which ends the connection. After a longer write, nobody knows
 how many records have been made. (A write that first completes a record, and then does not get rid
 of the next one, reports neither.) So each write is one record, and the record that the socket
