@@ -135,6 +135,10 @@ class Lease:
         self._registry.claims.begin_settling()
         self._loop.call(self._registry.open, writer, reader)
         self._pulses.forget_all()
+        if self._generation:
+            # Those that find this node listening must know that it has not claimed its peers.
+            self._state = REBUILDING
+            self._ask_beat()
         # The channel must be heard before others may send to it, by each new connection.
         self._subscribe(self._wires.node)
         if self._generation:
@@ -146,11 +150,15 @@ class Lease:
 
     def _return(self, writer: RedisConnection) -> None:
         """Be back. Maybe Redis has lost the latest changes, after a failover."""
-        self._state = REBUILDING
-        self._beat(writer)
+        silent = self._find_silent()
+        self._beat(writer)  # after that: a node that listens has said how far it is
         if self.status != AWAY:
             return  # Redis has lost more than that, or this node has another id now
-        missing = self._find_missing()
+        missing = {
+            node: beat
+            for node, beat in ((node, self._beats.get(node, b"")) for node in self._known())
+            if node in silent or beat.endswith(REBUILDING)
+        }
         self._rebuild.claim_all()
         if missing:
             self._wait_for(missing, "other nodes are not back yet")
@@ -158,18 +166,14 @@ class Lease:
         else:
             self._become_up()
 
-    def _find_missing(self) -> dict[str, bytes]:
-        """Return the nodes that do not listen, and their beats.
+    def _find_silent(self) -> set[str]:
+        """Return the known nodes that do not listen.
 
         They have lost their connections as well: so this may be another Redis, which lacks what
         they have claimed last. Or they are dead.
         """
         nodes = sorted(self._known())
-        return {
-            node: self._beats.get(node, b"")
-            for node, count in zip(nodes, self._count_listeners(nodes))
-            if not count
-        }
+        return {node for node, count in zip(nodes, self._count_listeners(nodes)) if not count}
 
     def _count_listeners(self, nodes: list[str]) -> list[int]:
         """Return how many listen to the channels of nodes; none, without the right to know."""
@@ -302,10 +306,7 @@ class Lease:
         return bool(found == generation.encode())
 
     def _beat(self, writer: RedisConnection) -> None:
-        self._published = self._state
-        verdict, beats, graves = self._ask(
-            node_scripts.BEAT, self._wires.node, self._generation, KEEPING_TIME, self._state
-        )
+        verdict, beats, graves = self._ask_beat()
         if verdict == b"lost":
             self._begin_anew()
         elif verdict == b"fenced":
@@ -318,6 +319,16 @@ class Lease:
             states = self._beats = dict(zip(names, beats[1::2]))
             states.pop(self._wires.node, None)
             self._read_beats(states, [node.decode("utf-8", "replace") for node in graves])
+
+    def _ask_beat(self) -> Any:
+        """Send a beat, and return the reply to it.
+
+        :raises ClusterAway:
+        """
+        self._published = self._state
+        return self._ask(
+            node_scripts.BEAT, self._wires.node, self._generation, KEEPING_TIME, self._state
+        )
 
     def _begin_anew(self) -> None:
         """Redis has lost everything: enter everything again, and wait for the others."""

@@ -14,8 +14,8 @@ settled      believes Redis
 a node                                     waits for
 =========================================  ====================================================
 whose Redis has lost its data              all nodes that it knew, until they are not rebuilding
-that is back, and others do not listen     those, until they have beaten and are not rebuilding:
-                                           after a failover, Redis lacks what they claimed last
+that is back, and others do not listen,    those, until they have beaten and are not rebuilding:
+or have not claimed                        after a failover, Redis lacks what they claimed last
 that is new                                others, until none is rebuilding or waiting
 that is new, and found nothing in Redis    as many as listen; and a moment, if Redis was not there
                                            at first. Others may be on their way back

@@ -13,6 +13,7 @@ from protoo_flask.cluster.opening import CannotOpen
 from protoo_flask.core.cluster.items import Answer
 from protoo_flask.core.cluster.protocol import AWAY, SETTLING, UP, ClusterAway
 from tests.cluster.registry_nodes import RegistryNode, nodes, wait_until
+from tests.transport.wire import PATIENCE
 
 # Garbage
 
@@ -180,6 +181,40 @@ def test_a_redis_with_older_data_is_whole_again_and_nobody_is_told(start, redis_
     a.cluster.publish("alice", {"status": "busy"})
     b.until(lambda: told and told[-1].presence.status == "busy")
     assert all(len(user.places) == 2 for user in told)
+
+
+@pytest.mark.parametrize("step", ["listens", "claims"])
+def test_a_node_that_is_back_on_older_data_waits_for_one_that_has_not_claimed(
+    world, redis_server, step
+):
+    with nodes(world, redis_server, 2) as [a, b]:
+        wait_until(lambda: all(len(node.wires.nodes) == 2 for node in (a, b)))
+        redis_server.ask("SAVE")
+        b.come("bob", "b1")
+        redis_server.stop()
+        wait_until(lambda: AWAY == a.lease.status == b.lease.status)
+        redis_server.start()
+        a.disconnect()
+        b.disconnect()
+        reached, goes_on = world.loop.event(), world.loop.event()
+
+        def wait(*args: Any) -> None:
+            reached.set()
+            goes_on.wait(PATIENCE)
+
+        subscribe, claim_all = b.lease._subscribe, b.lease._rebuild.claim_all
+        if step == "listens":
+            b.lease._subscribe = lambda node: (subscribe(node), wait())
+        else:
+            b.lease._rebuild.claim_all = lambda *args: (wait(), claim_all(*args))
+        join = world.spawn(b.connect)
+        reached.wait(PATIENCE)
+        a.connect()
+        assert a.lease.status == SETTLING
+        goes_on.set()
+        join()
+        wait_until(lambda: UP == a.lease.status == b.lease.status)
+        assert a.find("bob") == ["b1"]
 
 
 def test_a_node_that_was_cut_off_while_redis_was_emptied_comes_back_by_a_new_id(
