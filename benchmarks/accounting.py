@@ -30,6 +30,12 @@ def cpu_seconds(pid: int) -> float:
         return _cpu_seconds_of_ps(pid)
 
 
+def context_switches(pid: int) -> int:
+    """Return how often the processor was taken from a process, or given back by it, so far."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return sum(map(int, re.findall(r"^(?:non)?voluntary_ctxt_switches:\s+(\d+)", status, re.M)))
+
+
 def _cpu_seconds_of_ps(pid: int) -> float:
     output = subprocess.run(
         ["ps", "-o", "time=", "-p", str(pid)], stdout=subprocess.PIPE, text=True, check=True

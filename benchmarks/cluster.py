@@ -1,6 +1,7 @@
 """A cluster: relays and broadcasts across workers, beside the same within one.
 
-    python dev.py bench cluster [--rounds N] [--only relay,broadcast,presence,handshake,memory]
+    python dev.py bench cluster [--rounds N]
+    python dev.py bench cluster --only relay,floor,broadcast,presence,handshake,memory
     python dev.py bench cluster --only relay --apart
 
 A relay is a message of a client to another one, and its answer back. The sender is at worker A,
@@ -10,6 +11,8 @@ or 1. The three servers have one processor, and the load generator the other. Wi
 worker A has a processor of its own, as in most deployments; worker B and Redis then share that of
 the load generator. On one processor, each frame makes three processes run in turn, and each of
 them finds the caches filled by the one before.
+
+The floor tells what no design of a cluster can save; :mod:`.cluster_floor` measures it.
 
 Flask-SocketIO with Redis as its message queue does the same, since that is the usual way: each
 message is an event to the room of its recipient, and its answer is an event back.
@@ -29,7 +32,7 @@ import shutil
 import sys
 from typing import Callable, Iterator, Mapping, Sequence
 
-from . import cluster_peers, machine, stats
+from . import cluster_floor, cluster_peers, machine, stats
 from .catalogue import CATALOGUE, FLASK_SOCKETIO, OURS
 from .client import Client
 from .cluster_workers import Workers, started
@@ -46,7 +49,7 @@ IN_FLIGHT = (64, 8, 1)
 #: {senders at a time: the most that a relay across workers may cost, as a multiple of one within}
 TARGETS = {64: 1.5, 8: 2.2, 1: 3.5}
 
-PARTS = "relay,broadcast,presence,handshake,memory"
+PARTS = "relay,floor,broadcast,presence,handshake,memory"
 
 SECONDS, WARM_UP = 0.5, 0.2
 RECIPIENTS = 1000
@@ -216,6 +219,9 @@ def main(args: Sequence[str]) -> int:
                 print(f"{count} in flight: {ratios[count]:.2f}, at most {target}: {verdict}")
             if CATALOGUE[FLASK_SOCKETIO].obstacle() is None:
                 compare_relays(FLASK_SOCKETIO, options.rounds, options.apart)
+        if "floor" in parts:
+            print(cluster_floor.compare_floors(options.rounds))
+            print(cluster_floor.compare_turns(options.rounds))
         if "broadcast" in parts:
             title = f"A message to a room of {RECIPIENTS} members"
             compare_fan_outs(title, measure_broadcast, min(options.rounds, 3))

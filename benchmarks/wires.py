@@ -62,6 +62,19 @@ class Constant(Wire):
         expect(payload == b'{"status":200}', payload)
 
 
+class Relayed(Constant):
+    """The wire of a server that passes every message on, without reading it."""
+
+    def message(self, username: str, uuid: str, id: int) -> bytes:
+        return b"m" * 110
+
+    def answer(self, payload: bytes) -> bytes:
+        return b"a" * 44
+
+    def check_accepted(self, payload: bytes, id: int) -> None:
+        self.check(payload, id)
+
+
 class Protoo(Wire):
     """The wire format of this project."""
 
