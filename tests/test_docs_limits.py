@@ -30,6 +30,7 @@ _OPTION = re.compile(r"(\w+)\((\w+)=\.\.\.\)")
 OTHER_CONSTANTS = {
     "_MAX_LENGTHS": "has the two maxima of a status that are on the page",
     "MAX_CHOICES": "of the patterns that the site registers",
+    "MAX_CLOSE_HINT": "of a time",
     "MAX_DELAY": "of a time",
     "MAX_DOUBLINGS": "of a time",
     "MAX_IMPATIENCE": "of a time",

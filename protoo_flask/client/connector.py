@@ -37,6 +37,7 @@ from ..transport.closing import CLOSE_TIMEOUT
 from .events import Closed, Disconnected, Refused
 from .listeners import Listeners
 from .pipe import Pipe
+from .retry_after import parse_close_hint
 from .websocket import FAILURES, WebSocket
 
 _log = logging.getLogger("protoo_flask.client")
@@ -101,7 +102,7 @@ class Connector:
         """Close for good, and wait for the server; harmless when closed."""
         with self._changed:
             thread, pipe, socket = self._thread, self._pipe, self._socket
-            self._finish(Disconnected("client closed"), Closed(code, reason, False, None))
+            self._finish(Disconnected("client closed"), Closed(code, reason, False, None, 0))
         if socket is not None:
             socket.close(code, reason)
         elif pipe is not None:
@@ -187,13 +188,15 @@ class Connector:
             if self._openings and refused is not None and not refused.verdict:
                 is_final = refused.status < 400
             if is_final or self._reconnect is None or code in FINAL_CODES:
-                self._finish(error, Closed(code, reason, False, None))
+                self._finish(error, Closed(code, reason, False, None, 0))
                 return False
             # One of the requests was too big: it would end the next connection, too.
             self._outbound.lose(code != TOO_BIG, str(error))
-            delay += 0 if refused is None else refused.retry_after
+            # Random also behind a time that the server may have told to all of its clients.
+            asked = refused.retry_after if refused else parse_close_hint(code, reason)
+            delay += asked
             self._enter("waiting")
-            self._listeners.tell("close", Closed(code, reason, True, delay))
+            self._listeners.tell("close", Closed(code, reason, True, delay, asked))
             _log.warning("%s; the next attempt is made in %.1f s", excerpt(str(error)), delay)
             self._changed.wait_for(lambda: self.state != "waiting", delay)
             if self._is_current():

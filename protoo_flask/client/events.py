@@ -53,9 +53,12 @@ class Closed(NamedTuple):
     :ivar reason: a text for people.
     :ivar will_reconnect: whether the client tries again.
     :ivar delay: seconds until then; ``None`` if it does not.
+    :ivar retry_after: seconds of the delay that the server has asked for, because it restarts or
+        has too much to do; 0: it has not.
     """
 
     code: int
     reason: str
     will_reconnect: bool
     delay: float | None
+    retry_after: float

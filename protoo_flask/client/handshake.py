@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import email.message
-import email.utils
 import functools
 import http.client
 import re
 import ssl
-import time
 from base64 import b64encode
 from http.cookiejar import CookieJar
 from typing import Any, List, Mapping, Tuple
@@ -18,9 +16,7 @@ from urllib.request import Request as HTTPRequest
 from ..core.errors import UsageError
 from ..core.excerpts import excerpt_of
 from .events import Refused
-
-#: Seconds: nobody waits longer, whatever a server says.
-MAX_RETRY_AFTER = 3600.0
+from .retry_after import parse_retry_after
 
 #: As wsproto takes and gives them.
 Headers = List[Tuple[bytes, bytes]]
@@ -121,22 +117,6 @@ class _Answer:
 
     def info(self) -> email.message.Message:
         return self._message
-
-
-def parse_retry_after(value: str) -> float:
-    """Read a Retry-After header, seconds or a date (RFC 9110 section 10.2.3); 0 without one.
-
-    >>> parse_retry_after("120"), parse_retry_after("soon")
-    (120.0, 0)
-    """
-    text = value.strip()
-    try:
-        if text.isdigit():
-            return min(float(text), MAX_RETRY_AFTER)
-        seconds = email.utils.parsedate_to_datetime(text).timestamp() - time.time()
-    except (TypeError, ValueError, OverflowError):
-        return 0
-    return max(0.0, min(seconds, MAX_RETRY_AFTER))
 
 
 def _check_header(name: Any, value: Any) -> None:

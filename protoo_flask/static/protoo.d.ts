@@ -92,8 +92,12 @@ export interface Events {
   close:
     | { code: number; reason: string; willReconnect: true; delay: number }
     | { code: number; reason: string; willReconnect: false; delay: null };
-  /** The next attempt starts in `delay` ms. `attempt` counts the attempts in a row, from 1. */
-  reconnecting: { attempt: number; delay: number };
+  /**
+   * The next attempt starts in `delay` ms. `attempt` counts the attempts in a row, from 1.
+   * `retryAfter` ms of the delay are the server's wish, when it restarts or has too much to do;
+   * 0: it has none.
+   */
+  reconnecting: { attempt: number; delay: number; retryAfter: number };
   /**
    * The server has answered the handshake with this HTTP status, and the client tries again, not
    * before retryAfter ms.

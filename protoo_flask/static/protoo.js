@@ -24,12 +24,13 @@
  *                                    the browser goes offline; send() throws   waiting (1)
  *                                    the socket is dead: a ping gets no answer waiting (1)
  *                                    the page is hidden for good, or cached    waiting (1)
- *   waiting     backoff, or none     the timer fires; the page is back;        connecting
- *               without a page         connect()
+ *   waiting     backoff, or none     the timer fires; connect();               connecting
+ *               without a page         the page is back (3)
  *   closed      -                    connect()                                 connecting
  *   (each)                           close()                                   closed
  *   (1) closed if the option `reconnect` is false
  *   (2) only when the user is known, by the option `username` or from an earlier connection
+ *   (3) not before the time for which the server has asked (Retry-After, or a close reason)
  *
  * While open, a Watch looks for dead sockets. It has a timer of its own.
  *
@@ -65,6 +66,8 @@
     "url", "uuid", "username", "requestTimeout", "reconnect", "repeat", "WebSocket", "fetch",
   ];
   const FINAL_CLOSE_CODES = [1000, 3000, 3001]; // normal, online elsewhere, no longer authorized
+  // Going away, service restart, try again later. Their reason may tell when to come back.
+  const BRIEF_CLOSE_CODES = [1001, 1012, 1013];
   // Sent when the client abandons a socket. With 1000 or without a code the server would treat the
   // close as intended and give no grace period.
   const GIVEN_UP = 3002;
@@ -101,6 +104,7 @@
   const MAX_ANSWERED_LENGTH = 2 ** 20;
   const MAX_IN_PROGRESS = 10000;
   const MAX_RETRY_AFTER = 60 * 60 * 1000; // nobody waits longer in front of a page
+  const MAX_CLOSE_HINT = 60 * 1000; // a server that restarts is back by then
   const MAX_TIMER = 2 ** 31 - 1; // with a longer delay, setTimeout fires at once
   const MAX_DOUBLINGS = 40; // of the backoff: 1 ms grows to more than MAX_TIMER, and 0 to no NaN
   const MAX_ID = Number.MAX_SAFE_INTEGER;
@@ -305,6 +309,17 @@
     return delay > 0 ? Math.min(delay, MAX_RETRY_AFTER) : 0; // a text that is neither gives NaN
   }
 
+  /**
+   * Read the time after which a server that closes the connection wants this client back, from
+   * a close reason like "shutting down; retry-after=2.35". Returns ms, 0 without one. See "Close
+   * reasons with a hint for clients" in docs/wire-protocol.md.
+   */
+  function parseCloseHint(code, reason) {
+    const found = /(?:^|;) ?retry-after=(\d+(?:\.\d+)?)(?:;|$)/.exec(reason);
+    if (!found || !BRIEF_CLOSE_CODES.includes(code)) return 0;
+    return Math.min(Math.round(found[1] * 1000), MAX_CLOSE_HINT);
+  }
+
   // ---- Incoming requests ---------------------------------------------------------------------
 
   /** A request from the server, or from another peer (`sender`). It expects one final reply. */
@@ -476,7 +491,7 @@
     #probe = null; // AbortController, while a probe runs
     #attempts = 0;
     #opening = null; // {promise, resolve, reject} of connect()
-    #isHeldBack = false; // while waiting: the server has said until when
+    #heldUntil = 0; // while waiting: the time (Date.now()) before which the server wants no attempt
     #next = null; // {type, time} of the navigation that replaces this page by one of this site
     #username = null; // as the server has told, or the page
     #uuid = null; // as the server has told
@@ -688,7 +703,7 @@
       const previous = this.#state;
       if (!NEXT_STATES[previous].includes(state)) throw new Error(`${previous} to ${state}`);
       this.#state = state;
-      this.#isHeldBack = false;
+      this.#heldUntil = 0;
       this.#watch.stop();
       this.#setTimer(delay, onTimer);
       if (this.#probe) this.#probe.abort();
@@ -730,7 +745,8 @@
       if (type === "pageshow") this.#next = null;
       if (this.#state === "open") this.#watch.doubt();
       if (this.#state === "connecting") this.#attempts = 0; // this one may be failing just now
-      if (this.#state === "waiting" && !this.#isHeldBack) this.#open();
+      // Not performance.now(), which may stand still while the computer sleeps.
+      if (this.#state === "waiting" && Date.now() >= this.#heldUntil) this.#open();
     };
 
     #onNetworkChange = () => {
@@ -794,7 +810,9 @@
       socket.onmessage = ifCurrent(({ data }) => this.#receive(data));
       socket.onclose = ifCurrent(({ code, reason }) => {
         this.#socket = null;
-        if (this.#state === "open") this.#lose(code, reason);
+        const retryAfter = parseCloseHint(code, reason);
+        // A server may go away between its 101 and its welcome. The hint says all.
+        if (this.#state === "open" || retryAfter > 0) this.#lose(code, reason, { retryAfter });
         else this.#explain();
       });
       socket.onerror = () => {}; // the event has no details, and "close" follows
@@ -877,9 +895,9 @@
       const delay = Math.min(retryAfter + Math.round(Math.random() * most), MAX_TIMER);
       this.#attempts += 1;
       this.#enter("waiting", delay, () => this.#open());
-      this.#isHeldBack = retryAfter > 0;
+      if (retryAfter > 0) this.#heldUntil = Date.now() + retryAfter;
       this.#emit("close", { code, reason, willReconnect: true, delay });
-      this.#emit("reconnecting", { attempt: this.#attempts, delay });
+      this.#emit("reconnecting", { attempt: this.#attempts, delay, retryAfter });
     }
 
     #finish(code, reason, error) {

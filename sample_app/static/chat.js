@@ -80,6 +80,8 @@ let meetingsOpen = false; // whether the form for meetings is on the screen inst
 let meetingError = null; // why the user could not join a meeting
 let synchronized = false;
 let isCutOff = false; // without connection for so long that the user should know
+let isRestart = false; // whether the server has closed the last connection because it goes away
+let pause = null; // a text: when the server wants this page back
 let farewell = null; // {text, action}: why the client does not reconnect by itself
 let trouble = null; // {text, action}: an error while the connection is open
 const typing = new Map(); // username -> timer
@@ -120,6 +122,7 @@ function connectionNotice() {
   if (client.state === "open") return trouble;
   if (client.state === "closed" && farewell) return farewell;
   if (!isCutOff) return null;
+  if (client.state === "waiting" && pause) return { text: pause, action: tryNow };
   return { text: synchronized ? "Reconnecting…" : "Connecting…", action: tryNow };
 }
 
@@ -175,10 +178,18 @@ client.on("refused", ({ status, username }) => {
 });
 
 client.on("close", ({ code, reason, willReconnect }) => {
+  isRestart = code === 1001 || code === 1012;
   if (willReconnect || farewell) return;
   if (code === 3000) farewell = { text: "The chat is open in another window.", action: useHere };
   else if (code === 3001) farewell = { text: "You have been logged out.", action: logInAgain };
   else farewell = { text: `Disconnected (${shortText(reason) || code}).`, action: connectAgain };
+  draw();
+});
+
+// The text is not a countdown: it is read aloud at each change.
+client.on("reconnecting", ({ delay, retryAfter }) => {
+  const cause = isRestart ? "The server restarts. " : "";
+  pause = retryAfter > 0 ? `${cause}Reconnecting within ${Math.ceil(delay / 1000)} s…` : null;
   draw();
 });
 

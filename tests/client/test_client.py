@@ -583,7 +583,7 @@ def test_a_close_that_is_final_is_not_followed_by_an_attempt(make_client, server
     next(iter(held))
     url = f"http://127.0.0.1:{server.port}/close/{alice}/{code}"
     urllib.request.urlopen(url).close()
-    assert events.next("close") == (code, "as you like", False, None)
+    assert events.next("close") == (code, "as you like", False, None, 0)
     assert client.state == "closed"
     assert held.wait().reason == f"connection lost ({code} as you like)"
     assert client.request("get", "/echo").reason == "client closed"

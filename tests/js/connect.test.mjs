@@ -265,7 +265,7 @@ describe("A handshake that fails", () => {
     assert.deepEqual(events, [
       ["deferred", { status: 429, reason, retryAfter: 50000 }],
       ["close", { ...close, delay: 50250 }],
-      ["reconnecting", { attempt: 1, delay: 50250 }],
+      ["reconnecting", { attempt: 1, delay: 50250, retryAfter: 50000 }],
     ]);
   });
 

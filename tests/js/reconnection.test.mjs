@@ -18,7 +18,7 @@ describe("A connection that was lost", () => {
     assert.deepEqual(events, [
       ["state", { state: "waiting", previous: "open" }],
       ["close", { code: 1006, reason: "", willReconnect: true, delay: 250 }],
-      ["reconnecting", { attempt: 1, delay: 250 }],
+      ["reconnecting", { attempt: 1, delay: 250, retryAfter: 0 }],
       ["state", { state: "connecting", previous: "waiting" }],
       ["state", { state: "open", previous: "connecting" }],
       ["open", {}],
@@ -239,7 +239,7 @@ describe("The browser going offline", () => {
         "close",
         { code: 1006, reason: "the browser is offline", willReconnect: true, delay: 250 },
       ],
-      ["reconnecting", { attempt: 1, delay: 250 }],
+      ["reconnecting", { attempt: 1, delay: 250, retryAfter: 0 }],
     ]);
     await here.tick(250);
     await here.accept();

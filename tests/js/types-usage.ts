@@ -50,7 +50,7 @@ stop();
 client.once("close", (event) => {
   if (event.willReconnect) event.delay.toFixed();
 });
-client.on("reconnecting", ({ attempt, delay }) => attempt + delay);
+client.on("reconnecting", ({ attempt, delay, retryAfter }) => attempt + delay + retryAfter);
 client.on("refused", ({ status, reason }) => `${status.toFixed()} ${reason}`);
 client.on("refused", ({ username }) => username?.length);
 client.on("deferred", ({ status, reason, retryAfter }) => `${status} ${reason} ${retryAfter + 1}`);

@@ -251,6 +251,7 @@ def talk(web: CookieJar) -> int:
     def tell(closed: Closed) -> None:
         assert_type(closed.code, int)
         assert_type(closed.delay, "float | None")
+        assert_type(closed.retry_after, float)
         log.info("closed: %s", closed.reason if closed.will_reconnect else "for good")
 
     def refuse(refused: Refused) -> None:
