@@ -222,7 +222,7 @@ LAYERS = [
     ("client.listeners", "threading"),
     ("client.incoming", ""),
     ("client.connector", "random threading time"),
-    ("client.client", "functools os secrets ssl threading"),
+    ("client.client", "functools os random secrets ssl threading time"),
     ("client.console.commands", "json"),
     ("client.console.completion", ""),
     ("client.console.output", "os sys threading"),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
+import random
 import secrets
 import ssl
 import threading
+import time
 from typing import Any, Mapping, overload
 
 from ..core.close_codes import NORMAL_CLOSURE
@@ -162,13 +164,32 @@ class Client:
         *,
         timeout: float | None = None,
         repeat: bool | None = None,
+        retries: int = 0,
     ) -> Response:
         """Send a request, and return its final response.
 
         It is local (``is_local``) if none came: 400 for data that is not JSON, 408, 410 when the
         connection was lost, 503 when too much waits for a connection.
+
+        :param retries: how many times a request is made again that a limit has refused
+            (``response.retry_after``): after that time, and a random one as long at most. Not if
+            ``timeout`` is over by then.
         """
-        return self.send(method, path, data, timeout=timeout, repeat=repeat).wait()
+        if type(retries) is not int or retries < 0:
+            raise UsageError(f"request(retries) takes an integer from 0, not {excerpt_of(retries)}")
+        left = self._request_timeout if timeout is None else _check_seconds("timeout", timeout)
+        ends = time.monotonic() + left
+        while True:
+            response = self.send(method, path, data, timeout=left, repeat=repeat).wait()
+            # Random, or requests that were refused together would all but one be refused again.
+            pause = response.retry_after * random.uniform(1, 2)
+            if not retries or not pause or pause >= ends - time.monotonic():
+                return response
+            self._connector.rest(pause)
+            retries -= 1
+            left = ends - time.monotonic()
+            if left <= 0:
+                return response
 
     def notify(self, method: str, path: str, data: dict[str, Any] | None = None) -> None:
         """Send a notification: a request without an answer.

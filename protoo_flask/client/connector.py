@@ -112,6 +112,11 @@ class Connector:
             if thread.is_alive() and pipe is not None:
                 pipe.abort()
 
+    def rest(self, seconds: float) -> None:
+        """Wait, or return earlier when the client is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.state == "closed", seconds)
+
     def wait_for_room(self) -> None:
         """Wait while too much waits for a server that reads slowly."""
         if (pipe := self._pipe) is not None:

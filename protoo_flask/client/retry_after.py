@@ -10,9 +10,7 @@ import re
 import time
 
 from ..core.close_codes import GOING_AWAY, SERVICE_RESTART, TRY_AGAIN_LATER
-
-#: Seconds: nobody waits longer, whatever a server says.
-MAX_RETRY_AFTER = 3600.0
+from ..core.response import MAX_RETRY_AFTER
 
 #: Seconds: a server that restarts is back by then.
 MAX_CLOSE_HINT = 60.0

@@ -7,6 +7,9 @@ from typing import Any
 from .errors import UsageError
 from .excerpts import excerpt_of
 
+#: Seconds: nobody waits longer, whatever a server says.
+MAX_RETRY_AFTER = 3600.0
+
 
 class Response:
     """One response, received from a peer or made to be sent.
@@ -71,6 +74,19 @@ class Response:
     def is_reject(self) -> bool:
         """3xx to 6xx."""
         return self.status >= 300
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds after which a limit that refused the request (429, 503) may let it pass; 0:
+        unknown. They are ``data["retryAfter"]``, an hour at most.
+
+        >>> Response(429, "too many requests", {"retryAfter": 0.5}).retry_after
+        0.5
+        """
+        seconds = self.data.get("retryAfter") if self.status in (429, 503) else None
+        if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and seconds > 0:
+            return float(min(seconds, MAX_RETRY_AFTER))
+        return 0.0
 
     def __repr__(self) -> str:
         local = " local" if self.is_local else ""

@@ -56,6 +56,12 @@ export interface RequestOptions {
    * response. false: reject it with 410 then. Default: the option of the client.
    */
   repeat?: boolean;
+  /**
+   * How many times a request is made again that a limit has refused, with 429 or 503 and
+   * `retryAfter`: after that time, and a random one as long at most. Not if `timeout` is over by
+   * then. Default 0.
+   */
+  retries?: number;
 }
 
 /** The peer that has sent a request. */
@@ -134,6 +140,8 @@ export class ProtooError extends Error {
   readonly reason: string;
   /** The data of the response. */
   readonly data: Data;
+  /** ms after which a limit that has refused the request (429, 503) may let it pass; 0: unknown. */
+  readonly retryAfter: number;
   /** Whether the error comes from the client itself, and not from a response. */
   readonly isLocal: boolean;
   readonly cause?: unknown;

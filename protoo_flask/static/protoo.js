@@ -123,6 +123,14 @@
       Object.assign(this, { name: "ProtooError", status, reason, data, isLocal });
       if (cause !== undefined) this.cause = cause;
     }
+
+    /** ms after which a limit that has refused the request (429, 503) may let it pass; 0: unknown. */
+    get retryAfter() {
+      const { retryAfter } = this.data ?? {};
+      const isKnown = [429, 503].includes(this.status) && retryAfter > 0;
+      if (!isKnown || typeof retryAfter !== "number") return 0;
+      return Math.min(Math.ceil(retryAfter * 1000), MAX_RETRY_AFTER);
+    }
   }
 
   const localError = (status, reason, { data, cause } = {}) =>
@@ -500,6 +508,7 @@
     #nextId = randomId();
     #transactions = new Map(); // id -> transaction that has not ended
     #queue = new Set(); // the transactions that wait for an open connection, in order
+    #putOff = new Set(); // the transactions that a limit has refused, and that are tried again
     // Two maps, so that many answered requests cannot push out those still in progress.
     #inProgress = new Map(); // id of an incoming request -> its last provisional response, or ""
     #answered = new Map(); // id of an incoming request -> its final response
@@ -598,7 +607,8 @@
      * `timeout` is in ms, from this call to the final response. With `repeat`, the request is sent
      * again with the same id if the connection is lost before the response arrives. A server
      * without a grace period then handles the request twice. `repeat` defaults to the option of
-     * the client. The promise resolves with a 2xx response. It rejects with a ProtooError for a
+     * the client. With `retries`, a request that a limit has refused (429 or 503 with retryAfter) is
+     * made again, so many times at most. The promise resolves with a 2xx response. It rejects with a ProtooError for a
      * response of 300..699. Local errors are 408 timeout, 410 connection lost or client closed,
      * 487 aborted by `signal`, 503 queue full.
      *
@@ -606,12 +616,14 @@
      */
     async request(method, path, data = {}, options = {}) {
       const { onProvisional, signal, repeat = this.#options.repeat } = options;
-      const { timeout = this.#options.requestTimeout } = options;
+      const { timeout = this.#options.requestTimeout, retries = 0 } = options;
       expect(timeout > 0, "timeout must be milliseconds > 0", timeout);
+      expect(isIntegerIn(retries, 0, MAX_ID), "retries must be an integer from 0", retries);
       const id = this.#takeId();
       const text = serializeRequest(method, path, id, data);
       return new Promise((resolve, reject) => {
-        this.#begin({ id, text, repeat, onProvisional, timeout, signal, resolve, reject });
+        const handlers = { onProvisional, signal, resolve, reject };
+        this.#begin({ id, text, repeat, timeout, retries, ...handlers });
       });
     }
 
@@ -904,7 +916,8 @@
       this.#socket = null;
       const isRefusal = !error.isLocal || error.status === OTHER_USER;
       const lost = isRefusal ? localError(410, `connection refused (${error.message})`) : error;
-      for (const transaction of this.#transactions.values()) this.#end(transaction).reject(lost);
+      const pending = [...this.#transactions.values(), ...this.#putOff];
+      for (const transaction of pending) this.#end(transaction).reject(lost);
       this.#enter("closed");
       if (this.#opening) this.#opening.reject(error);
       this.#opening = null;
@@ -935,14 +948,38 @@
           fail(408, `nothing within ${timeout} ms`);
         }, timeout);
       }
+      transaction.due = performance.now() + timeout;
       this.#transactions.set(id, transaction);
       this.#queue.add(transaction);
       this.#flush();
     }
 
+    /** Whether a refused transaction is tried again, later and with another id. */
+    #isPutOff(transaction, { retryAfter }) {
+      // Random, or requests that were refused together would all but one be refused again.
+      const delay = retryAfter * (1 + Math.random());
+      const isInTime = performance.now() + delay < transaction.due;
+      if (retryAfter === 0 || transaction.retries === 0 || !isInTime) return false;
+      this.#transactions.delete(transaction.id);
+      this.#putOff.add(transaction);
+      transaction.retries -= 1;
+      transaction.pause = setTimeout(() => {
+        const id = this.#takeId(); // to the old one, the server has given its answer
+        transaction.id = id;
+        transaction.text = JSON.stringify({ ...JSON.parse(transaction.text), id });
+        this.#putOff.delete(transaction);
+        this.#transactions.set(id, transaction);
+        this.#queue.add(transaction);
+        this.#flush();
+      }, delay);
+      return true;
+    }
+
     #end(transaction) {
       clearTimeout(transaction.timer);
+      clearTimeout(transaction.pause);
       transaction.unlisten();
+      this.#putOff.delete(transaction);
       this.#queue.delete(transaction);
       this.#transactions.delete(transaction.id);
       return transaction;
@@ -1039,7 +1076,8 @@
       } else if (transaction && status < 300) {
         this.#end(transaction).resolve({ status, reason, data });
       } else if (transaction) {
-        this.#end(transaction).reject(new ProtooError(status, reason, data));
+        const error = new ProtooError(status, reason, data);
+        if (!this.#isPutOff(transaction, error)) this.#end(transaction).reject(error);
       }
     }
 

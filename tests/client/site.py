@@ -93,6 +93,16 @@ def add_messages(protoo: Protoo) -> None:
     def count(req, next):
         req.reply(200, "OK", {"count": counts[req.params["name"]]})
 
+    @protoo.get("/limited")
+    def limited(req, next):
+        seen = counts[req.data["name"]] = counts[req.data["name"]] + 1
+        data = {"seen": seen, "retryAfter": req.data["retryAfter"]}
+        req.reply(429 if seen <= req.data["count"] else 200, "limit", data)
+
+    @protoo.get("/limited/:name")
+    def seen_by_limit(req, next):
+        req.reply(200, "OK", {"seen": counts[req.params["name"]]})
+
     @protoo.get("/ask")
     def ask(req, next):
         response = req.peer.request("question", req.data, timeout=10)

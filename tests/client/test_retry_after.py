@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from protoo_flask.client import Client, connector
+from protoo_flask.client import Client, Response, connector
 from protoo_flask.client.retry_after import parse_close_hint
+from protoo_flask.core.errors import UsageError
 
 from .conftest import Events, in_thread
 from .scripted_server import DEADLINE, Line, ScriptedServer
@@ -15,8 +18,8 @@ HINT = "shutting down; retry-after=2.35"
 
 @pytest.fixture(autouse=True)
 def jitter(monkeypatch):
-    """Make random times equal to half of their maximum."""
-    monkeypatch.setattr("random.uniform", lambda least, most: most / 2)
+    """Make random times equal to the middle of their range."""
+    monkeypatch.setattr("random.uniform", lambda least, most: (least + most) / 2)
 
 
 def closing(code, reason=""):
@@ -240,3 +243,104 @@ def test_the_delay_grows_behind_servers_that_close_with_a_hint_at_once(monkeypat
             client.connect(DEADLINE)
             assert next_close(events) == (1012, 2.35 + jitter, 2.35)
         client.close()
+
+
+# Requests that a limit refuses
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        (0.5, 0.5),
+        (2, 2),
+        (3600, 3600),
+        (3601, 3600),
+        (1e300, 3600),
+        (10**400, 3600),
+        (float("inf"), 3600),
+        (float("nan"), 0),
+        (0, 0),
+        (-1, 0),
+        (True, 0),
+        ("2", 0),
+        (None, 0),
+        ([2], 0),
+    ],
+)
+def test_the_time_of_a_limit_is_a_number_of_seconds_and_an_hour_at_most(status, told, seconds):
+    assert Response(status, "", {"retryAfter": told}).retry_after == seconds
+
+
+def test_other_responses_have_no_such_time():
+    assert [Response(status).retry_after for status in (200, 429, 503)] == [0, 0, 0]
+    others = (200, 404, 428, 430, 500, 502, 504)
+    assert {Response(status, "", {"retryAfter": 1}).retry_after for status in others} == {0}
+
+
+@pytest.fixture
+def limited(make_client, monkeypatch):
+    """Return a client whose time is moved by hand, and its pauses."""
+    client = make_client().connect(DEADLINE)
+    pauses = []
+    monkeypatch.setattr(client._connector, "rest", pauses.append)
+    return client, pauses
+
+
+def test_a_refused_request_is_made_again_only_if_the_program_says_so(limited):
+    client, pauses = limited
+    # The server refuses it for the first two times.
+    data = {"name": "default", "count": 2, "retryAfter": 0.5}
+    response = client.request("get", "/limited", data)
+    assert (response.status, response.retry_after, pauses) == (429, 0.5, [])
+    assert client.request("get", "/limited", data, retries=1).status == 200
+    assert pauses == [0.75]
+
+
+@pytest.mark.parametrize(("retries", "status", "seen"), [(1, 429, 2), (2, 200, 3), (9, 200, 3)])
+def test_a_refused_request_is_made_again_so_many_times(limited, retries, status, seen):
+    client, pauses = limited
+    data = {"name": f"times {retries}", "count": 2, "retryAfter": 0.01}
+    response = client.request("get", "/limited", data, retries=retries)
+    assert (response.status, response.data["seen"], len(pauses)) == (status, seen, seen - 1)
+
+
+@pytest.mark.parametrize("told", [None, 15.1, "soon"])
+def test_a_request_that_would_be_too_late_is_not_made_again(limited, told):
+    client, pauses = limited
+    data = {"name": f"late {told}", "count": 1, "retryAfter": told}
+    response = client.request("get", "/limited", data, retries=9)
+    assert (response.status, response.data["seen"], pauses) == (429, 1, [])
+
+
+def test_a_program_that_slept_too_long_gets_the_refusal(make_client, monkeypatch):
+    client = make_client().connect(DEADLINE)
+    monkeypatch.setattr(
+        client._connector, "rest", lambda seconds: monkeypatch.setattr("time.monotonic", late)
+    )
+    now = time.monotonic
+
+    def late():
+        return now() + 60
+
+    data = {"name": "slept", "count": 1, "retryAfter": 0.01}
+    response = client.request("get", "/limited", data, retries=1)
+    monkeypatch.undo()
+    assert (response.status, response.data["seen"]) == (429, 1)
+
+
+def test_closing_ends_the_pause(make_client):
+    client = make_client().connect(DEADLINE)
+    data = {"name": "closing", "count": 1, "retryAfter": 600}
+    refused = in_thread(lambda: client.request("get", "/limited", data, retries=1, timeout=9e5))
+    while client.request("get", "/limited/closing").data["seen"] == 0:
+        pass
+    client.close()
+    response = refused()
+    assert (response.status, response.is_local) == (410, True)
+
+
+@pytest.mark.parametrize("retries", [-1, 1.5, "1", None, True])
+def test_retries_are_a_number(make_client, retries):
+    with pytest.raises(UsageError, match=r"request\(retries\) takes an integer from 0, not"):
+        make_client().request("get", "/echo", retries=retries)

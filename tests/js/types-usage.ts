@@ -35,11 +35,13 @@ async function call(controller: AbortController): Promise<string> {
         timeout: 130000,
         signal: controller.signal,
         repeat: true,
+        retries: 2,
       },
     );
     return `${status.toFixed()} ${reason} ${data.text}`;
   } catch (error) {
     if (error instanceof ProtooError && error.isLocal) return `${error.status} ${error.reason}`;
+    if (error instanceof ProtooError && error.retryAfter > 0) return error.retryAfter.toFixed();
     throw error;
   }
 }

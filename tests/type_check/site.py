@@ -276,5 +276,6 @@ def talk(web: CookieJar) -> int:
     client.notify("typing", "/users/bob")
     response = client.request("get", "/echo", {"text": "hi"}, timeout=float("inf"), repeat=False)
     assert_type(response, Response)
+    assert_type(response.retry_after, float)
     client.close(3500, "enough")
     return response.status

@@ -1,4 +1,4 @@
-"""Pages whose server goes away and has told when they may come back.
+"""Pages whose server has told when they may come back, or ask again.
 
 The server notes when it closes and when a page is back. A page may be later than its time,
 on a busy machine, and never earlier.
@@ -155,6 +155,29 @@ def test_requests_of_the_wait_arrive_and_a_repeated_one_is_answered_once(browser
     page.wait_for_function("answers.length === 2")
     assert page.evaluate("answers") == [["/slow", {"count": 1}], ["/late", {}]]
     assert methods == ["get"]
+
+
+def test_a_request_that_a_limit_refuses_is_made_again_if_the_page_says_so(browser, make_site):
+    site = make_site()
+    seen = []
+
+    @site.protoo.get("/limited")
+    def limited(req, next):
+        seen.append((req.id, time.monotonic()))
+        if len(seen) % 3:
+            req.reply(429, "too many requests", {"retryAfter": 0.25})
+        else:
+            req.reply(200)
+
+    page, _ = open_page(site, browser)
+    ask = """(options) => client.request("get", "/limited", {}, options).then(
+      ({ status }) => status, ({ status, retryAfter }) => [status, retryAfter])"""
+    assert page.evaluate(ask, {}) == [429, 250]
+    assert page.evaluate(ask, {"retries": 1}) == 200
+    assert page.evaluate(ask, {"retries": 1}) == [429, 250]
+    ids, times = zip(*seen)
+    assert len(set(ids)) == 5
+    assert times[2] - times[1] >= 0.25
 
 
 def test_the_sample_app_says_how_long_it_waits(open_browser):
