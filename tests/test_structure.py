@@ -229,7 +229,8 @@ LAYERS = [
     ("client.console.terminal", "os prompt_toolkit readline sys"),
     ("client.console.conversation", "json threading"),
     ("client.console.json_lines", "json threading"),
-    ("client.console.main", "http os ssl sys"),
+    ("client.console.cookie_file", "http io pathlib"),
+    ("client.console.main", "os ssl sys"),
     ("client", ""),
     ("__main__", "gevent"),
 ]

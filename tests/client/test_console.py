@@ -7,16 +7,19 @@ import os
 import re
 import select
 import shlex
+import shutil
 import signal
 import struct
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
 
 from protoo_flask.client.console.commands import BadCommand, Reply, Send, Word, parse_command
 from protoo_flask.client.console.completion import Completion
+from protoo_flask.client.console.cookie_file import load_cookies
 from protoo_flask.client.console.main import main
 
 from .scripted_server import DEADLINE
@@ -139,6 +142,47 @@ def test_a_cookie_logs_in(server, alice, tmp_path):
         ("--cookies", str(tmp_path / "cookies.txt")),
     ):
         assert run(url, ["get /echo"], *options).returncode == 0
+
+
+CURL = """\
+# Netscape HTTP Cookie File
+# https://curl.se/docs/http-cookies.html
+
+#HttpOnly_127.0.0.1\tFALSE\t/\tFALSE\t0\tsession\t{session}
+127.0.0.1\tFALSE\t/\tFALSE\t0\tzero\t0
+127.0.0.1\tFALSE\t/\tFALSE\t4102444800\tkept\t0
+127.0.0.1\tFALSE\t/\tFALSE\t1\told\tgone
+"""
+
+
+def test_a_file_of_curl_logs_in(server, alice, tmp_path):
+    """curl writes the cookie of a Flask session, which ends with the browser, as one of 1970."""
+    path = tmp_path / "cookies.txt"
+    page = f"http://127.0.0.1:{server.port}/login/{alice}"
+    if shutil.which("curl"):
+        subprocess.run(["curl", "-s", "-c", path, page], check=True, stdout=subprocess.DEVNULL)
+    else:
+        with urllib.request.urlopen(page) as answer:
+            session = answer.headers["Set-Cookie"].split(";")[0].partition("=")[2]
+        path.write_text(CURL.format(session=session), encoding="utf-8")
+    url = f"http://127.0.0.1:{server.port}/protoo"
+    assert run(url, ["get /echo"], "--cookies", str(path)).returncode == 0
+
+
+def test_the_cookies_of_a_file_that_have_not_expired_are_read(tmp_path):
+    path = tmp_path / "cookies.txt"
+    path.write_text(CURL.format(session="x"), encoding="utf-8")
+    found = {cookie.name: (cookie.value, cookie.expires) for cookie in load_cookies(str(path))}
+    assert found == {"session": ("x", None), "zero": ("0", None), "kept": ("0", 4102444800)}
+
+
+@pytest.mark.parametrize("content", [b"", b"session=x", b"\xff\xfe"])
+def test_another_file_is_refused(tmp_path, content, capsys):
+    path = tmp_path / "cookies.txt"
+    path.write_bytes(content)
+    assert main(["http://127.0.0.1:1/protoo", "--cookies", str(path)]) == 2
+    assert main(["http://127.0.0.1:1/protoo", "--cookies", str(tmp_path)]) == 2
+    assert "python -m protoo_flask.client: " in capsys.readouterr().err
 
 
 # JSON lines

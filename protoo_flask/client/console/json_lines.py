@@ -43,6 +43,7 @@ class JsonLines:
                     "reason": closed.reason,
                     "willReconnect": closed.will_reconnect,
                     "delay": closed.delay,
+                    "retryAfter": closed.retry_after,
                 }
             ),
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import http.cookiejar
 import logging
 import os
 import ssl
@@ -16,6 +15,7 @@ from ..client import Client
 from ..events import Disconnected, Refused
 from .completion import Completion
 from .conversation import Conversation
+from .cookie_file import load_cookies
 from .json_lines import JsonLines
 from .output import Output, open_standard_streams
 from .terminal import Terminal
@@ -91,8 +91,7 @@ def _talk(client: Client, options: argparse.Namespace) -> int:
 def _make_client(options: argparse.Namespace) -> Client:
     cookies: Any = None
     if options.cookies:
-        cookies = http.cookiejar.MozillaCookieJar(options.cookies)
-        cookies.load(ignore_discard=True)
+        cookies = load_cookies(options.cookies)
     elif options.cookie:
         cookies = dict(_split(each, "=", "--cookie") for each in options.cookie)
     context = None
