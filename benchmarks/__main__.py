@@ -9,6 +9,7 @@
     python -m benchmarks clients [--count N] [--connections N]
     python -m benchmarks figures [--check]
     python -m benchmarks limits [ATTACK ...]
+    python -m benchmarks restart [--count N] [--windows SECONDS,SECONDS]
 
 Ends with status 1 if a target is missed, or if something has failed.
 """
@@ -23,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Iterable, Sequence
 
-from . import clients, cluster, floods, instructions, machine, trips
+from . import clients, cluster, floods, instructions, machine, restart, trips
 from .catalogue import CATALOGUE, FLASK_SOCK, FLOOR, OURS, PROTOO_SERVER, add_checkout
 from .docs_page import write_docs
 from .figures import command as figures
@@ -74,6 +75,8 @@ def main(args: Sequence[str]) -> int:
         return figures.main(args[1:])
     if args and args[0] == "limits":
         return limits.main(args[1:])
+    if args and args[0] == "restart":
+        return restart.main(args[1:])
     options = parse(args)
     is_part = bool(options.short or options.only or options.servers)
     path = RESULTS / ("part.json" if is_part else "full.json")

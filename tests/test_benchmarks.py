@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks import accounting, docs_page, report, stats, tables
+from benchmarks import accounting, docs_page, report, restart, stats, tables
 from benchmarks.catalogue import CATALOGUE, FLASK_SOCK, FLOOR, OURS, PROTOO_SERVER
 from benchmarks.client import server_frame
 from benchmarks.frames import PING, PONG, apply_mask, client_frame, split_frames
@@ -116,6 +116,21 @@ def test_connected_clients_answer_pings_while_others_connect(server):
                 answer = server_end.recv(100)
     assert answer[0] == 0x80 | PONG
     assert apply_mask(answer[6:], answer[2:6]) == b"hi"
+
+
+@pytest.mark.parametrize("window", [0, 0.2])
+def test_clients_come_back_after_a_restart(server, window):
+    figures = restart.measure(server, 20, window)
+    assert (len(figures.handshakes), figures.refused) == (20, 0)
+    assert min(figures.handshakes) > 0
+    assert figures.last > 0
+    assert figures.requests
+
+
+def test_clients_that_are_refused_after_a_restart_are_counted(server, monkeypatch):
+    monkeypatch.setattr(restart, "cookie_of", lambda username: "session=unknown")
+    figures = restart.measure(server, 5, 0)
+    assert (figures.handshakes, figures.refused) == ([], 5)
 
 
 def test_a_server_that_answers_something_else_is_not_measured():
