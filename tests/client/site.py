@@ -33,7 +33,7 @@ def create_app() -> Flask:
     @app.get("/close/<username>/<int:code>")
     def close(username: str, code: int) -> str:
         for peer in protoo.peers(username):
-            peer.close(code, "as you like")
+            peer.close(code, request.args.get("reason", "as you like"))
         return ""
 
     @app.before_request

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import urllib.request
 
 import pytest
 
@@ -121,6 +122,19 @@ def test_the_hint_is_the_wait_before_the_first_attempt_and_then_the_backoff_goes
         events.next("open")
         join()
         client.close()
+
+
+@pytest.mark.parametrize("code", [1001, 1012, 1013])
+def test_a_site_may_close_with_a_hint(make_client, server, alice, code):
+    client = make_client()
+    events = Events(client, "close", "open")
+    client.connect(DEADLINE)
+    events.next("open")
+    page = f"http://127.0.0.1:{server.port}/close/{alice}/{code}?reason=busy;%20retry-after=0.05"
+    urllib.request.urlopen(page).close()
+    assert next_close(events) == (code, 0.05 + 0.005, 0.05)
+    events.next("open")
+    assert client.request("get", "/echo").status == 200
 
 
 @pytest.mark.parametrize("reason", ["shutting down", "shutting down; retry-after=1e9"])
