@@ -67,7 +67,7 @@ def test_the_causes_are_on_the_page(cause):
 @pytest.mark.parametrize(
     "limit",
     [
-        f"| {MAX_SESSIONS}, then 403",
+        f"| {MAX_SESSIONS}, then 429",
         f"the last {MAX_MESSAGES} messages of the caller, {MAX_SIZE // 1024} KiB",
         f"`PROTOO_SESSION_TIMEOUT`, {Settings.session_timeout} seconds",
         f"random, {ID_BYTES * 8} bits",

@@ -42,7 +42,7 @@ def test_the_python_of_the_page_compiles(source):
 @pytest.mark.parametrize(
     "limit",
     [
-        f"{MAX_SUBSCRIPTIONS}, then 403",
+        f"{MAX_SUBSCRIPTIONS}, then 429",
         f"`status` | {MAX_STATUS_LENGTH} characters",
         f"`note` | {MAX_NOTE_LENGTH} characters",
         f"the last {MAX_LAST_SEEN:,}".replace(",", " "),

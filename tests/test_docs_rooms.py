@@ -10,8 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from protoo_flask import Protoo, Reject
-from protoo_flask.features.rooms.handlers import MAX_ROOMS_PER_PEER
-from protoo_flask.features.rooms.middleware import MAX_PEERS
+from protoo_flask.features.rooms.middleware import MAX_PEERS, MAX_ROOMS_PER_PEER
 from protoo_flask.middleware import ice_servers
 
 from .features.rooms.room_sites import RoomSite

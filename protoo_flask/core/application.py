@@ -64,6 +64,7 @@ class Application:
             first_id=first_id,
             observer=observer,
             arrivals=arrivals,
+            warn=lambda text, *args: framework.logger.warning(text, *args),
         )
         self.directory = make_directory(self.runtime, EventQueues(framework.tell, scheduler.lock()))
 

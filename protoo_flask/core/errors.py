@@ -8,6 +8,7 @@
     |   +-- BadPath          a path with parameters that do not decode
     |       +-- CostlyPath   a path that the patterns of the site take too long to match
     +-- Reject               the application refuses, with a status and a reason
+    |   +-- LimitReached     a limit of this package refuses
     +-- NotAdmitted          a client may not connect now; carries the code to close with
     +-- UsageError           the developer misused the API; tells the expected and the given
     |   +-- PatternError     a path pattern that cannot be compiled
@@ -21,6 +22,9 @@
 """
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 from .excerpts import excerpt, excerpt_of
 
@@ -70,25 +74,56 @@ class Reject(ProtooError):
     :param code: an HTTP status for a handshake (400..599), any final status
         (300..699) inside a middleware.
     :param reason: shown to the client.
+    :param retry_after: seconds after which the client may try again; ``None``: unknown. A request
+        is told by ``data.retryAfter``, a handshake by the header Retry-After.
 
     >>> raise Reject(403, "banned until Monday")
     Traceback (most recent call last):
     protoo_flask.core.errors.Reject: 403 banned until Monday
     """
 
-    def __init__(self, code: int, reason: str = "") -> None:
+    retry_after: float | None = None
+
+    def __init__(self, code: int, reason: str = "", retry_after: float | None = None) -> None:
         if isinstance(code, bool) or not isinstance(code, int) or not 300 <= code <= 699:
             raise UsageError(
                 f"Reject(code, reason) takes a status from 300 to 699 as its code, not "
                 f"{excerpt_of(code)}"
             )
+        if retry_after is not None and not _is_positive(retry_after):
+            raise UsageError(
+                "Reject(retry_after=...) takes a positive number of seconds, or None, not "
+                f"{excerpt_of(retry_after)}"
+            )
         super().__init__(code, reason)
         self.code = code
         self.reason = reason
+        if retry_after is not None:
+            self.retry_after = retry_after
 
     def __str__(self) -> str:
         # For tracebacks. The peer gets the reason as it is.
         return f"{self.code} {excerpt(str(self.reason))}".rstrip()
+
+
+class LimitReached(Reject):
+    """A limit refuses a request; it has been counted and logged already."""
+
+
+def tell_retry(error: object) -> dict[str, float] | None:
+    """Return the data of the response to an error: ``retryAfter``, rounded up to hundredths.
+
+    :returns: ``None`` if the error tells no seconds. One of a class of the site may tell anything.
+    """
+    seconds = error.retry_after if isinstance(error, Reject) else None
+    if seconds is None or not _is_positive(seconds):
+        return None
+    return {"retryAfter": max(math.ceil(seconds * 100 - 1e-6), 1) / 100}
+
+
+def _is_positive(value: Any) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and 0 < value < math.inf
 
 
 class NotAdmitted(ProtooError):

@@ -10,7 +10,14 @@ import logging
 from functools import partial
 from typing import Any, Callable, Protocol
 
-from .errors import AlreadyReplied, ProtocolError, ProtooError, Reject
+from .errors import (
+    AlreadyReplied,
+    LimitReached,
+    ProtocolError,
+    ProtooError,
+    Reject,
+    tell_retry,
+)
 from .events import SiteEvent
 from .excerpts import excerpt, excerpt_of, excerpt_of_error
 from .exits import is_contained
@@ -166,7 +173,7 @@ class Handling:
     def fail(self, request: Request, error: Any) -> None:
         """Log an error of the site's code if it is one, answer the request, and tell the site."""
         status, _ = self._describe(error)
-        if status >= 500 or request.ended:
+        if (status >= 500 and not isinstance(error, LimitReached)) or request.ended:
             # The traceback of a chain that was too deep is a thousand times the same frame.
             told = isinstance(error, BaseException) and not isinstance(error, RecursionError)
             # Without a traceback, the log names the function that the chain had reached. That
@@ -187,10 +194,12 @@ class Handling:
         """Answer a request that failed, if it has no answer, and tell the site."""
         status, reason = self._describe(error)
         # A site's reason may be a lazy string, which is translated when it is read.
-        self._answer(request, status, str(reason))
+        self._answer(request, status, str(reason), tell_retry(error))
         self._framework.tell_error(error, request)
 
-    def _answer(self, request: Request, status: int, reason: str) -> None:
+    def _answer(
+        self, request: Request, status: int, reason: str, data: dict[str, Any] | None = None
+    ) -> None:
         """Answer a request that has no answer; never raises an Exception.
 
         An error of the last function of the chain would come back to it as the next error.
@@ -198,7 +207,7 @@ class Handling:
         if request.ended:
             return
         try:
-            request.reply(status, reason)
+            request.reply(status, reason, data)
         except AlreadyReplied:
             return  # another thread was faster
         except ProtooError as error:

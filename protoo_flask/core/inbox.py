@@ -77,6 +77,10 @@ MAX_PATH_LENGTH = 4096
 #: Seconds after which a client may repeat a request that found no place in the backlog.
 RETRY_AFTER = 1
 
+#: The reasons of a 429, and of a Close frame.
+TOO_MANY_WAIT = "too many requests wait"
+TOO_MANY_BAD = "too many bad messages"
+
 
 class RequestHandler(Protocol):
     """Handles requests; see :class:`.handling.Handling`."""
@@ -167,6 +171,10 @@ class Inbox:
         """Take note that the link has ended. It need not be told of room any more."""
         self._workload.forget_pause(self)
 
+    def note_overflow(self) -> None:
+        """Take note that the link is closed, as its client reads too slowly; does not block."""
+        self.peer.runtime.limited("outbox", self.peer, "slow consumer")
+
     def mark(self) -> bytes:
         """Return the payload of a ping that is sent next; does not block."""
         return self.peer.requests.mark()
@@ -255,7 +263,8 @@ class Inbox:
         self._violations.append(now)
         many = len(self._violations) == MAX_VIOLATIONS
         if many and now - self._violations[0] <= VIOLATION_PERIOD:
-            self._link.retire(POLICY_VIOLATION, "too many bad messages")
+            runtime.limited("bad_messages", self.peer, TOO_MANY_BAD)
+            self._link.retire(POLICY_VIOLATION, TOO_MANY_BAD)
 
     def _hand_on(self, message: Incoming) -> None:
         """Hand a response on to its transaction."""
@@ -314,10 +323,12 @@ class Inbox:
                 self._take_known(request, id, known)
                 return
         fate = self._workload.wait(request)
+        runtime = self.peer.runtime
         if fate is HOPELESS:
             self.turn_down(request, *NO_ANSWER)
         elif fate is TOO_MANY:
-            self.turn_down(request, 429, "too many requests wait", {"retryAfter": RETRY_AFTER})
+            runtime.limited("waiting_requests", self.peer, TOO_MANY_WAIT)
+            self.turn_down(request, 429, TOO_MANY_WAIT, {"retryAfter": RETRY_AFTER})
         elif fate is PAUSES:
             self._pause()
         if self._workload.is_held and not self.peer.requests.are_too_many:
@@ -351,6 +362,9 @@ class Inbox:
         self, request: WaitingRequest, status: int, reason: str, data: dict[str, Any] | None = None
     ) -> None:
         """Answer a request that is not going to be handled."""
+        observer = self.peer.runtime.observer
+        if observer is not None and (status, reason) == NO_ANSWER:
+            observer.limited("stuck_handlers", self.peer)  # the log has told of the handlers
         refused = self._take_up(request)
         if refused is not None:
             refused.reply(status, reason, data)

@@ -28,5 +28,7 @@ class Occasions:
         last = self._last.pop(subject, None)
         self._last[subject] = now
         if len(self._last) > MAX_OCCASIONS:
-            self._last.pop(next(iter(self._last)), None)
+            # In one step each, as threads call this without a lock. Two may both be the first.
+            for oldest in list(self._last)[:1]:
+                self._last.pop(oldest, None)
         return last is None or now - last > QUIET

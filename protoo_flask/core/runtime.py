@@ -10,7 +10,9 @@ from typing import Any, Callable, Iterator, NamedTuple, TypeVar
 
 from .arrivals import Arrivals
 from .deadlines import Deadlines
+from .excerpts import excerpt
 from .observer import Observer
+from .occasions import Occasions
 from .scheduling import Scheduler
 from .stuck_places import StuckPlaces
 from .transactions.shares import SharedShares, Shares
@@ -86,6 +88,7 @@ class Runtime:
     :ivar progress: gives up the places of handlers that do not return, in workloads in which
         requests wait.
     :ivar stuck_places: those places.
+    :ivar warn: logs a warning of something that clients do: a format, and its arguments.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class Runtime:
         fail: Callable[[Any, Any], None] = lambda request, error: None,
         observer: Observer | None = None,
         arrivals: Arrivals | None = None,
+        warn: Callable[..., Any] = lambda text, *args: None,
     ) -> None:
         self.scheduler = scheduler
         self.arrivals = Arrivals(scheduler.lock()) if arrivals is None else arrivals
@@ -128,6 +132,25 @@ class Runtime:
             )
         self.sent: Shares = SharedShares(scheduler) if scheduler.preempts else Shares()
         self._services: dict[object, Any] = {}
+        self.warn = warn
+        self._refusals = Occasions(scheduler.now)
+
+    def limited(self, limit: str, peer: Any | None, reason: str, username: str = "") -> None:
+        """Take note of a refusal: it is counted, and logged if it is the first for a while.
+
+        Does not block: a log may, so it is written elsewhere.
+
+        :param limit: the name of the limit; see :meth:`.Observer.limited`.
+        :param peer: whose limit it is; ``None``: that of a device which this process does not know.
+        :param reason: the limit, for the log; nothing that a client has chosen.
+        :param username: untrusted, in place of a peer.
+        """
+        if self.observer is not None:
+            self.observer.limited(limit, peer)
+        if self._refusals.begins((limit, username if peer is None else peer.username)):
+            whose = excerpt(username) if peer is None else peer
+            text = "a limit is reached: %s, of %s: %s"
+            self.scheduler.spawn(self.warn, text, limit, whose, reason)
 
     def service(self, key: object, make: Callable[[Runtime], S]) -> S:
         """Return the service of this app that belongs to ``key``, made when it is first needed.

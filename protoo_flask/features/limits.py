@@ -1,10 +1,11 @@
-"""Limits: options of a middleware that are integers of at least 1."""
+"""Limits of a middleware: options that are integers of at least 1, and refusals because of them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..core.errors import UsageError
+from ..core.errors import LimitReached, UsageError
+from ..core.peers.peer import Peer
 
 
 def check_limit(value: Any, description: str) -> int:
@@ -21,3 +22,19 @@ def check_limit(value: Any, description: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise UsageError(f"{description}, an integer of at least 1, not {value!r}")
     return value
+
+
+def refuse(
+    limit: str, peer: Peer, status: int, reason: str, retry_after: float | None = None
+) -> LimitReached:
+    """Return the refusal of a request because of a limit, which is counted and logged.
+
+    Does not block.
+
+    :param limit: its name; see :meth:`~protoo_flask.core.observer.Observer.limited`.
+    :param peer: whose limit it is.
+    :param status: 429 for the peer's own number or rate, 503 for that of others.
+    :param retry_after: seconds; ``None``: nobody knows.
+    """
+    peer.runtime.limited(limit, peer, reason)
+    return LimitReached(status, reason, retry_after)

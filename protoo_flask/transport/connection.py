@@ -319,7 +319,9 @@ class Connection(Turns):
 
     def overflow(self) -> None:
         """Close the connection of a client that reads too slowly."""
-        self._close_for(FrameError(POLICY_VIOLATION, "slow consumer"))
+        is_news = self._close_for(FrameError(POLICY_VIOLATION, "slow consumer"))
+        if is_news and self._inbox is not None:
+            self._inbox.note_overflow()
 
     def lose(self) -> None:
         """Take note that writing has failed. A turn reads the end, unless reading is paused."""

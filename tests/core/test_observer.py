@@ -326,7 +326,8 @@ def test_a_request_that_cannot_be_sent_is_concluded_and_not_sent(data, status):
     observed = Observed()
     client = observed.connect()
     transaction = client.peer.send(Request("get", data))
-    assert observed.observer.take() == [("concluded", transaction)]
+    refused = [("limited", "unanswered", client.peer)] if status == 503 else []
+    assert observed.observer.take() == [*refused, ("concluded", transaction)]
     assert transaction.response.status == status
 
 
@@ -354,6 +355,7 @@ def live(core):
     bob.respond(bob.take(), 200, "yes")
     alice.peer.notify("news")
     bob.peer.send(Request("get")).cancel()
+    bob.peer.send(Request("get", {"x": "x" * 9_000_000}))  # a limit refuses it
     bob.drop()
     alice.leave()
     return alice.take_all(), bob.take_all()

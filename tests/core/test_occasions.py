@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from protoo_flask.core.occasions import MAX_OCCASIONS, QUIET, Occasions
 
 
@@ -35,3 +37,22 @@ def test_many_subjects_do_not_fill_the_memory():
     for number in range(3 * MAX_OCCASIONS):
         assert occasions.begins(number)
     assert len(occasions._last) == MAX_OCCASIONS
+
+
+def test_threads_may_tell_of_refusals_at_the_same_time():
+    occasions = Occasions(lambda: 0.0)
+    errors = []
+
+    def tell(name):
+        try:
+            for number in range(3000):
+                occasions.begins((name, number))
+        except RuntimeError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=tell, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []

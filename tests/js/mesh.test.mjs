@@ -152,10 +152,10 @@ describe("A page that joins", () => {
 
   test("is told why it may not", async (t) => {
     const at = await site(t);
-    const refused = { status: 403, reason: "room is full" };
+    const refused = { status: 503, reason: "room is full" };
     const joining = assert.rejects(at.mesh.join(PATH), refused);
     await settle();
-    await at.answers(at.last("session"), 403, {}, "room is full");
+    await at.answers(at.last("session"), 503, {}, "room is full");
     await joining;
     assert.deepEqual([at.mesh.state, at.media.open()], ["out", 0]);
   });

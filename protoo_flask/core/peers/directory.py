@@ -23,8 +23,10 @@ class NoPlace(NotAdmitted):
 
     :ivar retry_after: seconds after which there may be one; ``None``: when dead connections of
         the user have been noticed.
+    :ivar limit: its name; see :meth:`~protoo_flask.core.observer.Observer.limited`.
     """
 
+    limit = "devices"
     status = 429
     retry_after: float | None = None
 
@@ -46,6 +48,7 @@ class TooManyEvents(NoPlace):
     :ivar is_news: whether this is the first refusal since the site could follow.
     """
 
+    limit = "events"
     retry_after = 5.0
 
     def __init__(self, username: str, is_news: bool) -> None:

@@ -268,6 +268,7 @@ class LocalDirectory:
         """
         with self._lock:
             if peer.outbound.mailbox is mailbox:
+                self._runtime.limited("mailbox", peer, "too much waits for it while it is away")
                 self.remove(peer, POLICY_VIOLATION, "slow consumer")
 
     def turn_away(self, username: str, uuid: str | None, code: int, reason: str) -> None:

@@ -18,7 +18,7 @@ from ..scheduling import one_step
 from ..sendable import Sendable
 from ..transactions.client import OF_SITE, RELAYED, URGENT, ClientTransaction, OnResponse
 from ..transactions.local_transactions import CoreTransaction, LocalTransaction
-from ..transactions.outbound import Outbound
+from ..transactions.outbound import TOO_MUCH, Outbound
 from ..transactions.shares import RETRY_AFTER
 from ..transactions.unanswered import MAX_UNANSWERED_OF_EACH, REQUEST_SIZE
 from ..wire.dialect import PROTOO
@@ -115,7 +115,8 @@ class RemoteOutbound(Outbound):
             and kind is not URGENT
             and not unanswered.admits(transaction, kind)
         ):
-            transaction.fail(503, "too much is unanswered", {"retryAfter": RETRY_AFTER})
+            self.runtime.limited("unanswered", transaction.peer, TOO_MUCH)
+            transaction.fail(503, TOO_MUCH, {"retryAfter": RETRY_AFTER})
             return
         hindrance = self.carrier.find_hindrance(transaction.peer)
         if hindrance is not None:

@@ -17,7 +17,8 @@ from ..peers.peer import Peer
 from ..request import ReceivedRequest
 from ..response import Response
 from ..runtime import Runtime
-from ..transactions.shares import SharedShares
+from ..transactions.outbound import TOO_MUCH
+from ..transactions.shares import RETRY_AFTER, SharedShares
 from ..wire.messages import parse_data, serialize_data
 from .exchange import Exchange
 
@@ -113,8 +114,10 @@ class Visits:
         size = len(item.data) + len(item.params) + VISIT_SIZE
         waiting = self._sizes.of(device)
         if waiting and waiting + size > MAX_VISITS:
+            self._runtime.limited("visits", None, TOO_MUCH, item.username)
             if item.ask:
-                answer = Answer(item.ask, 503, "too much is unanswered", is_local=True)
+                data = serialize_data({"retryAfter": RETRY_AFTER})
+                answer = Answer(item.ask, 503, TOO_MUCH, data, is_local=True)
                 self._exchange.send_answer(node, answer)
             return
         self._sizes.add(device, size)

@@ -50,6 +50,10 @@ from .unanswered import (
 #: Transactions that end at a time when the peer has gone: a millisecond.
 AT_ONCE = 100
 
+#: The reasons of the 503 to a request that is not sent.
+TOO_MUCH = "too much is unanswered"
+TOO_SLOW = "reads too slowly"
+
 #: The fates of a message.
 TAKEN = "taken"
 GONE = "gone"
@@ -210,7 +214,8 @@ class Outbound:
             and kind is not URGENT
             and not unanswered.admits(transaction, kind)
         ):
-            transaction.fail(503, "too much is unanswered", {"retryAfter": RETRY_AFTER})
+            self.runtime.limited("unanswered", transaction.peer, TOO_MUCH)
+            transaction.fail(503, TOO_MUCH, {"retryAfter": RETRY_AFTER})
             return
         fate, full = self._take(transaction, timeout)
         if fate is TAKEN:
@@ -219,7 +224,8 @@ class Outbound:
         if full is not None:
             transaction.peer.give_up(full)
         if fate is REFUSED:
-            transaction.finish(503, "reads too slowly", {"retryAfter": RETRY_AFTER})
+            self._note_refusal()
+            transaction.finish(503, TOO_SLOW, {"retryAfter": RETRY_AFTER})
         elif self.successor is not None and self._withdraw(transaction):
             # A thread has read ``peer.outbound`` just before the device moved.
             self.successor.pass_on(transaction, transaction.payload, kind)
@@ -334,6 +340,7 @@ class Outbound:
         if link is not None:
             outbox = link.outbox
             if outbox.is_blocked and not _admits(outbox, sender, payload):
+                self._note_refusal()
                 return False
             if outbox.send_text(payload):
                 if self.runtime.observer is not None:
@@ -348,6 +355,8 @@ class Outbound:
                 peer.give_up(full)
         if fate is GONE and self.successor is not None:
             return self.successor.transmit(payload, sender)  # as in _begin()
+        if fate is REFUSED:
+            self._note_refusal()
         return fate is TAKEN
 
     def _place(
@@ -379,6 +388,12 @@ class Outbound:
         if self.runtime.observer is not None:
             self._observe(payload)
         return TAKEN, None
+
+    def _note_refusal(self) -> None:
+        """Take note that a message of another user has found no room."""
+        peer = self._peer()
+        if peer is not None:
+            self.runtime.limited("outbox", peer, TOO_SLOW)
 
     def _observe(self, payload: bytes) -> None:
         observer = self.runtime.observer

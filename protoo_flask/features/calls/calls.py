@@ -107,7 +107,7 @@ class Calls:
     # Requests of peers -------------------------------------------------------------------
 
     def admit(self, req: Request) -> bool:
-        """Whether the peer may make one more call; if not, it is answered 403."""
+        """Whether the peer may make one more call; if not, it is answered 429."""
         peer = sending_peer(req)
         with self.lock:
             made = self._made.get(peer.username, {}).values()
@@ -117,8 +117,12 @@ class Calls:
                     return True
                 number, whose = len(made), "your devices have"
         reason = f"{whose} made {number} calls that go on, which is the limit"
-        answer(req, Response(403, reason))
+        self._deny(req, peer, reason)
         return False
+
+    def _deny(self, req: Request, peer: Peer, reason: str) -> None:
+        peer.runtime.limited("calls", peer, reason)
+        answer(req, Response(429, reason))
 
     def make(self, req: Request, callee: dict[str, str]) -> Call:
         """Make a call from a ``session`` request; it is in no index yet."""
@@ -155,7 +159,8 @@ class Calls:
             call.close("unavailable", response=None if doubt is None else Response(503, doubt))
             return
         if not self.has_space(call, call.prepare(len(peers))):
-            answer(req, Response(503, "your calls take too much memory: too much is ringing"))
+            reason = "your calls take too much memory: too much is ringing"
+            self._deny(req, call.caller, reason)
             self._give_up(call)
             return
         if not self._outlast_rivals(call, peers):
@@ -237,7 +242,10 @@ class Calls:
     def may_ring(self, peer: Peer) -> bool:
         """Whether one more call may ring at a device."""
         ringing, ends = self._count(peer)
-        return ringing < MAX_RINGING and ends < MAX_ENDS
+        if ringing < MAX_RINGING and ends < MAX_ENDS:
+            return True
+        peer.runtime.limited("ringing", peer, "too many calls ring there")
+        return False
 
     def _count(self, peer: Peer) -> tuple[int, int]:
         """Return how many calls ring at a device, and how many ``end`` it has not answered."""

@@ -67,7 +67,7 @@ def session_handler(
         device rings, also when none is online. It may refuse the call by a reply to ``req``.
         It may register listeners: ``@session.on("progress" | "open" | "close")``. See
         :class:`~protoo_flask.features.calls.session.Session`.
-    :param max_sessions: how many unfinished calls one peer may have made; then 403.
+    :param max_sessions: how many unfinished calls one peer may have made; then 429.
     :param now: returns the time in seconds since the epoch.
     :param new_id: returns a new id for a call, which must be impossible to guess.
     :raises UsageError: for a path without ``:username``, an ``allow`` or ``on_session`` that is

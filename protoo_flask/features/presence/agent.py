@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Callable, Mapping, Sequence
 
-from ...core.errors import Reject
 from ...core.peers.directory import Directory
 from ...core.peers.peer import Peer, tell_about
 from ...core.request import Request
 from ...core.scheduling import Scheduler, Timer, call_later_if_alive
+from ..limits import refuse
 from ..missed_news import MissedNews
 from .pace import Pace
 from .states import State, States
@@ -108,10 +108,12 @@ class Agent:
         if username in watched:
             return
         if len(watched) >= self._max_subscriptions:
-            raise Reject(403, f"you watch {len(watched)} users already, which is the limit")
+            reason = f"you watch {len(watched)} users already, which is the limit"
+            raise refuse("subscriptions", peer, 429, reason)
         size = self._watchers.size_of(peer) + size_of_subscription(username)
         if size > self._max_subscriptions * SIZE_PER_SUBSCRIPTION and watched:
-            raise Reject(403, f"you watch {len(watched)} users already, with very long names")
+            reason = f"you watch {len(watched)} users already, with very long names"
+            raise refuse("subscriptions", peer, 429, reason)
 
     def _store(self, state: State) -> State:
         """Store a state; if it differs from the stored one, notify the watchers."""

@@ -23,10 +23,6 @@ from .rooms import Rooms
 
 OnRoom = Callable[[Room, Request], Any]
 
-#: Rooms that one peer may be in: more than a person follows. An untrusted client makes
-#: rooms by joining them, so the limit bounds the memory that it can use up.
-MAX_ROOMS_PER_PEER = 100
-
 
 class RoomHandlers:
     """The handlers of one ``room_handler()``; each app that shares it has rooms of its own.
@@ -34,12 +30,15 @@ class RoomHandlers:
     :param on_room: called with each new room, if given.
     :param template: writes the paths of rooms.
     :param max_peers: members of one room.
+    :param max_rooms: rooms that one peer may be in.
     """
 
-    def __init__(self, on_room: OnRoom | None, template: PathTemplate, max_peers: int) -> None:
+    def __init__(
+        self, on_room: OnRoom | None, template: PathTemplate, max_peers: int, max_rooms: int
+    ) -> None:
         self._on_room = on_room
         self._template = template
-        self._max_peers = max_peers
+        self._limits = max_peers, max_rooms
         #: The name in a cluster; given by :meth:`.Protoo.add_service`.
         self.service = ""
 
@@ -220,8 +219,7 @@ class RoomHandlers:
         return peer.runtime.service(self, partial(self._make_rooms, homes=peer.directory.homes))
 
     def _make_rooms(self, runtime: Runtime, homes: Homes | None = None) -> Rooms:
-        limits = self._max_peers, MAX_ROOMS_PER_PEER
-        return Rooms(runtime.scheduler, *limits, homes, self.service)
+        return Rooms(runtime.scheduler, *self._limits, homes, self.service)
 
 
 def _no_next(error: Any = None) -> None:

@@ -13,6 +13,10 @@ from .path_template import PathTemplate
 #: works with far fewer. The site may allow larger group chats.
 MAX_PEERS = 50
 
+#: Rooms that one peer may be in: more than a person follows. An untrusted client makes
+#: rooms by joining them, so the limit bounds the memory that it can use up.
+MAX_ROOMS_PER_PEER = 100
+
 
 def room_handler(
     protoo: Protoo,
@@ -20,6 +24,7 @@ def room_handler(
     *,
     path: str = "/rooms/:room_id",
     max_peers: int = MAX_PEERS,
+    max_rooms: int = MAX_ROOMS_PER_PEER,
 ) -> Router:
     """Return a router for rooms; a room exists for as long as it has members.
 
@@ -52,7 +57,8 @@ def room_handler(
         that joins it. It may register listeners, ``room.on(...)``. It may refuse the room, by
         a reply or an exception. The ``room_id`` is untrusted.
     :param path: the path below the mount, with ``:room_id`` and any other parameters.
-    :param max_peers: members of one room; the next peer gets 403 "room is full".
+    :param max_peers: members of one room; the next peer gets 503 "room is full".
+    :param max_rooms: rooms that one peer may be in; then 429.
     :raises UsageError: for a path with patterns, or a limit that is not an integer of at
         least 1.
     """
@@ -62,7 +68,10 @@ def room_handler(
     check_limit(
         max_peers, "room_handler(max_peers=...) takes the number of members that a room may have"
     )
-    handlers = RoomHandlers(on_room, template, max_peers)
+    check_limit(
+        max_rooms, "room_handler(max_rooms=...) takes the number of rooms that a peer may be in"
+    )
+    handlers = RoomHandlers(on_room, template, max_peers, max_rooms)
     handlers.service = protoo.add_service("rooms", handlers)
     protoo.on("offline", handlers.note_offline)
     router = Router()

@@ -35,6 +35,7 @@ from ...core.peers.homes import Homes
 from ...core.peers.peer import Peer
 from ...core.request import Request, answer
 from ...core.response import Response
+from ..limits import refuse
 from ..sending_peer import sending_peer
 from .departures import Departures
 
@@ -228,7 +229,8 @@ class RoomHomes:
             joining = self._joining.get(peer, set())
             count = len(joining.union(engagements))
             if path not in engagements and path not in joining and count >= self._max_rooms:
-                raise Reject(403, f"you are in {count} rooms already, which is the limit")
+                reason = f"you are in {count} rooms already, which is the limit"
+                raise refuse("rooms", peer, 429, reason)
             self._joining[peer] = joining | {path}
 
     def _end_join(self, peer: Peer, path: str) -> None:

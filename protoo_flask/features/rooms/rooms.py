@@ -16,6 +16,7 @@ from ...core.peers.homes import Homes
 from ...core.peers.peer import Peer, tell_about
 from ...core.request import Request
 from ...core.scheduling import Scheduler
+from ..limits import refuse
 from ..missed_news import MissedNews
 from ..sending_peer import sending_peer
 from .room import CLOSING, OPEN, Room
@@ -24,6 +25,9 @@ from .room_homes import SERVER_LOST, RoomHomes
 #: Events of rooms about one user that listeners have not been told of, before no more devices of
 #: the user may join. All 16 devices of a user may come back to 100 rooms at once.
 MAX_UNTOLD = 2000
+
+#: Seconds after which a device that was refused for that may try again.
+RETRY_AFTER = 5
 
 
 class _EventSubject(NamedTuple):
@@ -172,17 +176,19 @@ class Rooms:
             return
         count = len(self._rooms_of.get(peer, ()))
         if count >= self._max_rooms:
-            raise Reject(403, f"you are in {count} rooms already, which is the limit")
+            reason = f"you are in {count} rooms already, which is the limit"
+            raise refuse("rooms", peer, 429, reason)
         # Peers that have gone are in their rooms until their departure is told, behind listeners
         # that may block. Without this limit, a user that comes and goes would be in any number.
         devices = peer.runtime.limits.peers_per_user
         if self._memberships.get(peer.username, 0) >= devices * self._max_rooms:
-            raise Reject(403, "your devices are in too many rooms already")
+            raise refuse("rooms", peer, 429, "your devices are in too many rooms already")
         if self._untold.get(peer.username, 0) > MAX_UNTOLD:
             # Listeners of the site are slow, and the user joins and leaves all the time.
-            raise Reject(429, "you have joined and left too often for the site to follow")
+            reason = "you have joined and left too often for the site to follow"
+            raise refuse("events", peer, 429, reason, RETRY_AFTER)
         if room is not None and len(room.members) >= self._max_peers:
-            raise Reject(403, "room is full")
+            raise refuse("members", peer, 503, "room is full")
 
     # Leaving -------------------------------------------------------------------------
 

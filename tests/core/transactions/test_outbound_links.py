@@ -19,6 +19,7 @@ class Endpoint:
     def __init__(self, kind=Outbound, **options):
         self.runtime = Core(**options).application.runtime
         self.outbound = kind(self, self.runtime, PROTOO)
+        self.username = "bob"
         self.given_up = []
         self.called_back = []
 

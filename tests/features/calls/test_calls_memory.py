@@ -13,7 +13,7 @@ from tests.features.sites import status_line
 
 from .switchboards import NOTHING, S1, Switchboard
 
-FULL = (503, "your calls take too much memory: too much is ringing")
+FULL = (429, "your calls take too much memory: too much is ringing")
 
 
 def size(board, username="alice"):
@@ -125,7 +125,7 @@ def test_the_devices_of_a_user_make_no_more_calls_together_than_four_peers():
         answers += [start(board, "/users/bob", name), start(board, "/users/carol", name)]
     assert answers[:8] == [(100, "connecting")] * 8
     refusal = "your devices have made 8 calls that go on, which is the limit"
-    assert answers[8:] == [(403, refusal)] * 2
+    assert answers[8:] == [(429, refusal)] * 2
     # Other users may call.
     assert start(board, "/users/carol", "bob/b1") == (100, "connecting")
 
@@ -142,7 +142,7 @@ def test_calls_count_until_their_listeners_have_been_called():
     # Nobody is there to be called, so each of the calls has ended at once.
     answers = [start(board) for _ in range(3)]
     refusal = "you have made 2 calls that go on, which is the limit"
-    assert answers == [(404, "peer not found")] * 2 + [(403, refusal)]
+    assert answers == [(404, "peer not found")] * 2 + [(429, refusal)]
     assert told == []
     while spawned:
         function, *args = spawned.pop(0)

@@ -26,7 +26,7 @@ def test_the_number_of_calls_made_by_a_peer_is_limited():
     board.call()
     answer = board["alice/a1"].request("session", "/users/bob")
     assert status_line(answer) == (
-        403,
+        429,
         "you have made 2 calls that go on, which is the limit",
     )
     board.call("alice/a2")
@@ -46,7 +46,7 @@ def test_by_default_the_number_of_calls_is_limited():
     board = Switchboard("alice/a1", "bob/b1", "carol/c1")
     for number in range(MAX_SESSIONS):
         board.call(path="/users/bob" if number % 2 else "/users/carol")
-    assert board["alice/a1"].request("session", "/users/bob")["status"] == 403
+    assert board["alice/a1"].request("session", "/users/bob")["status"] == 429
 
 
 def test_calls_made_while_on_session_runs_count_against_the_limit():
@@ -59,7 +59,7 @@ def test_calls_made_while_on_session_runs_count_against_the_limit():
 
     calls = [True]
     board["alice/a1"].start_request("session", "/users/bob")
-    assert [message["status"] for message in board["alice/a1"].take_all()] == [100, 403]
+    assert [message["status"] for message in board["alice/a1"].take_all()] == [100, 429]
     assert len(board.all_calls()) == 1
 
 
@@ -190,7 +190,7 @@ def test_refused_requests_are_not_reported_as_errors_of_the_site():
         ("carol/c1", "end", S1, 403),
         ("bob/b1", "end", S1, 400),
         ("alice/a1", "hold", S2, 404),
-        ("alice/a1", "session", "/users/bob", 403),
+        ("alice/a1", "session", "/users/bob", 429),
         ("carol/c1", "session", "/users/carol/c1", 482),
         ("carol/c1", "session", "/users/dave", 404),
     ]:

@@ -71,7 +71,7 @@ def test_the_number_of_users_a_peer_watches_is_limited():
     subscribe(alice, "bob")
     subscribe(alice, "carol")
     answer = alice.request("subscribe", "/presence/dave")
-    assert answer["status"] == 403
+    assert answer["status"] == 429
     assert answer["reason"] == "you watch 2 users already, which is the limit"
     assert subscribe(alice, "bob") == state_of("bob")
     assert subscribe(site.connect("alice/a2"), "dave") == state_of("dave")
@@ -83,7 +83,7 @@ def test_by_default_a_peer_watches_at_most_a_thousand_users():
     alice = PresenceSite().connect("alice/a1")
     for n in range(1000):
         subscribe(alice, f"user{n}")
-    assert alice.request("subscribe", "/presence/bob")["status"] == 403
+    assert alice.request("subscribe", "/presence/bob")["status"] == 429
 
 
 @pytest.mark.parametrize("limit", [0, -1, True, 1.5, "1000", None])

@@ -55,7 +55,7 @@ def test_the_names_that_a_peer_watches_may_not_all_be_very_long():
     for number in range(fitting):
         assert ask(alice, long_name(number)) == (200, "subscribed")
     refusal = f"you watch {fitting} users already, with very long names"
-    assert ask(alice, long_name(fitting)) == (403, refusal)
+    assert ask(alice, long_name(fitting)) == (429, refusal)
     assert ask(alice, long_name(0)) == (200, "subscribed")
     # Another device has a limit of its own.
     assert ask(site["alice/a2"], long_name(fitting)) == (200, "subscribed")

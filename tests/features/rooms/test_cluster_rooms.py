@@ -6,7 +6,6 @@ import pytest
 from werkzeug.exceptions import HTTPException, abort
 
 from protoo_flask.features.missed_news import RETRY
-from protoo_flask.features.rooms import handlers
 from protoo_flask.features.rooms.room_homes import MOVED, TRIES
 from tests.features.node_sites import NodeSites
 from tests.features.sites import address, status_line
@@ -29,9 +28,10 @@ DAVE = "dave/d1"
 class RoomNodes(NodeSites):
     """Nodes with rooms at /chat."""
 
-    def __init__(self, count=2, *, on_room=None, max_peers=50, **options):
+    def __init__(self, count=2, *, on_room=None, max_peers=50, max_rooms=100, **options):
         def make_site(core):
-            return RoomSite(core=core, on_room=on_room, max_peers=max_peers)
+            limits = {"max_peers": max_peers, "max_rooms": max_rooms}
+            return RoomSite(core=core, on_room=on_room, **limits)
 
         super().__init__(make_site, count, **options)
 
@@ -242,33 +242,31 @@ def test_a_full_room_is_full_for_a_peer_of_another_node():
     with RoomNodes(max_peers=1) as nodes:
         join(nodes.connect(ALICE, 0))
         answer = nodes.connect(BOB, 1).request("session", ROOM)
-        assert status_line(answer) == (403, "room is full")
+        assert status_line(answer) == (503, "room is full")
 
 
-def test_a_peer_is_in_as_many_rooms_of_all_nodes_as_it_may(monkeypatch):
-    monkeypatch.setattr(handlers, "MAX_ROOMS_PER_PEER", 3)
-    with RoomNodes() as nodes:
+def test_a_peer_is_in_as_many_rooms_of_all_nodes_as_it_may():
+    with RoomNodes(max_rooms=3) as nodes:
         alice, bob = nodes.connect(ALICE, 0), nodes.connect(BOB, 1)
         join(alice, "/chat/rooms/1")
         join(alice, "/chat/rooms/2")
         for number in (1, 2, 3):
             join(bob, f"/chat/rooms/{number}")
         answer = bob.request("session", "/chat/rooms/4")
-        assert status_line(answer) == (403, "you are in 3 rooms already, which is the limit")
+        assert status_line(answer) == (429, "you are in 3 rooms already, which is the limit")
         assert join(bob, "/chat/rooms/1") == [ALICE]
         bob.request("end", "/chat/rooms/2")
         alice.take_all()
         join(bob, "/chat/rooms/4")
 
 
-def test_joins_in_progress_count_among_the_rooms_of_a_peer(monkeypatch):
-    monkeypatch.setattr(handlers, "MAX_ROOMS_PER_PEER", 1)
-    with RoomNodes(parallel_requests=2) as nodes:
+def test_joins_in_progress_count_among_the_rooms_of_a_peer():
+    with RoomNodes(max_rooms=1, parallel_requests=2) as nodes:
         alice, bob = nodes.connect(ALICE, 0), nodes.connect(BOB, 1)
         join(alice, "/chat/rooms/1")
         nodes.hub.delay(nodes.cores[1].cluster, nodes.cores[0].cluster, 1.0)
         bob.start_request("session", "/chat/rooms/1")
-        assert bob.request("session", "/chat/rooms/2")["status"] == 403
+        assert bob.request("session", "/chat/rooms/2")["status"] == 429
         nodes.advance(1.0)
         assert status_line(bob.take()) == (200, "joined")
 

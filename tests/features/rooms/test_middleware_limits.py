@@ -6,8 +6,7 @@ import pytest
 
 from protoo_flask import Protoo
 from protoo_flask.core.errors import UsageError
-from protoo_flask.features.rooms.handlers import MAX_ROOMS_PER_PEER
-from protoo_flask.features.rooms.middleware import MAX_PEERS
+from protoo_flask.features.rooms.middleware import MAX_PEERS, MAX_ROOMS_PER_PEER
 from protoo_flask.middleware import room_handler
 from tests.features.sites import status_line
 
@@ -28,7 +27,7 @@ def test_a_full_room_refuses_a_join_without_asking_the_application():
     on_room = listen(join_request=lambda room, req: asked.append(req))
     site = make_site(ALICE, BOB, max_peers=2, on_room=on_room)
     carol = site.connect(CAROL)
-    assert status_line(carol.request("session", ROOM)) == (403, "room is full")
+    assert status_line(carol.request("session", ROOM)) == (503, "room is full")
     assert len(asked) == 2
     assert join(site[BOB]) == [ALICE]
     site[BOB].request("end", ROOM)
@@ -41,14 +40,14 @@ def test_a_room_that_fills_while_the_application_is_asked_is_full():
             join(site[BOB])
 
     site = RoomSite(ALICE, BOB, max_peers=1, on_room=listen(join_request=check))
-    assert status_line(site[ALICE].request("session", ROOM)) == (403, "room is full")
+    assert status_line(site[ALICE].request("session", ROOM)) == (503, "room is full")
     assert site.room.peers == [site[BOB].peer]
 
 
 def test_by_default_a_room_has_at_most_fifty_members():
     site = make_site(*(f"user{n}/u" for n in range(MAX_PEERS)))
     assert MAX_PEERS == 50
-    assert status_line(site.connect(ALICE).request("session", ROOM)) == (403, "room is full")
+    assert status_line(site.connect(ALICE).request("session", ROOM)) == (503, "room is full")
 
 
 def test_the_number_of_rooms_of_a_peer_is_limited():
@@ -57,7 +56,7 @@ def test_the_number_of_rooms_of_a_peer_is_limited():
     for n in range(MAX_ROOMS_PER_PEER):
         join(alice, f"/chat/rooms/{n}")
     answer = alice.request("session", "/chat/rooms/more")
-    assert status_line(answer) == (403, "you are in 100 rooms already, which is the limit")
+    assert status_line(answer) == (429, "you are in 100 rooms already, which is the limit")
     assert len(site.made) == 100
     assert join(alice, "/chat/rooms/5") == []
     assert join(site["alice/a2"], "/chat/rooms/more") == []
@@ -65,10 +64,11 @@ def test_the_number_of_rooms_of_a_peer_is_limited():
     assert join(alice, "/chat/rooms/more") == ["alice/a2"]
 
 
-@pytest.mark.parametrize("max_peers", [0, -1, True, 1.5, "50", None])
-def test_a_limit_that_is_not_a_positive_integer_is_refused(max_peers):
+@pytest.mark.parametrize("option", ["max_peers", "max_rooms"])
+@pytest.mark.parametrize("value", [0, -1, True, 1.5, "50", None])
+def test_a_limit_that_is_not_a_positive_integer_is_refused(option, value):
     with pytest.raises(UsageError, match="an integer of at least 1, not"):
-        RoomSite(max_peers=max_peers)
+        RoomSite(**{option: value})
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from protoo_flask.features.rooms import handlers as handlers_module
 from protoo_flask.features.rooms.rooms import MAX_UNTOLD
 from tests.fakes import postpone
 from tests.features.sites import status_line
@@ -96,9 +95,8 @@ def test_a_listener_that_fails_is_counted_as_told():
     assert site.tables() == ({}, {})
 
 
-def test_peers_whose_departure_is_not_told_yet_count_among_the_members(monkeypatch):
-    monkeypatch.setattr(handlers_module, "MAX_ROOMS_PER_PEER", 2)
-    site = RoomSite(core_options={"max_peers_per_user": 3})
+def test_peers_whose_departure_is_not_told_yet_count_among_the_members():
+    site = RoomSite(max_rooms=2, core_options={"max_peers_per_user": 3})
     answers = []
 
     def flap(event):
@@ -115,7 +113,7 @@ def test_peers_whose_departure_is_not_told_yet_count_among_the_members(monkeypat
 
     site.core.framework.on_event.append(flap)
     site.connect("alice/first")
-    assert answers == ["begin", *[200] * 6, *[403] * 4]
+    assert answers == ["begin", *[200] * 6, *[429] * 4]
     client = site.connect("alice/again")
     assert join(client) == []
     client.leave()
