@@ -97,7 +97,7 @@ class Protoo(MethodDecorators):
         app.extensions["protoo"] = site
         self._sites.add(site)
         app.wsgi_app = Entrance(  # type: ignore[method-assign]
-            app.wsgi_app, site, configuration.at_registration.path
+            app.wsgi_app, site, configuration.at_registration.path, views.refuse_early
         )
         app.cli.add_command(commands)
         self._registrations.begin_app()

@@ -25,6 +25,12 @@ FOREIGN_NAMES = {
     **dict.fromkeys(["deflate", "http_compression", "per_message_deflate"], "compression"),
     **dict.fromkeys(["grace_period", "reconnect_timeout", "recovery"], "disconnect_grace_period"),
     "username_key": "session_key",
+    **dict.fromkeys(
+        ["max_connections_per_ip", "connections_per_ip", "connections_per_address", "limit_conn"],
+        "max_connections_per_address",
+    ),
+    "handshakes_per_ip": "handshakes_per_address",
+    **dict.fromkeys(["handshakes_per_second", "handshakes"], "handshakes_per_process"),
     **dict.fromkeys(["handshake_rate", "connection_rate", "connect_rate"], "handshakes_per_user"),
     **dict.fromkeys(["message_queue", "queue", "queue_url", "broker", "broker_url"], "cluster_url"),
     **dict.fromkeys(["redis", "redis_url", "redis_uri", "cluster", "adapter"], "cluster_url"),
@@ -92,6 +98,12 @@ class Settings:
     #: The same for each address (of IPv6, each /64). None: no limit, because behind a proxy that
     #: the site does not know of (ProxyFix), all clients have one address.
     handshakes_per_address: float | None = None
+    #: The same for this process, whoever they come from; those of one second may come at once. The
+    #: others are told when to come back. None: no limit.
+    handshakes_per_process: float | None = None
+    #: Connections that are open at a time from one address (of IPv6, each /64), with handshakes in
+    #: progress. None: no limit, for the same reason; and an office may have one address.
+    max_connections_per_address: int | None = None
     #: Seconds after which the authorizer is asked again whether a peer may stay. None: it is
     #: asked when the peer connects, and never again.
     reauthorize_interval: float | None = None
@@ -302,6 +314,8 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "max_peers_per_user": _is_count,
     "handshakes_per_user": lambda value: value is None or _is_positive(value),
     "handshakes_per_address": lambda value: value is None or _is_positive(value),
+    "handshakes_per_process": lambda value: value is None or _is_positive(value),
+    "max_connections_per_address": lambda value: value is None or _is_count(value),
     "reauthorize_interval": lambda value: value is None or _is_positive(value),
     "parallel_requests": _is_count,
     "turn_secret": lambda value: value is None or (isinstance(value, str) and bool(value)),
@@ -336,6 +350,8 @@ _EXPECTED = {
     "max_peers_per_user": _COUNT,
     "handshakes_per_user": _RATE,
     "handshakes_per_address": _RATE,
+    "handshakes_per_process": _RATE,
+    "max_connections_per_address": f"{_COUNT} of connections, or None for no limit",
     "reauthorize_interval": f"{_SECONDS}, or None for never",
     "parallel_requests": _COUNT,
     "turn_secret": "the secret that is shared with the TURN server, or None",

@@ -13,6 +13,7 @@ from typing import Any, Iterator, NamedTuple
 import pytest
 
 import protoo_flask.middleware
+from protoo_flask.core.observer import Observer
 from protoo_flask.settings import PREFIX, Settings
 
 from .architecture_page import code, rows
@@ -37,6 +38,7 @@ OTHER_CONSTANTS = {
     "MAX_ID": "of a number",
     "MAX_LOOKAHEAD": "of the patterns that the site registers",
     "MAX_PEERS": "the default of an option that is on the page",
+    "MAX_ROOMS_PER_PEER": "the default of an option that is on the page",
     "MAX_PROGRAM": "of the patterns that the site registers",
     "MAX_RETRY_AFTER": "of a time",
     "MAX_SHORT": "of a message that need not wait for a turn of its own",
@@ -70,7 +72,8 @@ class Bound(NamedTuple):
 
 
 def find_bounds(text: str) -> list[Bound]:
-    found = [row for row in rows(text) if len(row) > 2]
+    # The tables of names have no file in their last column.
+    found = [row for row in rows(text) if len(row) > 2 and re.search(r"`[^`]*[/.]\w", row[-1])]
     return [Bound(row[0], row[1], row[2], code(row[-1])[0]) for row in found]
 
 
@@ -109,7 +112,8 @@ BOUNDS = find_bounds(TEXT)
 def test_a_bound_of_the_page_is_that_of_the_code(bound):
     names = code(bound.set_by)
     assert names, "a row names the setting or the constant"
-    assert values_of(bound) == [look_up(name, bound.where) for name in names]
+    values = [look_up(name, bound.where) for name in names]
+    assert values_of(bound) == [value for value in values if value is not None]  # None: no limit
 
 
 def test_the_page_has_tables():
@@ -187,3 +191,54 @@ def test_the_links_lead_somewhere():
         assert (PAGE.parent / link).exists(), link
     for page in ("README.md", "docs/deployment.md"):
         assert "limits.md" in (ROOT / page).read_text(encoding="utf-8")
+
+
+# The names of limits ---------------------------------------------------------------------
+
+
+def names_of_limits(text: str) -> set[str]:
+    """Return the names in the tables of the front section."""
+    front = text[text.index("## The limits that you can set") : text.index("## How much memory")]
+    tables = {len(row): [] for row in rows(front)}
+    for row in rows(front):
+        tables[len(row)].append(row)
+    told = [code(row[5]) for row in tables[6]] + [code(row[0])[:1] for row in tables[3]]
+    return {name for names in told for name in names if not name.startswith("`")}
+
+
+def names_in_code() -> set[str]:
+    """Return the names that the package calls ``limited()``, ``note()`` or ``refuse()`` with."""
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        if path.name in ("rates.py", "request_rates.py", "rate_limits.py"):
+            continue  # these have a guide of their own
+        text = path.read_text(encoding="utf-8")
+        functions = "limited"
+        if path.name == "handshake_limits.py":
+            functions += "|note"
+        elif path.parent.parent.name == "features":
+            functions += "|refuse"
+        found.update(re.findall(rf"\b(?:{functions})\(\s*\"([a-z_]+)\"", text))
+        found.update(re.findall(r"^    limit = \"([a-z_]+)\"", text, re.MULTILINE))
+        found.update(re.findall(r"^ +\(\"(handshakes_of_\w+)\", ", text, re.MULTILINE))
+    return found
+
+
+def test_the_names_of_limits_are_those_of_the_code():
+    documented = names_of_limits(TEXT)
+    assert "connections_of_address" in documented
+    assert names_in_code() == documented
+
+
+def test_an_observer_is_told_the_same_names():
+    told = set(re.findall(r"``(\w+)`` ", inspect.getdoc(Observer.limited) or ""))
+    assert names_of_limits(TEXT) <= told
+
+
+def test_the_defaults_of_the_front_table_are_those_of_the_code():
+    front = TEXT[TEXT.index("## The limits that you can set") : TEXT.index("## How much memory")]
+    table = [row for row in rows(front) if len(row) == 6]
+    assert len(table) > 10
+    for row in table:
+        [name], told = code(row[0]), code(row[1])[0]
+        assert str(look_up(name, "")) == told, name

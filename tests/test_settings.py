@@ -37,6 +37,8 @@ def test_the_defaults_are_those_that_the_documentation_names():
         "PROTOO_MAX_PEERS_PER_USER": 16,
         "PROTOO_HANDSHAKES_PER_USER": 10,
         "PROTOO_HANDSHAKES_PER_ADDRESS": None,
+        "PROTOO_HANDSHAKES_PER_PROCESS": None,
+        "PROTOO_MAX_CONNECTIONS_PER_ADDRESS": None,
         "PROTOO_REAUTHORIZE_INTERVAL": None,
         "PROTOO_COMPRESSION": False,
         "PROTOO_PARALLEL_REQUESTS": 1,

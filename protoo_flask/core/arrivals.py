@@ -29,6 +29,7 @@ from collections import OrderedDict
 from typing import Any, Callable, ContextManager, NamedTuple, Optional, Tuple, TypeVar
 
 from .close_codes import GOING_AWAY, ONLINE_ELSEWHERE
+from .connection_limit import Place
 from .errors import NotAdmitted
 
 T = TypeVar("T")
@@ -57,14 +58,17 @@ class Arrival:
     :ivar outlives_request: whether the HTTP request has been accepted, so that the handshake
         goes on after it.
     :ivar has_disconnected: whether its authorizer has disconnected peers.
+    :ivar place: of the handshake among the connections of its address, until it is accepted for
+        good; ``None``: these are not limited.
     """
 
-    __slots__ = ("__weakref__", "has_disconnected", "number", "outlives_request")
+    __slots__ = ("__weakref__", "has_disconnected", "number", "outlives_request", "place")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.outlives_request = False
         self.has_disconnected = False
+        self.place: Place | None = None
 
 
 class Closure(NamedTuple):

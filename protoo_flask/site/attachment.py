@@ -15,6 +15,7 @@ from ..transport.greenlets.loop import GreenletLoop
 from ..transport.server_sockets import find_socket
 from ..transport.tap import Tap
 from ..transport.threads.channel import ThreadChannel
+from .entrance import keep_place
 from .upgrade import HandshakeResponse, Start, accept, take_early
 
 
@@ -34,6 +35,7 @@ class AttachedResponse(HandshakeResponse):
 
     def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         handshake = self.serialize()
+        keep_place(environ)
         accept(start_response)
         self._tap.is_kept = True
         return Attachment(environ, handshake, self._start, self._loop, self._tap)

@@ -1,6 +1,6 @@
 """The entrance: the WSGI layer in front of the app, which handshakes pass before any of its code.
 
-Three things have to happen there, and not in a ``before_request`` function or a listener of
+Four things have to happen there, and not in a ``before_request`` function or a listener of
 ``request_started``, because opening the session comes before these, and may take long or read:
 
 - The arrival is noted. Of two handshakes of one device, the later one wins, however long each
@@ -10,6 +10,7 @@ Three things have to happen there, and not in a ``before_request`` function or a
   many a function for logs does, would wait for bytes until the client hangs up.
 - The query becomes ASCII. Some servers pass raw bytes on, and werkzeug fails at those that are not
   UTF-8, before any view could answer.
+- A handshake is refused that is one too many for the process: see :mod:`.handshake_limits`.
 """
 
 from __future__ import annotations
@@ -48,11 +49,19 @@ class Entrance:
     Other requests, WebSockets of the site among them, pass untouched.
 
     :param path: the path of the route.
+    :param refuse_early: returns the answer to a handshake that is one too many; ``None``: go on.
     """
 
-    def __init__(self, wsgi_app: WSGIApp, host: Host, path: str) -> None:
+    def __init__(
+        self,
+        wsgi_app: WSGIApp,
+        host: Host,
+        path: str,
+        refuse_early: Callable[[Any], WSGIApp | None] = lambda environ: None,
+    ) -> None:
         self._wsgi_app = wsgi_app
         self._host = host
+        self._refuse_early = refuse_early
         # A path with variable parts is not compared.
         self._ending = "" if "<" in path else path
 
@@ -68,6 +77,9 @@ class Entrance:
                 environ["wsgi.input"] = EmptyBody(environ["wsgi.input"])
         if not self._offers_our_protocol(environ):
             return self._wsgi_app(environ, start_response)
+        refusal = self._refuse_early(environ)
+        if refusal is not None:
+            return refusal(environ, start_response)
         arrivals = self._host.arrivals
         arrival = environ[KEY] = arrivals.begin()
         try:
@@ -78,6 +90,8 @@ class Entrance:
                 tap.end_request()
             if not arrival.outlives_request:
                 arrivals.end(arrival)
+            if arrival.place is not None:
+                arrival.place.leave()
 
     def _offers_our_protocol(self, environ: Any) -> bool:
         # Other WebSockets of the site, which may last for days, have other sub-protocols.
@@ -117,6 +131,16 @@ def take_arrival(request: Request, arrivals: Arrivals) -> Arrival:
         arrival = request.environ[KEY] = arrivals.begin()
     assert isinstance(arrival, Arrival)
     return arrival
+
+
+def keep_place(environ: Any) -> None:
+    """Leave the place of a handshake to its connection: its response is being sent.
+
+    Not earlier: code of the site that sees the response may put another one in its stead.
+    """
+    arrival = environ.get(KEY)
+    if arrival is not None:
+        arrival.place = None
 
 
 def current_arrival() -> Arrival | None:

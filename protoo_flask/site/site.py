@@ -18,6 +18,7 @@ from gevent import monkey
 from ..core.application import Application
 from ..core.arrivals import Arrival, Arrivals
 from ..core.close_codes import AUTHORIZATION_REVOKED, GOING_AWAY
+from ..core.connection_limit import Place
 from ..core.deadlines import Deadlines
 from ..core.errors import ServerStopped
 from ..core.events import EventQueues
@@ -26,7 +27,7 @@ from ..core.functions import name_function
 from ..core.inbox import Inbox
 from ..core.names import Name, to_name, to_name_or_none
 from ..core.observer import Observer
-from ..core.peers.directory import Directory, Identity
+from ..core.peers.directory import Directory, Identity, NoPlace
 from ..core.peers.homes import HomeService
 from ..core.peers.local_directory import LocalDirectory
 from ..core.peers.peer import Peer
@@ -38,6 +39,7 @@ from ..settings import Settings, config_key
 from ..transport.channel import Channel, Loop
 from ..transport.closing_links import ClosingLinks
 from ..transport.connection import Connection
+from ..transport.counted_links import CountedLinks
 from ..transport.descriptors import find_limit
 from ..transport.forked_child import inherit
 from ..transport.server_worlds import guess_loop
@@ -50,7 +52,7 @@ from .contexts import HandshakeContext
 from .entrance import current_arrival
 from .flask_framework import EVENTS, FlaskFramework, Listeners
 from .goodbye import say_goodbye_at_exit
-from .handshake_limits import HandshakeLimits
+from .handshake_limits import NO_PING_DETECTION, USUAL_DETECTION, HandshakeLimits
 from .reauthorization import Reauthorization
 
 if TYPE_CHECKING:
@@ -59,14 +61,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Ping intervals within which a dead connection is noticed. Most are after two. Of a slow link,
-#: the last progress counts: see ``transport/waiting_frame.py``.
-USUAL_DETECTION = 2
+#: Ping intervals within which a dead connection is noticed; most are after USUAL_DETECTION. Of a
+#: slow link, the last progress counts: see ``transport/waiting_frame.py``.
 LATEST_DETECTION = 3
-
-#: Seconds that stand for the ping interval where nobody pings. A dead connection is then
-#: noticed when something is sent, if at all; answers must not be remembered for ever.
-NO_PING_DETECTION = 25
 
 #: Connections that are closing have one of so many descriptors of the process, at most.
 CLOSING_SHARE = 2
@@ -146,7 +143,15 @@ class Site:
     @cached_property
     def handshake_limits(self) -> HandshakeLimits:
         """The limits that handshakes meet first."""
-        return HandshakeLimits(self.app, self.settings, make_real_lock)
+        made = HandshakeLimits(self.app, self.settings, make_real_lock, count=self.limited)
+        # Of two threads with the first handshakes, one wins: it is counted in one place.
+        limits: HandshakeLimits = self.__dict__.setdefault("handshake_limits", made)
+        return limits
+
+    def limited(self, limit: str) -> None:
+        """Tell the observer that a limit has refused a handshake."""
+        if self.observer is not None:
+            self.observer.limited(limit, None)
 
     # Its peers -----------------------------------------------------------------------
 
@@ -387,9 +392,7 @@ class Site:
             )
         detection = LATEST_DETECTION * (settings.ping_interval or NO_PING_DETECTION)
         grace_period = settings.disconnect_grace_period
-        self._closing = ClosingLinks(
-            loop.lock(), settings.max_peers_per_user, total=find_limit() // CLOSING_SHARE
-        )
+        self._closing = self._make_closing_links(loop)
         framework = FlaskFramework(self.app, self.protoo.listeners)
         make_directory = self.make_directory
         if self.is_clustered:
@@ -436,6 +439,14 @@ class Site:
         )
         return application
 
+    def _make_closing_links(self, loop: Loop) -> ClosingLinks:
+        seats, kind = self.handshake_limits.connections, ClosingLinks
+        if seats is not None:
+            seats.leave_all()  # those of a former loop have ended with its thread
+            kind = CountedLinks
+        per_user = self.settings.max_peers_per_user
+        return kind(loop.lock(), per_user, total=find_limit() // CLOSING_SHARE)
+
     # Connections -----------------------------------------------------------------------
 
     def connector(
@@ -453,11 +464,13 @@ class Site:
         :param welcome: whether the client wants to be told who it is.
         :param kind: of the connection: one that leaves its server, or one that stays.
         """
+        place = None
         if arrival is not None:
             arrival.outlives_request = True
+            place = arrival.place
         # Not closures, which weigh ten times as much: there are as many as connections.
         connect = partial(self._connect, identity, context, agreed.dialect, arrival, welcome)
-        return partial(self._make_connection, kind, connect, agreed.codec, identity[:2])
+        return partial(self._make_connection, kind, connect, agreed.codec, identity[:2], place)
 
     def _make_connection(
         self,
@@ -465,13 +478,14 @@ class Site:
         connect: Callable[[Connection], Inbox],
         codec: Any,
         device: tuple[str, str],
+        place: Place | None,
         channel: Channel,
         handshake: bytes,
     ) -> Connection:
         assert self.loop is not None
         if self.loop.is_foreign():
             raise ServerStopped("a server in another thread has taken the app over meanwhile")
-        return kind(
+        connection = kind(
             channel,
             self.loop,
             codec,
@@ -483,6 +497,10 @@ class Site:
             closing=self._closing,
             device=device,
         )
+        if place is not None:
+            assert isinstance(self._closing, CountedLinks)
+            self._closing.expect(connection, place)
+        return connection
 
     def _connect(
         self,
@@ -495,9 +513,15 @@ class Site:
     ) -> Inbox:
         assert self._application is not None
         assert self._reauthorization is not None
-        inbox = self._application.connect(
-            identity, connection, context, connection.open, dialect, arrival, welcome
-        )
+        try:
+            inbox = self._application.connect(
+                identity, connection, context, connection.open, dialect, arrival, welcome
+            )
+        except NoPlace as error:
+            self.limited(error.limit)
+            raise
+        if isinstance(self._closing, CountedLinks):
+            self._closing.opened(connection)
         self._reauthorization.watch(inbox.peer)
         return inbox
 
@@ -519,6 +543,7 @@ class Site:
         self._silence = None
         # A thread that the child does not have may hold the locks.
         self._lock = threading.Lock()
+        self.__dict__.pop("handshake_limits", None)
         self.arrivals = Arrivals(make_real_lock(), current_arrival)
 
 

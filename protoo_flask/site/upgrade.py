@@ -26,7 +26,7 @@ from ..transport.in_process import find_in_process_server
 from ..transport.server_sockets import find_socket, is_tls, take_early_input
 from ..transport.tap import dead_end
 from ..transport.websocket.handshake import serialize_handshake
-from .entrance import EmptyBody
+from .entrance import EmptyBody, keep_place
 
 #: ``start(channel, handshake) -> connection``, to be served.
 Start = Callable[[Channel, bytes], Any]
@@ -108,6 +108,7 @@ class UpgradeResponse(HandshakeResponse):
         handshake = self.serialize()
         server = find_in_process_server(environ)
         if server is not None:
+            keep_place(environ)
             # With the cookies: Flask's test client keeps them.
             start_response("101 Switching Protocols", [("Content-Length", "0"), *self.cookies])
             server.accept(self._start, handshake)
@@ -119,6 +120,7 @@ class UpgradeResponse(HandshakeResponse):
             # No descriptor is left: the server still has its socket, and tells the client.
             return self._refuse()(environ, start_response)
         early = take_early(environ, sock)
+        keep_place(environ)
         accept(start_response)
         pool = self._loop.pool
         _detach(

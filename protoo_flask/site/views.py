@@ -13,9 +13,9 @@ from typing import Any
 from flask import Response, current_app, request, session
 from werkzeug.exceptions import HTTPException
 
-from ..core.arrivals import Arrival, TurnedAway
+from ..core.arrivals import TOO_LONG, Arrival, TurnedAway
 from ..core.close_codes import GOING_AWAY, ONLINE_ELSEWHERE
-from ..core.errors import Reject, UsageError
+from ..core.errors import Reject, UsageError, tell_retry
 from ..core.peers.directory import Identity, NoPlace, TooManyEvents
 from ..core.wire.surrogates import mend_string
 from ..transport.attached_connection import AttachedConnection
@@ -33,7 +33,7 @@ from .attachment import AttachedResponse
 from .authorization import MissingSession, check_origin, identify, is_allowed_origin
 from .contexts import REPEATED
 from .entrance import take_arrival
-from .handshake_limits import TryLater
+from .handshake_limits import TryLater, to_retry_after
 from .site import Site
 from .upgrade import HandshakeResponse, UpgradeResponse, can_leave, of_class
 
@@ -57,6 +57,9 @@ VERDICT = "Protoo-Handshake"
 #: Statuses below 500 that are about the moment: the same handshake may succeed later.
 _PASSING = (408, 425, 429)
 
+
+#: Seconds after which a handshake that has lasted too long may be tried again.
+AT_ONCE = 1
 
 #: All that a handshake may be refused with.
 REFUSALS = (NoPlace, TryLater, Reject, HandshakeError)
@@ -109,6 +112,21 @@ class Views:
 
     # A handshake, step by step -----------------------------------------------------------
 
+    def refuse_early(self, environ: Any) -> Response | None:
+        """Refuse a handshake before anything of the site runs; ``None``: go on.
+
+        :param environ: there is no Flask request yet.
+        """
+        try:
+            self._site.handshake_limits.check_process(environ)
+        except TryLater as error:
+            response = _refuse_for_now(error)
+            response.headers[VERDICT] = "later"
+            return response
+        except UsageError:  # of the settings: the view tells it
+            pass
+        return None
+
     def begin(self, may_pool: bool = False) -> Admission:
         """Check everything that does not depend on the user.
 
@@ -124,6 +142,7 @@ class Views:
             raise Reject(503, "shutting down")
         site.configuration.warn_of_late_changes()
         self._check_limits()
+        arrival.place = site.handshake_limits.enter(request.remote_addr, request.environ)
         agreed = negotiate_handshake(
             request.environ,
             compression=site.settings.compression,
@@ -139,7 +158,9 @@ class Views:
         """
         site, identity = self._site, admission.identity
         assert identity is not None
-        site.handshake_limits.check_user(identity.username)
+        limits, place = site.handshake_limits, admission.arrival.place
+        limits.check_seat(place, identity[:2], request.environ)
+        limits.check_user(identity.username)
         self._check_arrival(admission.arrival, identity)
         loop = site.find_loop(partial(make_loop, request.environ, admission.may_pool))
         check_world(request.environ, loop)
@@ -189,7 +210,11 @@ class Views:
         if isinstance(error, HandshakeError):
             return self._refuse_handshake(error)
         assert isinstance(error, Reject)
-        return _refuse(error.code, error.reason)
+        response = _refuse(error.code, error.reason)
+        if tell_retry(error) is not None:
+            assert error.retry_after is not None
+            response.headers["Retry-After"] = to_retry_after(error.retry_after)
+        return response
 
     def refuse_without_threads(self) -> Response:
         """Return the response for a client for which no thread is left."""
@@ -198,7 +223,7 @@ class Views:
     def _check_limits(self) -> None:
         limits = self._site.handshake_limits
         limits.check_descriptors(request.environ)
-        limits.check_address(request.remote_addr)
+        limits.check_address(request.remote_addr, request.environ)
 
     def _refuse_without_descriptors(self) -> Response:
         return _refuse_for_now(self._site.handshake_limits.lack_descriptors())
@@ -235,11 +260,14 @@ class Views:
         try:
             if self._site.is_closed:
                 raise Reject(503, "shutting down")
+            limits = self._site.handshake_limits
+            limits.check_process(request.environ, is_handshake=False)
             # An address has one limit for both, as both ask the authorizer.
             self._check_limits()
             check_size(request.environ)
             identity = self._identify()
-            self._site.handshake_limits.check_user(identity.username, is_handshake=False)
+            limits.look_for_seat(request.remote_addr, identity[:2], request.environ)
+            limits.check_user(identity.username, is_handshake=False)
             self._site.check_space(identity)
         except REFUSALS as error:
             return self.refuse(error)
@@ -287,8 +315,17 @@ class Views:
         Some of the others may be gone, and not known to be. So there may be room as soon as
         dead connections have been noticed (429: RFC 6585 section 4).
         """
-        if isinstance(error, TooManyEvents) and error.is_news:
-            self._site.app.logger.warning("%s: a listener of its events is slow", error.reason)
+        if isinstance(error, TooManyEvents):
+            self._site.limited(error.limit)
+            if error.is_news:
+                self._site.app.logger.warning("%s: a listener of its events is slow", error.reason)
+        else:
+            self._site.handshake_limits.note(
+                error.limit,
+                error.reason,
+                "a handshake is refused for now: %s (PROTOO_MAX_PEERS_PER_USER)",
+                error.reason,
+            )
         seconds = error.retry_after
         if seconds is None:
             seconds = self._site.retry_after
@@ -298,12 +335,16 @@ class Views:
         """Refuse a handshake because of something that happened after it came.
 
         :raises Reject: with 503 for a client that may try again, else with 403.
+        :raises TryLater: if it has lasted too long.
         """
         try:
             self._site.arrivals.check(arrival, identity.username, identity.uuid)
         except TurnedAway as error:
             # A client that is online elsewhere has to get that close code: a refusal would make
             # it ask for the reason, find itself welcome, and come back.
+            if error.reason == TOO_LONG:
+                self._site.limited("authorizations")
+                raise TryLater(503, TOO_LONG, AT_ONCE) from None
             if error.code != ONLINE_ELSEWHERE:
                 status = 503 if error.code == GOING_AWAY else 403
                 raise Reject(status, error.reason) from None

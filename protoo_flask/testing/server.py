@@ -86,7 +86,7 @@ class Server:
             self._has_limits = True
             # Their clock is the same as that of everything else.
             self.site.handshake_limits = HandshakeLimits(
-                self.app, self.site.settings, make_real_lock, self.loop.now
+                self.app, self.site.settings, make_real_lock, self.loop.now, self.site.limited
             )
 
     def accept(self, start: Callable[[Channel, bytes], Any], handshake: bytes) -> None:

@@ -9,7 +9,8 @@ import pytest
 from flask import Flask
 
 from protoo_flask.settings import Settings
-from protoo_flask.site.handshake_limits import HandshakeLimits, TryLater, find_network
+from protoo_flask.site.client_addresses import find_network
+from protoo_flask.site.handshake_limits import HandshakeLimits, TryLater
 from protoo_flask.transport import descriptors
 
 
