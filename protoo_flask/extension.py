@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence, overload
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Sequence, TypeVar, overload
 from weakref import WeakSet
 
 from flask import Flask, Response, current_app, has_app_context, has_request_context
@@ -14,6 +14,7 @@ from .core.close_codes import AUTHORIZATION_REVOKED
 from .core.errors import UsageError
 from .core.functions import Decorator, F, check_function, name_function, show
 from .core.names import Name
+from .core.observer import Observer
 from .core.peers.homes import HomeService
 from .core.peers.peer import Peer, broadcast
 from .core.registration_log import RegistrationLog
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
     from .testing import TestClient, TestClock
+
+L = TypeVar("L", bound=Observer)
 
 #: The key of ``app.extensions`` for the routes of flask-sock.
 SOCK_ROUTES = "protoo_flask.sock_routes"
@@ -74,6 +77,8 @@ class Protoo(MethodDecorators):
         self.listeners: Listeners = {}
         #: ``{name: service}``, given to :meth:`add_service`.
         self.services: dict[str, HomeService] = {}
+        #: Given to :meth:`observe`.
+        self.observers: list[Observer] = []
         self._registrations = RegistrationLog()
         self._sites: WeakSet[Site] = WeakSet()
         if app is not None:
@@ -231,6 +236,35 @@ class Protoo(MethodDecorators):
             return function
 
         return decorate if function is None else decorate(function)
+
+    def observe(self, listener: L) -> L:
+        """Have a listener told of everything that passes: connections, messages, refusals.
+
+        For metrics and logs: see ``protoo_flask.observe``, which has some, and the base class
+        for others. It is told of all apps of this object. Without a listener, nothing is called.
+
+        ::
+
+            from protoo_flask.observe import EventLog
+
+            protoo.observe(EventLog())
+
+        :returns: the listener.
+        :raises UsageError: for anything but an ``Observer``, or after the first handshake.
+        """
+        if not isinstance(listener, Observer):
+            raise UsageError(
+                "observe(listener) takes an instance of a subclass of "
+                f"protoo_flask.observe.Observer, not {show(listener)}"
+            )
+        if any(site.has_begun for site in self._sites):
+            raise UsageError(
+                "observe(listener) comes before the first handshake: later on, the listener would "
+                "have missed a part"
+            )
+        self._registrations.add("observe", listener)
+        self.observers.append(listener)
+        return listener
 
     def add_service(self, name: str, service: HomeService) -> str:
         """Register a middleware that works across workers; see :mod:`.core.peers.homes`.

@@ -70,6 +70,7 @@ class Bus:
     :ivar is_deaf: whether frames of other nodes are thrown away.
     :ivar has_heard: set to true by each frame, of this node, too.
     :ivar greeted: ``greeted(node)``: called when a node says that it is there.
+    :ivar traffic: frames sent, frames received, gaps, so far.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Bus:
         self.node = ""
         self.is_deaf: Callable[[], bool] = lambda: False
         self.has_heard = False
+        self.traffic = [0, 0, 0]
         self.greeted: Callable[[str], Any] = lambda node: None
         self._scheduler = scheduler
         self._prefix = f"{prefix}:n:".encode()
@@ -283,6 +285,7 @@ class Bus:
             # Everything of the command but the frame.
             way = 0, pack(b"PUBLISH", self._channel(node)).replace(b"*2", b"*3", 1)
         after, start = way
+        self.traffic[0] += 1
         number = self._number = max(self._number + 1, self._take_time())
         data = self._codec.encode(self.node, node, number, after, items)
         command = b"%b$%d\r\n%b\r\n" % (start, len(data), data)
@@ -354,6 +357,7 @@ class Bus:
             )
             return
         kind = self._streams.take(frame)
+        self.traffic[1] += 1
         if kind is REPEATED:
             self._complain(
                 ("repeated", sender),
@@ -367,6 +371,7 @@ class Bus:
                 "it runs a newer version of protoo_flask",
             )
         if kind is AFTER_A_GAP:
+            self.traffic[2] += 1
             self._post(self._host.may_have_lost, sender)
         for item in frame.items:
             if type(item) is Goodbye:

@@ -30,6 +30,7 @@ from ..core.cluster.protocol import (
     ClaimRefused,
     ClusterAway,
     ClusterHost,
+    Traffic,
     Watcher,
 )
 from ..core.errors import ProtooError
@@ -114,6 +115,11 @@ class RedisCluster:
     def reason(self) -> str:
         parts = self._parts
         return self._reason if parts is None or not self._open else parts.lease.reason
+
+    @property
+    def traffic(self) -> Traffic:
+        parts = self._parts
+        return Traffic() if parts is None else Traffic(*parts.bus.traffic)
 
     # Life ------------------------------------------------------------------------------------
 

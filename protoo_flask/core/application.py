@@ -34,6 +34,7 @@ class Application:
     :param make_directory: makes the directory; by default, one of this process.
     :param arrivals: handshakes in progress.
     :ivar directory: the peers that are there.
+    :ivar router: that every request enters.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Application:
         arrivals: Arrivals | None = None,
     ) -> None:
         self._owner = owner
+        self.router = router
         # The router's method itself: calling the object would be a detour for each request.
         self._handling = Handling(router.__call__, framework)
         self.runtime = Runtime(
@@ -67,6 +69,8 @@ class Application:
             warn=lambda text, *args: framework.logger.warning(text, *args),
         )
         self.directory = make_directory(self.runtime, EventQueues(framework.tell, scheduler.lock()))
+        if observer is not None:
+            observer.started(self)
 
     def connect(
         self,
@@ -101,7 +105,7 @@ class Application:
         finally:
             arrivals.end(arrival)
         if greeting is not None and self.runtime.observer is not None:
-            self.runtime.observer.sent(peer, len(greeting))
+            peer.outbound.observe(greeting)
         preempts = self.runtime.scheduler.preempts
         kind = SharedInbox if preempts or getattr(link, "spawn", None) else Inbox
         return kind(peer, link, dialect, self._handling, self._owner)

@@ -32,6 +32,10 @@ QUIET = 1.0
 MAX_LOGGED = 1000
 
 
+class HandlerError(ProtooError):
+    """Stands for something given to ``next()`` that is no exception, such as a text."""
+
+
 class Framework(Protocol):
     """The framework that the site is built with: for us, Flask."""
 
@@ -167,6 +171,9 @@ class Handling:
                     excerpt_of(subject),
                     peer,
                 )
+                observer = peer.runtime.observer
+                if observer is not None:
+                    observer.failed(error, None)
             else:
                 self._framework.log_teardown(f"{name} for {peer}", error)
 
@@ -188,7 +195,16 @@ class Handling:
                 excerpt_of_error(error),
                 "" if handler is None else f", last in {name_function(handler)}",
             )
+            self._observe(request, error)
         self._end(request, error)
+
+    def _observe(self, request: Request, error: Any) -> None:
+        """Tell an observer of an error of a handler, or of anything else given to ``next()``."""
+        assert request.peer is not None
+        observer = request.peer.runtime.observer
+        if observer is not None:
+            is_error = isinstance(error, BaseException)
+            observer.failed(error if is_error else HandlerError(excerpt_of(error)), request)
 
     def _end(self, request: Request, error: Any) -> None:
         """Answer a request that failed, if it has no answer, and tell the site."""

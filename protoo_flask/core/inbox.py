@@ -203,7 +203,11 @@ class Inbox:
         peer = self.peer
         observer = peer.runtime.observer
         if observer is not None:
-            observer.received(peer, len(payload))
+            size, meter = len(payload), peer.runtime.meter
+            meter.received += 1
+            meter.received_bytes += size
+            if observer.received is not None:
+                observer.received(peer, size)
         try:
             message = self._dialect.parse(payload)
         except BadMessage as error:
@@ -244,7 +248,11 @@ class Inbox:
             self._give_back()
             return
         if observer is not None:
-            observer.admitted(request)
+            request.admitted_at = peer.runtime.now()
+            if observer.admitted is not None:
+                observer.admitted(request)
+            if id is None:
+                observer.notified(request)
         self._start(request, payload)
 
     def receive_binary(self) -> None:
@@ -303,9 +311,8 @@ class Inbox:
 
     def _send(self, payload: bytes) -> None:
         """Send a message by this link, whatever link the peer has."""
-        observer = self.peer.runtime.observer
-        if self._link.outbox.send_text(payload) and observer is not None:
-            observer.sent(self.peer, len(payload))
+        if self._link.outbox.send_text(payload) and self.peer.runtime.observer is not None:
+            self.peer.outbound.observe(payload)
 
     # Requests that wait ------------------------------------------------------------------
 
@@ -428,7 +435,11 @@ class Inbox:
                 workload.started(request)
                 observer = self.peer.runtime.observer
                 if observer is not None:
-                    observer.admitted(request)
+                    request.admitted_at = scheduler.now()
+                    if observer.admitted is not None:
+                        observer.admitted(request)
+                    if request.id is None:
+                        observer.notified(request)
                 try:
                     self._handler.handle(request)
                 except BaseException:

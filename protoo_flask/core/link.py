@@ -40,6 +40,10 @@ class Outbox(Protocol):
         """
 
     @property
+    def size(self) -> int:
+        """Bytes that are kept: those that wait for a slow reader, when it is blocked."""
+
+    @property
     def undelivered(self) -> int:
         """Bytes that have not arrived at the other side; 0 only if everything has."""
 

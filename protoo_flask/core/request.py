@@ -48,6 +48,8 @@ class Request(Sendable):
     :ivar params: parameters of the layer that is running, ``{name: str}``.
     :ivar route: the :class:`~protoo_flask.core.routing.route.Route` that is running, or ``None``.
     :ivar ended: whether the final response has been given.
+    :ivar admitted_at: the time at which it was about to be handled, by the clock of the app's
+        scheduler. It has none if nobody observes the app, or if it was refused before.
     """
 
     __slots__ = (
@@ -55,6 +57,7 @@ class Request(Sendable):
         "_given",
         "_responder",
         "_sender",
+        "admitted_at",
         "app",
         "base_path",
         "effort",
@@ -74,6 +77,8 @@ class Request(Sendable):
 
     #: Set by the router, if it counts the steps of matching the path.
     effort: Any
+
+    admitted_at: float
 
     def __init__(self, method: str, data: dict[str, Any] | None = None) -> None:
         super().__init__(method, data)

@@ -11,6 +11,7 @@ from typing import Any, Callable, Iterator, NamedTuple, TypeVar
 from .arrivals import Arrivals
 from .deadlines import Deadlines
 from .excerpts import excerpt
+from .meter import Meter
 from .observer import Observer
 from .occasions import Occasions
 from .scheduling import Scheduler
@@ -77,7 +78,9 @@ class Runtime:
     :param first_id: gives the first id of the requests to a new peer.
     :param arrivals: handshakes in progress; by default, one without any.
     :ivar thread_id: that of the scheduler.
+    :ivar now: that of the scheduler.
     :ivar observer: told of everything, for metrics; ``None``: nobody is.
+    :ivar meter: counts messages while there is an observer.
     :ivar ids: of the requests to all peers, in a cluster, where transactions move between
         processes; ``None``: each peer has ids of its own.
     :ivar transactions: expires client transactions that have the usual time.
@@ -109,12 +112,14 @@ class Runtime:
         self.scheduler = scheduler
         self.arrivals = Arrivals(scheduler.lock()) if arrivals is None else arrivals
         self.thread_id = scheduler.thread_id
+        self.now = scheduler.now
         self.time_limits = time_limits
         self.limits = limits
         self.call_back = call_back
         self.first_id = first_id
         self.ids: Iterator[int] | None = None
         self.observer = observer
+        self.meter = Meter()
         self.transactions: Deadlines[Any] = Deadlines(
             scheduler, time_limits.request, lambda transaction: transaction.time_out()
         )
@@ -151,6 +156,11 @@ class Runtime:
             whose = excerpt(username) if peer is None else peer
             text = "a limit is reached: %s, of %s: %s"
             self.scheduler.spawn(self.warn, text, limit, whose, reason)
+
+    @property
+    def services(self) -> list[Any]:
+        """The services that have been made."""
+        return list(self._services.values())
 
     def service(self, key: object, make: Callable[[Runtime], S]) -> S:
         """Return the service of this app that belongs to ``key``, made when it is first needed.

@@ -15,6 +15,7 @@ from ..core.events import SiteEvent
 from ..core.excerpts import excerpt_of
 from ..core.exits import is_contained
 from ..core.functions import name_function
+from ..core.observer import Observer
 from ..core.peers.peer import Peer
 from ..core.request import Request
 from ..core.tracebacks import log_error
@@ -57,11 +58,15 @@ FORMS = {
 
 
 class FlaskFramework:
-    """Runs code of a site the way Flask would; see :class:`~.core.handling.Framework`."""
+    """Runs code of a site the way Flask would; see :class:`~.core.handling.Framework`.
 
-    def __init__(self, app: Flask, listeners: Listeners) -> None:
+    :param observer: told of errors of listeners and teardown functions; ``None``: nobody is.
+    """
+
+    def __init__(self, app: Flask, listeners: Listeners, observer: Observer | None = None) -> None:
         self._app = app
         self._listeners = listeners
+        self._observer = observer
         self._teardown_log = TeardownLog()
 
     @property
@@ -85,6 +90,12 @@ class FlaskFramework:
 
     def log_teardown(self, occasion: str, error: BaseException) -> None:
         self._teardown_log.add(self.logger, occasion, error)
+        self._observe(error)
+
+    def _observe(self, error: BaseException) -> None:
+        """Tell an observer of an error that has been logged."""
+        if self._observer is not None:
+            self._observer.failed(error, None)
 
     def describe_error(self, error: Any) -> tuple[int, str] | None:
         """Return the code and the description of a werkzeug ``HTTPException``."""
@@ -155,6 +166,7 @@ class FlaskFramework:
                 excerpt_of(args),
                 excerpt_of(kwargs),
             )
+            self._observe(error)
 
 
 def _run_here(function: Callable[..., Any], *args: Any) -> None:

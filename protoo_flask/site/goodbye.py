@@ -77,3 +77,6 @@ def _abandon_all(host: Host) -> None:
         link = peer.link
         if isinstance(link, Connection):
             link.abandon(GOING_AWAY, "shutting down")
+            observer = peer.runtime.observer
+            if observer is not None:
+                observer.closed(peer, GOING_AWAY)  # there is no time for its end

@@ -91,6 +91,8 @@ class Reauthorization:
                 raise
             # An error is no refusal: a database that is down must not throw everybody out.
             log_error(self._framework.logger, error, "could not authorize %r again", peer)
+            if peer.runtime.observer is not None:
+                peer.runtime.observer.failed(error, None)
         finally:
             # Asking may take long. When the device has connected again meanwhile, the answer is
             # about a handshake that is not used any more. The newer one was authorized by

@@ -27,6 +27,7 @@ from ..core.functions import name_function
 from ..core.inbox import Inbox
 from ..core.names import Name, to_name, to_name_or_none
 from ..core.observer import Observer
+from ..core.observers import join
 from ..core.peers.directory import Directory, Identity, NoPlace
 from ..core.peers.homes import HomeService
 from ..core.peers.local_directory import LocalDirectory
@@ -79,6 +80,7 @@ class Registrations(Protocol):
     authorizer: Authorizer | None
     listeners: Listeners
     services: dict[str, HomeService]
+    observers: list[Observer]
 
 
 class Site:
@@ -86,8 +88,6 @@ class Site:
 
     :ivar protoo: the extension that serves this app.
     :ivar loop: of the thread or threads that serve the clients; ``None`` before the first one.
-    :ivar observer: is told of everything that passes through the core; see
-        :class:`~protoo_flask.core.observer.Observer`.
     :ivar arrivals: the handshakes in progress.
     :ivar dialects: the dialects that clients may ask for, by their sub-protocols.
     :ivar make_directory: makes the directory that finds peers, where there is no cluster.
@@ -100,7 +100,6 @@ class Site:
         self.protoo = protoo
         self.app = app
         self.configuration = configuration
-        self.observer: Observer | None = None
         self.dialects: Sequence[Dialect] = (PROTOO,)
         self.make_directory: Callable[[Runtime, EventQueues], Directory[Peer]] = LocalDirectory
         self.make_cluster: MakeCluster | None = None
@@ -139,6 +138,23 @@ class Site:
         :raises UsageError: for a value that cannot work.
         """
         return self.configuration.settings
+
+    @cached_property
+    def observer(self) -> Observer | None:
+        """Tells the listeners of ``Protoo.observe()``; ``None``: there are none.
+
+        Also before it is known which world serves the clients, so it has a lock for any.
+        """
+        return join(self._listeners, self.app.logger, make_real_lock())
+
+    @cached_property
+    def _listeners(self) -> list[Observer]:
+        return [listener.begin_app() for listener in self.protoo.observers]
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a handshake has come for which listeners were looked for."""
+        return "_listeners" in self.__dict__
 
     @cached_property
     def handshake_limits(self) -> HandshakeLimits:
@@ -393,7 +409,8 @@ class Site:
         detection = LATEST_DETECTION * (settings.ping_interval or NO_PING_DETECTION)
         grace_period = settings.disconnect_grace_period
         self._closing = self._make_closing_links(loop)
-        framework = FlaskFramework(self.app, self.protoo.listeners)
+        observer = self.observer
+        framework = FlaskFramework(self.app, self.protoo.listeners, observer)
         make_directory = self.make_directory
         if self.is_clustered:
             from .membership import Membership
@@ -427,7 +444,8 @@ class Site:
                 parallel_requests=settings.parallel_requests,
             ),
             first_id=_make_first_id,
-            observer=self.observer,
+            # Among greenlets, all listeners are called in the thread of the hub.
+            observer=observer if loop.preempts else join(self._listeners, self.app.logger, None),
             make_directory=make_directory,
             arrivals=self.arrivals,
         )
@@ -545,6 +563,7 @@ class Site:
         self._lock = threading.Lock()
         self.__dict__.pop("handshake_limits", None)
         self.arrivals = Arrivals(make_real_lock(), current_arrival)
+        self.__dict__.pop("observer", None)  # its lock, too
 
 
 def _make_first_id() -> int:

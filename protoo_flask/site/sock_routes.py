@@ -73,7 +73,7 @@ class SockRoutes:
             else:
                 views.settle(admission)
         except REFUSALS as error:
-            return views.refuse(error)
+            return views.observe(views.refuse(error))
         watch_view(self._site.app, endpoint, views)
         admission.hold()
         return None
@@ -97,7 +97,7 @@ class SockRoutes:
         try:
             self._identify(admission, username, uuid, data)
         except REFUSALS as error:
-            abort(views.refuse(error))
+            abort(views.observe(views.refuse(error)))
         admission.response = views.make_response(admission, ws)
 
     def _identify(self, admission: Admission, username: Any, uuid: Any, data: Any) -> None:
@@ -170,7 +170,8 @@ def watch_view(app: Flask, endpoint: str, views: Views) -> None:
                 # Not one of the view, which the site hears of as ever.
                 if not _comes_from(error, Server.__init__):
                     raise
-                return views.refuse_without_threads()
+                refusal = views.refuse_without_threads()
+                return refusal if endpoint == ENDPOINT else views.observe(refusal)
 
     setattr(watched, _WATCHED, True)
     app.view_functions[endpoint] = watched

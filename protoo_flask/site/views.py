@@ -191,7 +191,7 @@ class Views:
             start = connector(agreed, admission.arrival, welcome)
             assert isinstance(loop, GreenletLoop)
             native: type[UpgradeResponse] = of_class(UpgradeResponse, class_of_app)
-            return native(agreed.headers, loop, start, self._refuse_without_descriptors)
+            return native(agreed.headers, loop, start, self._refuse_too_late)
         agreed = read_by_wsproto(agreed, ws.ws, site.settings.max_message_size)
         start = connector(agreed, admission.arrival, welcome, AttachedConnection)
         tap = admission.tap
@@ -227,6 +227,10 @@ class Views:
 
     def _refuse_without_descriptors(self) -> Response:
         return _refuse_for_now(self._site.handshake_limits.lack_descriptors())
+
+    def _refuse_too_late(self) -> Response:
+        """As above, when all functions of the site that see responses have run."""
+        return self.observe(self._refuse_without_descriptors())
 
     def _refuse_handshake(self, error: HandshakeError) -> Response:
         if error.status >= 500:
@@ -291,6 +295,15 @@ class Views:
         if is_handshake and response.status_code != 101 and VERDICT not in response.headers:
             is_passing = response.status_code >= 500 or response.status_code in _PASSING
             response.headers[VERDICT] = "later" if is_passing else "refused"
+        if is_handshake and response.status_code != 101 and asks_for_upgrade(request.environ):
+            self.observe(response)
+        return response
+
+    def observe(self, response: Response) -> Response:
+        """Tell an observer of a handshake that is refused with this response."""
+        observer = self._site.observer
+        if observer is not None:
+            observer.turned_away(response.status_code, _read_reason(response))
         return response
 
     def _let_allowed_pages_read(self, response: Response) -> Response:
@@ -375,6 +388,13 @@ class Views:
             if missing is not None and missing.was_asked and site.protoo.authorizer is not None:
                 site.advice.when_refused_without_session()
             raise
+
+
+def _read_reason(response: Response) -> str:
+    """Return the reason that a refusal gives as plain text; else its status."""
+    if response.mimetype == "text/plain" and not response.is_streamed:
+        return response.get_data(as_text=True)
+    return response.status
 
 
 def _refuse_for_now(error: TryLater) -> Response:

@@ -19,6 +19,7 @@ from protoo_flask.core.cluster.protocol import (
     ClaimRefused,
     ClusterAway,
     ClusterHost,
+    Traffic,
     Watcher,
 )
 
@@ -47,6 +48,7 @@ class InProcessCluster:
     :ivar watches: of users.
     :ivar silences: how often it has fallen silent, or was heard again.
     :ivar gaps: nodes of which items were lost, without notice so far.
+    :ivar traffic: each item is a frame here.
     """
 
     def __init__(self, hub: Hub, scheduler: NodeScheduler) -> None:
@@ -60,6 +62,7 @@ class InProcessCluster:
         self.silences = 0
         self.watches = Watches(self, hub.clock)
         self.gaps: set[str] = set()
+        self.traffic = Traffic()
         self._host: ClusterHost
         self._is_joined = False
         self._former_ids: set[str] = set()
@@ -493,6 +496,7 @@ class InProcessCluster:
     # The bus -----------------------------------------------------------------------------
 
     def send(self, node: str, item: Item) -> None:
+        self.traffic = self.traffic._replace(sent=self.traffic.sent + 1)
         # Encoded here: it may change afterwards, and real ones have to be encodable, too.
         frame = _encoder.encode(item)
         if node == EVERY_NODE:
@@ -551,7 +555,9 @@ class InProcessCluster:
             self._frames.popleft()
             if sender in self.gaps:
                 self.gaps.discard(sender)
+                self.traffic = self.traffic._replace(gaps=self.traffic.gaps + 1)
                 self.tell("may_have_lost", sender)
+            self.traffic = self.traffic._replace(received=self.traffic.received + 1)
             self.tell("receive", sender, _decoder.decode(frame))
 
 

@@ -6,13 +6,18 @@ import json
 
 import pytest
 
+from protoo_flask.core import observers
+from protoo_flask.core.errors import Reject
+from protoo_flask.core.handling import HandlerError
 from protoo_flask.core.inbox import MAX_PATH_LENGTH
 from protoo_flask.core.observer import Observer
 from protoo_flask.core.peers.peer import broadcast
 from protoo_flask.core.request import Request
-from tests.fakes import Core
+from tests.fakes import Core, FakeLink
 
-METHODS = [name for name in vars(Observer) if not name.startswith("_")]
+#: Those that the core calls when a client does something. Of a handshake, and of a limit of the
+#: site, others tell.
+METHODS = [name for name in observers.METHODS if name not in ("turned_away", "limited")]
 
 
 class Recorder(Observer):
@@ -34,7 +39,7 @@ def record(name):
     return method
 
 
-for name in METHODS:
+for name in observers.METHODS:
     setattr(Recorder, name, record(name))
 
 
@@ -132,7 +137,8 @@ def test_a_notification_is_admitted_and_never_answered():
     alice.notify("get", "/")
     (request,) = observed.requests
     request.reply(200)
-    assert observed.observer.take("admitted", "answered") == [("admitted", request)]
+    told = observed.observer.take("admitted", "notified", "answered")
+    assert told == [("admitted", request), ("notified", request)]
 
 
 def test_a_request_that_has_to_wait_is_admitted_when_it_is_its_turn():
@@ -251,7 +257,7 @@ def test_every_message_that_is_sent_to_a_client_is_told_with_its_size():
     ]
 
 
-def test_a_message_that_waits_for_its_peer_is_told_once():
+def test_a_message_that_waits_for_its_peer_is_told_when_the_peer_is_back():
     observed = Observed(grace_period=10)
     alice = observed.connect()
     alice.start_request("get", "/")
@@ -260,10 +266,47 @@ def test_a_message_that_waits_for_its_peer_is_told_once():
     alice.peer.send(Request("get"))
     alice.peer.notify("news")
     observed.requests[0].reply(200)
-    sent = observed.observer.take("sent")
+    assert observed.observer.take("sent") == []
     alice = observed.core.connect()
+    sent = observed.observer.take("sent")
     assert sent == [("sent", alice.peer, len(text)) for text in alice.link.payloads]
     assert len(sent) == 3
+
+
+def test_a_message_that_its_peer_never_comes_back_for_is_not_told():
+    observed = Observed(grace_period=10)
+    alice = observed.connect()
+    alice.drop()
+    alice.peer.notify("news")
+    observed.core.scheduler.advance(10)
+    assert observed.observer.take("sent") == []
+
+
+@pytest.mark.parametrize("is_away", [False, True], ids=["takeover", "grace period"])
+def test_a_request_that_is_sent_again_is_told_again(is_away):
+    observed = Observed(grace_period=10)
+    alice = observed.connect()
+    alice.peer.send(Request("get"))
+    alice.peer.notify("news")
+    (first, notice) = alice.link.payloads
+    if is_away:
+        alice.drop()
+    again = observed.core.connect()
+    assert again.link.payloads == [first]
+    assert observed.observer.take("sent") == [
+        ("sent", alice.peer, len(text)) for text in (first, notice, first)
+    ]
+
+
+def test_what_the_next_link_does_not_take_is_not_told():
+    observed = Observed(grace_period=10)
+    alice = observed.connect()
+    alice.peer.send(Request("get"))
+    alice.drop()
+    observed.observer.take()
+    link = FakeLink()
+    link.closed = (1008, "slow consumer")  # before it could take anything
+    observed.core.connect(link=link)
     assert observed.observer.take("sent") == []
 
 
@@ -341,19 +384,100 @@ def test_the_response_is_there_when_the_end_of_a_transaction_is_told():
     assert order == [202, "on_response"]
 
 
+# Errors of the site
+
+
+def test_an_error_of_a_handler_is_told_with_its_request():
+    observed = Observed()
+    error = ValueError("a mistake")
+
+    @observed.core.router.get("/fail")
+    def fail(req, next):
+        raise error
+
+    alice = observed.connect()
+    alice.start_request("get", "/fail")
+    [(_, told, request)] = observed.observer.take("failed")
+    assert told is error
+    assert request.path == "/fail"
+
+
+def test_anything_else_given_to_next_is_told_as_an_error():
+    observed = Observed()
+    observed.core.router.get("/fail", lambda req, next: next("no\nway"))
+    observed.connect().start_request("get", "/fail")
+    [(_, told, _)] = observed.observer.take("failed")
+    assert isinstance(told, HandlerError)
+    assert str(told) == r"'no\nway'"
+
+
+@pytest.mark.parametrize("error", [Reject(403, "no"), Reject(404, "nobody")], ids=["403", "404"])
+def test_an_error_that_is_an_answer_is_not_told(error):
+    observed = Observed()
+    observed.core.router.get("/fail", lambda req, next: next(error))
+    observed.connect().start_request("get", "/fail")
+    assert observed.observer.take("failed") == []
+
+
+def test_an_error_of_a_function_that_takes_responses_is_told_without_a_request():
+    observed = Observed()
+    alice = observed.connect()
+    error = ValueError("a mistake")
+
+    def take(response):
+        raise error
+
+    alice.peer.send(Request("get"), take)
+    alice.respond(alice.take(), 200)
+    assert observed.observer.take("failed") == [("failed", error, None)]
+
+
+# Durations
+
+
+def test_a_request_knows_when_it_was_admitted():
+    observed = Observed()
+    alice = observed.connect()
+    observed.core.scheduler.advance(5)
+    alice.start_request("get", "/")
+    (request,) = observed.requests
+    assert request.admitted_at == observed.core.scheduler.now()
+
+
+def test_the_time_in_the_backlog_is_not_that_of_the_handlers():
+    observed = Observed()
+
+    @observed.core.router.get("/slow")
+    def send_more(req, next):
+        alice.notify("get", "/")
+        observed.core.scheduler.advance(3)
+
+    alice = observed.connect()
+    alice.notify("get", "/slow")
+    (request,) = observed.requests
+    assert request.admitted_at == observed.core.scheduler.now()
+
+
 # With and without
+
+
+def fail(req, next):
+    raise ValueError("a mistake of the site")
 
 
 def live(core):
     """Do a little of everything; returns the messages that both clients got."""
     core.router.get("/", lambda req, next: req.reply(200, "OK"))
+    core.router.get("/fail", fail)
     core.router.get("/bob", lambda req, next: bob.peer.send(req, on_response=req.reply))
     alice, bob = core.connect("alice", "a1"), core.connect("bob", "b1")
     alice.send_raw(b"hello")
     alice.start_request("get", "/")
+    alice.start_request("get", "/fail")
     alice.start_request("get", "/bob")
     bob.respond(bob.take(), 200, "yes")
     alice.peer.notify("news")
+    alice.notify("get", "/")
     bob.peer.send(Request("get")).cancel()
     bob.peer.send(Request("get", {"x": "x" * 9_000_000}))  # a limit refuses it
     bob.drop()

@@ -32,7 +32,7 @@ def test_the_observer_of_a_site_is_told_of_its_clients():
     app = make_app()
     protoo = Protoo(app)
     protoo.get("/time", lambda req, next: req.reply(200))
-    observer = app.extensions["protoo"].observer = Counter()
+    observer = protoo.observe(Counter())
     alice, bob = join(app, "alice", "a1"), join(app, "bob", "b1")
     assert observer.connections == 2
     alice.receive(b'{"method": "get", "path": "/time", "id": 1}')

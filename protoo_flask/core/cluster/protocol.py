@@ -21,7 +21,7 @@ where it says otherwise.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Protocol, Sequence
+from typing import Any, Callable, NamedTuple, Protocol, Sequence
 
 from ..errors import ProtooError
 from .items import Item
@@ -50,6 +50,19 @@ class ClaimRefused(ProtooError):
     """The directory takes no more claims: it is full, or lacks a right; the text says why."""
 
 
+class Traffic(NamedTuple):
+    """The traffic of a node, since it was made.
+
+    :ivar sent: frames that were given to the bus.
+    :ivar received: frames of other nodes that have come.
+    :ivar gaps: times that frames of a node were missing.
+    """
+
+    sent: int = 0
+    received: int = 0
+    gaps: int = 0
+
+
 class Cluster(Protocol):
     """The cluster, from one node.
 
@@ -57,6 +70,7 @@ class Cluster(Protocol):
         after others have taken it for dead.
     :ivar status: ``UP``, ``SETTLING`` or ``AWAY``.
     :ivar reason: for the status, if it is not ``UP``.
+    :ivar traffic: of this node, for metrics.
     """
 
     @property
@@ -67,6 +81,9 @@ class Cluster(Protocol):
 
     @property
     def reason(self) -> str: ...
+
+    @property
+    def traffic(self) -> Traffic: ...
 
     def start(self, host: ClusterHost) -> None:
         """Join. Goes on trying in the background while the directory cannot be reached.

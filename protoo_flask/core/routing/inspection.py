@@ -129,3 +129,16 @@ def describe_path(path: PathPattern | None) -> str:
     if isinstance(path, re.Pattern):
         return f"re:{path.pattern}"
     return " | ".join(describe_path(item) for item in path)
+
+
+def list_methods(router: Router) -> set[str]:
+    """Return the methods that routes are registered for, by name."""
+    found: set[str] = set()
+    for layer in router.layers():
+        handlers = [(None, layer.handle)] if layer.route is None else layer.route.functions()
+        for method, handler in handlers:
+            if method is not None:
+                found.add(method)
+            if isinstance(handler, Router):
+                found |= list_methods(handler)
+    return found

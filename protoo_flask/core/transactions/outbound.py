@@ -344,7 +344,7 @@ class Outbound:
                 return False
             if outbox.send_text(payload):
                 if self.runtime.observer is not None:
-                    self._observe(payload)
+                    self.observe(payload)
                 return True
         with self.lock:
             fate, full = self._place(payload, None, sender)
@@ -373,7 +373,7 @@ class Outbound:
                 return REFUSED, None
             if outbox.send_text(payload, id):
                 if self.runtime.observer is not None:
-                    self._observe(payload)
+                    self.observe(payload)
                 return TAKEN, None
         # A link may be closing before the directory knows.
         if not self.may_wait:
@@ -385,9 +385,7 @@ class Outbound:
             return REFUSED, None
         if not self.mailbox.put(payload, id, username):
             return GONE, self.mailbox
-        if self.runtime.observer is not None:
-            self._observe(payload)
-        return TAKEN, None
+        return TAKEN, None  # an observer is told when a link has it
 
     def _note_refusal(self) -> None:
         """Take note that a message of another user has found no room."""
@@ -395,10 +393,14 @@ class Outbound:
         if peer is not None:
             self.runtime.limited("outbox", peer, TOO_SLOW)
 
-    def _observe(self, payload: bytes) -> None:
-        observer = self.runtime.observer
-        if observer is not None:
-            observer.sent(self._peer(), len(payload))
+    def observe(self, payload: bytes) -> None:
+        """Count a message that a link has taken, and tell an observer; there is one."""
+        size, runtime = len(payload), self.runtime
+        observer, meter = runtime.observer, runtime.meter
+        meter.sent += 1
+        meter.sent_bytes += size
+        if observer is not None and observer.sent is not None:
+            observer.sent(self._peer(), size)
 
     def _make_mailbox(self) -> Mailbox:
         return Mailbox(self.runtime.limits.waiting)
@@ -422,6 +424,8 @@ class Outbound:
                 # Too slow even for this. Its end comes next, and finds the rest.
                 self.mailbox = self._keep(sent[index:], later[max(0, index - len(sent)) :])
                 break
+            if self.runtime.observer is not None:
+                self.observe(payload)
         # Last: transmit() uses the link without the lock.
         self.link = link
 

@@ -204,11 +204,19 @@ class ServerTransactions:
             return
         observer = runtime.observer
         link = outbound.link
-        # transmit() tells an observer of the message; without one, most messages need no call.
-        if observer is not None or link is None or not link.outbox.send_text(payload):
+        if link is None or not link.outbox.send_text(payload):
             outbound.transmit(payload)
+        elif observer is not None:
+            # As observe() does; without the call, if nobody wants to be told of each message.
+            if observer.sent is not None:
+                outbound.observe(payload)
+            else:
+                meter = runtime.meter
+                meter.sent += 1
+                meter.sent_bytes += len(payload)
         if observer is not None:
-            observer.answered(request, status)
+            tell = observer.answered  # a slot: to call it at once would take Python longer
+            tell(request, status)
 
     def wait_longer(self, request: Inquiry) -> None:
         """Set no time limit to the handlers; for :meth:`Request.keep_open`."""
