@@ -291,7 +291,7 @@ def members(file: str, protocol: str) -> set[str]:
 def test_the_recipe_of_an_observer():
     app = make_app()
     protoo = Protoo(app)
-    counts = run("observer", app=app)["counts"]
+    counts = run("observer", protoo=protoo)["counts"]
     inbox = join(app)
     inbox.receive(b'{"method": "get", "path": "/nothing", "id": 1}')
     inbox.receive(b'{"method": 7, "path": "/", "id": 2}')

@@ -12,7 +12,7 @@ import pytest
 
 import protoo_flask
 from benchmarks.figures.imports import MODULES, PACKAGE, imports_of
-from protoo_flask import middleware, testing
+from protoo_flask import middleware, observe, testing
 
 #: Which modules may import what, from the bottom up: a module may import those of its own
 #: line and of the lines above it here, and of other packages those that its line names.
@@ -29,7 +29,8 @@ LAYERS = [
     ("core.connection_limit core.handshake_queue", ""),
     ("core.functions core.arrivals core.names", ""),
     ("core.scheduling", ""),
-    ("core.deadlines core.errands core.events core.observer core.stuck_places", ""),
+    ("core.deadlines core.errands core.events core.observer core.stuck_places core.meter", ""),
+    ("core.observers", ""),
     ("core.transactions.shares", ""),
     ("core.runtime core.backlog", ""),
     ("core.workload", ""),
@@ -195,6 +196,16 @@ LAYERS = [
     ("site.sock_routes", "flask flask_sock simple_websocket"),
     ("site.routes", "flask pathlib werkzeug"),
     ("site", ""),
+    ("observe.labels", "http"),
+    ("observe.catalogue observe.users", ""),
+    ("observe.tally", "bisect"),
+    ("observe.census", ""),
+    ("observe.ledger", ""),
+    ("observe.prometheus_metrics", "atexit flask gevent hmac os prometheus_client time"),
+    ("observe.event_log", ""),
+    ("observe.json_formatter", "datetime json"),
+    ("observe.health", "flask"),
+    ("observe", ""),
     ("testing.stillness", "gc gevent threading time"),
     ("testing.failures", "werkzeug"),
     ("testing.channel", ""),
@@ -283,6 +294,10 @@ DOCUMENTED = {
 DOCUMENTED_MIDDLEWARE = {
     *("Room", "Session"),
     *("ice_servers", "p2p_messenger", "presence", "room_handler", "session_handler"),
+}
+
+DOCUMENTED_OBSERVE = {
+    *("EventLog", "JsonFormatter", "Observer", "PrometheusMetrics", "liveness", "readiness"),
 }
 
 DOCUMENTED_TESTING = {
@@ -390,6 +405,12 @@ def test_the_public_middleware_are_the_documented_ones():
         assert callable(getattr(middleware, name))
 
 
+def test_the_public_names_for_observing_are_the_documented_ones():
+    assert set(observe.__all__) == DOCUMENTED_OBSERVE
+    for name in DOCUMENTED_OBSERVE:
+        assert hasattr(observe, name)
+
+
 def test_the_public_names_of_the_test_kit_are_the_documented_ones():
     assert set(testing.__all__) == DOCUMENTED_TESTING
     for name in DOCUMENTED_TESTING:
@@ -405,7 +426,8 @@ def test_the_api_page_imports_all_public_names():
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert imported == DOCUMENTED | DOCUMENTED_MIDDLEWARE | DOCUMENTED_TESTING
+    documented = DOCUMENTED | DOCUMENTED_MIDDLEWARE | DOCUMENTED_TESTING | DOCUMENTED_OBSERVE
+    assert imported == documented
 
 
 @pytest.mark.parametrize(

@@ -109,13 +109,6 @@ class Observer:
     def closed(self, peer: Any, code: int) -> None:
         """A link of ``peer`` has closed with this code (RFC 6455 section 7.1.5)."""
 
-    def limited(self, limit: str, peer: Any | None) -> None:
-        """Something was refused because a limit was reached.
-
-        :param limit: which one: a stable word in lower case, such as ``"open_requests"``.
-        :param peer: whose limit it is; ``None``: it is of a handshake, or of the process.
-        """
-
     def turned_away(self, status: int, reason: str) -> None:
         """A handshake was refused with this HTTP status."""
 

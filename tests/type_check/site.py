@@ -26,6 +26,14 @@ from protoo_flask.middleware import (
     room_handler,
     session_handler,
 )
+from protoo_flask.observe import (
+    EventLog,
+    JsonFormatter,
+    Observer,
+    PrometheusMetrics,
+    liveness,
+    readiness,
+)
 from protoo_flask.testing import IncomingRequest, SentRequest, TestClient, TestClock, finish
 
 Next = Callable[..., None]
@@ -38,6 +46,31 @@ def create_app() -> Flask:
     app = Flask(__name__)
     protoo.init_app(app)
     return app
+
+
+# Observing
+
+
+class Arrivals(Observer):
+    def __init__(self) -> None:
+        self.count = 0
+
+    def connected(self, peer: Peer) -> None:
+        self.count += 1
+
+    def limited(self, limit: str, peer: Peer | None) -> None:
+        log.info("limited by %s", limit)
+
+
+def observe(app: Flask) -> None:
+    assert_type(protoo.observe(Arrivals()).count, int)
+    metrics = protoo.observe(PrometheusMetrics(buckets=[0.1, 1]))
+    assert_type(metrics, PrometheusMetrics)
+    app.add_url_rule("/metrics", view_func=metrics.view(token="0123456789abcdef"))
+    app.add_url_rule("/live", view_func=liveness)
+    app.add_url_rule("/ready", view_func=readiness)
+    protoo.observe(EventLog())
+    logging.StreamHandler().setFormatter(JsonFormatter())
 
 
 # Authorization
