@@ -1,6 +1,6 @@
 """The number of processor instructions for a request.
 
-    python dev.py bench instructions [--count N] [--checkout PATH]
+    python dev.py bench instructions [--count N] [--checkout PATH] [--metrics]
 
 callgrind (part of valgrind) simulates a processor and counts its instructions. The same work has
 the same count, to about a thousandth, whatever else the machine is doing. The count is not a
@@ -36,6 +36,7 @@ def main(args: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="dev.py bench instructions")
     parser.add_argument("--count", type=int, default=COUNT, metavar="N")
     parser.add_argument("--checkout", type=Path, default=ROOT, metavar="PATH")
+    parser.add_argument("--metrics", action="store_true", help="count for Prometheus, too")
     options = parser.parse_args(args)
     count = options.count
     if shutil.which("valgrind") is None:
@@ -43,7 +44,7 @@ def main(args: Sequence[str]) -> int:
         return 0
     print("counting instructions: this takes a minute", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
-        run_callgrind(Path(folder), count, options.checkout)
+        run_callgrind(Path(folder), count, options.checkout, options.metrics)
         totals = [read_total(path) for path in sorted(Path(folder).glob("out.*"), key=number_of)]
     # The totals at the three marks of each subject: the work before it, ``count`` times the
     # subject, and twice as many.
@@ -56,10 +57,11 @@ def main(args: Sequence[str]) -> int:
     return 0
 
 
-def run_callgrind(folder: Path, count: int, checkout: Path) -> None:
+def run_callgrind(folder: Path, count: int, checkout: Path, metrics: bool = False) -> None:
     """Run the servers and their client; callgrind writes a file of counts at each mark.
 
     :param checkout: the directory from which ``protoo_flask`` is imported.
+    :param metrics: whether the site has metrics for Prometheus.
     """
     command = [
         "valgrind",
@@ -71,6 +73,8 @@ def run_callgrind(folder: Path, count: int, checkout: Path) -> None:
     ]
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}
     environment["BENCH_NO_PINGS"] = "1"
+    if metrics:
+        environment["BENCH_METRICS"] = "1"
     done = subprocess.run(
         command,
         cwd=checkout,

@@ -3,7 +3,7 @@
 BENCH_TEARDOWN=1 registers a teardown function, as Flask-SQLAlchemy does. Then each message
 has its own app context. BENCH_ATTACHED=1 has all connections stay with their server, as if TLS
 ended in it. BENCH_FLOODS=1 adds the parts that only some floods need. BENCH_REDIS_URL
-names the Redis of a cluster.
+names the Redis of a cluster. BENCH_METRICS=1 has everything counted for Prometheus.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ if os.environ.get("BENCH_FLOODS"):
 if os.environ.get("BENCH_REDIS_URL"):
     options["cluster_url"] = os.environ["BENCH_REDIS_URL"]
 protoo = Protoo(app, **options)
+if os.environ.get("BENCH_METRICS"):
+    from protoo_flask.observe import PrometheusMetrics
+
+    protoo.observe(PrometheusMetrics())
 processed = 0
 last_line = ""
 
