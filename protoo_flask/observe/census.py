@@ -1,6 +1,7 @@
 """A census: the gauges of one app, read from what there is when somebody looks.
 
-Nothing is counted for it while messages pass. Reading takes two or three microseconds for each peer.
+Nothing is counted for it while messages pass. Reading takes two or three microseconds for each
+peer.
 """
 
 from __future__ import annotations

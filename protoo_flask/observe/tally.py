@@ -1,7 +1,7 @@
 """A tally: the counts of one app, as plain integers.
 
-A counter of ``prometheus_client`` takes a lock, and with several workers it writes to a file. Here a
-count is an addition. The totals go to ``prometheus_client`` when somebody looks: see
+A counter of ``prometheus_client`` takes a lock, and with several workers it writes to a file. Here
+a count is an addition. The totals go to ``prometheus_client`` when somebody looks: see
 :mod:`.prometheus_metrics`. With all counts, a request takes 5 % more instructions.
 """
 

@@ -15,9 +15,8 @@ from protoo_flask.core.peers.peer import broadcast
 from protoo_flask.core.request import Request
 from tests.fakes import Core, FakeLink
 
-#: Those that the core calls when a client does something. Of a handshake, and of a limit of the
-#: site, others tell.
-METHODS = [name for name in observers.METHODS if name not in ("turned_away", "limited")]
+#: Those that the core calls. Of a handshake that was refused, the site tells.
+METHODS = [name for name in observers.METHODS if name != "turned_away"]
 
 
 class Recorder(Observer):

@@ -82,6 +82,18 @@ def test_items_arrive_in_the_order_of_sending(world, a, b):
     assert [item.ask for item in a.host.items] == list(range(1000))
 
 
+def test_the_traffic_of_both_sides_is_counted(world, a, b):
+    world.settle()
+    sent, received = a.cluster.traffic.sent, b.cluster.traffic.received
+    for number in range(10):
+        a.cluster.send(b.id, Moved(number))
+        world.until(lambda number=number: len(b.host.items) == number + 1)
+
+    assert a.cluster.traffic.sent >= sent + 10
+    assert b.cluster.traffic.received >= received + 10
+    assert a.cluster.traffic.gaps == b.cluster.traffic.gaps == 0
+
+
 def test_items_to_every_node_arrive_at_all_others(world, a, b):
     c = world.join()
 
