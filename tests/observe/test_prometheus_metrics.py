@@ -14,6 +14,7 @@ from protoo_flask.core.errors import UsageError
 from protoo_flask.middleware import p2p_messenger, room_handler, session_handler
 from protoo_flask.observe import PrometheusMetrics
 from protoo_flask.observe.catalogue import METRICS
+from protoo_flask.testing import Refused
 from tests.joining import HANDSHAKE, make_app
 
 TOKEN = "a secret of the metrics"
@@ -168,6 +169,16 @@ def test_a_plain_get_of_the_route_is_no_handshake():
     site = Scraped()
     assert site.app.test_client().get("/protoo").status_code == 403
     assert not [key for key in site.scrape() if key[0] == "protoo_handshakes_refused_total"]
+
+
+def test_a_refusal_by_a_limit_is_told_with_its_name():
+    site = Scraped(max_peers_per_user=1)
+    with site.connect("alice", "a1"):
+        with pytest.raises(Refused):
+            site.connect("alice", "a2")
+        found = site.scrape()
+    assert found["protoo_refusals_total", "devices"] == 1
+    assert found["protoo_handshakes_refused_total", "429"] == 1
 
 
 def test_errors_of_listeners_of_the_site_are_told():
