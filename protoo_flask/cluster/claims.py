@@ -106,19 +106,24 @@ class Claims:
         if completion is not None:
             completion.set()
 
-    # Claiming ------------------------------------------------------------------------------
-
-    def claim(self, username: str, uuid: str, data: bytes, limit: int) -> Claim:
-        """See ``Cluster.claim``."""
+    def await_completion(self) -> bool:
+        """Wait for a while until the directory has what all nodes have; returns whether it has."""
         if self.is_doubtful() and self._wires.open_writer is not None:
             # A claim by the id of a dead node would be buried with it.
             self.begin_settling()
             self.find_out()
         completion = self._completion
-        if completion is not None and not self._loop.is_foreign():
-            # Else a device could seem to be the first one of its user, or its former owner could
-            # not be found.
-            completion.wait(COMPLETION_TIME)
+        if completion is None:
+            return True
+        return not self._loop.is_foreign() and bool(completion.wait(COMPLETION_TIME))
+
+    # Claiming ------------------------------------------------------------------------------
+
+    def claim(self, username: str, uuid: str, data: bytes, limit: int) -> Claim:
+        """See ``Cluster.claim``."""
+        # Else a device could seem to be the first one of its user, or its former owner could not be
+        # found.
+        self.await_completion()
         replies = Replies(self._loop)
         device = (username, uuid)
         nonce, node = 0, self._wires.node

@@ -221,6 +221,10 @@ class Registry:
 
     def take_home(self, kind: str, key: str) -> str:
         """See ``Cluster.take_home``."""
+        # Redis may have been emptied, and the node that has the home is about to enter it again.
+        # Taken now, it would be at both.
+        if not self.claims.await_completion():
+            raise ClusterAway("other nodes claim their peers again")
         return self.homes.take(kind, key)
 
     def leave_home(self, kind: str, key: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from protoo_flask.core.cluster.protocol import ClaimRefused, ClusterAway
@@ -74,6 +76,25 @@ def test_homes_stay_where_they_are_when_the_directory_was_emptied(world, a, b):
     world.until(lambda: a.cluster.status == b.cluster.status == "up")
 
     assert b.cluster.take_home("rooms", "42") == a.id
+
+
+def test_a_home_stays_where_it_is_when_its_node_is_the_last_to_find_the_emptied_directory(
+    world, a, b
+):
+    a.cluster.take_home("rooms", "42")
+    world.go_away()
+    world.until(lambda: a.cluster.status == b.cluster.status == "away")
+
+    world.cut(a)
+    world.come_back(empty=True)
+    world.until(lambda: b.cluster.status == "settling")
+    with contextlib.suppress(ClusterAway):
+        assert b.cluster.take_home("rooms", "42") == a.id
+    world.mend(a)
+
+    world.until(lambda: a.cluster.status == b.cluster.status == "up")
+    assert b.cluster.take_home("rooms", "42") == a.id
+    assert a.cluster.take_home("rooms", "42") == a.id
 
 
 def test_no_home_is_taken_while_the_directory_is_away(world, a, b):
