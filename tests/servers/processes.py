@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Iterable, Sequence
 
 import pytest
 
@@ -122,18 +122,7 @@ class Server:
 
     def complaints(self, start: int = 0) -> list[str]:
         """Return the last lines of unexpected tracebacks, and the warnings of Python."""
-        found = []
-        in_traceback = False
-        for line in self._lines[start:]:
-            if line.startswith("Traceback (most recent call last)"):
-                in_traceback = True
-            elif in_traceback and not line.startswith((" ", "\t")) and line.strip():
-                in_traceback = False
-                if not any(re.search(pattern, line) for pattern in self._expected):
-                    found.append(line)
-            elif any(text in line for text in _COMPLAINTS) and not line.startswith(_AT_EXIT):
-                found.append(line)
-        return found
+        return find_complaints(self._lines[start:], self._expected)
 
     def interrupt(self) -> None:
         """Ask the server to end, with the signal that its users send."""
@@ -163,6 +152,29 @@ class Server:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+
+def find_complaints(
+    lines: Iterable[str], expected: Sequence[str] = (), owner: str = ""
+) -> list[str]:
+    """Return the last lines of tracebacks, and the warnings of Python, in a log.
+
+    :param expected: patterns of the last lines of tracebacks that are no complaints.
+    :param owner: a path; a traceback without a frame in a file there is no complaint, either.
+    """
+    found = []
+    in_traceback = is_ours = False
+    for line in lines:
+        if line.startswith("Traceback (most recent call last)"):
+            in_traceback, is_ours = True, not owner
+        elif in_traceback and not line.startswith((" ", "\t")) and line.strip():
+            in_traceback = False
+            if is_ours and not any(re.search(pattern, line) for pattern in expected):
+                found.append(line)
+        elif any(text in line for text in _COMPLAINTS) and not line.startswith(_AT_EXIT):
+            found.append(line)
+        is_ours = is_ours or owner in line
+    return found
 
 
 def start_server(kind: str, **env: str) -> Server:

@@ -22,6 +22,7 @@ import contextlib  # noqa: E402
 import random  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
+from functools import partial  # noqa: E402
 
 import gevent  # noqa: E402
 
@@ -57,7 +58,7 @@ def main() -> int:
         disturbances = Disturbances(scenario, workers, redis, random.Random(seed))
         disturbances.begin(options)
         # The peers of a worker that was killed are offline after ten seconds.
-        scenario.play(options.seconds, disturbances.settle)
+        scenario.play(partial(gevent.sleep, options.seconds), disturbances.settle)
         disturbances.finish()
         faults = scenario.all_faults() + check_quiet(scenario)
         for player in scenario.players:

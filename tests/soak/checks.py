@@ -28,8 +28,11 @@ def check_quiet(scenario: Scenario) -> list[str]:
     for player in scenario.players:
         for path in list(player.calls):
             asked = player.device.ask("end", path)
-            if asked.done.wait(PATIENCE) and asked.answer["status"] in (200, 404):
+            asked.done.wait(PATIENCE)
+            if asked.answer is not None and asked.answer["status"] in (200, 404):
                 player.calls.pop(path, None)
+            else:
+                faults.append(f"{player.device.name}: end of {path} was answered {asked.answer}")
     faults += _wait_for(lambda: _check_calls(scenario))
     faults += _wait_for(lambda: _check_rooms(scenario))
     faults += _wait_for(lambda: _check_presence(scenario))

@@ -1,6 +1,7 @@
 """A client of the soak: one WebSocket connection, on gevent.
 
-It does no more than it is told, and may break off at any time.
+It does no more than it is told, and may break off at any time. It speaks permessage-deflate if it
+is told so, with the same window for all messages of a direction (RFC 7692).
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ import json
 import os
 import socket
 import struct
+import zlib
 from typing import Any, Callable
 
 import gevent
 
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+
+#: The first reserved bit says that a message is compressed. The tail of such a message is not sent.
+RSV1, TAIL = 0x40, b"\0\0\xff\xff"
 
 #: Seconds for a handshake.
 PATIENCE = 20.0
@@ -30,6 +35,7 @@ class Connection:
 
     :param on_message: called with each message, in order.
     :param on_end: called once, with the code of the server's Close; 1006 without one.
+    :param is_compressed: offer permessage-deflate, and insist on it.
     """
 
     def __init__(
@@ -38,8 +44,11 @@ class Connection:
         query: str,
         on_message: Callable[[dict[str, Any]], Any],
         on_end: Callable[[Connection, int], Any],
+        is_compressed: bool = False,
     ) -> None:
         self.port = port
+        self._deflate = zlib.compressobj(wbits=-15) if is_compressed else None
+        self._inflate = zlib.decompressobj(wbits=-15)
         self._on_message = on_message
         self._on_end = on_end
         self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
@@ -68,16 +77,24 @@ class Connection:
             f"Sec-WebSocket-Key: {key}",
             "Sec-WebSocket-Protocol: protoo",
         ]
+        if self._deflate is not None:
+            lines.append("Sec-WebSocket-Extensions: permessage-deflate")
         self._socket.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         status = self._file.readline().split()
         if len(status) < 2 or status[1] != b"101":
             raise Refused(b" ".join(status).decode() or "no answer")
-        while self._file.readline().strip():
-            pass
+        headers = b"".join(iter(lambda: self._file.readline().strip(), b""))
+        if self._deflate is not None and b"permessage-deflate" not in headers:
+            raise Refused("no compression")
 
     def send(self, message: dict[str, Any]) -> None:
         """Send a message; one that does not arrive is lost."""
-        self._send_frame(TEXT, json.dumps(message).encode())
+        payload = json.dumps(message).encode()
+        if self._deflate is None:
+            self._send_frame(TEXT, payload)
+            return
+        data = self._deflate.compress(payload) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
+        self._send_frame(TEXT | RSV1, data[: -len(TAIL)])
 
     def close(self, code: int = 1000) -> None:
         """Say goodbye."""
@@ -105,7 +122,9 @@ class Connection:
         try:
             while True:
                 opcode, payload = self._read_frame()
-                if opcode == TEXT:
+                if opcode == TEXT | RSV1:
+                    self._on_message(json.loads(self._inflate.decompress(payload + TAIL)))
+                elif opcode == TEXT:
                     self._on_message(json.loads(payload))
                 elif opcode == PING:
                     self._send_frame(PONG, payload)
@@ -126,7 +145,7 @@ class Connection:
             (length,) = struct.unpack("!H", self._take(2))
         elif length == 127:
             (length,) = struct.unpack("!Q", self._take(8))
-        return head[0] & 0x0F, self._take(length)
+        return head[0] & 0x4F, self._take(length)
 
     def _take(self, count: int) -> bytes:
         data = self._file.read(count)

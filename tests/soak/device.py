@@ -23,6 +23,10 @@ from .client import Connection
 Handler = Callable[["Device", dict, Any], "tuple[int, str, dict[str, Any]]"]
 
 
+#: Requests that :meth:`Device.forget_old` leaves.
+KEPT = 1000
+
+
 class Asked:
     """A request of a device, until its final answer, and after.
 
@@ -51,7 +55,13 @@ class Device:
     :ivar acted: ``{number of a chat message: how many times it was acted upon}``.
     """
 
-    def __init__(self, username: str, uuid: str, handlers: dict[str, Handler]) -> None:
+    def __init__(
+        self,
+        username: str,
+        uuid: str,
+        handlers: dict[str, Handler],
+        is_compressed: bool = False,
+    ) -> None:
         self.username = username
         self.uuid = uuid
         self.faults: list[str] = []
@@ -65,7 +75,12 @@ class Device:
         #: What the site has said of its peer; empty before it has, and when it has left.
         self.identity: dict[str, Any] = {}
         self._handlers = handlers
+        #: Ids of requests of the server that its handlers are about to answer.
+        self._in_progress: set[int] = set()
+        self._is_compressed = is_compressed
         self._ids = itertools.count(1)
+        #: Requests with smaller ids are forgotten.
+        self._oldest = 0
         self.ended = gevent.event.Event()
         self.ended.set()
 
@@ -89,7 +104,7 @@ class Device:
         :raises Refused: or OSError.
         """
         query = f"username={self.username}&uuid={self.uuid}"
-        connection = Connection(port, query, self._take, self._note_end)
+        connection = Connection(port, query, self._take, self._note_end, self._is_compressed)
         self.connection = connection
         self.ended.clear()
         connection.start()
@@ -178,9 +193,20 @@ class Device:
         self._send(asked)
         return asked
 
+    def forget_old(self) -> None:
+        """Forget all requests but the latest ones: a device that asks for hours has many."""
+        if len(self.asked) < 2 * KEPT:
+            return
+        for id in list(self.asked)[:KEPT]:
+            if self.asked[id].done.is_set():
+                del self.asked[id]
+                self._oldest = max(self._oldest, id)
+
     def _take_response(self, message: dict[str, Any]) -> None:
         asked = self.asked.get(message["id"])
         if asked is None:
+            if message["id"] <= self._oldest:
+                return
             self.faults.append(f"{self.name}: an answer to nothing: {message}")
             return
         if message["status"] < 200:
@@ -206,7 +232,11 @@ class Device:
             return
         id = message.get("id")
         answer = self.seen.get(id) if id is not None else None
+        if id is not None and id in self._in_progress:
+            return  # it came again on another connection, and is answered there soon
         if answer is None:
+            if id is not None:
+                self._in_progress.add(id)
             handler = self._handlers.get(message["method"])
             data, sender = message.get("data", {}), message.get("sender")
             status, reason, rest = (405, "unknown", {})
@@ -216,6 +246,7 @@ class Device:
                 return
             answer = {"status": status, "reason": reason, "id": id, "data": rest}
             self.seen[id] = answer
+            self._in_progress.discard(id)
         if self.connection is not None:
             self.connection.send(answer)
 

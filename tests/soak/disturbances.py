@@ -65,7 +65,7 @@ class Disturbances:
                 self._repeat(seconds, function, settle)
         if options.redis:
             kind, seconds = options.redis
-            self._repeat(float(seconds), partial(self._disturb_redis, kind), RECOVERY)
+            self._repeat(float(seconds), partial(self.disturb_redis, kind), RECOVERY)
 
     def finish(self) -> None:
         """Wait until all is over."""
@@ -98,7 +98,8 @@ class Disturbances:
         with self._choose(f"SIGSTOP for {seconds:.1f} s of").stopped():
             gevent.sleep(seconds)
 
-    def _disturb_redis(self, kind: str) -> None:
+    def disturb_redis(self, kind: str) -> None:
+        """Do something to Redis: "restart", "pause" or "away"; returns when all is well again."""
         print(f"Redis: {kind}", flush=True)
         redis = self._redis
         assert redis is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from typing import Any, Sequence
+from typing import Any, Callable, Sequence
 
 import gevent
 
@@ -31,16 +31,24 @@ USUAL = {200, 403, 404, 408, 410, 429, 480, 486, 487, 491, 503, 603}
 class Scenario:
     """The devices, and what is known of all of them together.
 
+    :param ports: those of the servers, or of proxies before them.
+    :param is_compressed: whether the devices compress, and expect that the server does.
     :ivar counts: ``{what happened: how often}``.
     """
 
-    def __init__(self, seed: int, ports: Sequence[int]) -> None:
+    def __init__(
+        self, seed: int | str, ports: Sequence[int], *, is_compressed: bool = False
+    ) -> None:
         self.ports = list(ports)
+        self.is_compressed = is_compressed
         self.is_over = False
         #: Whether there may be faults of servers.
         self.is_disturbed = True
         #: Whether a peer may be lost with its worker.
         self.may_lose_peers = False
+        #: Whether the network loses what is on its way. Then notifications may be lost, and after
+        #: each connect a device asks again for what it wants to know (docs/wire-protocol.md).
+        self.is_network_bad = False
         #: Whether Redis is away: then a device that connects to another worker is another peer.
         self.is_redis_away = False
         self.counts: dict[str, int] = {}
@@ -86,13 +94,14 @@ class Scenario:
     def all_faults(self) -> list[str]:
         return self.faults + [fault for player in self.players for fault in player.device.faults]
 
-    def play(self, seconds: float, settle: float) -> None:
-        """Let all devices do as they like for so long; then all are connected, and quiet.
+    def play(self, wait: Callable[[], Any], settle: float) -> None:
+        """Let all devices do as they like; then all are connected, and quiet.
 
+        :param wait: returns when it has been long enough.
         :param settle: seconds more, in which no worker is killed.
         """
         greenlets = [gevent.spawn(player.live) for player in self.players]
-        gevent.sleep(seconds)
+        wait()
         self.is_disturbed = False
         gevent.sleep(settle)
         self.is_over = True
@@ -120,6 +129,8 @@ class Player:
         self.calls: dict[str, str] = {}
         self.rooms: dict[str, set[str]] = {}
         self.watched: dict[str, dict[str, Any]] = {}
+        #: Whether it may have missed notifications.
+        self._has_missed = False
         self.device = Device(
             username,
             uuid,
@@ -132,6 +143,7 @@ class Player:
                 "presence": self._on_presence,
                 "update": lambda device, data, sender: (200, "OK", {}),
             },
+            scenario.is_compressed,
         )
 
     # What others do ---------------------------------------------------------------------
@@ -192,10 +204,15 @@ class Player:
             gevent.sleep(self._rnd.random() * 0.2)
             if self.device.connection is None:
                 self._connect()
+            elif self._has_missed:
+                self._ask_again()
             else:
                 self._rnd.choices(functions, weights)[0]()
-        while self.device.connection is None:
-            self._connect()
+        while self.device.connection is None or self._has_missed:
+            if self.device.connection is None:
+                self._connect()
+            else:
+                self._ask_again()
 
     def _connect(self) -> None:
         port = self._rnd.choice(self._scenario.ports)
@@ -210,6 +227,7 @@ class Player:
         self._port = port
         self._scenario.count("connections")
         if is_new is False:
+            self._has_missed = self._scenario.is_network_bad
             return
         if is_new is None:
             self._scenario.count("unknown peers")
@@ -274,7 +292,7 @@ class Player:
         other = self._choose().device
 
         def begin(answer: dict[str, Any]) -> None:
-            if answer["status"] == 200:
+            if answer["status"] == 200 and asked.provisional:
                 self.calls[asked.provisional[0]["data"]["sessionPath"]] = "caller"
 
         offer = {"sdp": "offer" * 10}
@@ -285,6 +303,10 @@ class Player:
             self._finish("cancel", self.device.ask("end", path))
         if self._finish("call", asked) != 200:
             return
+        if not asked.provisional:
+            # It was lost with a connection, and the 200 has waited for the next one.
+            self._list_calls()
+            return
         path = asked.provisional[0]["data"]["sessionPath"]
         gevent.sleep(self._rnd.random() * 0.5)
         self._finish("update", self.device.ask("update", path, {"sdp": "again"}))
@@ -292,6 +314,15 @@ class Player:
             status = self._finish("hang up", self.device.ask("end", path))
             if status in (200, 404):
                 self.calls.pop(path, None)
+
+    def _list_calls(self) -> None:
+        """Ask which calls it is in."""
+
+        def take(answer: dict[str, Any]) -> None:
+            for entry in answer["data"].get("sessions", []):
+                self.calls.setdefault(entry["path"], "caller")
+
+        self._finish("list calls", self.device.ask("get", "/users/sessions", then=take))
 
     def _meet(self) -> None:
         path = f"/chat/rooms/{self._rnd.randrange(ROOMS)}"
@@ -321,14 +352,24 @@ class Player:
         while self._finish("leave a room", self.device.ask("end", path, then=go)) == 503:
             gevent.sleep(0.5)
 
+    def _ask_again(self) -> None:
+        """Ask for all of which notifications may have been lost."""
+        self._has_missed = False
+        for path in list(self.rooms):
+            self.join(path)
+        for username in list(self.watched):
+            self._subscribe(username)
+
     def _watch(self) -> None:
         username = f"user{self._rnd.randrange(USERS)}"
         if username in self.watched:
             asked = self.device.ask("unsubscribe", f"/presence/{username}")
             self.watched.pop(username)
             self._finish("unsubscribe", asked)
-            return
+        else:
+            self._subscribe(username)
 
+    def _subscribe(self, username: str) -> None:
         def begin(answer: dict[str, Any]) -> None:
             if answer["status"] == 200:
                 self.watched[username] = answer["data"]

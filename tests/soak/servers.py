@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence
 
 from tests.cluster.redis_servers import find_port, find_program
 
@@ -22,11 +22,13 @@ from . import site
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Of gunicorn: one worker process, on any port.
-OPTIONS = ["-k", "gevent", "--bind", "127.0.0.1:0", "--graceful-timeout", "5"]
+#: Of gunicorn: one worker process.
+OPTIONS = ["-k", "gevent", "--graceful-timeout", "5"]
 
 #: Seconds for a server to start, or to end.
 PATIENCE = 30.0
+
+_BOOTING = r"Booting worker with pid: (\d+)"
 
 
 class Redis:
@@ -92,26 +94,39 @@ class Redis:
         self._directory.cleanup()
 
 
-class Worker:
-    """A gunicorn with one worker process."""
+class Process:
+    """A server's process, or the process above its workers, and its log.
 
-    def __init__(self, number: int, url: str | None, events: str) -> None:
+    :ivar port: of the server.
+    :ivar page_port: of its pages; another one than the port where TLS ends in the server.
+    :ivar pid: of the process that serves.
+    """
+
+    port = 0
+    page_port = 0
+    pid = 0
+
+    def __init__(self, number: int, command: Sequence[str], **environment: str) -> None:
         self.number = number
+        self._command = command
+        self._environment = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment}
         self._log = tempfile.NamedTemporaryFile("w+b", prefix=f"soak-{number}-")  # noqa: SIM115
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-        environment[site.EVENTS] = events
-        if url is not None:
-            environment[site.CLUSTER] = url
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", *OPTIONS, f"{site.PLACE}()"],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
-        self.port = int(self._wait_for(r"Listening at: http://127\.0\.0\.1:(\d+)"))
-        self.pid = int(self._wait_for(r"Booting worker with pid: (\d+)"))
+        self._start()
+
+    def _start(self) -> None:
+        # What runs in the background of a shell ignores SIGINT, and children inherit that.
+        previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, *self._command],
+                cwd=ROOT,
+                env={**os.environ, **self._environment},
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+            )
+        finally:
+            signal.signal(signal.SIGINT, previous)
 
     def _wait_for(self, pattern: str) -> str:
         deadline = time.monotonic() + PATIENCE
@@ -123,41 +138,24 @@ class Worker:
         raise TimeoutError(f"never printed {pattern}:\n{self.output()}")
 
     def output(self) -> str:
-        """Return the log so far."""
+        """Return the log so far; of a process that was stopped, all of it."""
+        if self._log.closed:
+            return self._whole_log
         return Path(self._log.name).read_text(encoding="utf-8", errors="replace")
-
-    def kill(self) -> None:
-        """Kill the worker process; gunicorn starts another one."""
-        os.kill(self.pid, signal.SIGKILL)
-        self._wait_for_another()
-
-    def replace(self) -> None:
-        """Have gunicorn replace the worker process in good order, by SIGHUP."""
-        self._process.send_signal(signal.SIGHUP)
-        self._wait_for_another()
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """Let the worker process hang meanwhile."""
+        """Let the process that serves hang meanwhile."""
         os.kill(self.pid, signal.SIGSTOP)
         try:
             yield
         finally:
             os.kill(self.pid, signal.SIGCONT)
 
-    def _wait_for_another(self) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            newest = int(re.findall(r"Booting worker with pid: (\d+)", self.output())[-1])
-            if newest != self.pid:
-                self.pid = newest
-                return
-            time.sleep(0.05)
-        raise TimeoutError("gunicorn has not started another worker")
-
     def get(self, path: str) -> Any:
         """GET a page of JSON."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        port = self.page_port or self.port
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         with contextlib.closing(connection):
             connection.request("GET", path)
             return json.loads(connection.getresponse().read())
@@ -169,6 +167,61 @@ class Worker:
         finally:
             self._process.kill()
             self._process.wait()
+            self._whole_log = self.output()
+            self._log.close()
+
+
+class Worker(Process):
+    """A gunicorn with one worker process.
+
+    :param options: more of gunicorn's.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        url: str | None,
+        events: str,
+        *options: str,
+        place: str = site.PLACE,
+        port: int = 0,
+        **environment: str,
+    ) -> None:
+        environment[site.EVENTS] = events
+        if url is not None:
+            environment[site.CLUSTER] = url
+        bind = ["--bind", f"127.0.0.1:{port}"]
+        command = ["-m", "gunicorn", *OPTIONS, *bind, *options, f"{place}()"]
+        super().__init__(number, command, **environment)
+
+    def _start(self) -> None:
+        super()._start()
+        self.port = int(self._wait_for(r"Listening at: https?://127\.0\.0\.1:(\d+)"))
+        self._wait_for_another()
+
+    def kill(self) -> None:
+        """Kill the worker process; gunicorn starts another one."""
+        self.send_signal(signal.SIGKILL)
+
+    def send_signal(self, number: int) -> None:
+        """Send the worker process a signal that ends it; gunicorn starts another one."""
+        os.kill(self.pid, number)
+        self._wait_for_another()
+
+    def replace(self) -> None:
+        """Have gunicorn replace the worker process in good order, by SIGHUP."""
+        self._process.send_signal(signal.SIGHUP)
+        self._wait_for_another()
+
+    def _wait_for_another(self) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            found = re.findall(_BOOTING, self.output())
+            if found and int(found[-1]) != self.pid:
+                self.pid = int(found[-1])
+                return
+            time.sleep(0.05)
+        raise TimeoutError("gunicorn has not started another worker")
 
 
 @contextlib.contextmanager

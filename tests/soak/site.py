@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from typing import Any, Callable
 
 from flask import Flask, jsonify, request
 
@@ -24,8 +25,12 @@ EVENTS = "SOAK_EVENTS"
 GRACE_PERIOD = 3.0
 
 
-def create_app() -> Flask:
-    """Make the site. Everybody may be everybody: ``?username=...&uuid=...``."""
+def create_app(prepare: Callable[[Protoo], None] | None = None, **config: Any) -> Flask:
+    """Make the site. Everybody may be everybody: ``?username=...&uuid=...``.
+
+    :param prepare: registers handlers that come first.
+    :param config: more settings.
+    """
     app = Flask("soak")
     app.config.update(
         PROTOO_CLUSTER_URL=os.environ.get(CLUSTER),
@@ -36,7 +41,10 @@ def create_app() -> Flask:
         PROTOO_REQUEST_TIMEOUT=10,
         PROTOO_SESSION_TIMEOUT=15,
     )
+    app.config.update(config)
     protoo = Protoo(app)
+    if prepare is not None:
+        prepare(protoo)
     file = os.open(os.environ[EVENTS], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def note(event, name):
@@ -45,7 +53,8 @@ def create_app() -> Flask:
 
     @protoo.authorize
     def authorize():
-        return request.args["username"], request.args["uuid"]
+        username, uuid = request.args["username"], request.args["uuid"]
+        return (username, uuid) if username and uuid else None
 
     @protoo.on("user_online")
     def note_online(username):
