@@ -7,6 +7,7 @@
     python3 dev.py js                      run only the tests of the browser client
     python3 dev.py lint                    check style and types
     python3 dev.py figures [--check]       draw the figures of docs/architecture.md
+    python3 dev.py chaos [--minutes N]     put servers under load, faults and fuzzers; see --help
     python3 dev.py bench [--short] [...]   compare this project with others (see bench --help)
 
 The first run makes a virtual environment, .venv, with the Python that runs this file, and
@@ -81,6 +82,12 @@ def lint(args: Sequence[str]) -> int:
     return int(any(exit_codes))
 
 
+def chaos(args: Sequence[str]) -> int:
+    ensure_redis()
+    ensure_installed("test")
+    return run(PYTHON, "-m", "tests.chaos", *args)
+
+
 def bench(args: Sequence[str]) -> int:
     ensure_installed("bench", BENCH_VENV)
     return run(python_of(BENCH_VENV), "-m", "benchmarks", *args)
@@ -96,6 +103,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "test": test,
     "js": js,
     "lint": lint,
+    "chaos": chaos,
     "bench": bench,
     "figures": figures,
 }

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Those of pytest: {name: arguments}. Each takes about as long as the others.
 PYTEST_PARTS = {
     "servers": ["tests/servers"],
-    "browser": ["tests/browser", "tests/faults", "tests/soak"],
+    "browser": ["tests/browser", "tests/chaos", "tests/faults", "tests/soak"],
 }
 OWN = [path for paths in PYTEST_PARTS.values() for path in paths]
 PYTEST_PARTS["other"] = ["tests", *(f"--ignore={path}" for path in OWN)]
