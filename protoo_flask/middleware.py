@@ -8,6 +8,7 @@ from .features.calls.session import Session
 from .features.ice.middleware import ice_servers
 from .features.messenger.middleware import p2p_messenger
 from .features.presence.middleware import presence
+from .features.rates.middleware import rate_limit
 from .features.rooms.middleware import room_handler
 from .features.rooms.room import Room
 
@@ -17,6 +18,7 @@ __all__ = [
     "ice_servers",
     "p2p_messenger",
     "presence",
+    "rate_limit",
     "room_handler",
     "session_handler",
 ]

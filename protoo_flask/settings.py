@@ -9,6 +9,7 @@ from typing import Any, Callable, Mapping
 from urllib.parse import parse_qsl, urlsplit
 
 from .core.errors import UsageError
+from .core.rates import parse_rates
 from .core.suggestions import suggest
 from .features.ice.servers import check_ice_servers
 from .origins import explain_fault
@@ -32,6 +33,7 @@ FOREIGN_NAMES = {
     "handshakes_per_ip": "handshakes_per_address",
     **dict.fromkeys(["handshakes_per_second", "handshakes"], "handshakes_per_process"),
     **dict.fromkeys(["handshake_rate", "connection_rate", "connect_rate"], "handshakes_per_user"),
+    **dict.fromkeys(["rate", "ratelimit", "ratelimit_default", "message_rate"], "rate_limit"),
     **dict.fromkeys(["message_queue", "queue", "queue_url", "broker", "broker_url"], "cluster_url"),
     **dict.fromkeys(["redis", "redis_url", "redis_uri", "cluster", "adapter"], "cluster_url"),
     **dict.fromkeys(["redis_prefix", "key_prefix", "channel", "channel_prefix"], "cluster_prefix"),
@@ -104,6 +106,9 @@ class Settings:
     #: Connections that are open at a time from one address (of IPv6, each /64), with handshakes in
     #: progress. None: no limit, for the same reason; and an office may have one address.
     max_connections_per_address: int | None = None
+    #: How many requests and notifications clients may send, like "20/s" or {"peer": "20/s", "user":
+    #: "60/s burst=300"}: see docs/limits.md. None: any number.
+    rate_limit: Any = None
     #: Seconds after which the authorizer is asked again whether a peer may stay. None: it is
     #: asked when the peer connects, and never again.
     reauthorize_interval: float | None = None
@@ -177,6 +182,8 @@ def check_setting(name: str, value: Any) -> None:
 
     :raises UsageError: for a value that cannot work; it tells the values that can.
     """
+    if name == "rate_limit":
+        parse_rates(value, config_key(name))
     check = _CHECKS.get(name)
     if check is not None and not check(value):
         expected = _EXPECTED[name] + _explain(name, value)

@@ -16,6 +16,7 @@ from protoo_flask.core.events import SiteEvent
 from protoo_flask.core.inbox import Inbox
 from protoo_flask.core.link import Unsent
 from protoo_flask.core.peers.directory import Identity
+from protoo_flask.core.rates import parse_rates
 from protoo_flask.core.routing.layer import RoutingOptions
 from protoo_flask.core.routing.router import Router
 from protoo_flask.core.runtime import Limits, TimeLimits
@@ -380,6 +381,7 @@ class Core:
                 options.pop("max_peers_per_user", 16),
                 options.pop("max_waiting", 1024 * 1024),
                 options.pop("parallel_requests", 1),
+                parse_rates(options.pop("rate_limit", None), "rate_limit"),
             ),
             first_id=options.pop("first_id", lambda: 100),
             **options,

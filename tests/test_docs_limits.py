@@ -50,6 +50,7 @@ OTHER_CONSTANTS = {
     "MAX_SUBSCRIPTIONS": "the default of an option that is on the page",
     "MAX_TIMER": "of a time",
     "MAX_USERNAME": "of a text that is made for each answer, and not kept",
+    "MAX_WAIT": "of a time",
     "MAX_WIDTH": "of the output of a command",
 }
 

@@ -148,7 +148,18 @@ def status_line(answer):
 
 
 def test_every_recipe_is_one_that_is_tested():
-    names = {"csrf", "friends", "job", "login", "logins", "names", "offline", "thread", "view"}
+    names = {
+        "budget",
+        "csrf",
+        "friends",
+        "job",
+        "login",
+        "logins",
+        "names",
+        "offline",
+        "thread",
+        "view",
+    }
     assert set(RECIPES) == names
     assert set(FILES) == {"pushing.py"}
     # The beginning, and the Celery task.
@@ -595,3 +606,19 @@ def test_the_check_of_the_origin_is_the_csrf_protection_of_the_websocket(site_of
     site = site_of("csrf")
     answer = site.knock(Cookie=site.login(alice), Origin="https://evil.example")
     assert (answer.status, "origin" in answer.text) == (403, True)
+
+
+# A budget
+
+
+def test_searches_and_messages_have_one_budget(site_of, alice, bob):
+    with site_of("budget").connect(alice) as a:
+        answers = [a.request("get", "/search") for _ in range(3)]
+        assert [status_line(answer) for answer in answers] == [(200, "OK")] * 3
+        refused = a.request("get", "/search")
+        assert status_line(refused) == (429, "too many requests")
+        assert 1 < refused["data"]["retryAfter"] <= 2
+        statuses = {a.request("message", f"/users/{bob}")["status"] for _ in range(60)}
+        # Some pass, as a point is gained in a tenth of a second; Bob is not there.
+        assert 429 in statuses
+        assert statuses <= {404, 429}

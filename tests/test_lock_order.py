@@ -185,7 +185,7 @@ def numbers_of_the_page() -> dict[str, int]:
 
 def test_locks_are_taken_in_the_order_of_the_page():
     numbers = numbers_of_the_page()
-    core = RecordingCore(grace_period=5, detection_time=1, response_timeout=10)
+    core = RecordingCore(grace_period=5, detection_time=1, response_timeout=10, rate_limit="1000/s")
     scheduler, site = core.scheduler, Site(core)
     core.router.use("/presence", presence(site, lambda peer, username: True))
     core.router.use("/chat", room_handler(site))
@@ -244,7 +244,7 @@ class RecordingNode(RecordingCore):
                 services=services,
             )
 
-        super().__init__(grace_period=5, make_directory=make_directory)
+        super().__init__(grace_period=5, make_directory=make_directory, rate_limit="1000/s")
         site = Site(self, services)
         self.router.use("/presence", presence(site, lambda peer, username: True))
         self.router.use("/chat", room_handler(site))

@@ -25,10 +25,12 @@ LAYERS = [
     ("core.callers", ""),
     ("core.tracebacks", "traceback"),
     ("core.registration_log core.suggestions", ""),
-    ("core.occasions core.rate_limit", ""),
-    ("core.connection_limit core.handshake_queue", ""),
+    ("core.occasions core.connection_limit", ""),
     ("core.functions core.arrivals core.names", ""),
     ("core.scheduling", ""),
+    ("core.rate_limit", ""),
+    ("core.handshake_queue", ""),
+    ("core.rates core.clustered_rate_limit core.request_rates", ""),
     ("core.deadlines core.errands core.events core.observer core.stuck_places core.meter", ""),
     ("core.observers", ""),
     ("core.transactions.shares", ""),
@@ -97,6 +99,7 @@ LAYERS = [
     ("features.sending_peer features.permission", ""),
     ("features.relay", ""),
     ("features.ice.servers", "hashlib hmac"),
+    ("features.rates.path_limits", ""),
     ("features.calls.session features.calls.leg features.calls.early_messages", ""),
     ("features.calls.endings", ""),
     ("features.calls.party_watch", ""),
@@ -154,12 +157,12 @@ LAYERS = [
     ("cluster.connection", "hiredis"),
     ("cluster.opening", "gevent redis socket ssl"),
     ("cluster.server_check", ""),
-    ("cluster.keys", "time"),
+    ("cluster.keys", "hashlib time"),
     ("cluster.host_calls cluster.pulses cluster.settling cluster.replies cluster.entries", ""),
     ("cluster.scripts", "hashlib"),
     ("cluster.node_scripts", ""),
     ("cluster.wires cluster.lookups", ""),
-    ("cluster.watches cluster.homes cluster.tellings", ""),
+    ("cluster.watches cluster.homes cluster.tellings cluster.buckets", ""),
     ("cluster.claims", ""),
     ("cluster.gifts", ""),
     ("cluster.registry", ""),
@@ -293,7 +296,8 @@ DOCUMENTED = {
 }
 DOCUMENTED_MIDDLEWARE = {
     *("Room", "Session"),
-    *("ice_servers", "p2p_messenger", "presence", "room_handler", "session_handler"),
+    *("ice_servers", "p2p_messenger", "presence", "rate_limit", "room_handler"),
+    "session_handler",
 }
 
 DOCUMENTED_OBSERVE = {

@@ -4,6 +4,7 @@ BENCH_TEARDOWN=1 registers a teardown function, as Flask-SQLAlchemy does. Then e
 has its own app context. BENCH_ATTACHED=1 has all connections stay with their server, as if TLS
 ended in it. BENCH_FLOODS=1 adds the parts that only some floods need. BENCH_REDIS_URL
 names the Redis of a cluster. BENCH_METRICS=1 has everything counted for Prometheus.
+BENCH_RATE_LIMIT is PROTOO_RATE_LIMIT.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if os.environ.get("BENCH_FLOODS"):
     options["compression"] = True
 if os.environ.get("BENCH_REDIS_URL"):
     options["cluster_url"] = os.environ["BENCH_REDIS_URL"]
+if os.environ.get("BENCH_RATE_LIMIT"):
+    options["rate_limit"] = os.environ["BENCH_RATE_LIMIT"]
 protoo = Protoo(app, **options)
 if os.environ.get("BENCH_METRICS"):
     from protoo_flask.observe import PrometheusMetrics

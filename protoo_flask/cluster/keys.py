@@ -11,6 +11,7 @@ key                content
 ``{nodes}:grave``  set of dead nodes whose peers are not all released yet
 ``{nodes}:dead``   set of nodes that others have taken for dead: their ids do not come back
 ``h:{kind:key}``   the node at which a call or room is at home
+``r:{digest}``     the microsecond in which a bucket of a rate limit will be full
 =================  ====================================================================
 
 Each begins with the prefix of the cluster. The text within braces decides on the slot of Redis
@@ -26,6 +27,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from hashlib import blake2b
 from typing import Iterable, NamedTuple
 
 from ..core.excerpts import excerpt_of
@@ -69,6 +71,7 @@ class Keys:
         self._user = start + b"u:{"
         self._claims = start + b"np:"
         self._home = start + b"h:{"
+        self._bucket = start + b"r:{"
         self.beat = start + b"{nodes}:beat"
         self.generation = start + b"{nodes}:gen"
         self.grave = start + b"{nodes}:grave"
@@ -104,6 +107,10 @@ class Keys:
     def home(self, kind: str, key: str) -> bytes:
         # A name has no "!", so it ends the kind.
         return self._home + encode_name(kind) + b"!" + encode_name(key) + b"}"
+
+    def bucket(self, name: str) -> bytes:
+        # A digest: a name may have any length, and nobody has to read it.
+        return self._bucket + blake2b(text_bytes(name), digest_size=16).hexdigest().encode() + b"}"
 
 
 def encode_name(text: str) -> bytes:

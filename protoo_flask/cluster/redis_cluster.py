@@ -33,6 +33,7 @@ from ..core.cluster.protocol import (
     Traffic,
     Watcher,
 )
+from ..core.clustered_rate_limit import Spending, Spent
 from ..core.errors import ProtooError
 from ..core.occasions import Occasions
 from ..core.scheduling import Event
@@ -355,6 +356,9 @@ class RedisCluster:
 
     def leave_home(self, kind: str, key: str) -> None:
         self._registry.leave_home(kind, key)
+
+    def spend(self, spending: Spending, then: Callable[[Spent | None], Any]) -> None:
+        self._registry.spend(spending, then)
 
     # The bus ---------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ How the parts are joined (``redis_cluster``)::
 ``subscribe(node)`` is called before the node joins under an id, the first one and each new one
 after having been fenced. It may block until the channel of that id is heard.
 
-The methods of ``Cluster`` from ``claim`` to ``leave_home`` are those of the :class:`Registry`.
+The methods of ``Cluster`` from ``claim`` to ``spend`` are those of the :class:`Registry`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from ..core.cluster.places import Place, User
 from ..core.cluster.protocol import ClusterAway, Watcher
 from ..core.excerpts import excerpt
 from . import node_scripts, scripts
+from .buckets import Buckets
 from .claims import Claims
 from .connection import RedisConnection, RedisError
 from .entries import read_user
@@ -56,6 +57,7 @@ class Registry:
         self.lookups = Lookups(wires.loop, wires.keys)
         self.watches = Watches(wires.loop, self.lookups, post)
         self.homes = HomeTable(wires)
+        self.spend = Buckets(wires).spend
         self.claims = Claims(wires, self.lookups, post, self._forget_published)
         self.claim, self.release = self.claims.claim, self.claims.release
         self.tellings = self.claims.tellings

@@ -310,4 +310,23 @@ return 1
     uses=b"",
 )
 
-ALL = (CLAIM, RELEASE, REAP, MARK, GIVE, RECLAIM, TOLD, PUBLISH, ENLIST)
+#: Take from a bucket of a rate limit, or give back. ``microseconds capacity is_surely`` ->
+#: ``[was_taken, microseconds until it will be full]``. The key is the microsecond in which it will
+#: be full. Its debt is its capacity at most, so a clock that was set back does no harm for longer.
+SPEND = Script(
+    b"""
+local key = KEYS[1]
+local amount, capacity, is_surely = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
+local now = now_us()
+local deficit = math.max((tonumber(redis.call('GET', key) or '0')) - now, 0)
+deficit = math.min(deficit, 2 * capacity)
+if is_surely and deficit + amount > capacity + 1 then
+  return {0, string.format('%.0f', deficit)}
+end
+deficit = math.max(math.min(deficit + amount, 2 * capacity), 0)
+redis.call('SET', key, string.format('%.0f', now + deficit), 'PX', math.ceil(deficit / 1000) + 1)
+return {1, string.format('%.0f', deficit)}
+"""
+)
+
+ALL = (CLAIM, RELEASE, REAP, MARK, GIVE, RECLAIM, TOLD, PUBLISH, ENLIST, SPEND)

@@ -69,6 +69,7 @@ class Application:
             warn=lambda text, *args: framework.logger.warning(text, *args),
         )
         self.directory = make_directory(self.runtime, EventQueues(framework.tell, scheduler.lock()))
+        self.runtime.limit_rates()
         if observer is not None:
             observer.started(self)
 

@@ -56,7 +56,9 @@ from .close_codes import INTERNAL_ERROR, POLICY_VIOLATION
 from .errors import BadMessage
 from .link import Link
 from .peers.peer import Peer
+from .rate_limit import to_retry_after
 from .request import ReceivedRequest, Request
+from .request_rates import CLOSE_REASON, REASON, Refusal
 from .response import ReceivedResponse
 from .scheduling import TURN_TIME
 from .transactions.inquiry import Inquiry, fingerprint
@@ -201,7 +203,8 @@ class Inbox:
     def receive(self, payload: bytes) -> None:
         """Take one text message, untrusted, and handle it when it is its turn."""
         peer = self.peer
-        observer = peer.runtime.observer
+        runtime = peer.runtime
+        observer = runtime.observer
         if observer is not None:
             size, meter = len(payload), peer.runtime.meter
             meter.received += 1
@@ -222,6 +225,12 @@ class Inbox:
             assert message.id is not UNSET  # parse() has made sure; for the type checker
             self._send(self._dialect.serialize_response(200, "pong", message.id, {}))
             return
+        rates = runtime.rates
+        if rates is not None:
+            refusal = rates.take(peer)
+            if refusal is not None:
+                self._refuse_beyond(refusal, message, payload)
+                return
         if not self._workload.take():
             self._keep(message, payload)
             return
@@ -303,11 +312,40 @@ class Inbox:
         request.reply(414, f"a path has at most {MAX_PATH_LENGTH} characters")
 
     def _take_known(self, request: Inquiry, id: int, known: str) -> None:
+        rates = self.peer.runtime.rates
+        if rates is not None:
+            rates.give_back(self.peer)  # it was counted when it came for the first time
+        self._answer_known(request, id, known)
+
+    def _answer_known(self, request: Inquiry, id: int, known: str) -> None:
         if known is DUPLICATE:
             self.refuse(f"id {id} is that of a request still in progress", id)
             return
         for payload in request.repetition:
             self._send(payload)
+
+    # Rates -------------------------------------------------------------------------------
+
+    def _refuse_beyond(self, refusal: Refusal, message: Incoming, payload: bytes) -> None:
+        """Refuse a request or notification that is beyond the rates.
+
+        Nothing is kept of it: no handler, place or transaction is needed to refuse it. Like
+        others that are not going to be handled, it is answered whatever requests wait.
+        """
+        limit, wait, is_last = refusal
+        peer, id = self.peer, message.id
+        if id is not UNSET and peer.requests.knows(id, self.origin, payload):
+            request = WaitingRequest(self, payload, id, fingerprint(payload))
+            self._answer_known(request, id, peer.requests.begin(request))
+            return
+        observer = peer.runtime.observer
+        if observer is not None:
+            observer.limited(limit, peer)
+        if id is not UNSET:
+            data = {"retryAfter": to_retry_after(wait)}
+            self._send(self._dialect.serialize_response(429, REASON, id, data))
+        if is_last:
+            self._link.retire(POLICY_VIOLATION, CLOSE_REASON)
 
     def _send(self, payload: bytes) -> None:
         """Send a message by this link, whatever link the peer has."""

@@ -75,6 +75,10 @@ class Observer:
             ``descriptors``             a handshake: the process has no more descriptors or threads
             ``events``                  a handshake or join: the site's listeners do not keep up
             ``authorizations``          a handshake: too much happened while it was authorized
+            ``rate_of_peer``            a message of the peer: ``PROTOO_RATE_LIMIT``; it has no
+                                        ``admitted``, and no ``answered``
+            ``rate_of_user``            the same, of all devices of its user
+            ``rate_of_path``            a message of the peer: a ``rate_limit()`` of the site
             ``waiting_requests``        a request: too many of the device wait
             ``stuck_handlers``          a request: handlers of the user do not return
             ``unanswered``              a request to the peer, which has not answered others

@@ -6,14 +6,19 @@ knows no peer: ``peer.runtime`` is the same object for all peers of an app.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Callable, Iterator, NamedTuple, TypeVar
 
 from .arrivals import Arrivals
+from .clustered_rate_limit import ClusteredRateLimit, Spend
 from .deadlines import Deadlines
 from .excerpts import excerpt
 from .meter import Meter
 from .observer import Observer
 from .occasions import Occasions
+from .rate_limit import Limit, make_buckets
+from .rates import Rate, Rates
+from .request_rates import RequestRates
 from .scheduling import Scheduler
 from .stuck_places import StuckPlaces
 from .transactions.shares import SharedShares, Shares
@@ -54,11 +59,13 @@ class Limits(NamedTuple):
     :ivar peers_per_user: devices of one user that may be connected.
     :ivar waiting: bytes that may wait for a peer that is away.
     :ivar parallel_requests: requests of one device that are handled at a time.
+    :ivar rates: of the requests and notifications of a device, and of a user.
     """
 
     peers_per_user: int
     waiting: int = 1024 * 1024
     parallel_requests: int = 1
+    rates: Rates = Rates()
 
     @property
     def running_per_user(self) -> int:
@@ -91,6 +98,8 @@ class Runtime:
     :ivar progress: gives up the places of handlers that do not return, in workloads in which
         requests wait.
     :ivar stuck_places: those places.
+    :ivar rates: of the requests that clients send; ``None``: they may send any number.
+    :ivar spend: takes from the buckets that all nodes of a cluster share; ``None``: there is none.
     :ivar warn: logs a warning of something that clients do: a format, and its arguments.
     """
 
@@ -139,6 +148,8 @@ class Runtime:
         self._services: dict[object, Any] = {}
         self.warn = warn
         self._refusals = Occasions(scheduler.now)
+        self.spend: Spend | None = None
+        self.rates: RequestRates | None = None
 
     def limited(self, limit: str, peer: Any | None, reason: str, username: str = "") -> None:
         """Take note of a refusal: it is counted, and logged if it is the first for a while.
@@ -161,6 +172,27 @@ class Runtime:
     def services(self) -> list[Any]:
         """The services that have been made."""
         return list(self._services.values())
+
+    def limit_rates(self) -> None:
+        """Limit the rates of the requests that clients send, if the site says so.
+
+        Called when :attr:`spend` is known.
+        """
+        if self.limits.rates != Rates():
+            # A log may block, and a message is refused where nothing may.
+            warn = partial(self.scheduler.spawn, self.warn)
+            self.rates = RequestRates(self.limits.rates, self.make_limit, self.scheduler, warn)
+
+    def make_limit(self, scope: str, rate: Rate) -> Limit:
+        """Return a limit that each of many names has for itself; in a cluster, at all nodes.
+
+        :param scope: names the limit, the same at all nodes.
+        """
+        scheduler = self.scheduler
+        limit = make_buckets(scheduler, rate.per_second, rate.burst)
+        if self.spend is None:
+            return limit
+        return ClusteredRateLimit(scope, limit, scheduler, self.spend)
 
     def service(self, key: object, make: Callable[[Runtime], S]) -> S:
         """Return the service of this app that belongs to ``key``, made when it is first needed.

@@ -24,7 +24,9 @@ from ..core.errors import ProtooError
 from ..core.excerpts import excerpt, excerpt_of
 from ..core.handshake_queue import HandshakeQueue
 from ..core.occasions import Occasions
-from ..core.rate_limit import RateLimit
+from ..core.rate_limit import Limit, RateLimit
+from ..core.rates import Rate
+from ..core.runtime import Runtime
 from ..settings import Settings
 from ..transport.descriptors import are_scarce
 from ..transport.server_sockets import find_socket
@@ -97,8 +99,14 @@ class HandshakeLimits:
         self._of_process = None if process is None else HandshakeQueue(process, make_lock())
         self.connections = None if seats is None else ConnectionLimit(seats, make_lock())
         user, address = settings.handshakes_per_user, settings.handshakes_per_address
-        self._of_user = None if user is None else RateLimit(user, make_lock())
+        self._of_user: Limit | None = None if user is None else RateLimit(user, make_lock())
         self._of_address = None if address is None else RateLimit(address, make_lock())
+
+    def share(self, runtime: Runtime) -> None:
+        """Count the handshakes of a user at all nodes of the cluster from now on."""
+        if self._of_user is not None:
+            rate = self._of_user.rate
+            self._of_user = runtime.make_limit("handshakes_of_user", Rate(rate, None, rate))
 
     # The process ---------------------------------------------------------------------------
 
@@ -222,12 +230,14 @@ class HandshakeLimits:
     def check_user(self, username: str, is_handshake: bool = True) -> None:
         """Count a handshake of a user, or look whether one would be allowed.
 
+        May block in a cluster.
+
         :raises TryLater: 429 if there are too many.
         """
         limit = self._of_user
         if limit is None:
             return
-        take = limit.take if is_handshake else limit.look
+        take = limit.take_surely if is_handshake else limit.look
         wait = take(username, self._now())
         self._refuse_beyond(
             wait,
@@ -238,7 +248,7 @@ class HandshakeLimits:
         )
 
     def _refuse_beyond(
-        self, wait: float, limit: RateLimit, occasion: tuple[str, str], subject: str, setting: str
+        self, wait: float, limit: Limit, occasion: tuple[str, str], subject: str, setting: str
     ) -> None:
         if not wait:
             return

@@ -32,6 +32,7 @@ from ..core.peers.directory import Directory, Identity, NoPlace
 from ..core.peers.homes import HomeService
 from ..core.peers.local_directory import LocalDirectory
 from ..core.peers.peer import Peer
+from ..core.rates import parse_rates
 from ..core.routing.layer import RoutingOptions
 from ..core.routing.router import Router
 from ..core.runtime import Limits, Runtime, TimeLimits
@@ -442,6 +443,7 @@ class Site:
                 peers_per_user=settings.max_peers_per_user,
                 waiting=settings.max_outbox,
                 parallel_requests=settings.parallel_requests,
+                rates=parse_rates(settings.rate_limit, config_key("rate_limit")),
             ),
             first_id=_make_first_id,
             # Among greenlets, all listeners are called in the thread of the hub.
@@ -449,6 +451,8 @@ class Site:
             make_directory=make_directory,
             arrivals=self.arrivals,
         )
+        if self.membership is not None:
+            self.handshake_limits.share(application.runtime)
         self._reauthorization = Reauthorization(
             application,
             framework,

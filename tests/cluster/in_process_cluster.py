@@ -22,6 +22,7 @@ from protoo_flask.core.cluster.protocol import (
     Traffic,
     Watcher,
 )
+from protoo_flask.core.clustered_rate_limit import Spending, Spent
 
 from .clock import NodeScheduler
 from .watches import Watches
@@ -492,6 +493,16 @@ class InProcessCluster:
         if not self.watches.invalidate(username) and not (self.is_cut or self.status == AWAY):
             # As of CLIENT TRACKING: it is forgotten, and read again when somebody asks.
             self._soon(self._cache.pop, username, None)
+
+    def spend(self, spending: Spending, then: Callable[[Spent | None], Any]) -> None:
+        if self.status == AWAY or self._hub.is_away or self.is_cut:
+            self._soon(then, None)
+            return
+
+        def spend() -> None:
+            then(self._hub.tables.spend(spending) if self._can_write else None)
+
+        self._order(spend)
 
     # The bus -----------------------------------------------------------------------------
 

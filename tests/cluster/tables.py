@@ -16,6 +16,7 @@ from protoo_flask.core.cluster.places import (
     Telling,
     User,
 )
+from protoo_flask.core.clustered_rate_limit import Spending, Spent
 
 #: Seconds after which nobody is told any more of events that have not been told yet.
 TELLING_TIME = 60.0
@@ -38,6 +39,7 @@ class Tables:
         self.homes: dict[tuple[str, str], str] = {}
         self._users: dict[str, dict[str, Place]] = {}
         self._presences: dict[str, Presence] = {}
+        self._full_at: dict[str, float] = {}
         self._tellings: dict[str, tuple[float, Telling]] = {}
 
     def clear(self) -> None:
@@ -47,6 +49,7 @@ class Tables:
         """
         self.nodes.clear()
         self.homes.clear()
+        self._full_at.clear()
         self._users.clear()
         self._presences.clear()
         self._tellings.clear()
@@ -202,6 +205,17 @@ class Tables:
     def leave_home(self, node: str, kind: str, key: str) -> None:
         if self.homes.get((kind, key)) == node:
             del self.homes[kind, key]
+
+    # Rates -------------------------------------------------------------------------------
+
+    def spend(self, spending: Spending) -> Spent:
+        now, most = self._now(), 2 * spending.capacity
+        deficit = min(max(self._full_at.get(spending.bucket, 0.0) - now, 0.0), most)
+        if spending.is_surely and deficit + spending.seconds > spending.capacity + 1e-6:
+            return Spent(False, deficit)
+        deficit = max(min(deficit + spending.seconds, most), 0.0)
+        self._full_at[spending.bucket] = now + deficit
+        return Spent(True, deficit)
 
     # Nodes -------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from protoo_flask.core.inbox import MAX_PATH_LENGTH
 from protoo_flask.core.observer import Observer
 from protoo_flask.core.peers.peer import broadcast
 from protoo_flask.core.request import Request
+from protoo_flask.middleware import rate_limit
 from tests.fakes import Core, FakeLink
 
 #: Those that the core calls. Of a handshake that was refused, the site tells.
@@ -468,6 +469,7 @@ def live(core):
     """Do a little of everything; returns the messages that both clients got."""
     core.router.get("/", lambda req, next: req.reply(200, "OK"))
     core.router.get("/fail", fail)
+    core.router.get("/rarely", rate_limit("1/h"))
     core.router.get("/bob", lambda req, next: bob.peer.send(req, on_response=req.reply))
     alice, bob = core.connect("alice", "a1"), core.connect("bob", "b1")
     alice.send_raw(b"hello")
@@ -475,6 +477,8 @@ def live(core):
     alice.start_request("get", "/fail")
     alice.start_request("get", "/bob")
     bob.respond(bob.take(), 200, "yes")
+    alice.notify("get", "/rarely")
+    alice.notify("get", "/rarely")
     alice.peer.notify("news")
     alice.notify("get", "/")
     bob.peer.send(Request("get")).cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 
 import pytest
 
@@ -75,3 +76,48 @@ def test_buckets_that_are_full_are_forgotten_first_and_empty_ones_last(monkeypat
     for number in range(1000):
         limit.take(f"name-{number}", 0.0)
     assert limit.take("attacker", 0.0) > 0
+
+
+def test_threads_take_no_more_than_there_is():
+    limit = RateLimit(1.0, threading.RLock(), 500)
+    allowed: list[int] = []
+
+    def take_often():
+        allowed.append(count_allowed(limit, "alice", 5.0))
+
+    threads = [threading.Thread(target=take_often) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(allowed) == 500
+
+
+def test_a_limit_may_have_a_burst_and_costs():
+    limit = RateLimit(2.0, contextlib.nullcontext(), 7)
+    assert [limit.take("alice", 0.0, cost) for cost in (3, 4)] == [0, 0]
+    assert limit.take("alice", 0.0, 3) == pytest.approx(1.5)
+    assert limit.look("alice", 1.0, 2) == 0
+    assert limit.take("alice", 1.0, 2) == 0
+
+
+def test_what_is_given_back_may_be_taken_again_and_no_more():
+    limit = RateLimit(1.0, contextlib.nullcontext(), 5)
+    count_allowed(limit, "alice", 0.0)
+    limit.give_back("alice", 0.0, 2)
+    assert count_allowed(limit, "alice", 0.0) == 2
+    for _ in range(9):
+        limit.give_back("alice", 0.0)
+    assert len(limit) == 0
+    assert count_allowed(limit, "alice", 0.0) == 5
+
+
+def test_promises_are_one_behind_the_other_and_a_minute_ahead_at_most():
+    limit = RateLimit(1.0, contextlib.nullcontext(), 1)
+    assert [limit.promise("alice", 10.0, 0.5) for _ in range(3)] == [0.5, 1.5, 2.5]
+    # The last promise is over.
+    assert limit.promise("alice", 12.75, 0.25) == 0.25
+    assert limit.promise("bob", 12.75, 0.125) == 0.125
+    told = [limit.promise("alice", 20.0, 0.5) for _ in range(100)]
+    assert told[-1] == rate_limit.MAX_WAIT == 60
+    assert limit.promise("alice", 20.0, 90.0) == 90.0

@@ -57,7 +57,8 @@ def run_cluster(folder: Path) -> Iterator[ServerCluster]:
 ON_ATTACHED = {
     *("test_admission", "test_coming_and_going", "test_contexts_of_messages", "test_database"),
     *("test_early_bytes", "test_fairness", "test_gone_clients", "test_grace_period"),
-    *("test_places", "test_raw_bytes", "test_reauthorization", "test_slow_readers"),
+    *("test_places", "test_rates", "test_raw_bytes", "test_reauthorization"),
+    *("test_slow_readers",),
     *("test_talking_messages", "test_talking_wire_format", "test_welcome", "test_workloads"),
 }
 

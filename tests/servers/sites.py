@@ -55,6 +55,7 @@ from protoo_flask.middleware import (
     ice_servers,
     p2p_messenger,
     presence,
+    rate_limit,
     room_handler,
     session_handler,
 )
@@ -107,6 +108,16 @@ def create_app() -> Flask:
         "/keyless": create_site("keyless"),
         "/late": create_late_site(PROTOO_MAX_MESSAGE_SIZE=1000, PROTOO_MAX_PEERS_PER_USER=2),
         "/library": create_library(),
+        "/measured": create_measured_site(),
+        "/metered": create_site(
+            "metered", PROTOO_RATE_LIMIT={"peer": ("3/m", 20), "user": ("3/m", 30)}
+        ),
+        "/metered-parallel": create_site(
+            "metered-parallel",
+            PROTOO_RATE_LIMIT={"peer": ("3/m", 20)},
+            PROTOO_PARALLEL_REQUESTS=3,
+            PROTOO_DISCONNECT_GRACE_PERIOD=60,
+        ),
         "/meeting": create_meeting(),
         "/members": create_members_site(),
         "/hasty": create_site("hasty", PROTOO_DISCONNECT_GRACE_PERIOD=0.2),
@@ -150,6 +161,14 @@ def create_narrow_site() -> Flask:
     Sock(app).route("/signal", bp=signaling)(protoo.serve)
     app.register_blueprint(signaling)
     return app
+
+
+def create_measured_site() -> Flask:
+    """Return a site that limits how often a path may be asked."""
+    protoo = Protoo()
+    protoo.use("/echo", rate_limit("0.5/s", burst=5, name="echo"))
+    add_messages(protoo)
+    return create_site("measured", protoo)
 
 
 def create_site(name: str, protoo: Protoo | None = None, **config: Any) -> Flask:

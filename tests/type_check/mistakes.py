@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Callable
 
 from protoo_flask import Peer, Protoo, Reject, Request, Router
-from protoo_flask.middleware import p2p_messenger, room_handler
+from protoo_flask.middleware import p2p_messenger, rate_limit, room_handler
 
 protoo = Protoo()
 
@@ -40,6 +40,8 @@ def make_middleware() -> Router:
     router.route()  # type: ignore[call-arg]
     p2p_messenger()  # type: ignore[call-arg]
     number: int = room_handler(protoo)  # type: ignore[assignment]
+    rate_limit(None)  # type: ignore[arg-type]
+    rate_limit("5/s", by=lambda: "x")  # type: ignore[arg-type, misc]
     return number  # type: ignore[return-value]
 
 

@@ -23,6 +23,7 @@ from protoo_flask.middleware import (
     Session,
     p2p_messenger,
     presence,
+    rate_limit,
     room_handler,
     session_handler,
 )
@@ -232,6 +233,15 @@ protoo.use("/users", p2p_messenger(protoo, allow=may_meet))
 protoo.use("/calls", session_handler(protoo, on_session=on_session))
 protoo.use("/rooms", room_handler(protoo, on_room))
 protoo.use("/presence", presence(protoo, allow=may_meet))
+
+
+def choose_bucket(req: Request) -> str | None:
+    return req.data.get("room")
+
+
+protoo.use(rate_limit("100/m"))
+protoo.use("/rooms", rate_limit(("10/s", 20), by=choose_bucket, cost=2, name="rooms"))
+protoo.message("/users/:name", rate_limit(5, burst=20, by="peer"))
 
 # Tests of the site
 

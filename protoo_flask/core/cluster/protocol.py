@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple, Protocol, Sequence
 
+from ..clustered_rate_limit import Spending, Spent
 from ..errors import ProtooError
 from .items import Item
 from .places import Claim, Place, Release, Telling, User
@@ -209,6 +210,18 @@ class Cluster(Protocol):
 
     def leave_home(self, kind: str, key: str) -> None:
         """Give a home up that this node has. Never blocks."""
+
+    # Rates -------------------------------------------------------------------------------
+
+    def spend(self, spending: Spending, then: Callable[[Spent | None], Any]) -> None:
+        """Take from a bucket that all nodes share. Never blocks.
+
+        A bucket that nobody has taken from is full. One from which more was taken than it has is
+        in debt: by its capacity at most.
+
+        :param then: called soon, and must not block; with ``None`` if the directory cannot be
+            reached.
+        """
 
     # The bus -----------------------------------------------------------------------------
 

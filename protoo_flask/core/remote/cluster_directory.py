@@ -89,6 +89,7 @@ class ClusterDirectory(LocalDirectory):
         scheduler, lock = runtime.scheduler, self._lock
         # Random: the ids of its requests are not those of other nodes.
         runtime.ids = itertools.count(runtime.first_id() - 1)
+        runtime.spend = cluster.spend
         self.cluster = cluster
         self.owned = OwnedDevices(cluster, scheduler)
         self.exchange = Exchange(cluster, runtime, self)

@@ -41,7 +41,7 @@ from collections import deque
 from itertools import takewhile
 from typing import Callable, Iterator
 
-from .inquiry import Inquiry
+from .inquiry import Inquiry, fingerprint
 
 #: Bytes of answers remembered for one peer. Beyond it, the oldest answers lose their text. The
 #: fact that they were given is remembered longer, so that nothing is done twice.
@@ -140,6 +140,13 @@ class RememberedAnswers:
             return answer
         self.forget(answer)
         return None
+
+    def has(self, id: int, origin: object, text: bytes) -> bool:
+        """Whether :meth:`find` would find an answer; forgets nothing."""
+        answer = self._answers.get(id)
+        if answer is None or answer.origin is origin:
+            return False
+        return answer.fingerprint == fingerprint(text) and self._may_repeat()
 
     def _is_repeated(self, request: Inquiry, answer: Answer) -> bool:
         return (

@@ -48,7 +48,7 @@ from ..deadlines import Deadlines
 from ..scheduling import one_step
 from ..wire.object_size import estimate_size
 from .inheritance import HandledElsewhere
-from .inquiry import Inquiry
+from .inquiry import Inquiry, fingerprint
 from .open_requests import (
     ENOUGH_ROOM,
     ENVELOPE,
@@ -156,6 +156,13 @@ class ServerTransactions:
                 return REPEATED
         self._proceeding[request.id] = request
         return NEW
+
+    def knows(self, id: int, origin: object, text: bytes) -> bool:
+        """Whether a request would not be ``NEW`` to :meth:`begin`; begins nothing."""
+        other = self._proceeding.get(id)
+        if other is not None:
+            return other.origin is origin or other.fingerprint == fingerprint(text)
+        return self.answers is not None and self.answers.has(id, origin, text)
 
     def respond(
         self,
@@ -568,6 +575,7 @@ class SharedServerTransactions(ServerTransactions):
             self._responding += change
 
     begin = one_step(ServerTransactions.begin)
+    knows = one_step(ServerTransactions.knows)
     complete = one_step(ServerTransactions.complete)
     confirm = one_step(ServerTransactions.confirm)
     begin_waiting = one_step(ServerTransactions.begin_waiting)

@@ -1,0 +1,1 @@
+"""Rates: limits on how often paths may be asked."""
