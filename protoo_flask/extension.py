@@ -27,6 +27,7 @@ from .core.suggestions import hint
 from .settings import Settings
 from .site.authorization import Authorizer
 from .site.configuration import Configuration
+from .site.drain import Drain, is_timeout
 from .site.entrance import Entrance
 from .site.flask_framework import EVENTS, FOREIGN_EVENTS, FORMS, Listeners
 from .site.routes import add_routes
@@ -331,6 +332,31 @@ class Protoo(MethodDecorators):
         """
         site = self._site.expect_peers("disconnect")
         return site.disconnect(username, uuid, code, reason)
+
+    def drain(self, timeout: float | None = None) -> Drain:
+        """Let the clients of this process go in good order; returns at once.
+
+        New handshakes are answered 503. Handlers finish; calls, and requests that are not answered
+        yet, may end. A client is closed with 1001 when nothing of it is in progress, or at the
+        deadline. The servers of gevent, and gunicorn's gevent worker, do so by themselves when
+        they end: this is for others, and to begin earlier::
+
+            signal.signal(signal.SIGUSR2, lambda *_: protoo.drain())
+
+        May be called anywhere, signal handlers included. There is one drain: once more, the
+        earlier deadline counts.
+
+        :param timeout: seconds until the deadline; 0 closes everybody at once. By default,
+            ``PROTOO_DRAIN_TIMEOUT``.
+        :returns: the drain. ``drain.wait(seconds)`` waits for its end, in any greenlet or thread
+            but that of a handler; ``drain.is_over`` tells whether it has come.
+        :raises UsageError: for a timeout that is no number of seconds.
+        """
+        if timeout is not None and not is_timeout(timeout):
+            raise UsageError(
+                f"drain(timeout) takes a number of seconds, 0 or more, or None, not {show(timeout)}"
+            )
+        return self._site.drain(timeout)
 
     def close(self) -> None:
         """Close every connection with 1001, and answer new ones with 503."""

@@ -20,6 +20,8 @@ Wsgi = Callable[..., Any]
 def serve(app: Flask, host: str, port: int) -> None:
     """Serve ``app`` until SIGINT or SIGTERM; clients are told 1001 before it returns.
 
+    SIGTERM drains them, and SIGINT, or a second signal, closes them at once.
+
     Call it in the main greenlet.
     """
     serve_until_signal(app, host, port)
@@ -51,8 +53,16 @@ def serve_until_signal(
         )
     options: dict[str, Any] = {**(tls or {})}
     server = WSGIServer((host, port), wsgi or app, log=access_log, **options)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        gevent.signal_handler(number, server.stop, 0)
+    site = app.extensions.get("protoo")
+
+    def end(is_quick: bool) -> None:
+        if site is not None and (is_quick or site.is_draining):
+            site.drain(0)
+        # When the server closes, the site drains its clients, and serve_forever() waits for that.
+        server.stop(0)
+
+    gevent.signal_handler(signal.SIGINT, end, True)
+    gevent.signal_handler(signal.SIGTERM, end, False)
     server.start()
     shown = f"[{host}]" if ":" in host else host
     scheme = "https" if tls else "http"
@@ -61,6 +71,5 @@ def serve_until_signal(
         file=sys.stderr,
     )
     server.serve_forever(stop_timeout=0)
-    site = app.extensions.get("protoo")
     if site is not None:
         site.close()

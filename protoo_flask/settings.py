@@ -19,6 +19,7 @@ PREFIX = "PROTOO_"
 #: What others call these settings, among them Flask-SocketIO and flask-sock.
 FOREIGN_NAMES = {
     **dict.fromkeys(["cors", "cors_allowed_origins", "cors_origins", "origin"], "allowed_origins"),
+    **dict.fromkeys(["drain", "graceful_timeout", "shutdown_timeout"], "drain_timeout"),
     **dict.fromkeys(["endpoint", "route", "url", "url_prefix"], "path"),
     **dict.fromkeys(["heartbeat", "heartbeat_interval", "keepalive"], "ping_interval"),
     **dict.fromkeys(["max_http_buffer_size", "max_payload", "max_size"], "max_message_size"),
@@ -49,6 +50,9 @@ CLUSTER_PACKAGES = ("redis", "hiredis")
 
 #: A key with fewer characters could be found by trying.
 MIN_CLUSTER_KEY = 16
+
+#: The default of ``drain_timeout``: see there.
+DRAIN_TIMEOUT = 7
 
 #: Seconds; a worker that is busy for a moment must not count as dead.
 MIN_NODE_TIMEOUT = 1
@@ -109,6 +113,10 @@ class Settings:
     #: How many requests and notifications clients may send, like "20/s" or {"peer": "20/s", "user":
     #: "60/s burst=300"}: see docs/limits.md. None: any number.
     rate_limit: Any = None
+    #: Seconds that handlers, calls and unanswered requests have to end when the server ends.
+    #: Clients are closed meanwhile. ``docker stop`` kills a process after 10 seconds, of which
+    #: gunicorn needs 3. None or 0: everything is cut at the exit of the process.
+    drain_timeout: float | None = DRAIN_TIMEOUT
     #: Seconds after which the authorizer is asked again whether a peer may stay. None: it is
     #: asked when the peer connects, and never again.
     reauthorize_interval: float | None = None
@@ -316,6 +324,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "session_timeout": _is_positive,
     "response_timeout": lambda value: value is None or _is_positive(value),
     "ping_interval": lambda value: value is None or _is_positive(value),
+    "drain_timeout": lambda value: value is None or (_is_number(value) and value >= 0),
     "max_message_size": _is_count,
     "max_outbox": _is_count,
     "max_peers_per_user": _is_count,
@@ -352,6 +361,7 @@ _EXPECTED = {
     "session_timeout": _SECONDS,
     "response_timeout": f"{_SECONDS}, or None for ever",
     "ping_interval": f"{_SECONDS}, or None for no pings",
+    "drain_timeout": "a number of seconds, or None or 0 for no drain",
     "max_message_size": f"{_COUNT} of bytes",
     "max_outbox": f"{_COUNT} of bytes",
     "max_peers_per_user": _COUNT,

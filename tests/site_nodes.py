@@ -47,7 +47,7 @@ class Node:
         cookie = self.app.session_interface.get_signing_serializer(self.app)
         headers = {"Cookie": "session=" + cookie.dumps({"username": username})}
         with self.app.test_request_context(f"/protoo?uuid={uuid}", headers=headers) as context:
-            kept = self.site.context_class(self.app, context.request, context.session)
+            kept = self.site.service.context_class(self.app, context.request, context.session)
         link = FakeLink()
         identity = Identity(username, uuid, data)
         link.inbox = application.connect(identity, link, kept, dialect=PROTOO)

@@ -199,7 +199,7 @@ def test_a_session_on_the_server_ends_its_connections(make_app, tmp_path):
             kept = HandshakeContext(app, context.request, context.session)
         links[name] = FakeLink()
         inbox = application.connect(Identity("alice", name), links[name], kept)
-        door._reauthorization.watch(inbox.peer)
+        door.service.reauthorization.watch(inbox.peer)
     scheduler.advance(30)
     assert [link.closed for link in links.values()] == [None, None]
     assert clients["home"].post("/logout").status_code in (302, 303)

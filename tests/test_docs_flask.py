@@ -127,7 +127,7 @@ class Site:
             receiver = functools.partial(self.note, name)
             self.receivers.append(receiver)
             getattr(flask, name).connect(receiver, self.app)
-        monkeypatch.setattr("protoo_flask.site.site.choose_context", lambda app: context_class)
+        monkeypatch.setattr("protoo_flask.site.service.choose_context", lambda app: context_class)
         self.context_class = context_class
 
     def note(self, name, *args, **kwargs):
@@ -198,7 +198,7 @@ class Site:
             kept = self.context_class(self.app, context.request, context.session)
         inbox = application.connect(Identity("alice", "a1"), FakeLink(), kept)
         inbox.open()
-        site._reauthorization.watch(inbox.peer)
+        site.service.reauthorization.watch(inbox.peer)
         self.ran.clear()
         return inbox
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from protoo_flask import Protoo, Reject, Request
 from protoo_flask.core.errors import RegistrationClosed, UsageError
 from protoo_flask.core.routing.methods import MethodDecorators
-from protoo_flask.site import site as site_module
+from protoo_flask.site import service as service_module
 
 from .fakes import FakeScheduler
 from .joining import join, make_app
@@ -196,7 +196,7 @@ def test_the_first_two_clients_may_come_at_once(monkeypatch):
     opened = []
     second = threading.Thread(target=lambda: opened.append(site.open(FakeScheduler())))
 
-    class SlowApplication(site_module.Application):
+    class SlowApplication(service_module.Application):
         def __init__(self, *args, **options):
             if not opened and second.ident is None:
                 # While the first is being made, another thread asks for one as well.
@@ -204,7 +204,7 @@ def test_the_first_two_clients_may_come_at_once(monkeypatch):
                 second.join(0.2)
             super().__init__(*args, **options)
 
-    monkeypatch.setattr(site_module, "Application", SlowApplication)
+    monkeypatch.setattr(service_module, "Application", SlowApplication)
     opened.append(site.open(FakeScheduler()))
     second.join()
 

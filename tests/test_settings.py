@@ -32,6 +32,7 @@ def test_the_defaults_are_those_that_the_documentation_names():
         "PROTOO_SESSION_TIMEOUT": 120,
         "PROTOO_RESPONSE_TIMEOUT": 60,
         "PROTOO_PING_INTERVAL": 25,
+        "PROTOO_DRAIN_TIMEOUT": 7,
         "PROTOO_MAX_MESSAGE_SIZE": 65536,
         "PROTOO_MAX_OUTBOX": 1048576,
         "PROTOO_MAX_PEERS_PER_USER": 16,

@@ -33,6 +33,7 @@ class Application:
     :param owner: becomes ``req.app``.
     :param make_directory: makes the directory; by default, one of this process.
     :param arrivals: handshakes in progress.
+    :ivar events: those that the site is still to be told.
     :ivar directory: the peers that are there.
     :ivar router: that every request enters.
     """
@@ -68,7 +69,8 @@ class Application:
             arrivals=arrivals,
             warn=lambda text, *args: framework.logger.warning(text, *args),
         )
-        self.directory = make_directory(self.runtime, EventQueues(framework.tell, scheduler.lock()))
+        self.events = EventQueues(framework.tell, scheduler.lock())
+        self.directory = make_directory(self.runtime, self.events)
         self.runtime.limit_rates()
         if observer is not None:
             observer.started(self)
@@ -121,6 +123,20 @@ class Application:
         username = to_name(username, "disconnect(username)")
         uuid = to_name_or_none(uuid, "disconnect(username, uuid)")
         return self.directory.disconnect(username, uuid, code, reason)
+
+    def is_told(self, peer: Peer) -> bool:
+        """Whether functions of the site run for a peer beside its requests.
+
+        Those that are told its events or responses.
+        """
+        if self.events.has(peer.username) or peer.has_errands:
+            return True
+        return peer in list(self._handling.running.values())
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether such functions run for anybody."""
+        return bool(len(self.events) or self._handling.running)
 
     def close(self, reason: str = "shutting down") -> None:
         """Close every link, and turn every handshake in progress away."""

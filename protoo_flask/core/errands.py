@@ -33,6 +33,11 @@ class Errands:
         """The number of errands that wait."""
         return len(self._waiting)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether none is running, and none waits."""
+        return not self._running
+
     def add(self, function: Callable[..., Any], *args: Any) -> None:
         """Call ``function(*args)`` in a greenlet or thread of its own, now or later."""
         with self._lock:

@@ -70,6 +70,8 @@ class Handling:
         self._framework = framework
         #: {(username, uuid, function): when a request without an answer is logged again}
         self._logged: dict[tuple[str, str, str], float] = {}
+        #: The functions of the site that :meth:`call_back` runs just now, and their peers.
+        self.running: dict[object, Peer] = {}
 
     def handle(self, request: Request) -> None:
         """Route a request from a peer; returns when its chain has run.
@@ -156,6 +158,8 @@ class Handling:
 
     def call_back(self, peer: Peer, function: Callable[[Any], Any], subject: Any) -> None:
         """Run a function of the site in the contexts of a peer; its errors are logged."""
+        key = object()
+        self.running[key] = peer
         try:
             peer.context.run(function, subject)
         except BaseException as error:
@@ -176,6 +180,8 @@ class Handling:
                     observer.failed(error, None)
             else:
                 self._framework.log_teardown(f"{name} for {peer}", error)
+        finally:
+            del self.running[key]
 
     def fail(self, request: Request, error: Any) -> None:
         """Log an error of the site's code if it is one, answer the request, and tell the site."""

@@ -207,3 +207,7 @@ class Runtime:
         if service is None:
             service = self._services.setdefault(key, make(self))
         return service
+
+    def find_service(self, key: object) -> Any:
+        """Return the service of ``key``; ``None`` if it was never needed."""
+        return self._services.get(key)

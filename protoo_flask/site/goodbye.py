@@ -9,6 +9,7 @@ import weakref
 from typing import Protocol
 
 from ..core.close_codes import GOING_AWAY
+from ..core.draining import Moments, write_reason
 from ..core.errors import ServerStopped
 from ..core.peers.peer import Peer
 from ..transport.channel import Loop
@@ -22,7 +23,9 @@ TIMEOUT = 3.0
 class Host(Protocol):
     """The owner of the clients: a site."""
 
-    loop: Loop | None
+    @property
+    def loop(self) -> Loop | None:
+        """The loop of the clients; ``None`` before the first one."""
 
     def local_peers(self) -> list[Peer]:
         """Return the peers of this process."""
@@ -73,10 +76,12 @@ def _leave(host: Host) -> None:
 
 
 def _abandon_all(host: Host) -> None:
-    for peer in host.local_peers():
+    moments, peers = Moments(), host.local_peers()
+    moments.squeeze(len(peers))
+    for peer in peers:
         link = peer.link
         if isinstance(link, Connection):
-            link.abandon(GOING_AWAY, "shutting down")
+            link.abandon(GOING_AWAY, write_reason(moments.take(0.0)))
             observer = peer.runtime.observer
             if observer is not None:
                 observer.closed(peer, GOING_AWAY)  # there is no time for its end

@@ -6,56 +6,42 @@ process have nothing to do with each other.
 
 from __future__ import annotations
 
-import secrets
 import threading
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Callable, ContextManager, Protocol, Sequence, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Sequence, TypeVar
 
 from flask import Flask, has_request_context
 from flask import request as flask_request
 from gevent import monkey
 
 from ..core.application import Application
-from ..core.arrivals import Arrival, Arrivals
+from ..core.arrivals import Arrivals
 from ..core.close_codes import AUTHORIZATION_REVOKED, GOING_AWAY
-from ..core.connection_limit import Place
-from ..core.deadlines import Deadlines
-from ..core.errors import ServerStopped
 from ..core.events import EventQueues
 from ..core.exits import is_contained
-from ..core.functions import name_function
-from ..core.inbox import Inbox
 from ..core.names import Name, to_name, to_name_or_none
 from ..core.observer import Observer
 from ..core.observers import join
-from ..core.peers.directory import Directory, Identity, NoPlace
+from ..core.peers.directory import Directory, Identity
 from ..core.peers.homes import HomeService
 from ..core.peers.local_directory import LocalDirectory
 from ..core.peers.peer import Peer
-from ..core.rates import parse_rates
 from ..core.routing.layer import RoutingOptions
-from ..core.routing.router import Router
-from ..core.runtime import Limits, Runtime, TimeLimits
+from ..core.runtime import Runtime
 from ..core.wire.dialect import PROTOO, Dialect
 from ..settings import Settings, config_key
-from ..transport.channel import Channel, Loop
-from ..transport.closing_links import ClosingLinks
-from ..transport.connection import Connection
-from ..transport.counted_links import CountedLinks
-from ..transport.descriptors import find_limit
+from ..transport.channel import Loop
 from ..transport.forked_child import inherit
 from ..transport.server_worlds import guess_loop
-from ..transport.websocket.handshake import Handshake, HandshakeError
+from ..transport.websocket.handshake import HandshakeError
 from .advice import Advice
-from .authorization import Authorizer, ask_again
 from .configuration import Configuration
-from .context_choice import choose_context
-from .contexts import HandshakeContext
+from .drain import Drain
 from .entrance import current_arrival
-from .flask_framework import EVENTS, FlaskFramework, Listeners
 from .goodbye import say_goodbye_at_exit
 from .handshake_limits import NO_PING_DETECTION, USUAL_DETECTION, HandshakeLimits
-from .reauthorization import Reauthorization
+from .servers import Servers
+from .service import Registrations, Service
 
 if TYPE_CHECKING:
     # A site without a cluster imports nothing of it.
@@ -63,36 +49,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Ping intervals within which a dead connection is noticed; most are after USUAL_DETECTION. Of a
-#: slow link, the last progress counts: see ``transport/waiting_frame.py``.
-LATEST_DETECTION = 3
-
-#: Connections that are closing have one of so many descriptors of the process, at most.
-CLOSING_SHARE = 2
-
 #: ``threading.RLock``, also in a process that gevent has patched.
 make_real_lock: Callable[[], ContextManager[Any]] = monkey.get_original("_thread", "RLock")
-
-
-class Registrations(Protocol):
-    """The registrations of a site, as :class:`~protoo_flask.Protoo` keeps them."""
-
-    router: Router
-    authorizer: Authorizer | None
-    listeners: Listeners
-    services: dict[str, HomeService]
-    observers: list[Observer]
 
 
 class Site:
     """The peers of one Flask app, and the way that new ones come in.
 
     :ivar protoo: the extension that serves this app.
-    :ivar loop: of the thread or threads that serve the clients; ``None`` before the first one.
     :ivar arrivals: the handshakes in progress.
     :ivar dialects: the dialects that clients may ask for, by their sub-protocols.
     :ivar make_directory: makes the directory that finds peers, where there is no cluster.
-    :ivar membership: in the cluster; ``None`` while there is none.
     :ivar make_cluster: makes the cluster; ``None``: one on Redis. These four are set before the
         first connection.
     """
@@ -105,24 +72,35 @@ class Site:
         self.make_directory: Callable[[Runtime, EventQueues], Directory[Peer]] = LocalDirectory
         self.make_cluster: MakeCluster | None = None
         self.advice = Advice(app)
-        self.loop: Loop | None = None
-        #: Keeps the handshakes; chosen with the application.
-        self.context_class = HandshakeContext
+        #: What serves the clients; ``None`` before the first one.
+        self.service: Service | None = None
         #: Whether :meth:`close` has been called: connections are not welcome any more.
         self.is_closed = False
         # Handshakes are in progress before it is known which kind of lock is needed. A real one
         # is right for greenlets, too: nothing blocks while it is held. And real threads may call.
         self.arrivals = Arrivals(make_real_lock(), current_arrival)
         self._lock = threading.Lock()
-        self._application: Application | None = None
-        self.membership: Membership | None = None
-        #: Whether the application was made for code of the site, and the loop is a guess.
-        self._is_guess = False
-        self._reauthorization: Reauthorization | None = None
-        #: Asks clients that are silent whether they are still there.
-        self._silence: Deadlines[Connection] | None = None
-        self._closing: ClosingLinks | None = None
+        #: Those that clients have come by.
+        self.servers = Servers(self)
         inherit(self)
+
+    @property
+    def loop(self) -> Loop | None:
+        """The loop of the clients; ``None`` before the first one."""
+        service = self.service
+        return None if service is None else service.loop
+
+    @property
+    def application(self) -> Application | None:
+        """The application; ``None`` before the first client, and in a forked child."""
+        service = self.service
+        return None if service is None else service.application
+
+    @property
+    def membership(self) -> Membership | None:
+        """The membership in the cluster; ``None`` while there is none."""
+        service = self.service
+        return None if service is None else service.membership
 
     @property
     def retry_after(self) -> float:
@@ -151,6 +129,11 @@ class Site:
     @cached_property
     def _listeners(self) -> list[Observer]:
         return [listener.begin_app() for listener in self.protoo.observers]
+
+    def find_observer(self, loop: Loop) -> Observer | None:
+        """Return the observer of what passes in the threads of a loop."""
+        # Among greenlets, all listeners are called in the thread of the hub.
+        return self.observer if loop.preempts else join(self._listeners, self.app.logger, None)
 
     @property
     def has_begun(self) -> bool:
@@ -182,7 +165,7 @@ class Site:
         """
         if self.is_clustered:
             self._join_for_caller()
-        elif self._application is None:
+        elif self.service is None:
             self.advice.when_nobody_is_served(method)
         return self
 
@@ -192,10 +175,9 @@ class Site:
         return self.app.config.get(config_key("cluster_url")) is not None
 
     def _join_for_caller(self) -> None:
-        loop = self.loop
         if self.is_closed:
             return
-        if self._application is not None and not _is_lost(loop):
+        if self.service is not None and not _is_lost(self.service.loop):
             self._wait_until_joined()
             return
         environ = flask_request.environ if has_request_context() else None
@@ -246,10 +228,10 @@ class Site:
     @property
     def _directory(self) -> Directory[Peer] | None:
         """The peers; ``None`` when there are none, or they have gone with their thread."""
-        loop, application = self.loop, self._application
-        if application is None or _is_lost(loop):
+        service = self.service
+        if service is None or _is_lost(service.loop):
             return None
-        return application.directory
+        return service.application.directory
 
     def disconnect(
         self,
@@ -261,32 +243,85 @@ class Site:
         """See :meth:`Protoo.disconnect`."""
         username = to_name(username, "disconnect(username)")
         uuid = to_name_or_none(uuid, "disconnect(username, uuid)")
-        if self._application is None or self._directory is None:
+        service = self.service
+        if service is None or self._directory is None:
             self.arrivals.turn_away(username, uuid, code, reason)
             return 0
-        return self._application.disconnect(username, uuid, code, reason)
+        return service.application.disconnect(username, uuid, code, reason)
 
     def close(self) -> None:
         """See :meth:`Protoo.close`."""
         self.is_closed = True
         # First: the first client of all may be coming just now.
         self.arrivals.turn_away(None, None, GOING_AWAY, "shutting down")
-        loop = self.loop
+        service = self.service
         # If the loop is gone, the connections have ended with the thread that served them.
-        if loop is not None and not loop.is_gone():
-            loop.call(self._close_all)
-            self._ask(self.leave_cluster)
+        if service is not None and not service.loop.is_gone():
+            service.loop.call(service.close)
+            self._ask(service.leave_cluster)
+
+    # Draining --------------------------------------------------------------------------
+
+    #: The drain, if there is one.
+    _drain: Drain | None = None
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether this process lets its clients go, and takes no new ones."""
+        return self._drain is not None
+
+    def drain(self, seconds: float | None = None) -> Drain:
+        """See :meth:`Protoo.drain`."""
+        if seconds is None:
+            seconds = self.settings.drain_timeout or 0.0
+        return self.begin_drain(seconds, Drain)
+
+    def begin_drain(self, seconds: float, make: Callable[..., Drain]) -> Drain:
+        """Begin a drain, or hurry the one that there is.
+
+        :param make: ``make(site, seconds)``.
+        """
+        made = make(self, seconds)
+        # Of several threads, or a signal handler in between, the first wins.
+        drain: Drain = vars(self).setdefault("_drain", made)
+        if drain is made:
+            made.begin()
+        else:
+            drain.hurry(seconds)
+        return drain
+
+    @property
+    def services(self) -> dict[str, HomeService]:
+        """The middleware that have calls or rooms, by their names."""
+        return self.protoo.services
+
+    def end_service(self, for_good: bool) -> None:
+        """Leave the cluster, as the last step of a drain. Blocks for seconds at most.
+
+        Without a cluster, nobody is told that peers are offline which have a grace period: they are
+        back at another process, maybe, where "online" was told.
+
+        :param for_good: whether no client may come any more; else everything is made anew for the
+            next one: a server of gevent may be followed by another one in the same process.
+        """
+        self.is_closed = self.is_closed or for_good
+        service = self.service
+        if service is not None and not service.loop.is_gone():
+            service.loop.call(service.reauthorization.close)
+            self._ask(service.leave_cluster)
+        if not for_good:
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Make everything anew for the next client."""
+        self.service = None
+        self.servers = Servers(self)
+        vars(self).pop("_drain", None)
 
     def leave_cluster(self) -> None:
         """Leave the cluster, when the clients have been told to go. Blocks for seconds at most."""
-        if self.membership is not None:
-            self.membership.leave()
-
-    def _close_all(self) -> None:
-        if self._reauthorization is not None:
-            self._reauthorization.close()
-        if self._application is not None:
-            self._application.close()
+        if self.service is not None:
+            self.service.leave_cluster()
 
     # Opening ---------------------------------------------------------------------------
 
@@ -307,10 +342,10 @@ class Site:
         :param make_loop: makes a loop for the current thread.
         :raises HandshakeError: 503 when clients are connected that another hub serves.
         """
-        loop = self.loop
-        if loop is None:
+        if self.service is None:
             return make_loop()
-        if self._is_guess:
+        loop = self.service.loop
+        if self.service.is_guess:
             made = make_loop()
             return loop if loop.is_here() and loop.preempts is made.preempts else made
         if loop.is_here():
@@ -334,44 +369,34 @@ class Site:
             see :meth:`find_loop`.
         :param is_guess: whether no client has come, and code of the site asks for peers.
         """
-        if self._application is not None and self.loop is loop:
+        service = self.service
+        if service is not None and service.loop is loop:
             if not is_guess:
-                self._is_guess = False
+                service.is_guess = False
             self._wait_until_joined()
-            return self._application
-        former_membership = self.membership
+            return service.application
         # Under threads, the first two clients may come at once.
         with self._lock:
-            application = former = self._application
-            if former is None or not self._is_usable(loop, is_guess):
-                application = self._application = self._make_application(loop)
-                self._is_guess = is_guess
+            former = service = self.service
+            if service is None or not _is_usable(service, loop, is_guess):
+                self.freeze_routes()
+                service = self.service = Service(self, loop, is_guess)
                 if former is None:
                     say_goodbye_at_exit(self)
-            membership = self.membership
-        assert application is not None
         # Without the lock, as both block.
-        if membership is not None:
-            membership.join()
-            if former_membership is not None and former_membership is not membership:
-                former_membership.leave()
+        if service.membership is not None:
+            service.membership.join()
+            if former is not None and former is not service:
+                former.leave_cluster()
             if self.is_closed:
-                membership.leave()  # this handshake was in progress then
-        return application
+                service.leave_cluster()  # this handshake was in progress then
+        return service.application
 
     def _wait_until_joined(self) -> None:
         """Wait until the caller before this one has had the site join its cluster."""
         membership = self.membership
         if membership is not None and not membership.has_joined:
             self._ask(membership.join)
-
-    def _is_usable(self, loop: Loop, is_guess: bool) -> bool:
-        """Whether the loop that there is can serve the current thread."""
-        if self.loop is None:
-            return True
-        if self._is_guess and not is_guess and self.loop.preempts is not loop.preempts:
-            return False
-        return self.loop.is_here()
 
     def freeze_routes(self) -> None:
         """Close the registration, and compile the paths with the settings of the app."""
@@ -384,185 +409,14 @@ class Site:
                 "Apps with different values need a Protoo and routers of their own"
             )
 
-    def _warn_of_silent_events(self) -> None:
-        """Log a warning about listeners of events that never happen with these settings."""
-        if self.settings.disconnect_grace_period:
-            return
-        for event in ("disconnect", "reconnect"):
-            for function in self.protoo.listeners.get(EVENTS[event], []):
-                self.app.logger.warning(
-                    'on("%s") never calls %s without PROTOO_DISCONNECT_GRACE_PERIOD: a '
-                    'connection that drops is "offline" at once',
-                    event,
-                    name_function(function),
-                )
-
-    def _make_application(self, loop: Loop) -> Application:
-        settings = self.settings
-        self.freeze_routes()
-        self._warn_of_silent_events()
-        self.loop = loop
-        self.context_class = choose_context(self.app)
-        if settings.ping_interval:
-            self._silence = Deadlines(
-                loop, settings.ping_interval, lambda connection: connection.keep_alive()
-            )
-        detection = LATEST_DETECTION * (settings.ping_interval or NO_PING_DETECTION)
-        grace_period = settings.disconnect_grace_period
-        self._closing = self._make_closing_links(loop)
-        observer = self.observer
-        framework = FlaskFramework(self.app, self.protoo.listeners, observer)
-        make_directory = self.make_directory
-        if self.is_clustered:
-            from .membership import Membership
-
-            self.membership = Membership(
-                self.app,
-                settings,
-                loop,
-                self.make_cluster,
-                self.protoo,
-                self.context_class,
-            )
-            make_directory = self.membership.make_directory
-        application = Application(
-            self.protoo,
-            self.protoo.router,
-            framework,
-            loop,
-            TimeLimits(
-                request=settings.request_timeout,
-                session=settings.session_timeout,
-                response=settings.response_timeout,
-                grace_period=grace_period,
-                reload=min(settings.reload_grace_period, grace_period),
-                detection=detection,
-                answers=None if settings.ping_interval else detection + grace_period,
-            ),
-            Limits(
-                peers_per_user=settings.max_peers_per_user,
-                waiting=settings.max_outbox,
-                parallel_requests=settings.parallel_requests,
-                rates=parse_rates(settings.rate_limit, config_key("rate_limit")),
-            ),
-            first_id=_make_first_id,
-            # Among greenlets, all listeners are called in the thread of the hub.
-            observer=observer if loop.preempts else join(self._listeners, self.app.logger, None),
-            make_directory=make_directory,
-            arrivals=self.arrivals,
-        )
-        if self.membership is not None:
-            self.handshake_limits.share(application.runtime)
-        self._reauthorization = Reauthorization(
-            application,
-            framework,
-            settings.reauthorize_interval,
-            ask=lambda: ask_again(self.protoo.authorizer, settings),
-        )
-        return application
-
-    def _make_closing_links(self, loop: Loop) -> ClosingLinks:
-        seats, kind = self.handshake_limits.connections, ClosingLinks
-        if seats is not None:
-            seats.leave_all()  # those of a former loop have ended with its thread
-            kind = CountedLinks
-        per_user = self.settings.max_peers_per_user
-        return kind(loop.lock(), per_user, total=find_limit() // CLOSING_SHARE)
-
-    # Connections -----------------------------------------------------------------------
-
-    def connector(
-        self,
-        identity: Identity,
-        context: HandshakeContext,
-        agreed: Handshake,
-        arrival: Arrival | None = None,
-        welcome: bool = False,
-        kind: type[Connection] = Connection,
-    ) -> Callable[[Channel, bytes], Connection]:
-        """Return ``make(channel, handshake)``, which makes the connection of a client.
-
-        :param arrival: of the handshake; by default, it comes when the connection is made.
-        :param welcome: whether the client wants to be told who it is.
-        :param kind: of the connection: one that leaves its server, or one that stays.
-        """
-        place = None
-        if arrival is not None:
-            arrival.outlives_request = True
-            place = arrival.place
-        # Not closures, which weigh ten times as much: there are as many as connections.
-        connect = partial(self._connect, identity, context, agreed.dialect, arrival, welcome)
-        return partial(self._make_connection, kind, connect, agreed.codec, identity[:2], place)
-
-    def _make_connection(
-        self,
-        kind: type[Connection],
-        connect: Callable[[Connection], Inbox],
-        codec: Any,
-        device: tuple[str, str],
-        place: Place | None,
-        channel: Channel,
-        handshake: bytes,
-    ) -> Connection:
-        assert self.loop is not None
-        if self.loop.is_foreign():
-            raise ServerStopped("a server in another thread has taken the app over meanwhile")
-        connection = kind(
-            channel,
-            self.loop,
-            codec,
-            handshake,
-            connect=connect,
-            disconnect=self._disconnect,
-            silence=self._silence,
-            max_outbox=self.settings.max_outbox,
-            closing=self._closing,
-            device=device,
-        )
-        if place is not None:
-            assert isinstance(self._closing, CountedLinks)
-            self._closing.expect(connection, place)
-        return connection
-
-    def _connect(
-        self,
-        identity: Identity,
-        context: HandshakeContext,
-        dialect: Dialect,
-        arrival: Arrival | None,
-        welcome: bool,
-        connection: Connection,
-    ) -> Inbox:
-        assert self._application is not None
-        assert self._reauthorization is not None
-        try:
-            inbox = self._application.connect(
-                identity, connection, context, connection.open, dialect, arrival, welcome
-            )
-        except NoPlace as error:
-            self.limited(error.limit)
-            raise
-        if isinstance(self._closing, CountedLinks):
-            self._closing.opened(connection)
-        self._reauthorization.watch(inbox.peer)
-        return inbox
-
-    def _disconnect(self, inbox: Inbox, code: int) -> None:
-        if self._reauthorization is None:
-            return  # in a forked child: the site must not hear from it that a client is offline
-        inbox.closed(code)
-        self._reauthorization.note_departure(inbox.peer)
-
     def leave_to_parent(self) -> None:
         """Forget, in a process that was just forked, the clients: the parent serves them.
 
         A client that connects to this process makes everything anew.
         """
-        self.loop = None
-        self._application = None
-        self.membership = None
-        self._reauthorization = None
-        self._silence = None
+        if self.service is not None:
+            self.service.leave_to_parent()
+        self._begin_anew()
         # A thread that the child does not have may hold the locks.
         self._lock = threading.Lock()
         self.__dict__.pop("handshake_limits", None)
@@ -570,12 +424,11 @@ class Site:
         self.__dict__.pop("observer", None)  # its lock, too
 
 
-def _make_first_id() -> int:
-    """Return the first id of the requests to a peer: none that another could guess.
-
-    Of 48 bits, so that MAX_ID is out of reach whatever is added.
-    """
-    return int.from_bytes(secrets.token_bytes(6), "big") + 1
+def _is_usable(service: Service, loop: Loop, is_guess: bool) -> bool:
+    """Whether a service can serve the current thread, whose loop is this one."""
+    if service.is_guess and not is_guess and service.loop.preempts is not loop.preempts:
+        return False
+    return service.loop.is_here()
 
 
 def _is_lost(loop: Loop | None) -> bool:

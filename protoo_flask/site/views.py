@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from ..core.arrivals import TOO_LONG, Arrival, TurnedAway
 from ..core.close_codes import GOING_AWAY, ONLINE_ELSEWHERE
+from ..core.draining import REASON
 from ..core.errors import Reject, UsageError, tell_retry
 from ..core.peers.directory import Identity, NoPlace, TooManyEvents
 from ..core.wire.surrogates import mend_string
@@ -60,6 +61,9 @@ _PASSING = (408, 425, 429)
 
 #: Seconds after which a handshake that has lasted too long may be tried again.
 AT_ONCE = 1
+
+#: Seconds after which a client may try again when this process ends: there may be another one.
+RETRY_AFTER = 1
 
 #: All that a handshake may be refused with.
 REFUSALS = (NoPlace, TryLater, Reject, HandshakeError)
@@ -138,8 +142,7 @@ class Views:
             site.advice.at_first_handshake(request.environ)
         arrival = take_arrival(request, site.arrivals)
         refuse_opened_websocket(request.environ)
-        if site.is_closed:
-            raise Reject(503, "shutting down")
+        self._check_end()
         site.configuration.warn_of_late_changes()
         self._check_limits()
         arrival.place = site.handshake_limits.enter(request.remote_addr, request.environ)
@@ -165,6 +168,8 @@ class Views:
         loop = site.find_loop(partial(make_loop, request.environ, admission.may_pool))
         check_world(request.environ, loop)
         self._unfit = None
+        if not loop.preempts:
+            site.servers.watch(request.environ)
         site.open(loop).directory.check_space(identity)
         admission.loop = site.loop or loop
 
@@ -177,7 +182,9 @@ class Views:
         assert loop is not None
         assert admission.identity is not None
         # The objects themselves: the proxies mean nothing outside of this request.
-        context = site.context_class(
+        service = site.service
+        assert service is not None
+        context = service.context_class(
             site.app,
             request._get_current_object(),  # type: ignore[attr-defined]
             session._get_current_object(),  # type: ignore[attr-defined]
@@ -185,7 +192,7 @@ class Views:
         if admission.given is not None:
             context.request.environ[REPEATED] = admission.given
         welcome = request.args.get("welcome", "0") != "0"
-        connector = partial(site.connector, admission.identity, context)
+        connector = partial(service.connector, admission.identity, context)
         class_of_app: Any = site.app.response_class
         if ws is None or can_leave(request.environ, loop):
             start = connector(agreed, admission.arrival, welcome)
@@ -219,6 +226,12 @@ class Views:
     def refuse_without_threads(self) -> Response:
         """Return the response for a client for which no thread is left."""
         return self._refuse_without_descriptors()
+
+    def _check_end(self) -> None:
+        if self._site.is_draining:
+            raise TryLater(503, REASON, RETRY_AFTER)
+        if self._site.is_closed:
+            raise Reject(503, REASON)
 
     def _check_limits(self) -> None:
         limits = self._site.handshake_limits
@@ -262,8 +275,7 @@ class Views:
             return attached
         _ = self._site.settings  # before the function below needs them: they may be wrong
         try:
-            if self._site.is_closed:
-                raise Reject(503, "shutting down")
+            self._check_end()
             limits = self._site.handshake_limits
             limits.check_process(request.environ, is_handshake=False)
             # An address has one limit for both, as both ask the authorizer.
@@ -347,8 +359,9 @@ class Views:
     def _check_arrival(self, arrival: Arrival, identity: Identity) -> None:
         """Refuse a handshake because of something that happened after it came.
 
-        :raises Reject: with 503 for a client that may try again, else with 403.
-        :raises TryLater: if it has lasted too long.
+        :raises TryLater: with 503, for a client that may try again: this process ends, or the
+            handshake has lasted too long.
+        :raises Reject: with 403.
         """
         try:
             self._site.arrivals.check(arrival, identity.username, identity.uuid)
@@ -359,8 +372,9 @@ class Views:
                 self._site.limited("authorizations")
                 raise TryLater(503, TOO_LONG, AT_ONCE) from None
             if error.code != ONLINE_ELSEWHERE:
-                status = 503 if error.code == GOING_AWAY else 403
-                raise Reject(status, error.reason) from None
+                if error.code == GOING_AWAY:
+                    raise TryLater(503, error.reason, RETRY_AFTER) from None
+                raise Reject(403, error.reason) from None
 
     def check_origin(self) -> None:
         """Refuse a page of a foreign origin.

@@ -155,20 +155,19 @@ class Server:
     def describe_timers(self) -> list[str]:
         """Return what the clock will do when it is moved, in words: the next first. No pings."""
         words = {}
-        application = self.site._application
-        if application is not None:
-            runtime = application.runtime
+        service = self.site.service
+        if service is not None:
+            runtime = service.application.runtime
             words[id(runtime.transactions)] = "the time for a peer's response is over"
             words[id(runtime.unanswered)] = "a request that no handler answers gets 504"
             words[id(runtime.progress)] = "a handler that does not return loses its place"
-        reauthorization = self.site._reauthorization
-        if reauthorization is not None:
-            words[id(reauthorization._due)] = "the site is asked whether a peer may stay"
+            due = service.reauthorization._due
+            words[id(due)] = "the site is asked whether a peer may stay"
         found = []
         for timer in filter(_does_something, self.loop.timers):
             when, deadlines = timer.when, _find_items(timer)
             if deadlines is not None:
-                if deadlines is self.site._silence:
+                if service is not None and deadlines is service.silence:
                     continue
                 when = min(deadlines._deadlines.values(), default=when)
                 kinds = sorted({type(item).__name__ for item in list(deadlines._deadlines)})

@@ -80,7 +80,7 @@ def create_app() -> Flask:
     @app.get("/tables")
     def tables():
         """Return the sizes of the tables that are not empty, of the app and of its services."""
-        application = app.extensions["protoo"]._application
+        application = app.extensions["protoo"].application
         if application is None:
             return jsonify({})
         found = {name: len(table) for name, table in application.directory.tables.items()}

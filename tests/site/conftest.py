@@ -71,9 +71,9 @@ class Site:
             identity = Views(door)._identify()
             kept = HandshakeContext(app, context.request, context.session)
         door.open(self.scheduler)
-        return door.connector(identity, kept, Handshake([], None, PROTOO), kind=MemoryConnection)(
-            None, b""
-        )
+        return door.service.connector(
+            identity, kept, Handshake([], None, PROTOO), kind=MemoryConnection
+        )(None, b"")
 
     def names(self):
         return sorted(peer.username for peer in self.protoo.peers())

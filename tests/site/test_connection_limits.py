@@ -72,7 +72,7 @@ def test_without_a_limit_nothing_is_counted(make_site):
     site = make_site()
     site.connect("alice")
     assert site.live.handshake_limits.connections is None
-    assert type(site.live._closing) is ClosingLinks
+    assert type(site.live.service.closing_links) is ClosingLinks
 
 
 @pytest.mark.parametrize("setting", ["max_connections_per_address", "handshakes_per_process"])

@@ -96,7 +96,7 @@ def test_the_handshakes_of_a_site_are_kept_in_that_way():
     protoo.close()
 
     assert type(context) is BEST
-    assert site.extensions["protoo"].context_class is BEST
+    assert site.extensions["protoo"].service.context_class is BEST
 
 
 def test_a_site_gets_the_simple_way_where_the_probe_finds_a_difference(monkeypatch):

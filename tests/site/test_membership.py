@@ -153,7 +153,7 @@ def test_a_forked_process_becomes_a_node_of_its_own(make_node, hub):
     parent, other = make_node(), make_node()
     parent.connect("alice")
     other.connect("bob")
-    former = parent.site.membership, parent.site.loop, parent.site._application
+    former = parent.site.service
 
     parent.site.leave_to_parent()
     assert len(parent.protoo.peers("bob")) == 1
@@ -162,9 +162,9 @@ def test_a_forked_process_becomes_a_node_of_its_own(make_node, hub):
 
     # The parent goes on, and leaves at its end.
     parent.protoo.close()
-    parent.site.membership, parent.site.loop, parent.site._application = former
-    parent.site._close_all()
-    parent.site.leave_cluster()
+    parent.site.service = former
+    former.close()
+    former.leave_cluster()
 
 
 def test_a_first_client_of_the_other_world_has_the_site_join_anew(make_node, hub):
@@ -216,7 +216,7 @@ def test_a_thread_that_asks_another_one_is_told_of_an_exit_there(make_node):
     node = make_node()
     node.open()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(node.site, "loop", ForeignLoop())
+        patch.setattr(node.site.service, "loop", ForeignLoop())
         with pytest.raises(SystemExit):
             node.site._ask(sys.exit, 1)
 

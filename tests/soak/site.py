@@ -74,20 +74,20 @@ def create_app(prepare: Callable[[Protoo], None] | None = None, **config: Any) -
 
     @app.get("/status")
     def get_status():
-        application = app.extensions["protoo"]._application
+        application = app.extensions["protoo"].application
         return jsonify("" if application is None else application.directory.cluster.status)
 
     @protoo.get("/self")
     def tell_self(req, next):
         # Of a peer that moves, "born" stays; of one that stays while Redis is away, the object.
-        directory = app.extensions["protoo"]._application.directory
+        directory = app.extensions["protoo"].application.directory
         born = directory.born(req.peer) if hasattr(directory, "born") else 0
         req.reply(200, "OK", {"born": born, "object": f"{os.getpid()} {id(req.peer)}"})
 
     @app.get("/tables")
     def get_tables():
         # Without the fence that keeps the names of internals out of sites: a soak looks inside.
-        application = app.extensions["protoo"]._application
+        application = app.extensions["protoo"].application
         if application is None:
             return jsonify({})
         runtime = application.runtime

@@ -192,6 +192,7 @@ def ring(username: str) -> int | None:
     transaction.cancel()
     assert_type(protoo.broadcast(peers, "news", {"title": "..."}), int)
     assert_type(protoo.disconnect(username), int)
+    assert_type(protoo.drain(5).wait(1), bool)
     peer.close(3001, "bye")
     return response.status
 

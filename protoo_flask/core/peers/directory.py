@@ -202,6 +202,23 @@ class Directory(Protocol[P]):
         The peers are offline; in a cluster, they are away, if another node can wait for them.
         """
 
+    @property
+    def heirs(self) -> int:
+        """How many other processes can take the clients of this one, as far as is known."""
+
+    @property
+    def can_give(self) -> bool:
+        """Whether these also take over everything that the peers have here."""
+
+    def send_away(self, peer: P, code: int, reason: str) -> None:
+        """Close the link of one peer of this process, which ends. Never blocks.
+
+        The peer is away, if there is a grace period; otherwise it is offline.
+        """
+
+    def is_waited_for(self, peer: P) -> bool:
+        """Whether a peer of this process is away, and its grace period has begun."""
+
     def start(self) -> None:
         """Join the cluster, if there is one. Blocks."""
 

@@ -73,6 +73,17 @@ class PortableService(Protocol):
         """Take in what was packed at the node that a local peer comes from. Must not block."""
 
 
+@runtime_checkable
+class EngagingService(Protocol):
+    """A middleware with something that a server which ends should not interrupt, such as calls."""
+
+    def is_engaged(self, peer: Peer) -> bool:
+        """Whether a local peer is in something of that kind. Must not block."""
+
+    def goes_on(self, runtime: Any) -> bool:
+        """Whether something of that kind is at home at this node of a cluster. Must not block."""
+
+
 class EngagedRequest(Protocol):
     """A request of another node to a local peer, in a call or room at home there.
 

@@ -287,6 +287,36 @@ class LocalDirectory:
     def close_links(self, code: int, reason: str) -> None:
         LocalDirectory.remove_all(self, None, None, code, reason)
 
+    @property
+    def heirs(self) -> int:
+        """How many other processes can take the clients of this one."""
+        return 0
+
+    @property
+    def can_give(self) -> bool:
+        """Whether these also take over what the peers have here."""
+        return False
+
+    def send_away(self, peer: Peer, code: int, reason: str) -> None:
+        """Close the link of a peer, because this process ends; its client will come back.
+
+        With a grace period, the site is told "disconnect": the client returns as a peer of
+        another process, to which it is "online", and "offline" would be told too late.
+        """
+        with self._lock:
+            link = peer.outbound.link
+            if link is None or peer.outbound.node is not None:
+                return
+            self.let_link_go(link, code, reason)
+            seconds = self._runtime.time_limits.grace_period
+            if not (seconds and self.wait_for(peer, seconds)):
+                self.take_off(peer, "leave")
+        self._runtime.scheduler.spawn(self.tell, peer)
+
+    def let_link_go(self, link: Link, code: int, reason: str) -> None:
+        """Close a link; messages that wait are sent first, as nobody else will send them."""
+        link.close(code, reason)
+
     # Telling -------------------------------------------------------------------------
 
     def tell(self, peer: Peer) -> None:

@@ -306,6 +306,11 @@ class Peer:
             errands = vars(self).setdefault("_errands", Errands(self.runtime.scheduler))
         errands.add(function, *args)
 
+    @property
+    def has_errands(self) -> bool:
+        """Whether functions of the site run for it beside its requests."""
+        return self._errands is not None and not self._errands.is_idle
+
     def __repr__(self) -> str:
         state = "online" if self.online else self.state
         return f"<Peer {excerpt(self.username)}/{excerpt(self.uuid)} {state}>"

@@ -349,33 +349,28 @@ class ClusterDirectory(LocalDirectory):
     # This node leaves the cluster -----------------------------------------------------------
 
     def close_links(self, code: int, reason: str) -> None:
-        if not self._can_give:
+        if not self.can_give:
             super().close_links(code, reason)
             return
         for peer in self.find_local():
-            self._let_wait(peer, code, reason)
+            self.send_away(peer, code, reason)
 
     @property
-    def _can_give(self) -> bool:
-        """Whether other nodes can wait for the peers of this one."""
-        if not self._runtime.time_limits.grace_period or self.cluster.status != UP:
-            return False
-        return bool(self.cluster.others())
+    def heirs(self) -> int:
+        return len(self.cluster.others()) if self.cluster.status == UP else 0
 
-    def _let_wait(self, peer: Peer, code: int, reason: str) -> None:
-        """Close the link of a peer, which may come back to another node."""
-        with self._lock:
-            link = peer.outbound.link
-            if link is None or peer.outbound.node is not None:
-                return
-            # The messages that the link has not sent go along.
-            link.retire(code, reason)
-            if not self.wait_for(peer, self._runtime.time_limits.grace_period):
-                self.take_off(peer, "leave")
-        self._runtime.scheduler.spawn(self.tell, peer)
+    @property
+    def can_give(self) -> bool:
+        return bool(self._runtime.time_limits.grace_period and self.heirs)
+
+    def let_link_go(self, link: Link, code: int, reason: str) -> None:
+        if self.can_give:
+            link.retire(code, reason)  # the messages that it has not sent go along
+        else:
+            super().let_link_go(link, code, reason)
 
     def close(self) -> None:
-        if self._can_give:
+        if self.can_give:
             self.close_links(GOING_AWAY, "shutting down")
             self.parting_gifts.give_all(self.find_local(), self.cluster.others())
             self._take_off_rest()

@@ -235,6 +235,10 @@ class Calls:
 
     # For the calls (see CallOwner) ----------------------------------------------------------
 
+    def engages(self, peer: Peer) -> bool:
+        """Whether a peer is in a call, or one rings at it."""
+        return peer in self._engaged
+
     def engage(self, peer: Peer, call: Call) -> None:
         """Count a peer as being in a call."""
         self._engaged.setdefault(peer, {})[call.id] = call

@@ -61,6 +61,11 @@ class CallHandlers:
         """Return the calls of the app that a peer belongs to."""
         return peer.runtime.service(self, partial(self._make_calls, peer.directory.homes))
 
+    def goes_on(self, runtime: Runtime) -> bool:
+        """Whether calls are at home here; see ``EngagingService``."""
+        calls: Calls | None = runtime.find_service(self)
+        return calls is not None and len(calls) > 0
+
     def _make_calls(self, homes: Homes | None, runtime: Runtime) -> Calls:
         lock = runtime.scheduler.lock()
         if homes is None:
@@ -73,6 +78,10 @@ class CallHandlers:
             now=self._now,
             max_sessions=self._max_sessions,
         )
+
+    def is_engaged(self, peer: Peer) -> bool:
+        """Whether a peer is in a call, or one rings at it; see ``EngagingService``."""
+        return self.calls_of(peer).engages(peer)
 
     def _clustered(self, peer: Peer) -> ClusteredCalls:
         calls = self.calls_of(peer)
