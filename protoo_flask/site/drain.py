@@ -251,7 +251,12 @@ class Drain:
             return False
         # A client that comes back is handed over at once, with everything. What is given away at
         # the end goes to any process, even to one that is about to end, too.
-        self._sent_away = [peer for peer in self._sent_away if directory.is_waited_for(peer)]
+        # The answers to requests that were relayed here go through this process.
+        self._sent_away = [
+            peer
+            for peer in self._sent_away
+            if directory.is_waited_for(peer) or peer.requests.are_left
+        ]
         if self._sent_away:
             self._look_for_successor(directory, self._now())
             if self._is_succeeded:

@@ -128,6 +128,11 @@ class ServerTransactions:
     def __len__(self) -> int:
         return len(self._proceeding)
 
+    @property
+    def are_left(self) -> bool:
+        """Whether requests of a peer that has moved are still to be answered from here."""
+        return bool(self._left)
+
     # The requests ----------------------------------------------------------------------
 
     def begin(self, request: Inquiry) -> str:
