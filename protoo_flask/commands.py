@@ -1,4 +1,4 @@
-"""``flask protoo``: serve an app, look at its routes, and reach its peers."""
+"""``flask protoo``: serve an app, check it, look at its routes, and reach its peers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import click
 from flask.cli import AppGroup
 
+from .check.command import check_site
 from .core.errors import BadPath, UsageError
 from .core.routing.inspection import Row, list_routes, match
 from .core.routing.router import Router
@@ -18,9 +19,10 @@ from .terminal_table import echo_table
 
 commands = AppGroup(
     "protoo",
-    help="Serve the app with gevent, look at its routes, and reach its peers in a cluster.",
+    help="Serve the app with gevent, check it, look at its routes, and reach its peers.",
 )
 commands.add_command(run_development)
+commands.add_command(check_site)
 commands.add_command(show_peers)
 commands.add_command(send)
 commands.add_command(disconnect)

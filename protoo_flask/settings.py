@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from dataclasses import dataclass, field, fields
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Iterator, Mapping
 from urllib.parse import parse_qsl, urlsplit
 
 from .core.errors import UsageError
@@ -183,6 +183,19 @@ class Settings:
 def config_key(name: str) -> str:
     """Return the key in ``app.config`` of the setting ``name``."""
     return PREFIX + name.upper()
+
+
+def find_unknown_keys(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Find the keys in ``app.config`` that look like settings and are none.
+
+    :returns: pairs: the key, and the one that was probably meant, or "".
+    """
+    names = [item.name for item in fields(Settings)]
+    known = [config_key(name) for name in names]
+    for key in config:
+        if key.startswith(PREFIX) and key not in known:
+            meant = suggest(_strip_prefix(key), names, FOREIGN_NAMES)
+            yield key, config_key(meant) if meant else ""
 
 
 def check_setting(name: str, value: Any) -> None:

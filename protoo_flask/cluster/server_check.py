@@ -90,10 +90,7 @@ class ServerCheck:
         """Tell the log if Redis throws keys away when it is full."""
 
         def take(reply: Any) -> None:
-            # An error says that this process may not know.
-            text = reply.decode("ascii", "replace") if isinstance(reply, bytes) else str(reply)
-            found = re.search(r"maxmemory_policy:([\w-]+)", text)
-            policy = found[1] if found else "noeviction"
+            policy = find_policy(reply)
             if policy != "noeviction":
                 self._logger.warning(
                     "Redis at %s throws keys away when it is full (maxmemory-policy %s): users "
@@ -103,3 +100,11 @@ class ServerCheck:
                 )
 
         writer.ask(take, b"INFO", b"memory")
+
+
+def find_policy(reply: Any) -> str:
+    """Return the ``maxmemory-policy`` in a reply to ``INFO memory``."""
+    # An error says that this process may not know.
+    text = reply.decode("ascii", "replace") if isinstance(reply, bytes) else str(reply)
+    found = re.search(r"maxmemory_policy:([\w-]+)", text)
+    return found[1] if found else "noeviction"

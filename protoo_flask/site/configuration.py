@@ -25,14 +25,16 @@ from typing import Any, Mapping
 
 from flask import Flask, request_started
 
-from ..core.suggestions import suggest
-from ..settings import FOREIGN_NAMES, PREFIX, Settings, config_key
+from ..settings import PREFIX, Settings, config_key, find_unknown_keys
 
 #: The settings that the route is registered with.
 OF_THE_ROUTE = ("host", "path", "subdomain")
 
 #: The settings that :func:`~protoo_flask.features.ice.middleware.ice_servers` reads itself.
 READ_AT_EACH_REQUEST = ("ice_servers", "turn_secret")
+
+#: What the log is told of a key that looks like a setting, with a hint.
+UNKNOWN_KEY = "%s is not a setting of this protoo_flask%s"
 
 
 class Configuration:
@@ -134,12 +136,8 @@ class Configuration:
         self._app.logger.warning("a change of %s in app.config is ignored: %s", key, reason)
 
     def _warn_of_unknown_keys(self) -> None:
-        names = [item.name for item in dataclasses.fields(Settings)]
-        known = [config_key(name) for name in names]
-        for key in self._app.config:
-            if key.startswith(PREFIX) and key not in known and key not in self._unknown:
+        for key, meant in find_unknown_keys(self._app.config):
+            if key not in self._unknown:
                 self._unknown.add(key)
-                name = key[len(PREFIX) :].lower()
-                meant = suggest(name, names, FOREIGN_NAMES)
-                hint = f"; did you mean {config_key(meant)}?" if meant else ""
-                self._app.logger.warning("%s is not a setting of this protoo_flask%s", key, hint)
+                hint = f"; did you mean {meant}?" if meant else ""
+                self._app.logger.warning(UNKNOWN_KEY, key, hint)

@@ -20,6 +20,7 @@ MODULES = {
     "test_presence",
     "test_rooms",
     "test_talking_messages",
+    "test_threats",
     "test_welcome",
 }
 
@@ -34,6 +35,7 @@ OF_ONE_PROCESS = {
     # The log of the server that a client happens to be connected to.
     "test_a_teardown_function_that_needs_before_request_is_explained_in_the_log",
     "test_a_closing_site_tells_its_clients_and_refuses_new_ones",  # so is protoo.close()
+    "test_a_page_of_another_site_with_the_cookie_of_a_user_is_refused",  # it is of one address
 }
 
 

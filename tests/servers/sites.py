@@ -412,6 +412,13 @@ def add_messages(protoo: Protoo) -> None:
     def close_half(req, next):
         req.peer.close(3456, "bye \ud83d")
 
+    @protoo.use("/vault")
+    def guard(req, next):
+        req.reply(403, "guarded")
+
+    protoo.get("/vault/gold", echo)
+    protoo.get("/vault/*", echo)
+
     @protoo.get("/nested/:levels")
     def nested(req, next):
         """Reply with data of so many levels."""
