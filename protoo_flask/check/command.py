@@ -16,10 +16,11 @@ from flask.cli import ScriptInfo, pass_script_info
 from flask.logging import default_handler
 
 from ..core.errors import UsageError
+from ..core.suggestions import hint
 from ..peer_commands import find_site
 from ..site.configuration import UNKNOWN_KEY
 from .checks import check, order
-from .findings import ERROR, LEVELS, NOTE, WARNING, Finding
+from .findings import ERROR, KINDS, LEVELS, NOTE, WARNING, Finding
 from .gunicorn import Gunicorn, Unreadable, find_gunicorn
 from .subject import Subject
 
@@ -40,11 +41,19 @@ _COLORS = {ERROR: "red", WARNING: "yellow", NOTE: "cyan"}
 @click.option(
     "--peers", type=click.IntRange(min=1), help="How many connections the site expects at a time."
 )
+@click.option(
+    "--ignore", "ignored", metavar="CODE", multiple=True, help="Leave a finding out; repeatable."
+)
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @pass_script_info
 def check_site(
-    info: ScriptInfo, config: str | None, peers: int | None, strict: bool, as_json: bool
+    info: ScriptInfo,
+    config: str | None,
+    peers: int | None,
+    ignored: tuple[str, ...],
+    strict: bool,
+    as_json: bool,
 ) -> None:
     """Tell what of the site's configuration is unsafe, or will not work.
 
@@ -52,8 +61,11 @@ def check_site(
     configuration is run, and the Redis of a cluster is asked; nothing is changed. The exit status
     is 1 if there are errors.
     """
-    findings, gunicorn = _find(info, config, peers)
-    findings = order(findings)
+    for code in ignored:
+        if code not in KINDS:
+            raise click.UsageError(f"there is no finding {code!r}{hint(code, KINDS)}")
+    found, gunicorn = _find(info, config, peers)
+    findings = order(finding for finding in found if finding.code not in ignored)
     if as_json:
         click.echo(json.dumps(_to_json(findings, gunicorn), indent=2))
     else:

@@ -45,6 +45,7 @@ class Gunicorn:
 
     :ivar kind: of the worker: "gevent", or the name of another one; "" if it cannot be loaded.
     :ivar problem: the reason why it cannot be loaded, or "".
+    :ivar forwarded_allow_ips: the proxies whose headers gunicorn believes.
     :ivar config: the path of the file, if there is one.
     :ivar is_patched: whether the configuration has patched the standard library.
     :ivar mentions: the packages for gevent that the configuration names.
@@ -60,7 +61,7 @@ class Gunicorn:
     graceful_timeout: float = 30
     keepalive: float = 2
     certfile: str | None = None
-    forwarded_allow_ips: str = "127.0.0.1,::1"
+    forwarded_allow_ips: tuple[str, ...] = ()
     bind: tuple[str, ...] = ()
     config: str | None = None
     is_patched: bool = False
@@ -138,5 +139,5 @@ def _run(arguments: list[str], folder: Path, environ: Mapping[str, str]) -> dict
 
 
 def _make(found: dict[str, Any]) -> Gunicorn:
-    lists = {name: tuple(found[name]) for name in ("bind", "mentions")}
+    lists = {name: tuple(found[name]) for name in ("bind", "mentions", "forwarded_allow_ips")}
     return Gunicorn(**{**found, **lists})

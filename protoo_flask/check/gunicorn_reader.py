@@ -50,6 +50,8 @@ def read() -> dict[str, Any]:
     cfg = Reader().cfg
     monkey = sys.modules.get("gevent.monkey")
     found = {name: _simplify(getattr(cfg, name)) for name in _NAMES}
+    ips = found["forwarded_allow_ips"]  # a text, or a list: it differs from release to release
+    found["forwarded_allow_ips"] = ips.split(",") if isinstance(ips, str) else ips
     # By default, a file that need not be there.
     found["config"] = cfg.config if os.path.exists(cfg.config or "") else None
     found["worker_class"] = cfg.worker_class_str

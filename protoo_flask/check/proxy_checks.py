@@ -16,6 +16,9 @@ _ANYBODY = ("null", "file")
 
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
+#: Gunicorn's default.
+_LOCAL_ADDRESSES = {"127.0.0.1", "::1"}
+
 _PROXY_FIX = "app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)"
 
 
@@ -63,10 +66,13 @@ def _find_hints(subject: Subject) -> Iterator[str]:
         yield "PREFERRED_URL_SCHEME is https"
     if subject.config.get("SERVER_NAME"):
         yield "SERVER_NAME is set"
+    gunicorn = subject.gunicorn
     if subject.environ.get("FORWARDED_ALLOW_IPS"):
         yield "FORWARDED_ALLOW_IPS is set"
-    if subject.gunicorn is not None and subject.gunicorn.is_local:
-        yield f"gunicorn listens at {', '.join(subject.gunicorn.bind)}"
+    elif gunicorn is not None and not {*gunicorn.forwarded_allow_ips} <= _LOCAL_ADDRESSES:
+        yield "forwarded_allow_ips of gunicorn is set"
+    if gunicorn is not None and gunicorn.is_local:
+        yield f"gunicorn listens at {', '.join(gunicorn.bind)}"
 
 
 def check_origins(subject: Subject) -> Iterator[Finding]:

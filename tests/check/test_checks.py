@@ -150,6 +150,9 @@ CASES = [
          'bind = "0.0.0.0:8000"'),
     Case("a proxy of the environment", "proxy-unknown", PLAIN, 'bind = "0.0.0.0:8000"',
          {"FORWARDED_ALLOW_IPS": "10.0.0.1"}),
+    Case("a proxy that gunicorn believes", "proxy-unknown", PLAIN, (
+        'bind = "0.0.0.0:8000"; forwarded_allow_ips = "10.0.0.1,127.0.0.1"'
+    )),
     Case("ProxyFix below another layer", "", (
         "class Layer:\n    def __init__(self, app): self.app = app\n"
         "    def __call__(self, *args): return self.app(*args)\n"

@@ -61,6 +61,20 @@ def test_warnings_are_errors_if_asked_for(project, arguments, code):
     assert project.check(*arguments).code == code
 
 
+def test_a_finding_can_be_left_out(project):
+    project.write("app.debug = True; app.config['SESSION_COOKIE_SECURE'] = False")
+    outcome = project.check("--strict", "--ignore", "debug", "--ignore", "cookie-not-secure")
+    assert (outcome.codes, outcome.code) == ([], 0)
+
+
+def test_a_finding_that_does_not_exist_cannot_be_left_out(project):
+    outcome = project.check("--ignore", "cookie-insecure")
+    assert outcome.code == 2
+    assert "there is no finding 'cookie-insecure'; did you mean 'cookie-not-secure'?" in (
+        outcome.errors
+    )
+
+
 def test_the_json_counts_and_explains(project):
     project.write("app.config['SESSION_COOKIE_SECURE'] = False")
     report = project.check().report
