@@ -120,7 +120,8 @@ def _print(findings: list[Finding], gunicorn: Gunicorn | None) -> None:
     for finding in findings:
         level = click.style(finding.level, fg=_COLORS[finding.level], bold=True)
         click.echo(f"{level}: {finding.code}")
-        for text in (f"{finding.problem}.", f"{finding.remedy}.", f"See {finding.docs}"):
+        sentences = (f"{text.rstrip('.')}." for text in (finding.problem, finding.remedy))
+        for text in (*sentences, f"See {finding.docs}"):
             click.echo(_wrap(_capitalize(text)))
         click.echo()
     click.echo(_describe(gunicorn))

@@ -103,8 +103,10 @@ CASES = [
     Case("gthread", "worker-class", gunicorn='worker_class = "gthread"'),
     Case("an unknown worker", "worker-class", gunicorn='worker_class = "nonsense"'),
     Case("a derived worker", "", gunicorn=(
-        "from gunicorn.workers.ggevent import GeventWorker\n"
-        "class worker_class(GeventWorker): pass"
+        "with open('mine.py', 'w') as file:\n"
+        "    file.write('from gunicorn.workers.ggevent import GeventWorker as Base\\n')\n"
+        "    file.write('class Worker(Base): pass')\n"
+        "worker_class = 'mine.Worker'"
     )),
     Case("a dotted worker", "", gunicorn='worker_class = "gunicorn.workers.ggevent.GeventWorker"'),
     Case("two workers", "workers-without-cluster", gunicorn="workers = 2"),

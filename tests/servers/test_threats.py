@@ -118,6 +118,13 @@ def test_a_page_of_another_site_with_the_cookie_of_a_user_is_refused(site, alice
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
+def test_a_page_whose_name_leads_here_has_no_login(site, alice):
+    # DNS rebinding: its Origin fits its Host, and the cookies of the site are not sent along.
+    site.login(alice)
+    answer = site.knock(Host="evil.example", Origin="http://evil.example")
+    assert (answer.status, "not logged in" in answer.text) == (403, True)
+
+
 # Paths
 
 
