@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from ..origins import Origin, allowed_origin
+from ..settings import config_key
 from .findings import Finding
 from .subject import Subject
 
@@ -13,6 +14,9 @@ PROXY_TIMEOUT = 60
 
 #: Origins that a page of any site can have, or a file that somebody sends.
 _ANYBODY = ("null", "file")
+
+#: The limits that are for each address.
+_OF_ADDRESSES = ("handshakes_per_address", "max_connections_per_address")
 
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
@@ -36,16 +40,18 @@ def check_proxy(subject: Subject) -> Iterator[Finding]:
 
 
 def check_addresses(subject: Subject) -> Iterator[Finding]:
-    """Find a limit for each address where all clients may have one."""
+    """Find limits for each address where all clients may have one."""
     fix = subject.proxy_fix
-    if subject.settings.handshakes_per_address is None or (fix is not None and fix.x_for):
+    if fix is not None and fix.x_for:
         return
-    yield Finding(
-        "addresses-of-proxy",
-        "PROTOO_HANDSHAKES_PER_ADDRESS is set, and nothing tells the site the addresses of clients "
-        "behind a proxy (ProxyFix with x_for): all clients share one address and its limit",
-        f"{_PROXY_FIX}. Without a proxy, leave the limit out, or ignore this finding",
-    )
+    for name in _OF_ADDRESSES:
+        if getattr(subject.settings, name, None) is not None:
+            yield Finding(
+                "addresses-of-proxy",
+                f"{config_key(name)} is set, and nothing tells the site the addresses of clients "
+                "behind a proxy (ProxyFix with x_for): all clients share one address and its limit",
+                f"{_PROXY_FIX}. Without a proxy: --ignore addresses-of-proxy",
+            )
 
 
 def check_pings(subject: Subject) -> Iterator[Finding]:

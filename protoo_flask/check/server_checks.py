@@ -9,6 +9,9 @@ from ..transport.descriptors import RESERVE, find_limit
 from .findings import Finding
 from .subject import Subject
 
+#: Seconds: gunicorn's worker notices a signal after a second, and the end of a drain after another.
+EXIT_TIME = 3
+
 _WORKER_CLASS = 'Set worker_class = "gevent" (--worker-class gevent)'
 
 #: Why a worker of this kind cannot serve connections.
@@ -127,12 +130,13 @@ def check_restarts(subject: Subject) -> Iterator[Finding]:
             "Set keepalive = 2, or a longer graceful_timeout",
         )
     drain = getattr(subject.settings, "drain_timeout", None)
-    if drain is not None and drain >= gunicorn.graceful_timeout:
+    if drain and gunicorn.graceful_timeout < drain + EXIT_TIME:
         yield Finding(
             "drain-cut-off",
-            f"PROTOO_DRAIN_TIMEOUT ({drain:g} s) is not shorter than gunicorn's graceful_timeout "
-            f"({gunicorn.graceful_timeout:g} s): gunicorn kills the worker while it still drains",
-            f"Set graceful_timeout = {math.ceil(drain) + 5} or more, or a shorter "
+            f"gunicorn ends a worker after its graceful_timeout ({gunicorn.graceful_timeout:g} s), "
+            f"and needs {EXIT_TIME} seconds besides the PROTOO_DRAIN_TIMEOUT of {drain:g}: the "
+            "drain is cut off",
+            f"Set graceful_timeout = {math.ceil(drain) + EXIT_TIME} or more, or a shorter "
             "PROTOO_DRAIN_TIMEOUT",
         )
 

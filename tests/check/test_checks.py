@@ -312,15 +312,16 @@ def make_subject(settings=None, gunicorn=None, peers=None):
 
 @dataclasses.dataclass(frozen=True)
 class DrainingSettings(Settings):
-    drain_timeout: float = 30
+    drain_timeout: float | None = 30
 
 
 @pytest.mark.parametrize(
-    ("graceful_timeout", "codes"), [(30, ["drain-cut-off"]), (30.5, []), (31, [])]
+    ("drain", "graceful_timeout", "codes"),
+    [(30, 32, ["drain-cut-off"]), (30, 33, []), (0, 2, []), (None, 2, [])],
 )
-def test_gunicorn_must_wait_for_longer_than_the_drain_takes(graceful_timeout, codes):
-    gunicorn = Gunicorn(graceful_timeout=graceful_timeout)
-    subject = make_subject(DrainingSettings(), gunicorn)
+def test_gunicorn_must_wait_for_longer_than_the_drain_takes(drain, graceful_timeout, codes):
+    gunicorn = Gunicorn(graceful_timeout=graceful_timeout, keepalive=1)
+    subject = make_subject(DrainingSettings(drain_timeout=drain), gunicorn)
     assert [finding.code for finding in check_restarts(subject)] == codes
 
 
