@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,15 @@ def test_no_secret_is_shown(project):
     outcome = project.check()
     assert {"secret-key-weak", "turn-secret-weak", "turn-password"} <= set(outcome.codes)
     assert "Tr0ub4dor" not in outcome.output + outcome.errors
+
+
+def test_a_site_that_runs_imports_nothing_of_it():
+    script = "import protoo_flask, sys; print(*sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True, encoding="utf-8"
+    )
+    ours = {name for name in done.stdout.split() if name.startswith("protoo_flask.check")}
+    assert ours == {"protoo_flask.check", "protoo_flask.check.command"}
 
 
 # The documentation
