@@ -164,6 +164,9 @@ CASES = [
     Case("addresses of the proxy", "addresses-of-proxy", (
         "app.wsgi_app.x_for = 0; " + config(PROTOO_HANDSHAKES_PER_ADDRESS=5)
     )),
+    Case("connections of the proxy", "addresses-of-proxy", (
+        "app.wsgi_app.x_for = 0; " + config(PROTOO_MAX_CONNECTIONS_PER_ADDRESS=5)
+    )),
     Case("rare pings", "pings-too-rare", config(PROTOO_PING_INTERVAL=60)),
     Case("pings in time", "", config(PROTOO_PING_INTERVAL=59)),
     Case("all origins", "origins-all", config(PROTOO_ALLOWED_ORIGINS="*")),
