@@ -25,9 +25,9 @@ keepalive = 2
 # the processor busy causes this, never an open connection. So a chat does not need a higher value.
 timeout = 30
 
-# A restart waits this long for requests in progress. Open pages are told to reconnect at once, and
-# they repeat unanswered requests. So a longer wait has no benefit.
-graceful_timeout = 5
+# A restart waits this long at most. protoo_flask needs its PROTOO_DRAIN_TIMEOUT (7 seconds), in
+# which handlers and calls may end and open pages are sent away, and gunicorn 3 seconds more.
+graceful_timeout = 10
 
 accesslog = "-" if os.environ.get("ACCESS_LOG") else None
 

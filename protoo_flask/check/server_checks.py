@@ -129,7 +129,7 @@ def check_restarts(subject: Subject) -> Iterator[Finding]:
             "that should end until it is killed",
             "Set keepalive = 2, or a longer graceful_timeout",
         )
-    drain = getattr(subject.settings, "drain_timeout", None)
+    drain = subject.settings.drain_timeout
     if drain and gunicorn.graceful_timeout < drain + EXIT_TIME:
         yield Finding(
             "drain-cut-off",

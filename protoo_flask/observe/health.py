@@ -54,7 +54,7 @@ def _describe() -> dict[str, Any]:
     site = current_app.extensions.get("protoo")
     if not isinstance(site, Site):
         raise UsageError(f"{current_app!r} has no Protoo: call protoo.init_app(app)")
-    is_draining = bool(getattr(site, "is_draining", False))
+    is_draining = site.is_draining
     status = CLOSED if site.is_closed else DRAINING if is_draining else OK
     return {
         "status": status,
