@@ -32,9 +32,9 @@ C = TypeVar("C")
 
 #: Clients that come back in a second, for each process that takes them. A handshake with a session
 #: and an authorizer costs 500 to 730 microseconds of CPU (docs/performance.md): one core
-#: serves some 1500 in a second. A third of that leaves room for an authorizer that asks a database,
-#: and for the clients that are back already.
-RATE = 500.0
+#: serves some 1500 in a second. So 10 000 are back within 8 seconds, and requests of those that are
+#: back are served in between. With a slower authorizer, the rest waits in the server's queue.
+RATE = 1250.0
 
 #: Seconds between two looks at the clients.
 TICK = 0.1
