@@ -12,7 +12,9 @@ from typing import Any
 
 from flask import Flask
 
+import protoo_flask.site.site as site_module
 from protoo_flask import Protoo
+from protoo_flask.site.service import Service
 from protoo_flask.transport.attached_connection import AttachedConnection
 from protoo_flask.transport.connection import Connection
 from protoo_flask.transport.websocket.frames import BINARY
@@ -81,6 +83,22 @@ class AttachedEchoConnection(_Echo, AttachedConnection):
 _KINDS = {Connection: EchoConnection, AttachedConnection: AttachedEchoConnection}
 
 
+class EchoService(Service):
+    """The service of a site that has no peers."""
+
+    def _make_connection(self, kind: Any, *arguments: Any) -> Any:
+        return super()._make_connection(_KINDS[kind], *arguments)
+
+    def _connect(self, *arguments: Any) -> Any:
+        return EchoInbox(arguments[-1])
+
+    def _disconnect(self, inbox: Any, code: int) -> None:
+        pass
+
+
+site_module.Service = EchoService  # type: ignore[misc]
+
+
 def create_app() -> Flask:
     """Make the site."""
     app = Flask("echo")
@@ -93,13 +111,4 @@ def create_app() -> Flask:
     )
     protoo = Protoo(app)
     protoo.authorize(lambda: ("autobahn", None))
-    site: Any = app.extensions["protoo"]
-    make = site._make_connection
-
-    def make_connection(kind: Any, *arguments: Any) -> Any:
-        return make(_KINDS[kind], *arguments)
-
-    site._make_connection = make_connection
-    site._connect = lambda *arguments: EchoInbox(arguments[-1])
-    site._disconnect = lambda inbox, code: None
     return app
