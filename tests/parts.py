@@ -17,13 +17,25 @@ from typing import Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: Those of pytest: {name: arguments}. Each takes about as long as the others.
-PYTEST_PARTS = {
+#: Those of pytest: {name: folders}. Each takes about as long as the others, and waits most of it.
+FOLDERS = {
     "servers": ["tests/servers"],
-    "browser": ["tests/browser", "tests/chaos", "tests/faults", "tests/soak"],
+    "ends": ["tests/servers/ends", "tests/chaos", "tests/faults", "tests/soak"],
+    "browser": ["tests/browser"],
+    "other": ["tests"],
 }
-OWN = [path for paths in PYTEST_PARTS.values() for path in paths]
-PYTEST_PARTS["other"] = ["tests", *(f"--ignore={path}" for path in OWN)]
+
+
+def ignore_those_of_others(name: str) -> list[str]:
+    """Return options to ignore the folders of other parts that are inside those of a part."""
+    own = FOLDERS[name]
+    others = (path for other, paths in FOLDERS.items() if other != name for path in paths)
+    return [
+        f"--ignore={path}" for path in others if any(path.startswith(f"{mine}/") for mine in own)
+    ]
+
+
+PYTEST_PARTS = {name: [*paths, *ignore_those_of_others(name)] for name, paths in FOLDERS.items()}
 
 #: Seconds between two lines that tell how far the parts are.
 PROGRESS_INTERVAL = 60

@@ -28,12 +28,19 @@ def run(tmp_path):
     return run
 
 
-def test_each_folder_of_tests_is_in_exactly_one_part():
-    *others, rest = PYTEST_PARTS.values()
-    own = [path for paths in others for path in paths]
-    assert len(own) == len(set(own))
-    assert rest == ["tests", *(f"--ignore={path}" for path in own)]
-    assert all((ROOT / path).is_dir() for path in own)
+def test_each_file_of_tests_is_in_exactly_one_part():
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py")}
+    found = []
+    for arguments in PYTEST_PARTS.values():
+        ignored = tuple(f"{path}/" for path in arguments if path.startswith("--ignore="))
+        folders = tuple(f"{path}/" for path in arguments if not path.startswith("--"))
+        assert all((ROOT / path).is_dir() for path in folders)
+        found += [
+            path
+            for path in files
+            if path.startswith(folders) and not f"--ignore={path}".startswith(ignored)
+        ]
+    assert sorted(found) == sorted(files)
 
 
 @pytest.mark.parametrize(

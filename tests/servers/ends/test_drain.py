@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from .clients import CLOSE, RawClient, Site, eventually
-from .draining_site import SETTINGS
-from .processes import DEADLINE, KINDS, SITES, start
+from ..clients import CLOSE, RawClient, Site, eventually
+from ..draining_site import SETTINGS
+from ..processes import DEADLINE, KINDS, SITES, start
 
 APP = "tests.servers.draining_site:create_app"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from .clients import Site, eventually
-from .conftest import run_cluster
-from .test_grace_period import signals
+from ..clients import Site, eventually
+from ..conftest import run_cluster
+from ..test_grace_period import signals
 
 
 @pytest.fixture

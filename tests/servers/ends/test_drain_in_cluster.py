@@ -9,9 +9,9 @@ import pytest
 
 from tests.cluster.redis_servers import RedisServer
 
-from .clients import Site
-from .draining_site import CLUSTER_URL, SETTINGS
-from .processes import DEADLINE, start
+from ..clients import Site
+from ..draining_site import CLUSTER_URL, SETTINGS
+from ..processes import DEADLINE, start
 from .test_drain import DRAINING, SHUTTING_DOWN, connect
 
 

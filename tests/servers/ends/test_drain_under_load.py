@@ -10,10 +10,10 @@ import pytest
 
 from tests.cluster.redis_servers import RedisServer
 
-from .clients import Site, eventually
-from .drain_load import check_nothing_lost, load
-from .draining_site import CLUSTER_URL, SETTINGS
-from .processes import DEADLINE, start
+from ..clients import Site, eventually
+from ..drain_load import check_nothing_lost, load
+from ..draining_site import CLUSTER_URL, SETTINGS
+from ..processes import DEADLINE, start
 from .test_drain import APP
 
 #: Pairs of clients that write to each other.

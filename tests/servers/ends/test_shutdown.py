@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from . import sites
-from .clients import CLOSE, Site
-from .processes import DEADLINE, KINDS, start_server
+from .. import sites
+from ..clients import CLOSE, Site
+from ..processes import DEADLINE, KINDS, start_server
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,1 @@
+"""Servers that end: drains, shutdowns, workers that leave."""
