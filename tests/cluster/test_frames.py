@@ -17,6 +17,7 @@ from protoo_flask.core.cluster.items import (
     Engagement,
     Estate,
     Half,
+    Remembered,
     Tell,
     WaitingMessage,
 )
@@ -64,6 +65,19 @@ def test_items_of_a_newer_version_are_left_out_and_the_others_are_read():
     frame, left_out = FrameCodec().decode(data)
     assert frame.items == [Cancel(7), Cancel(8)]
     assert left_out == 3
+
+
+def test_a_remembered_answer_of_an_earlier_version_has_no_first_response():
+    def estate(answer):
+        items = [[8, "bob", "b1", 7, True, [], [], [answer]]]
+        data = msgspec.msgpack.encode([VERSION, "a", "b", 1, 0, items])
+        (read,) = FrameCodec().decode(data)[0].items
+        return read.answers
+
+    assert estate([1, 5, b"200"]) == [Remembered(1, 5, b"200", b"")]
+    assert estate([1, 5, b"200", b"100"]) == [Remembered(1, 5, b"200", b"100")]
+    # An earlier version reads ours in the same way: it leaves out what it does not know.
+    assert estate([1, 5, b"200", b"100", "new"]) == [Remembered(1, 5, b"200", b"100")]
 
 
 @pytest.mark.parametrize(

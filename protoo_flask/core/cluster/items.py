@@ -190,11 +190,16 @@ class Half(Item):
 
 
 class Remembered(Item):
-    """A request that was answered; the text of the answer is empty when it is forgotten."""
+    """A request that was answered; the text of the answer is empty when it is forgotten.
+
+    :ivar first: the first provisional response; empty when there was none, or it is forgotten. A
+        node of an earlier version neither sends nor reads it.
+    """
 
     id: int
     fingerprint: int
     payload: bytes
+    first: bytes = b""
 
 
 class InProgress(Item):

@@ -52,7 +52,10 @@ def read_waiting(estate: Estate, is_there: Any) -> Unsent:
 
 
 def write_answers(answers: Sequence[Answer]) -> list[Remembered]:
-    return [Remembered(answer.id, answer.fingerprint, answer.payload) for answer in answers]
+    return [
+        Remembered(answer.id, answer.fingerprint, answer.payload, answer.first)
+        for answer in answers
+    ]
 
 
 def write_requests(requests: Sequence[Inquiry], node: str) -> list[InProgress]:
@@ -72,9 +75,12 @@ def write_requests(requests: Sequence[Inquiry], node: str) -> list[InProgress]:
 
 def read_answers(estate: Estate) -> list[HandledElsewhere]:
     return [
-        HandledElsewhere(answer.id, answer.fingerprint, (answer.payload,))
-        for answer in estate.answers
+        HandledElsewhere(answer.id, answer.fingerprint, _join(answer)) for answer in estate.answers
     ]
+
+
+def _join(answer: Remembered) -> tuple[bytes, ...]:
+    return (answer.first, answer.payload) if answer.first else (answer.payload,)
 
 
 def read_requests(estate: Estate) -> list[HandledElsewhere]:

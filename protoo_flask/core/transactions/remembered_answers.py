@@ -9,7 +9,8 @@ state         event                                    next state    action
 ============  =======================================  ============  =======================
 (unknown)     a final response                         with text     remembered
 with text     its request again, newer connection      with text     it is sent again
-with text     all texts together are too long          without text  the oldest ones first
+with text     all texts together are too long          with text     first responses, oldest first
+with text     the final ones alone are too long        without text  the oldest ones first
 without text  its request again, newer connection      without text  409: it is not done twice
 either        another request with its id              (unknown)     forgotten
 either        its request again, same connection       (unknown)     the same: the id was free
@@ -19,6 +20,10 @@ either        the client has read it                   (unknown)     forgotten
 either        the peer is offline                      (unknown)     all are forgotten
 either        the peer moves to another process        (unknown)     remembered over there
 ============  =======================================  ============  =======================
+
+With an answer, the first provisional response to the request is remembered. It may have told
+something once and for all, such as the path of a call, and may be lost as well as the answer. It
+never costs an answer its text.
 
 A client has read an answer when it answers a ping that was sent behind it, as messages arrive in
 order. :meth:`RememberedAnswers.mark` gives the payload of a ping, and
@@ -43,8 +48,9 @@ from typing import Callable, Iterator
 
 from .inquiry import Inquiry, fingerprint
 
-#: Bytes of answers remembered for one peer. Beyond it, the oldest answers lose their text. The
-#: fact that they were given is remembered longer, so that nothing is done twice.
+#: Bytes of answers remembered for one peer, with the first provisional responses. Beyond it, these
+#: are forgotten, the oldest ones first, and then the oldest answers lose their text. The fact that
+#: they were given is remembered longer, so that nothing is done twice.
 MAX_REMEMBERED = 256 * 1024
 
 #: Answers remembered for one peer. Each takes some 300 bytes besides its text. A request whose
@@ -63,18 +69,21 @@ class Answer:
     """The final response to a request, serialized, and which request it answers.
 
     :ivar payload: empty when the text is forgotten.
+    :ivar first: the first provisional response to the request; empty when there was none, or it
+        is forgotten.
     :ivar number: how many answers the peer has got, with this one.
     """
 
-    __slots__ = ("fingerprint", "id", "number", "origin", "payload")
+    __slots__ = ("fingerprint", "first", "id", "number", "origin", "payload")
 
-    def __init__(self, number: int, request: Inquiry, payload: bytes) -> None:
+    def __init__(self, number: int, request: Inquiry, payload: bytes, first: bytes) -> None:
         assert request.id is not None
         self.number = number
         self.id = request.id
         self.fingerprint = request.fingerprint
         self.origin = request.origin
         self.payload = payload
+        self.first = first
 
 
 class RememberedAnswers:
@@ -86,7 +95,16 @@ class RememberedAnswers:
     :ivar size: bytes of the texts.
     """
 
-    __slots__ = ("_answers", "_given", "_now", "_repeat_until", "_seen", "_with_text", "size")
+    __slots__ = (
+        "_answers",
+        "_given",
+        "_now",
+        "_repeat_until",
+        "_seen",
+        "_with_first",
+        "_with_text",
+        "size",
+    )
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -94,6 +112,8 @@ class RememberedAnswers:
         self._answers: dict[int, Answer] = {}
         #: The answers that have not lost their text, oldest first, and some that are forgotten.
         self._with_text: deque[Answer] | None = None
+        #: {id: Answer} of those with a first provisional response, oldest first.
+        self._with_first: dict[int, Answer] | None = None
         self.size = 0
         #: How many answers were given in all; and when the last look began, if one goes on.
         self._given = 0
@@ -112,25 +132,50 @@ class RememberedAnswers:
         """Let a client that has come back repeat its earlier requests for this time."""
         self._repeat_until = self._now() + seconds
 
-    def add(self, request: Inquiry, payload: bytes) -> None:
+    def add(self, request: Inquiry, payload: bytes, first: bytes = b"") -> None:
         """Remember the answer to a request.
 
         :param payload: empty when another process has forgotten the text already.
+        :param first: the first provisional response, if there was one.
         """
         self._given += 1
-        answer = Answer(self._given, request, payload)
+        answer = Answer(self._given, request, payload, first)
         self._answers[answer.id] = answer
         self.size += len(payload)
         if self._with_text is None:
             self._with_text = deque()
         self._with_text.append(answer)
-        while self.size > MAX_REMEMBERED and len(self._with_text) > 1:
-            oldest = self._with_text.popleft()
+        if first:
+            self._keep_first(answer)
+        if self.size > MAX_REMEMBERED:
+            self._shorten(self._with_text)
+        if len(self._answers) > MAX_ANSWERS:
+            self.forget(next(iter(self._answers.values())))
+
+    def _keep_first(self, answer: Answer) -> None:
+        if self._with_first is None:
+            self._with_first = {}
+        former = self._with_first.pop(answer.id, None)
+        if former is not None:
+            self.size -= len(former.first)
+        self._with_first[answer.id] = answer
+        self.size += len(answer.first)
+
+    def _forget_first(self, answer: Answer) -> None:
+        if self._with_first is not None and self._with_first.get(answer.id) is answer:
+            del self._with_first[answer.id]
+            self.size -= len(answer.first)
+        answer.first = b""
+
+    def _shorten(self, with_text: deque[Answer]) -> None:
+        """Forget texts until the others are short enough, except for the latest answer."""
+        while self.size > MAX_REMEMBERED and self._with_first:
+            self._forget_first(next(iter(self._with_first.values())))
+        while self.size > MAX_REMEMBERED and len(with_text) > 1:
+            oldest = with_text.popleft()
             if self._is_remembered(oldest):
                 self.size -= len(oldest.payload)
                 oldest.payload = b""
-        if len(self._answers) > MAX_ANSWERS:
-            self.forget(next(iter(self._answers.values())))
 
     def find(self, request: Inquiry) -> Answer | None:
         """Return the answer that a request gets again; an answer to another one is forgotten."""
@@ -206,6 +251,8 @@ class RememberedAnswers:
         if self._is_remembered(answer):
             del self._answers[answer.id]
             self.size -= len(answer.payload)
+            if self._with_first:
+                self._forget_first(answer)
             while self._with_text and not self._is_remembered(self._with_text[0]):
                 self._with_text.popleft()
             # A client may use one id again and again: its former answers are in the middle.
@@ -222,7 +269,7 @@ class RememberedAnswers:
     def forget_all(self) -> None:
         """Forget all answers."""
         self._answers.clear()
-        self._with_text = None
+        self._with_text = self._with_first = None
         self.size = 0
 
     def _is_remembered(self, answer: Answer) -> bool:

@@ -22,7 +22,8 @@ left         dropped before it was handled          (unknown)    503, over there
 proceeding   provisional response                   proceeding   sent, and remembered
 proceeding   final response                         completed    sent, and remembered
 completed    one with its id, same connection       proceeding   handled: the id was free
-completed    the same again, newer connection       completed    the answer is sent again
+completed    the same again, newer connection       completed    the first provisional response
+                                                                 and the answer are sent again
 completed    another with its id, newer connection  proceeding   handled
 completed    the client has read the answer         (unknown)    forgotten
 ===========  =====================================  ===========  ======================
@@ -157,7 +158,8 @@ class ServerTransactions:
         elif answers is not None:
             answer = answers.find(request)
             if answer is not None:
-                request.repetition = (answer.payload or self._say_forgotten(answer.id),)
+                final = answer.payload or self._say_forgotten(answer.id)
+                request.repetition = (answer.first, final) if answer.first else (final,)
                 return REPEATED
         self._proceeding[request.id] = request
         return NEW
@@ -256,11 +258,13 @@ class ServerTransactions:
         if self._proceeding.get(request.id) is not request:
             return False
         del self._proceeding[request.id]
+        first = b""
         if request.repetition:
+            first = request.repetition[0]
             self._forget_repetition(request)
         answers = self.answers
         if answers is not None:
-            answers.add(request, payload)
+            answers.add(request, payload, first)
             if self._looks is not None and answers.begin_look():
                 self._looks.add(self)
         return True
@@ -432,7 +436,8 @@ class ServerTransactions:
         """Take in what another process has given up.
 
         :param answers: requests that were answered, oldest first; the ``repetition`` of each is
-            the text of its answer, and empty when that is forgotten.
+            the first provisional response, if that is remembered, and the text of its answer,
+            which is empty when it is forgotten.
         :param requests: in progress. One that is handled here goes on as before.
         """
         left, self._left = self._left, NONE_LEFT
@@ -451,7 +456,8 @@ class ServerTransactions:
             self._let_go(forgotten)
         if self.answers is not None:
             for answered in answers:
-                self.answers.add(answered, b"".join(answered.repetition))
+                *firsts, payload = answered.repetition or (b"",)
+                self.answers.add(answered, payload, b"".join(firsts))
             if self._looks is not None and self.answers.begin_look():
                 self._looks.add(self)
 

@@ -46,7 +46,7 @@ ITEMS = [
         True,
         [WaitingMessage(b"", 1), WaitingMessage(b"2", None)],
         [Half(1, "node", 2, b"{}", {"username": "alice", "uuid": "a1"}, "of-user")],
-        [Remembered(1, 2**63 - 1, b"")],
+        [Remembered(1, 2**63 - 1, b""), Remembered(2, 3, b"200", b"100")],
         [InProgress(2, 3, [b"100", b"180"], "node")],
         [("calls", "k", "node")],
         Heir(5, b"null", b"{}", 4.5),
