@@ -370,7 +370,12 @@ export class Call extends Emitter {
       const told = this.#sign({ media: kinds, info, description });
       const options = { onProvisional, timeout, signal: this.#dialing.signal };
       const response = await this.#world.client.request("session", path, told, options);
-      if (this.#state === "closed") return; // onProvisional has ended it
+      const isLost = this.#path === null;
+      if (isLost) this.#path = await this.#world.findPath(path);
+      if (this.#state === "closed") {
+        if (isLost && this.#path) this.#end();
+        return; // else onProvisional has ended it
+      }
       this.#enter("open");
       this.#expectMedia();
       this.#told = JSON.stringify(told.status);
@@ -556,8 +561,8 @@ export class Call extends Emitter {
 export class Calls extends Emitter {
   #world;
   #mount;
-  #resuming = null;
-  #waiting = 0; // requests that wait for the end of resume()
+  #resuming = null; // what requests of unknown calls wait for: resume(), or the path of a call
+  #waiting = 0;
   #unlisten;
 
   constructor(client, options = {}) {
@@ -582,6 +587,7 @@ export class Calls extends Emitter {
       setupTimeout,
       leaveTimeout,
       calls: new Map(), // Call -> methods that only this class may use
+      findPath: (dialed) => this.#holdRequests(this.#findPath(dialed)),
     };
     this.#mount = `${mount.replace(/\/+$/, "")}/sessions`;
     this.#unlisten = [
@@ -636,12 +642,7 @@ export class Calls extends Emitter {
   async resume(media = {}) {
     expectMedia(media);
     const listing = this.#listOnServer();
-    const resuming = listing.then((listed) => this.#take(listed, media));
-    const isOver = resuming.catch(() => {}).then(() => {
-      if (this.#resuming === isOver) this.#resuming = null;
-    });
-    this.#resuming = isOver;
-    return resuming;
+    return this.#holdRequests(listing.then((listed) => this.#take(listed, media)));
   }
 
   /** Hang up all calls, and stop listening to the client. */
@@ -653,6 +654,15 @@ export class Calls extends Emitter {
   #isOfCalls(path) {
     const [mount, id] = [canonicalPath(this.#mount), canonicalPath(path)];
     return id.startsWith(`${mount}/`) && !id.slice(mount.length + 1).includes("/");
+  }
+
+  /** Have requests of unknown calls wait for a promise, and return it. */
+  #holdRequests(promise) {
+    const isOver = promise.catch(() => {}).then(() => {
+      if (this.#resuming === isOver) this.#resuming = null;
+    });
+    this.#resuming = isOver;
+    return promise;
   }
 
   async #wait(req) {
@@ -674,6 +684,27 @@ export class Calls extends Emitter {
   async #listOnServer() {
     const { data } = await this.#world.client.request("get", this.#mount);
     return data.sessions;
+  }
+
+  /**
+   * Ask for the path of an accepted call: a connection that broke took the response with it, and
+   * a request that is not repeated gets it once. Resolves with null if it is not certain which call
+   * it is.
+   */
+  async #findPath(dialed) {
+    const { client } = this.#world;
+    const listed = await this.#listOnServer().catch(() => []);
+    const mount = this.#mount.slice(0, -"/sessions".length);
+    const isDialed = ({ username, uuid }) => {
+      const names = [[username], [username, uuid]].map((it) => it.map(encodeURIComponent));
+      const paths = names.map((it) => canonicalPath([mount, ...it].join("/")));
+      return paths.includes(canonicalPath(dialed));
+    };
+    const found = listed.filter(({ path, state, caller, callee }) => (
+      state === "open" && caller.uuid === client.uuid && isDialed(callee)
+      && !this.list.some((call) => call.path === path)
+    ));
+    return found.length === 1 ? found[0].path : null;
   }
 
   #take(listed, media) {

@@ -263,6 +263,7 @@ describe("The status", () => {
       assert.equal(ringing.remote.muted.audio, true);
       const call = await at.dial();
       const request = at.last("session");
+      await at.answers(request, 100, { sessionPath: PATH });
       await at.answers(request, 200, { ...answerOf(request.data.connection), status });
       assert.equal(call.remote.muted.audio, true);
     });

@@ -190,6 +190,111 @@ describe("An outgoing call", () => {
     await at.answers(request, 200, answerOf(request.data.connection));
     assert.equal(at.last("update").data.status.muted.audio, true);
   });
+
+  test("takes its path once, however often it is told", async (t) => {
+    const at = await site(t);
+    const call = await at.dial();
+    const events = at.watch(call);
+    const request = at.last("session");
+    for (let i = 0; i < 2; i += 1) await at.answers(request, 100, { sessionPath: PATH });
+    await at.answers(request, 180);
+    await at.answers(request, 100, { sessionPath: PATH });
+    await at.answers(request, 200, answerOf(request.data.connection));
+    await at.answers(request, 100, { sessionPath: PATH });
+    await at.answers(request, 200, answerOf(request.data.connection));
+    const states = events.filter(([name]) => name === "state").map(([, { state }]) => state);
+    assert.deepEqual(states, ["progress", "open"]);
+    assert.deepEqual([call.state, call.path], ["open", PATH]);
+    assert.equal(at.last("get"), undefined);
+    call.hangUp();
+  });
+});
+
+describe("An outgoing call whose path was lost", () => {
+  const session = (path, changes = {}) =>
+    ({ path, state: "open", caller: alice, callee: bob, ...changes });
+
+  /** A call that was answered, and whose path is asked for. */
+  async function answered(at, path = "/users/bob") {
+    const call = at.calls.start(path);
+    await settle();
+    const request = at.last("session");
+    await at.answers(request, 200, answerOf(request.data.connection));
+    return call;
+  }
+  const lists = (at, ...sessions) => at.answers(at.last("get"), 200, { sessions });
+
+  for (const dialed of ["/users/bob", "/users/bob/b1", "/Users//b%6Fb"]) {
+    test(`asks the server for it: ${dialed}`, async (t) => {
+      const at = await site(t);
+      const call = await answered(at, dialed);
+      assert.deepEqual([call.state, at.last("get").path], ["connecting", "/users/sessions"]);
+      at.pc.finds("one");
+      await lists(at, session(PATH));
+      assert.deepEqual([call.state, call.path], ["open", PATH]);
+      await at.tick(100);
+      assert.equal(at.last("icecandidate").path, PATH);
+      call.hangUp();
+      assert.equal(at.last("end").path, PATH);
+    });
+  }
+
+  test("lets requests of the other side wait for it", async (t) => {
+    const at = await site(t);
+    const call = await answered(at);
+    assert.equal(await at.asks("update", { status: { held: true } }), undefined);
+    await lists(at, session(PATH));
+    await settle();
+    assert.deepEqual([call.remote.held, call.peer], [true, bob]);
+    assert.equal(at.sent.filter(({ status }) => status === 404).length, 0);
+    call.hangUp();
+  });
+
+  test("takes no other call for it", async (t) => {
+    const at = await site(t);
+    const other = await at.opened();
+    const call = await answered(at);
+    await lists(
+      at,
+      session(PATH), // of another call of the page
+      session("/users/sessions/s2", { state: "progress" }),
+      session("/users/sessions/s3", { caller: { username: "alice", uuid: "a2" } }),
+      session("/users/sessions/s4", { caller: bob, callee: alice }),
+      session("/users/sessions/s5", { callee: { username: "carol", uuid: "c1" } }),
+    );
+    assert.deepEqual([call.state, call.path, other.path], ["open", null, PATH]);
+    call.hangUp();
+    other.hangUp();
+  });
+
+  test("takes none of two that it may be", async (t) => {
+    const at = await site(t);
+    const call = await answered(at);
+    await lists(at, session(PATH), session("/users/sessions/s2"));
+    assert.deepEqual([call.state, call.path], ["open", null]);
+    call.hangUp();
+  });
+
+  for (const lose of ["is refused", "is lost with the connection"]) {
+    test(`goes on when the question ${lose}`, async (t) => {
+      const at = await site(t);
+      const call = await answered(at);
+      if (lose === "is refused") await at.answers(at.last("get"), 404, {}, "not found");
+      else await at.drop();
+      await settle();
+      assert.deepEqual([call.state, call.path], ["open", null]);
+      call.hangUp();
+    });
+  }
+
+  test("is ended as soon as it is known, if it was hung up meanwhile", async (t) => {
+    const at = await site(t);
+    const call = await answered(at);
+    call.hangUp();
+    assert.equal(at.last("end"), undefined);
+    await lists(at, session(PATH));
+    assert.equal(at.last("end").path, PATH);
+  });
 });
 
 describe("An incoming call", () => {
