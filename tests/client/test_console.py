@@ -155,17 +155,19 @@ CURL = """\
 """
 
 
-def test_a_file_of_curl_logs_in(server, alice, tmp_path):
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_file_of_curl_logs_in(server, alice, tmp_path, host):
     """curl writes the cookie of a Flask session, which ends with the browser, as one of 1970."""
     path = tmp_path / "cookies.txt"
-    page = f"http://127.0.0.1:{server.port}/login/{alice}"
+    page = f"http://{host}:{server.port}/login/{alice}"
     if shutil.which("curl"):
         subprocess.run(["curl", "-s", "-c", path, page], check=True, stdout=subprocess.DEVNULL)
     else:
         with urllib.request.urlopen(page) as answer:
             session = answer.headers["Set-Cookie"].split(";")[0].partition("=")[2]
-        path.write_text(CURL.format(session=session), encoding="utf-8")
-    url = f"http://127.0.0.1:{server.port}/protoo"
+        text = CURL.format(session=session).replace("127.0.0.1", host)
+        path.write_text(text, encoding="utf-8")
+    url = f"http://{host}:{server.port}/protoo"
     assert run(url, ["get /echo"], "--cookies", str(path)).returncode == 0
 
 

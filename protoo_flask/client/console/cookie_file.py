@@ -11,6 +11,8 @@ from pathlib import Path
 _HTTP_ONLY = re.compile(r"^#HttpOnly_", re.MULTILINE)
 #: curl has 0 for "until the browser is closed", which is long ago for Python.
 _NO_EXPIRY = re.compile(r"^((?:[^\t\n]*\t){4})0(?=\t)", re.MULTILINE)
+#: Python keeps the cookies of a host without a dot, as localhost, under a name that ends so.
+_NO_DOT = re.compile(r"^([^#.:\t\n]+)(?=\t)", re.MULTILINE)
 
 
 def load_cookies(path: str) -> http.cookiejar.MozillaCookieJar:
@@ -20,7 +22,7 @@ def load_cookies(path: str) -> http.cookiejar.MozillaCookieJar:
     :raises ValueError: when it is no text.
     """
     text = Path(path).read_text(encoding="utf-8")
-    text = _NO_EXPIRY.sub(r"\1", _HTTP_ONLY.sub("", text))
+    text = _NO_DOT.sub(r"\1.local", _NO_EXPIRY.sub(r"\1", _HTTP_ONLY.sub("", text)))
     jar = http.cookiejar.MozillaCookieJar()
     # What load() calls with the open file, for its subclasses to define: a copy of the cookies in
     # a second file is no place for them.
