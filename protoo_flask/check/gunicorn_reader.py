@@ -80,14 +80,23 @@ def _find_kind(cfg: Any) -> tuple[str, str]:
         uri = cfg.settings["worker_class"].get()
         loaded = load_class("gthread" if name == "gthread" else uri)
     except (Exception, SystemExit) as error:  # noqa: BLE001 (a package is missing, or anything)
-        # The text ends with a traceback.
-        return "", str(error).partition(": [")[0].strip() or type(error).__name__
+        return "", _find_reason(error)
     bases = [f"{base.__module__}.{base.__name__}" for base in loaded.__mro__]
     if any(base.startswith("geventwebsocket.") for base in bases):
         return "gevent-websocket", ""
     if "gunicorn.workers.ggevent.GeventWorker" in bases:
         return "gevent", ""
     return name, ""
+
+
+def _find_reason(error: BaseException) -> str:
+    """Return what a reader needs of an error of gunicorn, whose text has a traceback in brackets.
+
+    The last line of the traceback tells which package is missing.
+    """
+    text, _, rest = str(error).partition("[Traceback")
+    lines = [line.strip() for line in rest.rstrip(" \n]").splitlines() if line.strip()]
+    return " ".join([*lines[-1:]] or text.split()) or type(error).__name__
 
 
 if __name__ == "__main__":

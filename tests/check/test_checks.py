@@ -274,6 +274,17 @@ def test_the_configuration_of_gunicorn_may_have_another_name(project):
     }
 
 
+def test_a_worker_class_that_lacks_a_package_is_explained_in_a_line(project):
+    project.save("mine.py", "import a_package_that_nobody_has")
+    project.save("gunicorn.conf.py", f"{GUNICORN}\nworker_class = 'mine.Worker'")
+    outcome = project.check()
+    (finding,) = outcome.report["findings"]
+    assert finding["problem"] == (
+        "gunicorn cannot load its worker class 'mine.Worker': "
+        "ModuleNotFoundError: No module named 'a_package_that_nobody_has'"
+    )
+
+
 def test_a_configuration_that_is_not_there_is_named(project):
     outcome = project.check("--gunicorn-config", "missing.py")
     assert outcome.codes == ["gunicorn-unreadable"]
