@@ -24,7 +24,7 @@ from .excerpts import excerpt_of
 from .rate_limit import BURST_SECONDS
 
 #: The forms, as errors show them.
-FORMS = '"50/s", "3000/m", "50/s burst=100" or ("50/s", 100)'
+FORMS = '"50/s", "3000/m", "9000/h", "50/s burst=100" or ("50/s", 100)'
 
 #: Messages that each client may send at once by default, however low the rate is. A call begins
 #: with an offer and some thirty candidates, and more when it has several networks.
@@ -104,8 +104,8 @@ def parse_rates(value: Any, where: str) -> Rates:
     rate = _read_rate(value)
     if rate is None and (not isinstance(value, dict) or not value or set(value) - _KEYS):
         raise UsageError(
-            f'{where} is None, a rate, like {FORMS}, or a dict of rates, like {{"peer": "20/s", '
-            f'"user": "60/s"}}, not {excerpt_of(value)}'
+            f'{where} is a rate, like {FORMS}, a dict of rates, like {{"peer": "20/s", "user": '
+            f'"60/s"}}, or None for no limit, not {excerpt_of(value)}'
         )
     if rate is None:
         of = {

@@ -68,9 +68,12 @@ def test_devices_and_users_have_rates_of_their_own():
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        ({}, 'or a dict of rates, like {"peer": "20/s", "user": "60/s"}, not {}'),
-        ({"device": "5/s"}, "or a dict of rates, like"),
-        ("fast", "X is None, a rate, like"),
+        (
+            {},
+            'dict of rates, like {"peer": "20/s", "user": "60/s"}, or None for no limit, not {}',
+        ),
+        ({"device": "5/s"}, ", a dict of rates, like"),
+        ("fast", "X is a rate, like"),
         ({"peer": "fast"}, r"X\['peer'\] is a rate"),
         ({"user": {"peer": "5/s"}}, r"X\['user'\] is a rate"),
     ],

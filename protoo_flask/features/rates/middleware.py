@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import defaultdict
 from typing import Any, Callable, Iterator
 
@@ -60,7 +61,7 @@ def rate_limit(
     if burst is not None:
         if parsed.burst is not None:
             raise UsageError(f"rate_limit({rate!r}, burst={burst!r}) has two bursts: give one")
-        parsed = parse_rate((rate, burst), "rate_limit((rate, burst))")
+        parsed = parse_rate((rate, _check_burst(burst)), "rate_limit(rate)")
     if parsed.burst is None:
         parsed = parsed._replace(burst=max(parsed.in_period, 1.0))
     limit = PathLimit(_find_scope(name, parsed), parsed, _find_namer(by), _check_cost(cost, parsed))
@@ -82,6 +83,15 @@ def _find_namer(by: Any) -> Callable[[Request], Any]:
             f'rate_limit(by=...) takes "user", "peer", or a function by(req), not {excerpt_of(by)}'
         )
     return name_by(check_function(by, "by(req)"))
+
+
+def _check_burst(burst: Any) -> float:
+    is_number = isinstance(burst, (int, float)) and not isinstance(burst, bool)
+    if not is_number or not 1 <= burst < math.inf:
+        raise UsageError(
+            f"rate_limit(burst=...) takes a number, 1 or more, not {excerpt_of(burst)}"
+        )
+    return float(burst)
 
 
 def _check_cost(cost: Any, rate: Rate) -> float:
