@@ -129,6 +129,10 @@ class Drain:
 
     # For code of the site ------------------------------------------------------------------
 
+    def __repr__(self) -> str:
+        left = max(self._deadline - self._now(), 0.0)
+        return "<Drain over>" if self.is_over else f"<Drain with {left:.1f} s left>"
+
     @property
     def is_over(self) -> bool:
         """Whether all clients are closed, and this process has left its cluster."""

@@ -166,6 +166,15 @@ def test_the_earlier_deadline_counts():
     assert host.ended[0][1] == pytest.approx(1003)
 
 
+def test_a_drain_shows_how_long_it_may_take(core):
+    drain = Drain(Host(core), 7)
+    assert repr(drain) == "<Drain with 7.0 s left>"
+    core.scheduler.time += 8
+    assert repr(drain) == "<Drain with 0.0 s left>"
+    drain.begin()
+    assert repr(drain) == "<Drain over>"
+
+
 def test_listeners_of_departures_are_waited_for(core):
     host = Host(core)
     core.connect()
