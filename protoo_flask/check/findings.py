@@ -35,8 +35,8 @@ KINDS = {
     "driver-blocks": (WARNING, "docs/deployment.md#databases"),
     "sqlite-blocks": (NOTE, "docs/deployment.md#databases"),
     # the proxy, and pages of other sites
-    "proxy-unknown": (WARNING, "docs/deployment.md#nginx"),
-    "addresses-of-proxy": (ERROR, "docs/deployment.md#limits"),
+    "proxy-unknown": (WARNING, "docs/deployment.md#addresses-of-clients"),
+    "addresses-of-proxy": (ERROR, "docs/deployment.md#addresses-of-clients"),
     "pings-too-rare": (WARNING, "docs/deployment.md#nginx"),
     "origins-all": (ERROR, "docs/authorization.md#pages-of-other-origins"),
     "origin-of-anybody": (WARNING, "docs/authorization.md#pages-of-other-origins"),

@@ -23,7 +23,9 @@ _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 #: Gunicorn's default.
 _LOCAL_ADDRESSES = {"127.0.0.1", "::1"}
 
-_PROXY_FIX = "app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)"
+#: The headers that nginx sends in docs/deployment.md. ProxyFix must not believe another one: a
+#: proxy passes on what the client has put there.
+_PROXY_FIX = "app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)"
 
 
 def check_proxy(subject: Subject) -> Iterator[Finding]:
@@ -50,7 +52,8 @@ def check_addresses(subject: Subject) -> Iterator[Finding]:
                 "addresses-of-proxy",
                 f"{config_key(name)} is set, and nothing tells the site the addresses of clients "
                 "behind a proxy (ProxyFix with x_for): all clients share one address and its limit",
-                f"{_PROXY_FIX}. Without a proxy: --ignore addresses-of-proxy",
+                f"Add werkzeug's ProxyFix, with the number of your proxies: {_PROXY_FIX}. Without "
+                "a proxy: --ignore addresses-of-proxy",
             )
 
 
