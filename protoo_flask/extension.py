@@ -251,7 +251,8 @@ class Protoo(MethodDecorators):
             protoo.observe(EventLog())
 
         :returns: the listener.
-        :raises UsageError: for anything but an ``Observer``, or after the first handshake.
+        :raises UsageError: for anything but an ``Observer``, for one that was given before, or
+            after the first handshake.
         """
         if not isinstance(listener, Observer):
             raise UsageError(
@@ -264,6 +265,8 @@ class Protoo(MethodDecorators):
                 "have missed a part"
             )
         self._registrations.add("observe", listener)
+        if any(other is listener for other in self.observers):
+            raise UsageError(f"{show(listener)} observes already: it would count everything twice")
         self.observers.append(listener)
         return listener
 

@@ -19,6 +19,7 @@ import atexit
 import hmac
 import logging
 import os
+import re
 import time
 import weakref
 from typing import Any, Callable, Iterable, Sequence
@@ -48,6 +49,9 @@ SHARE = 100
 
 #: Characters of a token: a shorter one could be found by trying.
 MIN_TOKEN = 16
+
+#: No line break of a file of the token: no header has one, so nobody could show that token.
+_TOKEN = re.compile(rf"[!-~][ -~]{{{MIN_TOKEN - 2},}}[!-~]")
 
 logger = logging.getLogger(__name__)
 
@@ -147,15 +151,16 @@ class PrometheusMetrics(Observer, Collector):
         The numbers tell strangers how busy a site is, and when it is weak. So Prometheus has to
         show a secret: ``authorization: {credentials: ...}`` in its scrape configuration.
 
-        :param token: the secret, 16 characters or more. ``None``: everybody may see the metrics
-            who can reach the view; a proxy, or a decorator of the site, protects it.
+        :param token: the secret, 16 characters of ASCII or more. ``None``:
+            everybody may see the metrics who can reach the view; a proxy, or a decorator of the
+            site, protects it.
         :raises UsageError: for any other token.
         """
-        if token is not None and not (isinstance(token, str) and len(token) >= MIN_TOKEN):
+        if token is not None and not (isinstance(token, str) and _TOKEN.fullmatch(token)):
             raise UsageError(
-                f"view(token) takes a secret text of {MIN_TOKEN} characters or more, which "
-                "Prometheus shows as `Authorization: Bearer <token>`; or None, if something else "
-                "protects the view"
+                f"view(token) takes a secret text of {MIN_TOKEN} characters or more, of ASCII and "
+                "without spaces or line breaks around it, which Prometheus sends as "
+                "`Authorization: Bearer <token>`; or None, if something else protects the view"
             )
         expected = None if token is None else f"Bearer {token}".encode()
 

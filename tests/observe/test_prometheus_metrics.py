@@ -228,6 +228,12 @@ def test_a_token_that_could_be_guessed_is_refused(token):
         Scraped(token=token)
 
 
+@pytest.mark.parametrize("token", ["x" * 20 + "\n", "x" * 20 + " ", "x" * 20 + "\xfc"])
+def test_a_token_that_no_header_could_have_is_refused(token):
+    with pytest.raises(UsageError, match="without spaces or line breaks"):
+        Scraped(token=token)
+
+
 def test_a_token_must_be_thought_of():
     with pytest.raises(TypeError):
         PrometheusMetrics(CollectorRegistry()).view()
@@ -323,6 +329,15 @@ def test_observe_comes_before_the_first_handshake():
     site = Scraped()
     with site.connect(), pytest.raises(UsageError, match="before the first handshake"):
         site.protoo.observe(PrometheusMetrics(CollectorRegistry()))
+
+
+def test_a_listener_observes_once():
+    protoo = Protoo(make_app())
+    metrics = protoo.observe(PrometheusMetrics(CollectorRegistry()))
+    with pytest.raises(UsageError, match="observes already"):
+        protoo.observe(metrics)
+    assert protoo.observers == [metrics]
+    protoo.observe(PrometheusMetrics(CollectorRegistry()))
 
 
 def test_a_factory_that_observes_a_shared_protoo_for_each_app_is_refused():
