@@ -274,7 +274,8 @@ def test_buckets_rise(buckets):
 
 def test_buckets_are_those_of_the_site():
     registry = CollectorRegistry()
-    protoo = Protoo(make_app())
+    app = make_app()  # held: a Protoo has no reference to its app that keeps it
+    protoo = Protoo(app)
     protoo.observe(PrometheusMetrics(registry, buckets=[0.5, 2]))
     with protoo.test_client(username="alice") as alice:
         alice.request("get", "/")
@@ -332,7 +333,8 @@ def test_observe_comes_before_the_first_handshake():
 
 
 def test_a_listener_observes_once():
-    protoo = Protoo(make_app())
+    app = make_app()
+    protoo = Protoo(app)
     metrics = protoo.observe(PrometheusMetrics(CollectorRegistry()))
     with pytest.raises(UsageError, match="observes already"):
         protoo.observe(metrics)
