@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from dataclasses import dataclass, field
@@ -9,13 +10,14 @@ from typing import Any, Callable, Sequence
 
 import gevent
 
-from tests.soak.checks import check_empty, check_events, check_quiet
+from tests.soak.checks import check_empty, check_events, check_quiet, check_stayed
 from tests.soak.disturbances import Disturbances
 from tests.soak.scenario import Scenario
 from tests.soak.site import GRACE_PERIOD
 
 from .cells import Cell
 from .corpus import read_corpus
+from .endings import Endings
 from .faults import FAULTS, Field, try_fault
 from .floods import FLOODS
 from .fuzzers import FUZZERS, try_input
@@ -23,6 +25,7 @@ from .ground import Ground
 from .inputs import draw
 from .load import Load, Neighbours
 from .plan import COSTS, FLOOD_SECONDS, INPUTS, Action
+from .samples import check_samples
 from .servers import Servers
 from .site import NODE_TIMEOUT
 
@@ -119,7 +122,8 @@ class _Run:
         self.result = result
         self.say = say
         self.key = f"{seed}/{cell.name}"
-        self.may_lose = any(FAULTS[a.name].ends_peers for a in plan if a.kind == "fault")
+        self.may_lose = any(FAULTS[a.name].ends_peers(cell) for a in plan if a.kind == "fault")
+        self.endings = Endings()
         self.is_redis_reliable = not any(action.name.startswith("redis") for action in plan)
 
     def run(self) -> None:
@@ -127,9 +131,9 @@ class _Run:
         memory, descriptors = self.servers.resident(), self.servers.count_descriptors()
         self.neighbours = Neighbours(self.servers.ports, self.cell.is_compressed)
         ports = [proxy.port for proxy in self.servers.proxies]
-        load = Load(ports, self.cell.is_compressed, self.key)
+        load = Load(ports, self.cell.is_compressed, self.key, self.endings)
         scenario = Scenario(self.key, ports, is_compressed=self.cell.is_compressed)
-        scenario.may_lose_peers = self.may_lose
+        scenario.excuse = self.endings.excuse
         scenario.is_network_bad = True
         self._play(scenario)
         self.say("the plan is carried out")
@@ -144,9 +148,13 @@ class _Run:
         gevent.sleep(GRACE_PERIOD)
         findings = self.result.findings
         findings += check_empty(self.servers.all, self.servers.redis, self.is_redis_reliable)
+        result = self.result
+        findings += check_samples(self.servers.all, result.messages, result.floods, result.faults)
         if self.cell.has_cluster or not self.may_lose:
             # Nobody tells that the peers of a dead worker are offline, where it was the only one.
             findings += check_events(self.servers.events, self.is_redis_reliable)
+        if not self.may_lose and self.is_redis_reliable:
+            findings += check_stayed(self.servers.events, load.names)
         self.result.memory = (memory, self.servers.resident())
         if self.result.memory[1] - memory > MAX_GROWTH:
             findings.append(f"memory has grown from {memory} to {self.result.memory[1]} bytes")
@@ -201,7 +209,10 @@ class _Run:
                 count = FLOODS[action.name](field.ground(), FLOOD_SECONDS)
                 _add(self.result.floods, action.name, count)
             else:
-                found = try_fault(FAULTS[action.name], field)
+                fault = FAULTS[action.name]
+                ends_peers = fault.ends_peers(self.cell)
+                with self.endings.during() if ends_peers else contextlib.nullcontext():
+                    found = try_fault(fault, field)
                 self.result.findings += [f"{action.name}: {text}" for text in found]
                 _add(self.result.faults, action.name, 1)
 
@@ -225,7 +236,7 @@ class _Run:
     def _look_at(self, scenario: Scenario, load: Load) -> None:
         result, neighbours = self.result, self.neighbours
         result.findings += scenario.all_faults() + check_quiet(scenario)
-        result.findings += load.faults(self.may_lose) + neighbours.faults
+        result.findings += load.faults() + neighbours.faults
         if not self.may_lose and self.is_redis_reliable and "unknown peers" in scenario.counts:
             result.findings.append("a device that was back in time was another peer")
         result.messages = sum(len(pair.acknowledged) for pair in load.pairs)

@@ -54,13 +54,13 @@ class Fault(NamedTuple):
 
     :ivar harm: ``harm(field)`` returns what is wrong, in words.
     :ivar is_for: whether it can happen in a cell.
-    :ivar ends_peers: whether peers may be lost with their server.
+    :ivar ends_peers: whether peers may be lost with their server, in a cell.
     :ivar is_disruptive: whether neighbours may lose their connections, or have to wait.
     """
 
     harm: Callable[[Field], list[str] | None]
     is_for: Callable[[Cell], bool] = lambda cell: True
-    ends_peers: bool = False
+    ends_peers: Callable[[Cell], bool] = lambda cell: False
     is_disruptive: bool = False
 
 
@@ -218,10 +218,19 @@ def _has_cluster(cell: Cell) -> bool:
     return cell.has_cluster
 
 
+def _is_alone(cell: Cell) -> bool:
+    # Of a cluster, a server that ends in good order gives its peers to the others.
+    return not cell.has_cluster
+
+
+def _always(cell: Cell) -> bool:
+    return True
+
+
 FAULTS: dict[str, Fault] = {
-    "kill": Fault(kill, ends_peers=True, is_disruptive=True),
-    "term": Fault(end, ends_peers=True, is_disruptive=True),
-    "hup": Fault(replace, _is_gunicorn, ends_peers=True, is_disruptive=True),
+    "kill": Fault(kill, ends_peers=_always, is_disruptive=True),
+    "term": Fault(end, ends_peers=_is_alone, is_disruptive=True),
+    "hup": Fault(replace, _is_gunicorn, ends_peers=_is_alone, is_disruptive=True),
     "stop": Fault(stop, is_disruptive=True),
     "descriptors": Fault(take_descriptors),
     "threads": Fault(take_threads, _has_threads),

@@ -16,10 +16,12 @@ _right_time = time.time
 time.time = lambda: _right_time() + _offset
 
 from flask import Flask, g, jsonify
+from prometheus_client import CollectorRegistry
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import QueuePool
 
 from protoo_flask import Protoo
+from protoo_flask.observe import PrometheusMetrics
 from tests.soak.site import create_app as create_soak
 
 PLACE = "tests.chaos.site:create_app"
@@ -34,6 +36,10 @@ SABOTAGE = "CHAOS_SABOTAGE"
 
 #: Seconds after which a worker of a cluster is taken for dead.
 NODE_TIMEOUT = 4
+
+#: Messages of a device in a second, and at once. Pairs and devices send some ten or a hundred in a
+#: second; a flood sends ten thousand.
+RATE, BURST = 300, 1000
 
 #: The beginning of the names of users for whom listeners fail.
 CLUMSY = "clumsy"
@@ -60,8 +66,10 @@ def create_app() -> Flask:
         lie if os.environ.get(SABOTAGE) else None,
         PROTOO_COMPRESSION=bool(os.environ.get(COMPRESSION)),
         PROTOO_NODE_TIMEOUT=NODE_TIMEOUT,
+        PROTOO_RATE_LIMIT={"peer": (RATE, BURST)},
     )
     protoo = app.extensions["protoo"].protoo
+    metrics = protoo.observe(PrometheusMetrics(registry=CollectorRegistry()))
     engine = create_engine(
         "sqlite:///" + os.environ[DATABASE],
         poolclass=QueuePool,
@@ -74,6 +82,12 @@ def create_app() -> Flask:
     @app.get("/pid")
     def get_pid():
         return jsonify(os.getpid())
+
+    @app.get("/samples")
+    def get_samples():
+        """Tell the metrics: ``[[name, labels, value]]``."""
+        families = metrics.collect()
+        return jsonify([sample[:3] for family in families for sample in family.samples])
 
     @app.get("/clock/<seconds>")
     def set_clock(seconds):

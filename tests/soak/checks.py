@@ -158,3 +158,19 @@ def check_events(path: str, is_redis_reliable: bool = True) -> list[str]:
         counts[name] = 1 if event == "online" else 0
     left = [name for name, event in latest.items() if event != "offline"]
     return faults + [f"{name} is online in the end" for name in left]
+
+
+def check_stayed(path: str, names: Sequence[str]) -> list[str]:
+    """Return which devices the site was told online or offline more than once.
+
+    They were never gone for long.
+
+    :param path: of the file of the events.
+    """
+    entries = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    faults = []
+    for name in names:
+        told = [event for _, event, whom, _ in sorted(entries) if whom == name]
+        if told != ["online", "offline"]:
+            faults.append(f"of {name}, the site was told {told}")
+    return faults

@@ -46,6 +46,8 @@ class Scenario:
         self.is_disturbed = True
         #: Whether a peer may be lost with its worker.
         self.may_lose_peers = False
+        #: Whether a peer may be, that was there at a moment of ``time.monotonic()``.
+        self.excuse: Callable[[float], bool] = lambda moment: self.may_lose_peers
         #: Whether the network loses what is on its way. Then notifications may be lost, and after
         #: each connect a device asks again for what it wants to know (docs/wire-protocol.md).
         self.is_network_bad = False
@@ -236,7 +238,7 @@ class Player:
         latest = self.device.codes[-1]
         self._scenario.count(f"new peers, Close {latest}")
         absence = time.monotonic() - self.device.lost_at
-        if not self._scenario.may_lose_peers and absence < GRACE_PERIOD:
+        if not self._scenario.excuse(self.device.lost_at) and absence < GRACE_PERIOD:
             self._scenario.faults.append(
                 f"{self.device.name} is another peer after {latest} and {absence:.1f} s"
             )

@@ -22,8 +22,8 @@ from . import site
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Of gunicorn: one worker process.
-OPTIONS = ["-k", "gevent", "--graceful-timeout", "5"]
+#: Of gunicorn: one worker process, and time for the drain of the site.
+OPTIONS = ["-k", "gevent", "--graceful-timeout", f"{site.DRAIN_TIMEOUT + 3:g}"]
 
 #: Seconds for a server to start, or to end.
 PATIENCE = 30.0

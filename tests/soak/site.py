@@ -24,6 +24,9 @@ EVENTS = "SOAK_EVENTS"
 #: Seconds that a device may be away.
 GRACE_PERIOD = 3.0
 
+#: Seconds of a drain. Some calls of the soak never end, and last until then.
+DRAIN_TIMEOUT = 3.0
+
 
 def create_app(prepare: Callable[[Protoo], None] | None = None, **config: Any) -> Flask:
     """Make the site. Everybody may be everybody: ``?username=...&uuid=...``.
@@ -40,6 +43,7 @@ def create_app(prepare: Callable[[Protoo], None] | None = None, **config: Any) -
         PROTOO_DISCONNECT_GRACE_PERIOD=GRACE_PERIOD,
         PROTOO_REQUEST_TIMEOUT=10,
         PROTOO_SESSION_TIMEOUT=15,
+        PROTOO_DRAIN_TIMEOUT=DRAIN_TIMEOUT,
     )
     app.config.update(config)
     protoo = Protoo(app)
