@@ -219,9 +219,7 @@ def _has_cluster(cell: Cell) -> bool:
 
 
 def _is_alone(cell: Cell) -> bool:
-    # Of a cluster, a worker that is replaced gives its peers to the others, and the new one serves
-    # its address. After the end of a server, a message that was relayed to it may be answered 503
-    # though it has arrived, and its sender repeats it.
+    # Of a cluster, a worker that ends in good order gives its peers to the others.
     return not cell.has_cluster
 
 
@@ -231,7 +229,7 @@ def _always(cell: Cell) -> bool:
 
 FAULTS: dict[str, Fault] = {
     "kill": Fault(kill, ends_peers=_always, is_disruptive=True),
-    "term": Fault(end, ends_peers=_always, is_disruptive=True),
+    "term": Fault(end, ends_peers=_is_alone, is_disruptive=True),
     "hup": Fault(replace, _is_gunicorn, ends_peers=_is_alone, is_disruptive=True),
     "stop": Fault(stop, ends_peers=_has_cluster, is_disruptive=True),
     "descriptors": Fault(take_descriptors),

@@ -41,7 +41,7 @@ def test_an_end_excuses_what_was_there_before_it_and_until_it_is_forgotten(endin
     [
         ("kill", "gunicorn+cluster", True),
         ("hup", "gunicorn+cluster", False),
-        ("term", "gunicorn+cluster", True),
+        ("term", "gunicorn+cluster", False),
         ("stop", "gunicorn+cluster", True),
         ("stop", "gunicorn", False),
         ("hup", "gunicorn", True),
@@ -49,7 +49,9 @@ def test_an_end_excuses_what_was_there_before_it_and_until_it_is_forgotten(endin
         ("cut", "gunicorn", False),
     ],
 )
-def test_a_worker_of_a_cluster_that_is_replaced_gives_its_peers_to_others(name, cell, ends_peers):
+def test_a_worker_of_a_cluster_that_ends_in_good_order_gives_its_peers_to_others(
+    name, cell, ends_peers
+):
     assert FAULTS[name].ends_peers(Cell(cell)) is ends_peers
 
 
