@@ -56,7 +56,7 @@ def check_idle(samples: Samples) -> list[str]:
     ]
     opened = samples.total("protoo_connections_opened_total")
     closed = samples.total("protoo_connections_closed_total")
-    if opened != closed:
+    if not opened or opened != closed:
         faults.append(f"{opened:g} connections were opened, and {closed:g} closed")
     return faults
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from protoo_flask.observe.catalogue import CATALOGUE
+
 from .samples import IDLE, PLENTY, Samples, check_counters, check_idle
 from .site import BURST, RATE
 
@@ -21,12 +23,22 @@ def test_of_a_site_without_clients_nothing_is_found():
 
 @pytest.mark.parametrize("name", IDLE)
 def test_what_is_left_is_found(name):
-    assert check_idle(Samples([[name, {}, 2.0]])) == [f"{name} is 2 in the end"]
+    assert name in CATALOGUE
+    assert f"{name} is 2 in the end" in check_idle(Samples([[name, {}, 2.0]]))
 
 
 def test_a_connection_that_was_never_closed_is_found():
     samples = Samples([[OPENED, {}, 7.0], [CLOSED, {"code": "1000"}, 6.0]])
     assert check_idle(samples) == ["7 connections were opened, and 6 closed"]
+
+
+def test_metrics_without_a_connection_are_found():
+    assert check_idle(Samples([])) == ["0 connections were opened, and 0 closed"]
+
+
+@pytest.mark.parametrize("name", [OPENED, CLOSED, ANSWERED, REFUSED])
+def test_the_counters_exist(name):
+    assert name in CATALOGUE
 
 
 @pytest.mark.parametrize(
