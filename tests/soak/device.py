@@ -69,6 +69,9 @@ class Device:
         self.seen: dict[int, dict[str, Any]] = {}
         self.acted: dict[int, int] = {}
         self.connection: Connection | None = None
+        #: Whether it ignores what comes late by a former connection, as pages do. On a bad network,
+        #: that may be older than what the latest one has brought.
+        self.ignores_former = False
         #: When its latest connection ended.
         self.lost_at = 0.0
         self.codes: list[int] = []
@@ -104,7 +107,12 @@ class Device:
         :raises Refused: or OSError.
         """
         query = f"username={self.username}&uuid={self.uuid}"
-        connection = Connection(port, query, self._take, self._note_end, self._is_compressed)
+
+        def take(message: dict[str, Any]) -> None:
+            if self.connection is connection or not self.ignores_former:
+                self._take(message)
+
+        connection = Connection(port, query, take, self._note_end, self._is_compressed)
         self.connection = connection
         self.ended.clear()
         connection.start()

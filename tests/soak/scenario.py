@@ -220,6 +220,7 @@ class Player:
         port = self._rnd.choice(self._scenario.ports)
         if self._scenario.is_redis_away and self.device.identity:
             port = self._port
+        self.device.ignores_former = self._scenario.is_network_bad
         try:
             is_new = self.device.connect(port)
         except (OSError, Refused) as error:
