@@ -96,11 +96,9 @@ class EchoService(Service):
         pass
 
 
-site_module.Service = EchoService  # type: ignore[misc]
-
-
 def create_app() -> Flask:
-    """Make the site."""
+    """Make the site, the only one of its process."""
+    site_module.Service = EchoService  # type: ignore[misc]
     app = Flask("echo")
     app.secret_key = "a key of the echo site"
     app.config.update(
