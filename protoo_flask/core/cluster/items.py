@@ -245,6 +245,8 @@ class Estate(Item, tag=8):
         not say so to the directory.
     :ivar telling: the number of events of the user that the former owner still tells its site;
         0: there are none.
+    :ivar is_away: whether the site was told "disconnect", or is going to be. The directory may not
+        say so yet.
     :ivar heir: for a node that has not asked for it: the former owner leaves the cluster.
     :ivar services: ``{name: data}``: what services have kept for the peer; see
         :class:`..peers.homes.PortableService`.
@@ -263,6 +265,7 @@ class Estate(Item, tag=8):
     services: Dict[str, bytes] = {}
     is_told: bool = False
     telling: int = 0
+    is_away: bool = False
 
 
 class Done(Item, tag=9):

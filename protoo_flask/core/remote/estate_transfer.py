@@ -11,7 +11,7 @@ from typing import Any
 
 from ..cluster.items import Cancel, Estate, Inherited
 from ..cluster.places import Telling
-from ..peers.peer import Peer
+from ..peers.peer import CONNECTED, DISCONNECTED, Peer
 from .estate_items import (
     MAX_ESTATE,
     read_answers,
@@ -67,6 +67,7 @@ class EstateTransfer:
         :param new_token: and ``retires``: see :meth:`.Moves.move_out`.
         """
         device = peer.username, peer.uuid
+        is_away = peer.state is DISCONNECTED
         bequest = self._moves.move_out(peer, node, new_token, MAX_ESTATE, retires)
         if bequest is None:
             return None
@@ -94,6 +95,7 @@ class EstateTransfer:
             self._homes.take_engagements(peer),
             None,
             self._homes.pack(peer),
+            is_away=is_away,
         )
 
     def send(self, node: str, estate: Estate) -> None:
@@ -117,6 +119,10 @@ class EstateTransfer:
 
         :param was_here: whether this node had the peer all the time.
         """
+        if not was_here and peer.link is None:
+            # The former owner knows better than the directory, which may hear of it later: after a
+            # "disconnect", the site has to be told "reconnect".
+            peer.state = DISCONNECTED if estate.is_away else CONNECTED
         halves: list[ForwardedAsk] = []
         askers: dict[str, list[int]] = {}
         for item in estate.halves:

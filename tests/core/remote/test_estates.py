@@ -89,6 +89,24 @@ def test_a_device_that_was_away_comes_back_to_another_node(three):
     assert b.told == [("peer_reconnect", "alice")]
 
 
+def test_the_site_is_told_that_it_is_back_although_the_directory_never_heard_that_it_was_away(
+    three, monkeypatch
+):
+    a, b, _ = three
+    client = a.connect()
+    monkeypatch.setattr(a.cluster, "mark", lambda *args: None)  # it is late
+    client.drop()
+    b.connect().leave()
+    told = [*a.told, *b.told]
+    names = [name for name, _ in told]
+    assert [name for name in names if name.startswith("peer_")] == [
+        "peer_online",
+        "peer_disconnect",
+        "peer_reconnect",
+        "peer_offline",
+    ]
+
+
 def test_it_is_offline_at_the_node_where_it_leaves(three):
     a, b, _ = three
     a.connect()
