@@ -32,8 +32,9 @@ C = TypeVar("C")
 
 #: Clients that come back in a second, for each process that takes them. A handshake with a session
 #: and an authorizer costs 500 to 730 microseconds of CPU (docs/performance.md): one core
-#: serves some 1500 in a second. So 10 000 are back within 8 seconds, and requests of those that are
-#: back are served in between. With a slower authorizer, the rest waits in the server's queue.
+#: serves some 1500 in a second. So the moments of 10 000 are within 8 seconds, and requests of
+#: those that are back are served in between: benchmarks/README.md, "Restarts". With a slower
+#: authorizer, the rest waits in the server's queue.
 RATE = 1250.0
 
 #: Seconds between two looks at the clients.
